@@ -1,0 +1,261 @@
+package informer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+	"github.com/tidwall/btree"
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// Options configure a [Replica]. The zero value is useful.
+type Options struct {
+	// Log tells of what disturbs the replica. Defaults to discarding.
+	Log logr.Logger
+	// Clock times the pauses between attempts and the checks while nothing
+	// happens. Defaults to the system's.
+	Clock clock.WithTickerAndDelayedExecution
+}
+
+// Replica is a local copy of the kinds that were registered with [For], at
+// exactly one revision of etcd, kept up to date by [Replica.Run]. See the
+// package's documentation for what it guarantees. It is safe for concurrent
+// use.
+type Replica struct {
+	store *store.Store
+	log   logr.Logger
+	clock clock.WithTickerAndDelayedExecution
+
+	snapshot atomic.Pointer[Snapshot]
+	sorted   atomic.Pointer[[]*kind] // the kinds by prefix; replaced, never changed
+	waits    waits
+	status   statusKeeper
+
+	relist chan struct{} // has an element when a kind was added
+	poke   chan struct{} // has an element when somebody waits for a revision
+
+	// mu is held while a new snapshot is made, so that what is registered
+	// sees either all of it or nothing.
+	mu     sync.Mutex
+	kinds  []*kind // by slot; only ever appended to
+	listed chan struct{}
+	stop   context.CancelFunc // of the handlers; nil unless running
+	ctx    context.Context    // of the handlers, while running
+	wg     sync.WaitGroup     // the handlers' goroutines
+}
+
+// kind is a registered kind. Its trees are the newest state and belong to
+// whoever holds Replica.mu; snapshots get copies of them.
+type kind struct {
+	replica *Replica
+	slot    int
+	info    store.KindInfo
+	prefix  string
+	decode  func(etcdKey string, value []byte, modRevision int64) (store.Object, store.Key, error)
+
+	objects   *btree.Map[string, *entry] // nil until listed
+	defs      []*indexDef
+	indexes   []*btree.BTreeG[indexItem]
+	listeners []*listener
+	bytes     int64
+}
+
+// NewReplica returns a replica of a store that holds no kinds yet. It does
+// nothing until Run.
+func NewReplica(s *store.Store, o Options) *Replica {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	r := &Replica{
+		store: s, log: o.Log, clock: o.Clock,
+		relist: make(chan struct{}, 1), poke: make(chan struct{}, 1), listed: make(chan struct{}),
+	}
+	r.sorted.Store(new([]*kind))
+	r.snapshot.Store(&Snapshot{replica: r})
+	return r
+}
+
+// Store returns the store that the replica was made with.
+func (r *Replica) Store() *store.Store { return r.store }
+
+// Snapshot returns the newest snapshot. Before the first list it is empty and
+// at revision 0.
+func (r *Replica) Snapshot() *Snapshot { return r.snapshot.Load() }
+
+// Covers reports whether changes of an etcd key reach the replica.
+func (r *Replica) Covers(etcdKey string) bool { return r.kindOf(etcdKey) != nil }
+
+// Cached implements [store.Cache] with the newest snapshot.
+func (r *Replica) Cached(etcdKey string) (store.Object, bool) {
+	k := r.kindOf(etcdKey)
+	if k == nil {
+		return nil, false
+	}
+	s := r.Snapshot()
+	if k.slot >= len(s.kinds) || s.kinds[k.slot].objects == nil {
+		return nil, false
+	}
+	e, ok := s.kinds[k.slot].objects.Get(etcdKey[len(k.prefix):])
+	if !ok {
+		return nil, false
+	}
+	return e.obj, true
+}
+
+func (r *Replica) kindOf(etcdKey string) *kind {
+	return findKind(*r.sorted.Load(), etcdKey)
+}
+
+// findKind finds the kind whose prefix a key has. No prefix begins another.
+func findKind(sorted []*kind, etcdKey string) *kind {
+	i, found := slices.BinarySearchFunc(sorted, etcdKey, func(k *kind, key string) int {
+		return strings.Compare(k.prefix, key)
+	})
+	if found || i == 0 || !strings.HasPrefix(etcdKey, sorted[i-1].prefix) {
+		return nil
+	}
+	return sorted[i-1]
+}
+
+func (r *Replica) addKind(info store.KindInfo) (*kind, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.kinds {
+		if k.info.GroupVersionKind == info.GroupVersionKind {
+			return k, nil
+		}
+	}
+	obj, ok := r.store.NewObject(info.GroupVersionKind)
+	if !ok {
+		return nil, fmt.Errorf("the store does not know %s", info.GroupVersionKind)
+	}
+	prefix, decode, err := r.store.Decoder(obj)
+	if err != nil {
+		return nil, err
+	}
+	k := &kind{replica: r, slot: len(r.kinds), info: info, prefix: prefix, decode: decode}
+	for _, other := range r.kinds {
+		if other.prefix == prefix {
+			return nil, fmt.Errorf("kinds %s and %s share the keys below %s", other.info.GroupVersionKind, info.GroupVersionKind, prefix)
+		}
+	}
+	r.kinds = append(r.kinds, k)
+	sorted := append(slices.Clone(*r.sorted.Load()), k)
+	slices.SortFunc(sorted, func(a, b *kind) int { return strings.Compare(a.prefix, b.prefix) })
+	r.sorted.Store(&sorted)
+	signal(r.relist)
+	return k, nil
+}
+
+func (r *Replica) addIndex(k *kind, def *indexDef) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	def.slot = len(k.defs)
+	k.defs = append(k.defs, def)
+	k.indexes = append(k.indexes, def.build(k.objects))
+	r.publish(r.Snapshot().revision, k)
+}
+
+// publish makes the newest state of some kinds visible, as a snapshot at a
+// revision. It is called with mu held.
+func (r *Replica) publish(revision int64, changed ...*kind) {
+	old := r.Snapshot()
+	s := &Snapshot{replica: r, revision: revision, kinds: old.kinds}
+	if len(changed) > 0 {
+		s.kinds = make([]kindState, len(r.kinds))
+		copy(s.kinds, old.kinds)
+	}
+	for _, k := range changed {
+		s.kinds[k.slot] = k.state()
+	}
+	r.snapshot.Store(s)
+}
+
+// state copies a kind's trees, which costs the same whatever their size: from
+// then on, what changes is copied first.
+func (k *kind) state() kindState {
+	if k.objects == nil {
+		return kindState{}
+	}
+	s := kindState{objects: k.objects.Copy(), indexes: make([]*btree.BTreeG[indexItem], len(k.indexes))}
+	for i, tree := range k.indexes {
+		s.indexes[i] = tree.Copy()
+	}
+	return s
+}
+
+// set puts an entry in place of old, either of which may be nil.
+func (k *kind) set(old, e *entry) {
+	if old != nil {
+		k.bytes -= int64(old.size)
+		for i, def := range k.defs {
+			def.remove(k.indexes[i], old)
+		}
+	}
+	if e == nil {
+		k.objects.Delete(old.key)
+		return
+	}
+	k.bytes += int64(e.size)
+	k.objects.Set(e.key, e)
+	for i, def := range k.defs {
+		def.insert(k.indexes[i], e)
+	}
+}
+
+// WaitForSync waits until the replica has listed every kind that is registered
+// when it is called. The error is that of ctx, with what keeps the replica from
+// listing.
+func (r *Replica) WaitForSync(ctx context.Context) error {
+	r.mu.Lock()
+	n := len(r.kinds)
+	r.mu.Unlock()
+	for {
+		r.mu.Lock()
+		missing, listed := r.unlisted(n), r.listed
+		r.mu.Unlock()
+		if missing == nil {
+			return nil
+		}
+		select {
+		case <-listed:
+		case <-ctx.Done():
+			return r.explainWait(fmt.Errorf("wait for the first list of %s: %w", missing.prefix, ctx.Err()))
+		}
+	}
+}
+
+func (r *Replica) unlisted(n int) *kind {
+	for _, k := range r.kinds[:n] {
+		if k.objects == nil {
+			return k
+		}
+	}
+	return nil
+}
+
+// explainWait adds to the error of a wait what the replica suffers from.
+func (r *Replica) explainWait(err error) error {
+	if st := r.Status(); st.Err != nil {
+		return fmt.Errorf("%w (the replica is in trouble since %s: %w)", err, st.StaleSince.Format("15:04:05"), st.Err)
+	}
+	return err
+}
+
+// signal puts an element into a channel of capacity one, unless it has one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+var errRunning = errors.New("informer: Run was called while the replica runs")

@@ -1,0 +1,103 @@
+package informer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// waits is who waits for which revision.
+type waits struct {
+	mu      sync.Mutex
+	waiting map[*waiter]struct{}
+}
+
+type waiter struct {
+	revision int64
+	f        func()
+}
+
+// reached calls who waits for a revision up to this one.
+func (w *waits) reached(revision int64) {
+	w.mu.Lock()
+	var ready []*waiter
+	for x := range w.waiting {
+		if x.revision <= revision {
+			ready = append(ready, x)
+			delete(w.waiting, x)
+		}
+	}
+	w.mu.Unlock()
+	for _, x := range ready {
+		x.f()
+	}
+}
+
+// furthest returns the highest revision that anybody waits for.
+func (w *waits) furthest() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var furthest int64
+	for x := range w.waiting {
+		furthest = max(furthest, x.revision)
+	}
+	return furthest
+}
+
+// AfterRevision calls f once the replica has reached a revision: at once, if it
+// has already, otherwise from the replica's own goroutine, which f must not
+// block. Where the revision brings no event for the replica's kinds, it asks
+// etcd how far it has come. stop keeps f from being called; it returns false
+// when it was too late.
+func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
+	x := &waiter{revision, f}
+	r.waits.mu.Lock()
+	// Checked under the lock that reached takes after the snapshot is stored,
+	// so that the revision cannot slip through in between.
+	if r.Snapshot().revision >= revision {
+		r.waits.mu.Unlock()
+		f()
+		return func() bool { return false }
+	}
+	if r.waits.waiting == nil {
+		r.waits.waiting = map[*waiter]struct{}{}
+	}
+	r.waits.waiting[x] = struct{}{}
+	r.waits.mu.Unlock()
+	signal(r.poke)
+	return func() bool {
+		r.waits.mu.Lock()
+		defer r.waits.mu.Unlock()
+		_, waiting := r.waits.waiting[x]
+		delete(r.waits.waiting, x)
+		return waiting
+	}
+}
+
+// WaitForRevision waits until the replica has reached a revision, such as that
+// of a write. The error is that of ctx, with what the replica suffers from.
+func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
+	reached := make(chan struct{})
+	stop := r.AfterRevision(revision, func() { close(reached) })
+	select {
+	case <-reached:
+		return nil
+	case <-ctx.Done():
+		stop()
+		return r.explainWait(fmt.Errorf("wait for revision %d, at %d: %w", revision, r.Snapshot().revision, ctx.Err()))
+	}
+}
+
+// Fresh returns a snapshot that is at least as new as etcd was when it was
+// called: a linearizable read of the whole replica, for which etcd is asked only
+// for its revision.
+func (r *Replica) Fresh(ctx context.Context) (*Snapshot, error) {
+	revision, err := r.store.Revision(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.WaitForRevision(ctx, revision); err != nil {
+		return nil, err
+	}
+	return r.Snapshot(), nil
+}

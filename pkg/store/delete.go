@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// DeleteOptions refine a deletion.
+type DeleteOptions struct {
+	// ResourceVersion, when set, must be the object's current one.
+	ResourceVersion string
+	// GracePeriodSeconds, when above 0, marks the object as being deleted and
+	// leaves it to whoever looks after it to delete it for good, with 0, in at
+	// most this many seconds.
+	GracePeriodSeconds int64
+}
+
+// Delete deletes an object, of which obj needs only type, namespace and name,
+// and returns the revision that it made. When obj has a uid, only the object
+// with that uid is deleted: what took its name later is safe. The
+// resourceVersion of obj is not a condition; [DeleteOptions] has one.
+//
+// An object with finalizers is only marked, with a deletionTimestamp; its
+// deletion completes with the update that removes the last finalizer. Marking
+// it again writes nothing.
+//
+// The error is a NotFound or a Conflict. When Delete succeeds, obj is the
+// object as it was last, with the deletion's revision, or as it is marked now.
+func (s *Store) Delete(ctx context.Context, obj Object, opts ...DeleteOptions) (int64, error) {
+	t := s.Txn()
+	t.Delete(obj, opts...)
+	return t.Commit(ctx)
+}
+
+type deleteVerb struct{}
+
+func (deleteVerb) String() string { return "delete" }
+
+func (deleteVerb) prepare(o *op) error {
+	o.rev = 0
+	return nil
+}
+
+func (deleteVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
+	rev, err := ParseRevision(o.del.ResourceVersion)
+	if err != nil {
+		return outcome{}, err
+	}
+	o.rev = rev
+	if err := o.current(prior); err != nil {
+		return outcome{}, err
+	}
+	if uid := o.obj.GetUID(); uid != "" && uid != prior.obj.GetUID() {
+		return outcome{}, o.conflict("the object was deleted and created again: uid %s, not %s", prior.obj.GetUID(), uid)
+	}
+	obj := prior.obj.DeepCopyObject().(Object)
+	if o.kind.validateDelete != nil {
+		if err := o.kind.invalid(obj, o.kind.validateDelete(obj)); err != nil {
+			return outcome{}, err
+		}
+	}
+	if len(obj.GetFinalizers()) == 0 && o.del.GracePeriodSeconds <= 0 {
+		return outcome{action: remove, result: obj}, nil
+	}
+	if !s.markDeleted(obj, o.del.GracePeriodSeconds) {
+		return outcome{action: keep, result: obj}, nil
+	}
+	value, err := o.kind.encode(obj)
+	return outcome{action: put, value: value, result: obj}, err
+}
+
+// markDeleted marks an object as being deleted. A grace period can only be
+// shortened. It reports whether anything changed.
+func (s *Store) markDeleted(obj Object, grace int64) bool {
+	grace = max(grace, 0)
+	if old := obj.GetDeletionGracePeriodSeconds(); obj.GetDeletionTimestamp() != nil && (old == nil || *old <= grace) {
+		return false
+	}
+	if obj.GetDeletionTimestamp() == nil && obj.GetGeneration() > 0 {
+		obj.SetGeneration(obj.GetGeneration() + 1) // as Kubernetes does
+	}
+	at := metav1.NewTime(s.clock.Now().Add(time.Duration(grace) * time.Second)).Rfc3339Copy()
+	obj.SetDeletionTimestamp(&at)
+	obj.SetDeletionGracePeriodSeconds(&grace)
+	return true
+}

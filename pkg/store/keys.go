@@ -1,0 +1,102 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// DefaultPrefix is where objects are stored unless [Options] says otherwise.
+// It is Kubernetes' own.
+const DefaultPrefix = "/registry/"
+
+// Range is a half-open range of etcd keys, [Start, End).
+type Range struct{ Start, End string }
+
+// Contains reports whether a key lies in the range.
+func (r Range) Contains(key string) bool { return r.Start <= key && key < r.End }
+
+// PrefixRange is the range of all keys that begin with prefix, which must not
+// be empty.
+func PrefixRange(prefix string) Range {
+	return Range{Start: prefix, End: clientv3.GetPrefixRangeEnd(prefix)}
+}
+
+// Cover is the smallest range that contains all of the given ones, of which
+// there must be at least one.
+func Cover(ranges ...Range) Range {
+	c := ranges[0]
+	for _, r := range ranges[1:] {
+		c.Start, c.End = min(c.Start, r.Start), max(c.End, r.End)
+	}
+	return c
+}
+
+// layout makes and reads etcd keys:
+// <prefix><group, "core" for the empty one>/<resource>/[<namespace>/]<name>.
+type layout struct{ prefix string }
+
+func newLayout(prefix string) (layout, error) {
+	switch {
+	case prefix == "":
+		return layout{DefaultPrefix}, nil
+	case !strings.HasSuffix(prefix, "/"):
+		return layout{}, fmt.Errorf("prefix %q: must end in a slash, or it would match the keys of its neighbours", prefix)
+	}
+	return layout{prefix}, nil
+}
+
+func (l layout) kindPrefix(r schema.GroupResource) string {
+	group := r.Group
+	if group == "" {
+		group = "core"
+	}
+	return l.prefix + group + "/" + r.Resource + "/"
+}
+
+// key returns the etcd key of an object. The parts that etcd would take for
+// structure are refused: nobody may leave a kind or a namespace by way of a
+// name.
+func (l layout) key(k *kindInfo, key Key) (string, error) {
+	if k.clusterScoped != (key.Namespace == "") {
+		if k.clusterScoped {
+			return "", fmt.Errorf("%s %q: namespace %q: the kind is cluster-scoped", k.gvk.Kind, key.Name, key.Namespace)
+		}
+		return "", fmt.Errorf("%s %q: namespace is missing", k.gvk.Kind, key.Name)
+	}
+	if err := checkSegment("name", key.Name); err != nil {
+		return "", fmt.Errorf("%s: %w", k.gvk.Kind, err)
+	}
+	if k.clusterScoped {
+		return l.kindPrefix(k.resource) + key.Name, nil
+	}
+	if err := checkSegment("namespace", key.Namespace); err != nil {
+		return "", fmt.Errorf("%s: %w", k.gvk.Kind, err)
+	}
+	return l.kindPrefix(k.resource) + key.Namespace + "/" + key.Name, nil
+}
+
+func checkSegment(what, s string) error {
+	if s == "" {
+		return fmt.Errorf("%s is missing", what)
+	}
+	if msgs := path.IsValidPathSegmentName(s); len(msgs) > 0 {
+		return fmt.Errorf("%s %q: %s", what, s, strings.Join(msgs, "; "))
+	}
+	return nil
+}
+
+// split is the inverse of key: what remains of an etcd key behind its kind's
+// prefix, as an object key. It returns false for a key that no object of the
+// kind can have.
+func (k *kindInfo) split(rest string) (Key, bool) {
+	namespace, name, two := strings.Cut(rest, "/")
+	if k.clusterScoped {
+		return Key{Name: namespace}, !two && namespace != ""
+	}
+	ok := two && namespace != "" && name != "" && !strings.Contains(name, "/")
+	return Key{Namespace: namespace, Name: name}, ok
+}

@@ -1,0 +1,329 @@
+package store
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Kind says how objects of the Go type T are stored and which rules hold for
+// them. A type that the scheme of [Options] knows needs a Kind only where it
+// differs from the defaults; a type of the user's own needs one with its
+// GroupVersionKind. T is a pointer type, as in
+//
+//	store.Kind[*Site]{GroupVersionKind: schema.GroupVersionKind{
+//		Group: "example.com", Version: "v1", Kind: "Site"}}
+//
+// The hooks run inside a write and must neither block nor keep the objects
+// they are given.
+type Kind[T Object] struct {
+	// GroupVersionKind may be left out when the scheme knows T under exactly
+	// one.
+	GroupVersionKind schema.GroupVersionKind
+
+	// Resource is the plural under which the objects are stored. Defaults to
+	// the lower-case plural of the kind, as Kubernetes derives it.
+	Resource string
+
+	// ClusterScoped says that the objects have no namespace. Defaults to what
+	// Kubernetes says for its own kinds, and to false for others.
+	ClusterScoped bool
+
+	// Default fills in what the writer left out. It runs on create and on
+	// update, before validation, and must be idempotent.
+	Default func(obj T)
+
+	// ValidateCreate and ValidateUpdate report what is wrong with an object,
+	// with the paths of the fields. Names, labels, annotations and owner
+	// references are checked without them. ValidateUpdate also runs for a
+	// status update; old is shared and must not be changed. When it is nil,
+	// ValidateCreate is used for updates too.
+	ValidateCreate func(obj T) field.ErrorList
+	ValidateUpdate func(obj, old T) field.ErrorList
+
+	// ValidateDelete may refuse a deletion.
+	ValidateDelete func(obj T) field.ErrorList
+}
+
+// AnyKind is a [Kind] of any type. Only this package implements it.
+type AnyKind interface {
+	info(*runtime.Scheme) (*kindInfo, error)
+}
+
+// kindInfo is a Kind without its type parameter, its defaults worked out.
+// It does not change after New.
+type kindInfo struct {
+	gvk           schema.GroupVersionKind
+	resource      schema.GroupResource
+	clusterScoped bool
+	goType        reflect.Type // the struct, not the pointer
+	spec, status  []int        // indexes of these fields, nil when there is none
+
+	defaults       func(Object)
+	validateCreate func(Object) field.ErrorList
+	validateUpdate func(obj, old Object) field.ErrorList
+	validateDelete func(Object) field.ErrorList
+}
+
+func (k Kind[T]) info(scheme *runtime.Scheme) (*kindInfo, error) {
+	t := reflect.TypeFor[T]()
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return nil, fmt.Errorf("kind of %s: the type parameter must be a pointer to a struct", t)
+	}
+	gvk := k.GroupVersionKind
+	if gvk.Empty() {
+		known, _, err := scheme.ObjectKinds(reflect.New(t.Elem()).Interface().(T))
+		if err != nil || len(known) != 1 {
+			return nil, fmt.Errorf("kind of %s: set GroupVersionKind: the scheme knows the type under %d kinds", t, len(known))
+		}
+		gvk = known[0]
+	}
+	if gvk.Version == "" || gvk.Kind == "" {
+		return nil, fmt.Errorf("kind of %s: %q lacks a version or a kind", t, gvk)
+	}
+	info, err := newKindInfo(gvk, t.Elem())
+	if err != nil {
+		return nil, err
+	}
+	if k.Resource != "" {
+		info.resource.Resource = k.Resource
+	}
+	info.clusterScoped = info.clusterScoped || k.ClusterScoped
+	k.addHooks(info)
+	return info, info.check()
+}
+
+// addHooks wraps the typed hooks. The assertions hold because a kindInfo is
+// only used for objects of its own Go type.
+func (k Kind[T]) addHooks(info *kindInfo) {
+	if k.Default != nil {
+		info.defaults = func(o Object) { k.Default(o.(T)) }
+	}
+	if k.ValidateCreate != nil {
+		info.validateCreate = func(o Object) field.ErrorList { return k.ValidateCreate(o.(T)) }
+		info.validateUpdate = func(o, _ Object) field.ErrorList { return k.ValidateCreate(o.(T)) }
+	}
+	if k.ValidateUpdate != nil {
+		info.validateUpdate = func(o, old Object) field.ErrorList { return k.ValidateUpdate(o.(T), old.(T)) }
+	}
+	if k.ValidateDelete != nil {
+		info.validateDelete = func(o Object) field.ErrorList { return k.ValidateDelete(o.(T)) }
+	}
+}
+
+func newKindInfo(gvk schema.GroupVersionKind, t reflect.Type) (*kindInfo, error) {
+	if err := checkCopyable(t); err != nil {
+		return nil, fmt.Errorf("kind %s: %w", gvk, err)
+	}
+	return &kindInfo{
+		gvk:           gvk,
+		resource:      guessResource(gvk),
+		clusterScoped: kubernetesClusterScoped(gvk.GroupKind()),
+		goType:        t,
+		spec:          fieldIndex(t, "Spec"),
+		status:        fieldIndex(t, "Status"),
+	}, nil
+}
+
+func fieldIndex(t reflect.Type, name string) []int {
+	if f, ok := t.FieldByName(name); ok && len(f.Index) == 1 {
+		return f.Index
+	}
+	return nil
+}
+
+func (k *kindInfo) check() error {
+	if r := k.resource.Resource; r == "" || strings.ContainsAny(r, "/ ") || r != strings.ToLower(r) {
+		return fmt.Errorf("kind %s: resource %q: must be lower case and without a slash", k.gvk, r)
+	}
+	return nil
+}
+
+func (k *kindInfo) newObject() Object {
+	obj := reflect.New(k.goType).Interface().(Object)
+	return obj
+}
+
+// assign makes *dst a shallow copy of *src, both of this kind's Go type.
+func assign(dst, src Object) {
+	reflect.ValueOf(dst).Elem().Set(reflect.ValueOf(src).Elem())
+}
+
+// copyField copies one field shallowly: what is copied must not be shared
+// afterwards.
+func (k *kindInfo) copyField(index []int, dst, src Object) {
+	reflect.ValueOf(dst).Elem().FieldByIndex(index).Set(reflect.ValueOf(src).Elem().FieldByIndex(index))
+}
+
+func (k *kindInfo) clearField(index []int, obj Object) {
+	reflect.ValueOf(obj).Elem().FieldByIndex(index).SetZero()
+}
+
+func (k *kindInfo) fieldOf(index []int, obj Object) any {
+	return reflect.ValueOf(obj).Elem().FieldByIndex(index).Addr().Interface()
+}
+
+// guessResource is Kubernetes' rule for the plural, with its one exception.
+func guessResource(gvk schema.GroupVersionKind) schema.GroupResource {
+	if gvk.Kind == "Endpoints" {
+		return schema.GroupResource{Group: gvk.Group, Resource: "endpoints"}
+	}
+	plural, _ := meta.UnsafeGuessKindToResource(gvk)
+	return plural.GroupResource()
+}
+
+// kubernetesClusterScoped knows the built-in kinds that have no namespace.
+func kubernetesClusterScoped(gk schema.GroupKind) bool {
+	switch gk.Group {
+	case "":
+		return gk.Kind == "Namespace" || gk.Kind == "Node" || gk.Kind == "PersistentVolume"
+	case "rbac.authorization.k8s.io":
+		return strings.HasPrefix(gk.Kind, "ClusterRole")
+	case "storage.k8s.io":
+		return gk.Kind != "CSIStorageCapacity"
+	case "networking.k8s.io":
+		return gk.Kind == "IngressClass" || gk.Kind == "IPAddress" || gk.Kind == "ServiceCIDR"
+	case "resource.k8s.io":
+		return gk.Kind == "DeviceClass" || gk.Kind == "ResourceSlice" || gk.Kind == "DeviceTaintRule"
+	case "apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io",
+		"certificates.k8s.io", "flowcontrol.apiserver.k8s.io", "node.k8s.io", "scheduling.k8s.io":
+		return true
+	}
+	return false
+}
+
+// kinds finds the kind of a Go type or of a GroupVersionKind.
+type kinds struct {
+	byType map[reflect.Type]*kindInfo
+	byGVK  map[schema.GroupVersionKind]*kindInfo
+}
+
+func newKinds(scheme *runtime.Scheme, own []AnyKind) (*kinds, error) {
+	ks := &kinds{byType: map[reflect.Type]*kindInfo{}, byGVK: map[schema.GroupVersionKind]*kindInfo{}}
+	for _, k := range own {
+		info, err := k.info(scheme)
+		if err != nil {
+			return nil, err
+		}
+		if err := ks.add(info); err != nil {
+			return nil, err
+		}
+	}
+	for gvk, t := range scheme.AllKnownTypes() {
+		if gvk.Version == runtime.APIVersionInternal || !isObject(t) || ks.byType[t] != nil || ks.byGVK[gvk] != nil {
+			continue
+		}
+		info, err := newKindInfo(gvk, t)
+		if err != nil {
+			return nil, err
+		}
+		if err := ks.add(info); err != nil {
+			return nil, err
+		}
+	}
+	return ks, nil
+}
+
+func isObject(t reflect.Type) bool {
+	ptr := reflect.PointerTo(t)
+	return ptr.Implements(reflect.TypeFor[Object]()) && t.Kind() == reflect.Struct
+}
+
+func (ks *kinds) add(k *kindInfo) error {
+	if other := ks.byType[k.goType]; other != nil {
+		return fmt.Errorf("kinds %s and %s: both have the Go type %s: give each a type of its own", other.gvk, k.gvk, k.goType)
+	}
+	if ks.byGVK[k.gvk] != nil {
+		return fmt.Errorf("kind %s is given twice", k.gvk)
+	}
+	ks.byType[k.goType], ks.byGVK[k.gvk] = k, k
+	return nil
+}
+
+// of returns the kind of an object's Go type.
+func (ks *kinds) of(obj Object) (*kindInfo, error) {
+	t := reflect.TypeOf(obj)
+	if t == nil || t.Kind() != reflect.Pointer || reflect.ValueOf(obj).IsNil() {
+		return nil, fmt.Errorf("object of type %T is nil", obj)
+	}
+	return ks.ofType(t)
+}
+
+func (ks *kinds) ofType(ptr reflect.Type) (*kindInfo, error) {
+	if ptr.Kind() != reflect.Pointer {
+		return nil, fmt.Errorf("%s is not a pointer to a struct", ptr)
+	}
+	if k := ks.byType[ptr.Elem()]; k != nil {
+		return k, nil
+	}
+	return nil, fmt.Errorf("type %s is not known to this store: add it to Options.Scheme or Options.Kinds", ptr)
+}
+
+// KindInfo is what a store knows of one kind.
+type KindInfo struct {
+	GroupVersionKind schema.GroupVersionKind
+	Resource         schema.GroupResource
+	ClusterScoped    bool
+}
+
+// KindOf returns what the store knows of the type T.
+func KindOf[T Object](s *Store) (KindInfo, error) {
+	k, err := s.kinds.ofType(reflect.TypeFor[T]())
+	if err != nil {
+		return KindInfo{}, err
+	}
+	return k.public(), nil
+}
+
+// KindOf returns what the store knows of an object's type.
+func (s *Store) KindOf(obj Object) (KindInfo, error) {
+	k, err := s.kinds.of(obj)
+	if err != nil {
+		return KindInfo{}, err
+	}
+	return k.public(), nil
+}
+
+// LookupKind returns what the store knows of a GroupVersionKind, and false
+// when it knows nothing of it.
+func (s *Store) LookupKind(gvk schema.GroupVersionKind) (KindInfo, bool) {
+	k := s.kinds.byGVK[gvk]
+	if k == nil {
+		return KindInfo{}, false
+	}
+	return k.public(), true
+}
+
+// NewObject returns an empty object of a kind, or false when the store does
+// not know it.
+func (s *Store) NewObject(gvk schema.GroupVersionKind) (Object, bool) {
+	k := s.kinds.byGVK[gvk]
+	if k == nil {
+		return nil, false
+	}
+	return k.newObject(), true
+}
+
+func (k *kindInfo) public() KindInfo {
+	return KindInfo{GroupVersionKind: k.gvk, Resource: k.resource, ClusterScoped: k.clusterScoped}
+}
+
+// OwnerReference returns a reference that makes owner the controller of
+// another object and blocks the owner's foreground deletion, as
+// metav1.NewControllerRef does, with the owner's kind as this store knows it.
+func (s *Store) OwnerReference(owner Object) (metav1.OwnerReference, error) {
+	k, err := s.kinds.of(owner)
+	if err != nil {
+		return metav1.OwnerReference{}, fmt.Errorf("owner reference: %w", err)
+	}
+	if owner.GetUID() == "" {
+		return metav1.OwnerReference{}, fmt.Errorf("owner reference: %s %s has no uid yet: create it first", k.gvk.Kind, KeyOf(owner))
+	}
+	return *metav1.NewControllerRef(owner, k.gvk), nil
+}

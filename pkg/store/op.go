@@ -1,0 +1,193 @@
+package store
+
+import (
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// A verb is one kind of write. Its rules are pure: from what the key holds to
+// what it shall hold.
+type verb interface {
+	fmt.Stringer
+	// prepare checks the caller's object before etcd is asked anything.
+	prepare(o *op) error
+	// plan applies the rules to what the key holds; prior is nil when it holds
+	// nothing. It must not change prior, nor the caller's object.
+	plan(s *Store, o *op, prior *stored) (outcome, error)
+}
+
+// stored is an object as its key holds it.
+type stored struct {
+	obj    Object // shared, unless it was just read
+	value  []byte // nil when the object comes from a cache
+	rev    int64
+	cached bool
+}
+
+// outcome is what shall become of a key.
+type outcome struct {
+	action action
+	value  string // for put
+	result Object // what the caller's object becomes; nil leaves it alone
+}
+
+type action int
+
+const (
+	keep action = iota
+	put
+	remove
+)
+
+// op is one object's part in a transaction.
+type op struct {
+	verb    verb
+	kind    *kindInfo
+	name    Key
+	etcdKey string
+	obj     Object // the caller's
+	status  Object // the caller's, where the status is to be taken from; may be nil
+	main    bool   // updates: everything but the status is written too
+	rev     int64  // the revision that the caller saw; 0 is any
+	del     DeleteOptions
+
+	generated int // how many names were made up
+
+	known bool // prior is what the key holds, as far as is known
+	fresh bool // it must not come from a cache any more
+	prior *stored
+	out   outcome
+}
+
+func (s *Store) newOp(v verb, obj Object) (*op, error) {
+	k, err := s.kinds.of(obj)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", v, err)
+	}
+	rev, err := ParseRevision(obj.GetResourceVersion())
+	if err != nil {
+		return nil, refuse(v, k, obj, apierrors.NewBadRequest(err.Error()))
+	}
+	op := &op{verb: v, kind: k, name: KeyOf(obj), obj: obj, rev: rev}
+	if err := v.prepare(op); err != nil {
+		return nil, refuse(v, k, obj, err)
+	}
+	if op.name.Name != "" {
+		if op.etcdKey, err = s.layout.key(k, op.name); err != nil {
+			return nil, refuse(v, k, obj, apierrors.NewBadRequest(err.Error()))
+		}
+	}
+	return op, nil
+}
+
+// refuse says of an error which write of which object it belongs to.
+func refuse(v verb, k *kindInfo, obj Object, err error) error {
+	return fmt.Errorf("%s %s %s: %w", v, k.resource, KeyOf(obj), err)
+}
+
+func (o *op) wrap(err error) error {
+	return fmt.Errorf("%s %s: %w", o.verb, o.etcdKey, err)
+}
+
+func (o *op) notFound() error { return apierrors.NewNotFound(o.kind.resource, o.name.Name) }
+
+func (o *op) conflict(format string, args ...any) error {
+	return apierrors.NewConflict(o.kind.resource, o.name.Name, fmt.Errorf(format, args...))
+}
+
+// current checks the revision that the caller saw against what is there.
+func (o *op) current(prior *stored) error {
+	switch {
+	case prior == nil:
+		return o.notFound()
+	case o.rev != 0 && o.rev != prior.rev:
+		return o.conflict("the object has changed: it is at revision %d, not at %d: read it again", prior.rev, o.rev)
+	}
+	return nil
+}
+
+// compare is the condition under which the outcome is right.
+func (o *op) compare() clientv3.Cmp {
+	var rev int64
+	if o.prior != nil {
+		rev = o.prior.rev
+	}
+	return clientv3.Compare(clientv3.ModRevision(o.etcdKey), "=", rev)
+}
+
+// request returns the etcd operation that makes the outcome true; false when
+// there is nothing to do.
+func (o *op) request() (clientv3.Op, bool) {
+	switch o.out.action {
+	case put:
+		return clientv3.OpPut(o.etcdKey, o.out.value), true
+	case remove:
+		return clientv3.OpDelete(o.etcdKey), true
+	}
+	return clientv3.Op{}, false
+}
+
+// finish fills in the caller's objects, once the transaction has happened.
+func (o *op) finish(revision int64) {
+	if o.out.result == nil {
+		return
+	}
+	rev := revision
+	if o.out.action == keep {
+		rev = o.prior.rev
+	}
+	o.out.result.SetResourceVersion(FormatRevision(rev))
+	assign(o.obj, o.out.result)
+	if o.status != nil && o.status != o.obj {
+		assign(o.status, o.out.result.DeepCopyObject().(Object))
+	}
+}
+
+// learn takes in what etcd says the key holds.
+func (o *op) learn(p *stored) { o.prior, o.known = p, true }
+
+// needsObject reports whether the rules look at the object that is there, or
+// only at whether there is one.
+func (o *op) needsObject() bool {
+	switch o.verb.(type) {
+	case updateVerb, deleteVerb:
+		return true
+	}
+	return false
+}
+
+// unchangedVerb and absentVerb write nothing: they are conditions.
+type (
+	unchangedVerb struct{}
+	absentVerb    struct{}
+)
+
+func (unchangedVerb) String() string { return "check" }
+
+func (unchangedVerb) prepare(o *op) error {
+	if o.rev == 0 {
+		return apierrors.NewBadRequest("the object has no resourceVersion")
+	}
+	o.learn(&stored{rev: o.rev, cached: true}) // verified within the transaction
+	return nil
+}
+
+func (unchangedVerb) plan(_ *Store, o *op, prior *stored) (outcome, error) {
+	return outcome{}, o.current(prior)
+}
+
+func (absentVerb) String() string { return "check absence of" }
+
+func (absentVerb) prepare(o *op) error {
+	o.learn(nil)
+	return nil
+}
+
+func (absentVerb) plan(_ *Store, o *op, prior *stored) (outcome, error) {
+	if prior != nil {
+		return outcome{}, apierrors.NewAlreadyExists(o.kind.resource, o.name.Name)
+	}
+	return outcome{}, nil
+}

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"reflect"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Resource is a Kubernetes-style object of a type of your own: metadata, a
+// Spec that users write and a Status that controllers write. It needs no
+// generated code, since it copies itself:
+//
+//	type Site = store.Resource[SiteSpec, SiteStatus]
+//
+// Spec and Status are structs of plain data: numbers, strings, booleans,
+// slices, maps, pointers and structs of those, and types that bring a
+// DeepCopyInto method, as all of k8s.io/api do. A field that cannot be copied
+// faithfully, such as a channel, a function, an interface or an unexported
+// pointer, is refused by [New], not found out later.
+//
+// Two kinds must not share both Spec and Status, since they would be one Go
+// type: give one of them a struct of its own.
+type Resource[Spec, Status any] struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   Spec   `json:"spec,omitempty"`
+	Status Status `json:"status,omitempty"`
+}
+
+// DeepCopyInto makes out a copy of r that shares nothing with it.
+func (r *Resource[Spec, Status]) DeepCopyInto(out *Resource[Spec, Status]) {
+	out.TypeMeta = r.TypeMeta
+	r.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
+	deepCopyInto(&out.Spec, &r.Spec)
+	deepCopyInto(&out.Status, &r.Status)
+}
+
+// DeepCopy returns a copy of r that shares nothing with it; nil for nil.
+func (r *Resource[Spec, Status]) DeepCopy() *Resource[Spec, Status] {
+	if r == nil {
+		return nil
+	}
+	out := new(Resource[Spec, Status])
+	r.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyObject implements runtime.Object.
+func (r *Resource[Spec, Status]) DeepCopyObject() runtime.Object {
+	if r == nil {
+		return nil
+	}
+	return r.DeepCopy()
+}
+
+func (r *Resource[Spec, Status]) copyError() error {
+	if err := copierOf(reflect.TypeFor[Spec]()).err; err != nil {
+		return err
+	}
+	return copierOf(reflect.TypeFor[Status]()).err
+}
+
+// checkCopyable reports why a type cannot be copied. Types with generated
+// copies are taken at their word.
+func checkCopyable(t reflect.Type) error {
+	if c, ok := reflect.New(t).Interface().(interface{ copyError() error }); ok {
+		return c.copyError()
+	}
+	return nil
+}
+
+func deepCopyInto[T any](dst, src *T) {
+	if c, ok := any(src).(interface{ DeepCopyInto(*T) }); ok {
+		c.DeepCopyInto(dst)
+		return
+	}
+	*dst = *src
+	c := copierOf(reflect.TypeFor[T]())
+	if c.err != nil {
+		panic(c.err) // New refuses such a type
+	}
+	if c.fix != nil {
+		c.fix(reflect.ValueOf(dst).Elem())
+	}
+}
+
+// copiers remembers what copierOf worked out: a pure function of the type, so
+// that sharing it between stores shares no state.
+var copiers sync.Map // reflect.Type -> *copier
+
+func copierOf(t reflect.Type) *copier {
+	if c, ok := copiers.Load(t); ok {
+		return c.(*copier)
+	}
+	c, _ := copiers.LoadOrStore(t, newCopier(t))
+	return c.(*copier)
+}

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// checkCreate applies the rules that hold for every object and then the
+// kind's own.
+func (k *kindInfo) checkCreate(obj Object) error {
+	errs := validation.ValidateObjectMetaAccessor(obj, !k.clusterScoped, k.validateName, field.NewPath("metadata"))
+	if k.validateCreate != nil {
+		errs = append(errs, k.validateCreate(obj)...)
+	}
+	return k.invalid(obj, errs)
+}
+
+// checkUpdate likewise; obj already carries the old object's resourceVersion.
+func (k *kindInfo) checkUpdate(obj, old Object) error {
+	errs := validation.ValidateObjectMetaAccessorUpdate(obj, old, field.NewPath("metadata"))
+	if k.validateUpdate != nil {
+		errs = append(errs, k.validateUpdate(obj, old)...)
+	}
+	return k.invalid(obj, errs)
+}
+
+func (k *kindInfo) invalid(obj Object, errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(k.gvk.GroupKind(), obj.GetName(), errs)
+}
+
+// validateName is Kubernetes' rule for most kinds; the kinds of RBAC may use
+// what a path may.
+func (k *kindInfo) validateName(name string, prefix bool) []string {
+	if k.gvk.Group == "rbac.authorization.k8s.io" {
+		return path.ValidatePathSegmentName(name, prefix)
+	}
+	if prefix {
+		name = strings.TrimRight(name, "-.")
+	}
+	return validation.NameIsDNSSubdomain(name, prefix)
+}

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"reflect"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// EventType is a kind of change.
+type EventType string
+
+// The kinds of change.
+const (
+	Added    EventType = "ADDED"
+	Modified EventType = "MODIFIED"
+	Deleted  EventType = "DELETED"
+	// Bookmark is no change: it tells how far a watch has come.
+	Bookmark EventType = "BOOKMARK"
+)
+
+// Event is one change of one object.
+type Event[T Object] struct {
+	Type EventType
+	// Object is the object after the change; for Deleted, the last that was
+	// known of it, with the deletion's resourceVersion where the source is a
+	// watch. It is the zero value for a Bookmark.
+	Object T
+	// Old is the object before a Modified, where it is known.
+	Old T
+	// Revision is etcd's at the change. Several events can share one: they
+	// happened together.
+	Revision int64
+	// Initial says that the event tells of an object that was there already
+	// when the listener came.
+	Initial bool
+}
+
+// WatchOptions select what [Watch] yields.
+type WatchOptions struct {
+	// Namespace and Selector leave out other objects. An object whose labels
+	// begin to match is Added, one whose labels cease to is Deleted.
+	Namespace string
+	Selector  labels.Selector
+	// From is the first revision whose changes are wanted: one more than a
+	// list's continues that list. It must be set.
+	From int64
+	// Bookmarks asks for a Bookmark whenever etcd says how far the watch has
+	// come, so that a range where nothing happens can be resumed from a recent
+	// revision.
+	Bookmarks bool
+}
+
+// Watch yields the changes of the objects of one kind, from a revision on, in
+// the order of their revisions, each once, until ctx is done, the consumer
+// breaks off, or the watch fails. The last element then has an error and no
+// event; it says how far the watch came. Lost connections are not the caller's
+// concern: the watch continues where it was.
+//
+// The error is [apierrors.IsResourceExpired], with a [CompactedError] that
+// tells the oldest revision left, when changes asked for are gone: list again.
+// A value that cannot be decoded yields an [UndecodableError] and does not end
+// the watch.
+//
+// A consumer that is slower than the changes makes the client buffer them in
+// memory. For a local copy of a kind use the informer package.
+func Watch[T Object](ctx context.Context, s *Store, o WatchOptions) iter.Seq2[Event[T], error] {
+	return func(yield func(Event[T], error) bool) {
+		w, err := newTypedWatch[T](s, o)
+		if err != nil {
+			yield(Event[T]{}, fmt.Errorf("watch: %w", err))
+			return
+		}
+		w.run(ctx, yield)
+	}
+}
+
+// reopenAfter is the pause before a watch that could not be opened, for lack of
+// a leader or of a connection, is tried again.
+const reopenAfter = 200 * time.Millisecond
+
+type typedWatch[T Object] struct {
+	store  *Store
+	kind   *kindInfo
+	prefix string // of the kind
+	within Range
+	opts   WatchOptions
+	next   int64 // the first revision that was not yielded yet
+}
+
+func newTypedWatch[T Object](s *Store, o WatchOptions) (*typedWatch[T], error) {
+	k, err := s.kinds.ofType(reflect.TypeFor[T]())
+	if err != nil {
+		return nil, err
+	}
+	w := &typedWatch[T]{store: s, kind: k, prefix: s.layout.kindPrefix(k.resource), opts: o, next: o.From}
+	within := w.prefix
+	if o.Namespace != "" {
+		if err := checkNamespace(k, o.Namespace); err != nil {
+			return nil, err
+		}
+		within += o.Namespace + "/"
+	}
+	w.within = PrefixRange(within)
+	return w, nil
+}
+
+func (w *typedWatch[T]) run(ctx context.Context, yield func(Event[T], error) bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for {
+		raw, err := OpenWatch(ctx, w.store.client, w.within, w.next, clientv3.WithPrevKV())
+		if err != nil && ctx.Err() == nil && Resumable(err) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(reopenAfter):
+			}
+			continue
+		}
+		if err != nil {
+			yield(Event[T]{}, err)
+			return
+		}
+		err = w.follow(raw, yield)
+		if err == nil {
+			return // the consumer broke off
+		}
+		if ctx.Err() != nil || !Resumable(err) {
+			yield(Event[T]{}, fmt.Errorf("watch %s, up to revision %d: %w", w.within.Start, w.next-1, errors.Join(ctx.Err(), err)))
+			return
+		}
+	}
+}
+
+// follow yields what a watch brings until it ends; nil says that the consumer
+// wants no more.
+func (w *typedWatch[T]) follow(raw *RawWatch, yield func(Event[T], error) bool) error {
+	for {
+		resp, ok := <-raw.Responses
+		if err := WatchError(resp, ok); err != nil {
+			return err
+		}
+		for _, ev := range resp.Events {
+			if ev.Kv.ModRevision < w.next {
+				continue // already yielded before the watch was resumed
+			}
+			if !w.yieldEvent(ev, yield) {
+				return nil
+			}
+		}
+		switch {
+		case len(resp.Events) > 0:
+			w.next = resp.Events[len(resp.Events)-1].Kv.ModRevision + 1
+		case resp.IsProgressNotify():
+			w.next = max(w.next, resp.Header.Revision+1)
+			if w.opts.Bookmarks && !yield(Event[T]{Type: Bookmark, Revision: resp.Header.Revision}, nil) {
+				return nil
+			}
+		}
+	}
+}
+
+func (w *typedWatch[T]) yieldEvent(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
+	var object, old T
+	var err error
+	if ev.Type == mvccpb.PUT {
+		if object, err = w.decode(ev.Kv, ev.Kv.ModRevision); err != nil {
+			return yield(Event[T]{}, err)
+		}
+	}
+	if ev.PrevKv != nil {
+		rev := ev.PrevKv.ModRevision
+		if ev.Type == mvccpb.DELETE {
+			rev = ev.Kv.ModRevision
+		}
+		if old, err = w.decode(ev.PrevKv, rev); err != nil {
+			return yield(Event[T]{}, err)
+		}
+	}
+	event := Event[T]{Revision: ev.Kv.ModRevision}
+	if ev.Type == mvccpb.DELETE && ev.PrevKv == nil {
+		return w.yieldUnknown(ev, yield)
+	}
+	is, was := ev.Type == mvccpb.PUT && w.selects(object), ev.PrevKv != nil && w.selects(old)
+	switch {
+	case is && was:
+		event.Type, event.Object, event.Old = Modified, object, old
+	case is && (ev.PrevKv != nil || ev.IsCreate()):
+		event.Type, event.Object = Added, object
+	case is: // the value before it was compacted away
+		event.Type, event.Object = Modified, object
+	case was:
+		event.Type, event.Object = Deleted, old
+		event.Object.SetResourceVersion(FormatRevision(event.Revision))
+	default:
+		return true
+	}
+	return yield(event, nil)
+}
+
+// yieldUnknown yields the deletion of an object of which compaction has left
+// only the name. Whether a selector matched it cannot be known.
+func (w *typedWatch[T]) yieldUnknown(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
+	key, ok := w.kind.split(string(ev.Kv.Key[len(w.prefix):]))
+	if !ok {
+		return true
+	}
+	object := w.kind.newObject().(T)
+	object.SetNamespace(key.Namespace)
+	object.SetName(key.Name)
+	object.SetResourceVersion(FormatRevision(ev.Kv.ModRevision))
+	return yield(Event[T]{Type: Deleted, Object: object, Revision: ev.Kv.ModRevision}, nil)
+}
+
+func (w *typedWatch[T]) selects(obj T) bool {
+	return w.opts.Selector == nil || w.opts.Selector.Matches(labels.Set(obj.GetLabels()))
+}
+
+func (w *typedWatch[T]) decode(kv *mvccpb.KeyValue, rev int64) (T, error) {
+	obj, err := w.kind.decodeKV(w.prefix, kv)
+	if err != nil {
+		undecodable := &UndecodableError{}
+		undecodable.add(string(kv.Key), err)
+		var none T
+		return none, undecodable
+	}
+	obj.SetResourceVersion(FormatRevision(rev))
+	return obj.(T), nil
+}
