@@ -30,8 +30,26 @@ func For[T store.Object](r *Replica) (*Informer[T], error) {
 	return &Informer[T]{replica: r, kind: kind}, nil
 }
 
+// ForObject is [For] for a kind that is known only when the program runs: that of
+// obj, of which nothing but its type matters.
+func ForObject(r *Replica, obj store.Object) (*Informer[store.Object], error) {
+	k, err := r.store.KindOf(obj)
+	if err != nil {
+		return nil, fmt.Errorf("informer: %w", err)
+	}
+	kind, err := r.addKind(k)
+	if err != nil {
+		return nil, fmt.Errorf("informer: %w", err)
+	}
+	return &Informer[store.Object]{replica: r, kind: kind}, nil
+}
+
 // Replica returns the replica that the informer belongs to.
 func (i *Informer[T]) Replica() *Replica { return i.replica }
+
+// Listed reports whether a snapshot has the kind at all. One that is older than
+// the kind's registration has not.
+func (i *Informer[T]) Listed(s *Snapshot) bool { return s.kind(i.kind).objects != nil }
 
 // Get returns an object of a snapshot. It is shared: change only a copy.
 func (i *Informer[T]) Get(s *Snapshot, key store.Key) (T, bool) {

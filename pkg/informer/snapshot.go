@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/tidwall/btree"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/homeostat/homeostat/pkg/store"
@@ -75,6 +76,12 @@ type ListOptions struct {
 	Namespace string
 	// Selector, when set, leaves out the objects whose labels do not match.
 	Selector labels.Selector
+}
+
+// Selects reports whether the options select an object.
+func (o ListOptions) Selects(obj metav1.Object) bool {
+	return (o.Namespace == "" || o.Namespace == obj.GetNamespace()) &&
+		(o.Selector == nil || o.Selector.Matches(labels.Set(obj.GetLabels())))
 }
 
 func (s kindState) list(o ListOptions) iter.Seq[*entry] {

@@ -1,0 +1,102 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// NewReconciler adds a controller to a manager that has not run yet: its sources
+// name keys, and its reconciler is called for each. The name must be unlike
+// those of the manager's other controllers; log lines carry it.
+func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Options, sources ...Source[R]) error {
+	return add(m, name, r, o, store.KindInfo{}, sources)
+}
+
+// NewFor is [NewReconciler] for the objects of the kind T, which it has
+// reconciled as by [For] unless that is among the sources. It is what [Owns]
+// needs.
+func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Options, sources ...Source[Request]) error {
+	primary, err := store.KindOf[T](m.store)
+	if err != nil {
+		return fmt.Errorf("controller %q: %w", name, err)
+	}
+	given := false
+	for _, s := range sources {
+		given = given || s.primary
+	}
+	if !given {
+		sources = append([]Source[Request]{For[T]()}, sources...)
+	}
+	return add(m, name, r, o, primary, sources)
+}
+
+// ReconcileFunc reconciles one object within a transaction; see [New].
+type ReconcileFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Result, error)
+
+// New adds a transactional controller for the objects of the kind T to a
+// manager that has not run yet. Its function is called with a copy of the
+// object and a [Tx] on one snapshot of the manager's replica, of which the
+// object is a part. It reads from the Tx, and changes the world through it. When
+// it returns no error, everything that it asked for is committed in one etcd
+// transaction; when it returns one, nothing is.
+//
+// The transaction succeeds only if none of the objects that it writes has
+// changed since the snapshot. Otherwise nothing is written and the function is
+// called again on a newer snapshot; that is no error. The function must
+// therefore have no effects but through the Tx, or idempotent ones.
+//
+// The function is not called for an object that is gone. What is to be done
+// before an object goes is done when it has a deletionTimestamp and a finalizer
+// of the controller's.
+//
+// Changes of objects of the kind T lead to a reconcile as by [For], unless that
+// is among the sources.
+func New[T store.Object](m *Manager, name string, reconcile ReconcileFunc[T], o Options, sources ...Source[Request]) error {
+	inf, err := informer.For[T](m.replica)
+	if err != nil {
+		return fmt.Errorf("controller %q: %w", name, err)
+	}
+	return NewFor[T](m, name, &transactional[T]{m, inf, reconcile}, o, sources...)
+}
+
+// transactional is a ReconcileFunc as a Reconciler.
+type transactional[T store.Object] struct {
+	manager   *Manager
+	informer  *informer.Informer[T]
+	reconcile ReconcileFunc[T]
+}
+
+func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, error) {
+	tx := newTx(r.manager)
+	obj, ok := r.informer.Get(tx.snapshot, req.Key)
+	if !ok {
+		return Result{}, nil
+	}
+	result, err := r.reconcile(ctx, tx, obj.DeepCopyObject().(T))
+	if err != nil {
+		return result, err
+	}
+	return result, tx.commit(ctx)
+}
+
+func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, sources []Source[R]) error {
+	if name == "" {
+		return fmt.Errorf("controller: the name is missing")
+	}
+	if len(sources) == 0 {
+		return fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
+	}
+	l := &loop[R]{name: name, manager: m, reconciler: r, options: o.withDefaults(), log: m.log.WithName(name)}
+	b := &binding[R]{manager: m, primary: primary, enqueue: func(key R) { l.queue.Add(key) }}
+	for _, s := range sources {
+		start, err := s.bind(b)
+		if err != nil {
+			return fmt.Errorf("controller %q: %w", name, err)
+		}
+		l.starts = append(l.starts, start)
+	}
+	return m.addController(l)
+}

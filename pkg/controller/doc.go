@@ -1,0 +1,39 @@
+// Package controller runs reconcile loops over objects in etcd.
+//
+// A [Manager] has one replica of the kinds that its controllers care about. A
+// controller has sources, which turn changes into keys; a work queue, which
+// joins repeated keys; and workers, which call the reconciler.
+//
+//	m, err := controller.NewManager(s, controller.ManagerOptions{})
+//	err = controller.New(m, "site", reconcileSite, controller.Options{},
+//		controller.Owns[*appsv1.Deployment]())
+//	err = m.Run(controller.SignalContext())
+//
+// There are two forms of a reconciler. [New] takes a function that works in a
+// transaction on one snapshot; it is the one to begin with. [NewReconciler] and
+// [NewFor] take a [Reconciler] as controller-runtime has it, which reads from
+// snapshots and writes through [Manager.Store] as it likes.
+//
+// # Guarantees
+//
+//   - A key is reconciled by one worker at a time.
+//   - A change that passes a source's predicates leads to a reconcile that
+//     begins after it and sees it. Several changes may share one reconcile.
+//   - A key is not reconciled on a snapshot that lacks what its last reconcile
+//     wrote, deletions included: who created a child sees that child. This
+//     holds for writes through stores with the etcd client of the manager's.
+//   - Losing a race is no failure: a Conflict, and for transactions also an
+//     object that appeared or went since the snapshot, means to look again, on a
+//     snapshot that has what was lost to.
+//   - A failed key is tried again after a pause that doubles up to a ceiling. A
+//     panic is a failure.
+//   - [Manager.Run] returns when all goroutines that it started have ended.
+//
+// # What is not guaranteed
+//
+//   - How often a key is reconciled: be idempotent.
+//   - That reconciles of different keys see the same state.
+//   - That a process is the only one: two managers on one etcd both reconcile.
+//     Conditions on what was read keep them from undoing each other's writes,
+//     not from doing work twice.
+package controller

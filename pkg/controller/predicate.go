@@ -1,0 +1,62 @@
+package controller
+
+import (
+	"maps"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// GenerationChanged passes what changed an object's spec, its creation and its
+// deletion, and the mark that it is being deleted; it drops what changed only
+// metadata or status.
+func GenerationChanged[T store.Object]() Predicate[T] {
+	return func(e informer.Event[T]) bool {
+		return e.Type != store.Modified || e.Object.GetGeneration() != e.Old.GetGeneration() ||
+			e.Object.GetDeletionTimestamp().IsZero() != e.Old.GetDeletionTimestamp().IsZero()
+	}
+}
+
+// LabelsChanged passes updates that changed labels, and all creations and
+// deletions.
+func LabelsChanged[T store.Object]() Predicate[T] {
+	return func(e informer.Event[T]) bool {
+		return e.Type != store.Modified || !maps.Equal(e.Object.GetLabels(), e.Old.GetLabels())
+	}
+}
+
+// AnnotationsChanged passes updates that changed annotations, and all creations
+// and deletions.
+func AnnotationsChanged[T store.Object]() Predicate[T] {
+	return func(e informer.Event[T]) bool {
+		return e.Type != store.Modified || !maps.Equal(e.Object.GetAnnotations(), e.Old.GetAnnotations())
+	}
+}
+
+// Matching passes changes of objects that match a label selector, or did before
+// the change.
+func Matching[T store.Object](selector labels.Selector) Predicate[T] {
+	return func(e informer.Event[T]) bool {
+		return selector.Matches(labels.Set(e.Object.GetLabels())) ||
+			e.Type == store.Modified && selector.Matches(labels.Set(e.Old.GetLabels()))
+	}
+}
+
+// Any passes what at least one of the predicates passes.
+func Any[T store.Object](predicates ...Predicate[T]) Predicate[T] {
+	return func(e informer.Event[T]) bool {
+		for _, p := range predicates {
+			if p(e) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// Not passes what the predicate drops.
+func Not[T store.Object](p Predicate[T]) Predicate[T] {
+	return func(e informer.Event[T]) bool { return !p(e) }
+}

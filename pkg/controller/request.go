@@ -1,0 +1,61 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// Request names the object to reconcile. It says nothing of what happened to
+// it: a reconciler looks at what is, not at what changed.
+type Request struct {
+	store.Key
+}
+
+// Result says what shall happen after a reconcile.
+type Result struct {
+	// RequeueAfter, when above 0, has the key reconciled again after that time,
+	// beside whatever changes do. With an error, it takes the place of the
+	// backoff.
+	RequeueAfter time.Duration
+}
+
+// Reconciler brings the world in line with what is declared for one key. It is
+// called for one key at a time, for different keys concurrently, and must be
+// idempotent.
+//
+// R is the type of the keys, [Request] for those of objects.
+type Reconciler[R comparable] interface {
+	Reconcile(ctx context.Context, key R) (Result, error)
+}
+
+// Func is a function as a [Reconciler].
+type Func[R comparable] func(ctx context.Context, key R) (Result, error)
+
+// Reconcile calls f.
+func (f Func[R]) Reconcile(ctx context.Context, key R) (Result, error) { return f(ctx, key) }
+
+// TerminalError wraps an error that trying again cannot mend. The key is not
+// tried again until something changes.
+func TerminalError(err error) error { return &terminalError{err} }
+
+type terminalError struct{ err error }
+
+func (e *terminalError) Error() string { return "terminal: " + e.err.Error() }
+func (e *terminalError) Unwrap() error { return e.err }
+
+func isTerminal(err error) bool {
+	var t *terminalError
+	return errors.As(err, &t)
+}
+
+// panicError is a recovered panic of a reconciler.
+type panicError struct {
+	value any
+	stack string
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("reconciler panicked: %v", e.value) }

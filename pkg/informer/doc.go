@@ -1,0 +1,42 @@
+// Package informer keeps a local copy of objects in etcd and tells what changes
+// in it.
+//
+// A [Replica] holds the kinds that were registered with [For]. It lists them
+// all at one revision of etcd and then follows them with one watch. Its
+// [Snapshot] is read without locks and shows every kind at the same revision;
+// an [Informer] reads one kind of it, an [Index] finds objects by computed
+// values, and a [Handler] is told of changes.
+//
+//	r := informer.NewReplica(s, informer.Options{})
+//	sites, err := informer.For[*Site](r)
+//	byRegion := sites.AddIndex(func(s *Site) []string { return []string{s.Spec.Region} })
+//	go r.Run(ctx)
+//	err = r.WaitForSync(ctx)
+//	for site := range byRegion.Lookup(r.Snapshot(), "north") { ... }
+//
+// # Guarantees
+//
+//   - A snapshot is exactly what etcd held at its revision, save for values that
+//     cannot be decoded. It never shows a part of a transaction.
+//   - Revisions of successive snapshots rise, unless etcd itself went back.
+//   - A handler is told each change once, in the order of revisions. After a
+//     disturbance (a lost connection, a compaction, a wiped or restored etcd) it
+//     is told the difference between what it was last told and what is, missed
+//     deletions with the last known object included.
+//   - A handler that is slow or panics disturbs nobody else. What waits for it
+//     is bounded by the number of objects.
+//   - A value that cannot be decoded is reported with its key, in the log and in
+//     [Replica.Status]; the last good object stays.
+//   - [Replica.Run] returns when all goroutines that it started have ended.
+//
+// # What is not guaranteed
+//
+//   - That a snapshot is up to date: it is as new as what etcd has sent. Use
+//     [Replica.Fresh] or [Replica.WaitForRevision].
+//   - That a handler sees every state that an object went through. One that is
+//     far behind, and everyone after a list, is told the net change.
+//   - When an object was deleted, if that was found by a list: the event has the
+//     list's revision.
+//   - That etcd's data being replaced is noticed when the new data's revision is
+//     not below the replica's.
+package informer
