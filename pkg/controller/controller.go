@@ -76,10 +76,10 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 		return Result{}, nil
 	}
 	result, err := r.reconcile(ctx, tx, obj.DeepCopyObject().(T))
-	if err != nil {
+	if err != nil || tx.committed {
 		return result, err
 	}
-	return result, tx.commit(ctx)
+	return result, tx.Commit(ctx)
 }
 
 func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, sources []Source[R]) error {

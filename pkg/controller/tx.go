@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -27,6 +28,8 @@ type Tx struct {
 	snapshot *informer.Snapshot
 	txn      *store.Txn
 	err      error
+
+	committed bool
 
 	// own has the objects written so far as they will be, nil for deleted ones.
 	own map[ownKey]store.Object
@@ -107,12 +110,21 @@ func (tx *Tx) note(obj, now store.Object) {
 	tx.own[ownKey{kind, store.KeyOf(obj)}] = now
 }
 
-// commit commits what was collected. What lies between the snapshot and now is
-// a conflict, whatever form it takes: the next look is on a newer snapshot.
-func (tx *Tx) commit(ctx context.Context) error {
+// Commit commits what was collected now, for a reconcile that must know what
+// becomes of it; otherwise the controller does so when the reconcile returns.
+// Return its error, unless it is one that the reconcile can do something about,
+// such as an Invalid. After Commit the Tx is only for reading.
+//
+// Whatever the snapshot was too old for, be it a conflict or an object that
+// appeared or went, makes the controller look again.
+func (tx *Tx) Commit(ctx context.Context) error {
 	if tx.err != nil {
 		return tx.err
 	}
+	if tx.committed {
+		return errors.New("the transaction was committed before")
+	}
+	tx.committed = true
 	_, err := tx.txn.Commit(ctx)
 	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
 		return &lookAgainError{err}
