@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -41,6 +43,10 @@ func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Object, err
 	obj.SetResourceVersion(FormatRevision(modRevision))
 	return obj, nil
 }
+
+// timestamp is a time as it is after it has been stored, so that what a write
+// returns equals what a read does.
+func timestamp(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second).Local()) }
 
 // FormatRevision is a revision in the form of a resourceVersion.
 func FormatRevision(revision int64) string { return strconv.FormatInt(revision, 10) }

@@ -2,14 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // commit plans every write on what its key is believed to hold and has etcd
@@ -23,21 +20,42 @@ func (t *Txn) commit(ctx context.Context) (int64, error) {
 	if len(t.ops) == 0 {
 		return 0, nil
 	}
-	for {
-		if err := t.readPriors(ctx); err != nil {
-			return 0, err
+	for _, f := range t.store.fences {
+		if err := f.valid(); err != nil {
+			return 0, fmt.Errorf("%s: %w", t.what(), err)
 		}
-		again, err := t.plan()
-		if err != nil {
-			return 0, err
-		}
-		if again {
-			continue
-		}
-		rev, done, err := t.try(ctx)
+	}
+	if err := t.checkCount(); err != nil {
+		return 0, err
+	}
+	for failed := 1; ; failed++ {
+		rev, done, err := t.attempt(ctx)
 		if done || err != nil {
 			return rev, err
 		}
+		if backOff(ctx, failed) {
+			t.forget()
+		}
+	}
+}
+
+// attempt is done when etcd has executed the transaction.
+func (t *Txn) attempt(ctx context.Context) (rev int64, done bool, err error) {
+	for again := true; again; {
+		if err := t.readPriors(ctx); err != nil {
+			return 0, false, err
+		}
+		if again, err = t.plan(); err != nil {
+			return 0, false, err
+		}
+	}
+	return t.try(ctx)
+}
+
+// forget has the next attempt read what is there.
+func (t *Txn) forget() {
+	for _, o := range t.ops {
+		o.known, o.fresh = false, true
 	}
 }
 
@@ -45,8 +63,7 @@ func (t *Txn) commit(ctx context.Context) (int64, error) {
 // where a rule said no on the word of a cache.
 func (t *Txn) plan() (again bool, err error) {
 	for _, o := range t.ops {
-		o.out, err = o.verb.plan(t.store, o, o.prior)
-		switch {
+		switch err := t.planOne(o); {
 		case err == nil:
 		case o.prior != nil && o.prior.cached:
 			o.known, o.fresh, again = false, true, true
@@ -54,7 +71,25 @@ func (t *Txn) plan() (again bool, err error) {
 			return false, o.wrap(err)
 		}
 	}
-	return again, t.checkLimits()
+	return again, t.checkSize()
+}
+
+func (t *Txn) planOne(o *op) (err error) {
+	o.out, err = o.verb.plan(t.store, o, o.prior)
+	for err == nil && t.hasTwin(o) {
+		o.etcdKey = "" // have another name generated
+		o.out, err = o.verb.plan(t.store, o, o.prior)
+	}
+	return err
+}
+
+// hasTwin reports whether the name generated for an object is that of another
+// object of the transaction. etcd takes a key only once.
+func (t *Txn) hasTwin(o *op) bool {
+	if o.generated == 0 {
+		return false
+	}
+	return slices.ContainsFunc(t.ops, func(other *op) bool { return other != o && other.etcdKey == o.etcdKey })
 }
 
 // readPriors finds out what the keys hold about which nothing is known yet.
@@ -68,9 +103,6 @@ func (t *Txn) readPriors(ctx context.Context) error {
 	}
 	if len(gets) == 0 {
 		return nil
-	}
-	if len(gets) > MaxTxnOps {
-		return t.tooMany(len(gets))
 	}
 	resp, err := t.store.client.Txn(ctx).Then(gets...).Commit()
 	if err != nil {
@@ -128,12 +160,16 @@ func (o *op) learnFrom(kvs []*mvccpb.KeyValue) error {
 // the priors are now what etcd says they are.
 func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 	conds, then, orElse := t.requests()
+	if err := t.store.awaitConnection(ctx); err != nil {
+		return 0, false, fmt.Errorf("%s: not sent: %w", t.what(), err)
+	}
 	resp, err := t.store.client.Txn(ctx).If(conds...).Then(then...).Else(orElse...).Commit()
 	if err != nil {
-		if len(then) == 0 || !ambiguous(err) {
+		if len(then) == 0 || refused(err) {
 			return 0, false, fmt.Errorf("%s: %w", t.what(), explain(err))
 		}
-		return t.resolve(ctx, err)
+		rev, err = t.resolve(ctx, err)
+		return rev, err == nil, err
 	}
 	t.seen = resp.Header.Revision
 	if resp.Succeeded {
@@ -149,7 +185,7 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 			return 0, false, err
 		}
 	}
-	return 0, false, ctx.Err()
+	return 0, false, nil
 }
 
 func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
@@ -167,23 +203,11 @@ func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
 	return conds, then, orElse
 }
 
-func (f Fence) check(kvs []*mvccpb.KeyValue) error {
-	if len(kvs) == 0 {
-		return &FencedError{Fence: f}
-	}
-	if found := kvs[0].CreateRevision; found != f.CreateRevision {
-		return &FencedError{Fence: f, Found: found}
-	}
-	return nil
-}
-
 func (t *Txn) finish(revision int64, wrote bool) int64 {
 	newest := int64(0)
 	for _, o := range t.ops {
 		o.finish(revision)
-		if o.prior != nil {
-			newest = max(newest, o.prior.rev)
-		}
+		newest = max(newest, o.priorRev())
 	}
 	if wrote {
 		return revision
@@ -191,79 +215,10 @@ func (t *Txn) finish(revision int64, wrote bool) int64 {
 	return newest
 }
 
-func (t *Txn) checkLimits() error {
-	if n := len(t.ops) + len(t.store.fences); n > MaxTxnOps {
-		return t.tooMany(n)
-	}
-	size := 0
-	for _, o := range t.ops {
-		const overhead = 64 // of the messages around a key and its value
-		size += 2*len(o.etcdKey) + len(o.out.value) + overhead
-	}
-	if size > MaxRequestBytes {
-		err := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
-			"%d bytes encoded, etcd takes %d in one request: make the object smaller, or the transaction", size, MaxRequestBytes))
-		return fmt.Errorf("%s: %w", t.what(), err)
-	}
-	return nil
-}
-
-func (t *Txn) tooMany(n int) error {
-	err := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
-		"%d objects and fences, etcd takes %d in one transaction: split it", n, MaxTxnOps))
-	return fmt.Errorf("%s: %w", t.what(), err)
-}
-
 // what names the transaction in errors.
 func (t *Txn) what() string {
-	first := t.ops[0]
 	if len(t.ops) == 1 {
-		return fmt.Sprintf("%s %s", first.verb, first.etcdKey)
+		return t.ops[0].id()
 	}
-	return fmt.Sprintf("transaction of %d objects (%s %s, ...)", len(t.ops), first.verb, first.etcdKey)
-}
-
-// ambiguous reports whether etcd may have executed a request that failed. What
-// etcd refuses by name it has not executed; whatever kept an answer from
-// arriving says nothing.
-func ambiguous(err error) bool {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return true
-	}
-	code := codes.Unknown
-	var coded interface{ Code() codes.Code }
-	if errors.As(err, &coded) {
-		code = coded.Code()
-	} else if s, ok := status.FromError(err); ok {
-		code = s.Code()
-	}
-	switch code {
-	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
-		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
-		return false
-	}
-	return true
-}
-
-// resolve finds out what became of a transaction whose answer did not arrive. A
-// created object is known by its uid, which nobody else can have written, and
-// one such object speaks for the whole transaction. Anything else may also be
-// another writer's doing, so that it stays unknown.
-func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, err error) {
-	unknown := fmt.Errorf("%s: %w", t.what(), &UnknownOutcomeError{Err: cause})
-	for _, o := range t.ops {
-		if _, create := o.verb.(createVerb); !create {
-			continue
-		}
-		resp, err := t.store.client.Get(ctx, o.etcdKey)
-		if err != nil || len(resp.Kvs) == 0 {
-			return 0, false, unknown
-		}
-		there, err := o.kind.decode(o.name, resp.Kvs[0].Value, resp.Kvs[0].ModRevision)
-		if err == nil && there.GetUID() == o.out.result.GetUID() {
-			return t.finish(resp.Kvs[0].CreateRevision, true), true, nil
-		}
-		return 0, false, unknown
-	}
-	return 0, false, unknown
+	return fmt.Sprintf("transaction of %d objects (%s, ...)", len(t.ops), t.ops[0].id())
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 )
@@ -59,9 +58,9 @@ func (v createVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	}
 	if o.kind.status != nil {
 		o.kind.clearField(o.kind.status, obj)
-		if o.status != nil {
-			o.kind.copyField(o.kind.status, obj, o.status.DeepCopyObject().(Object))
-		}
+	}
+	if o.status != nil {
+		o.mergeStatus(obj, nil)
 	}
 	if o.kind.defaults != nil {
 		o.kind.defaults(obj)
@@ -98,7 +97,7 @@ func (createVerb) generateName(s *Store, o *op, prior *stored) (err error) {
 // stamp sets what only the store may decide.
 func (s *Store) stamp(obj Object) {
 	obj.SetUID(types.UID(uuid.NewString()))
-	obj.SetCreationTimestamp(metav1.NewTime(s.clock.Now()).Rfc3339Copy())
+	obj.SetCreationTimestamp(timestamp(s.clock.Now()))
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
 	obj.SetSelfLink("")

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // DeleteOptions refine a deletion.
@@ -46,7 +46,7 @@ func (deleteVerb) prepare(o *op) error {
 func (deleteVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	rev, err := ParseRevision(o.del.ResourceVersion)
 	if err != nil {
-		return outcome{}, err
+		return outcome{}, apierrors.NewBadRequest(err.Error())
 	}
 	o.rev = rev
 	if err := o.current(prior); err != nil {
@@ -81,8 +81,10 @@ func (s *Store) markDeleted(obj Object, grace int64) bool {
 	if obj.GetDeletionTimestamp() == nil && obj.GetGeneration() > 0 {
 		obj.SetGeneration(obj.GetGeneration() + 1) // as Kubernetes does
 	}
-	at := metav1.NewTime(s.clock.Now().Add(time.Duration(grace) * time.Second)).Rfc3339Copy()
-	obj.SetDeletionTimestamp(&at)
+	at := timestamp(s.clock.Now().Add(time.Duration(grace) * time.Second))
+	if old := obj.GetDeletionTimestamp(); old == nil || at.Before(old) {
+		obj.SetDeletionTimestamp(&at)
+	}
 	obj.SetDeletionGracePeriodSeconds(&grace)
 	return true
 }

@@ -67,6 +67,8 @@ func explain(err error) error {
 		return fmt.Errorf("etcd is out of space and refuses writes: compact, defragment, then disarm the alarm: %w", err)
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return fmt.Errorf("%w: %w", apierrors.NewResourceExpired("the revision was compacted: list again"), err)
+	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):
+		return fmt.Errorf("%w: %w", apierrors.NewRequestEntityTooLargeError("etcd's own limits are lower than its defaults"), err)
 	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty):
 		return fmt.Errorf("the etcd user may not do this, or its token has expired: %w", err)
 	case errors.Is(err, rpctypes.ErrFutureRev):

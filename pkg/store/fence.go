@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -18,12 +19,32 @@ type Fence struct {
 	CreateRevision int64
 }
 
+// valid refuses the fence that would hold while its key does not exist.
+func (f Fence) valid() error {
+	if f.Key == "" || f.CreateRevision <= 0 {
+		return fmt.Errorf("fence on key %q at revision %d: key and revision must be set", f.Key, f.CreateRevision)
+	}
+	return nil
+}
+
 func (f Fence) compare() clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(f.Key), "=", f.CreateRevision)
 }
 
+// check looks at what etcd says of the key.
+func (f Fence) check(kvs []*mvccpb.KeyValue) error {
+	if len(kvs) == 0 {
+		return &FencedError{Fence: f}
+	}
+	if found := kvs[0].CreateRevision; found != f.CreateRevision {
+		return &FencedError{Fence: f, Found: found}
+	}
+	return nil
+}
+
 // WithFences returns a store whose every write carries these fences beside
-// those of s. Reads do not.
+// those of s. Reads do not. A fence that lacks its key or its revision makes
+// every write fail.
 func (s *Store) WithFences(fences ...Fence) *Store {
 	d := *s
 	d.fences = append(append([]Fence(nil), s.fences...), fences...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -15,61 +16,46 @@ import (
 // the store would have written.
 func Get[T Object](ctx context.Context, s *Store, key Key) (T, error) {
 	var none T
-	k, etcdKey, err := locate[T](s, key)
+	k, err := s.kinds.ofType(reflect.TypeFor[T]())
 	if err != nil {
 		return none, fmt.Errorf("get: %w", err)
 	}
+	obj, err := s.get(ctx, k, key)
+	if err != nil {
+		return none, err
+	}
+	return obj.(T), nil
+}
+
+// GetLike is [Get] for a kind that is known only when the program runs: it reads
+// the object that has like's type, namespace and name.
+func (s *Store) GetLike(ctx context.Context, like Object) (Object, error) {
+	k, err := s.kinds.of(like)
+	if err != nil {
+		return nil, fmt.Errorf("get: %w", err)
+	}
+	return s.get(ctx, k, KeyOf(like))
+}
+
+func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
+	etcdKey, err := s.layout.key(k, key)
+	if err != nil {
+		return nil, fmt.Errorf("get: %w", apierrors.NewBadRequest(err.Error()))
+	}
 	resp, err := s.client.Get(ctx, etcdKey)
 	if err != nil {
-		return none, fmt.Errorf("get %s: %w", etcdKey, explain(err))
+		return nil, fmt.Errorf("get %s: %w", etcdKey, explain(err))
 	}
 	if len(resp.Kvs) == 0 {
-		return none, fmt.Errorf("get %s: %w", etcdKey, apierrors.NewNotFound(k.resource, key.Name))
+		return nil, fmt.Errorf("get %s: %w", etcdKey, apierrors.NewNotFound(k.resource, key.Name))
 	}
 	obj, err := k.decode(key, resp.Kvs[0].Value, resp.Kvs[0].ModRevision)
 	if err != nil {
 		undecodable := &UndecodableError{}
 		undecodable.add(etcdKey, err)
-		return none, fmt.Errorf("get: %w", undecodable)
+		return nil, fmt.Errorf("get: %w", undecodable)
 	}
-	return obj.(T), nil
-}
-
-func locate[T Object](s *Store, key Key) (*kindInfo, string, error) {
-	k, err := s.kinds.ofType(reflect.TypeFor[T]())
-	if err != nil {
-		return nil, "", err
-	}
-	etcdKey, err := s.layout.key(k, key)
-	if err != nil {
-		return nil, "", apierrors.NewBadRequest(err.Error())
-	}
-	return k, etcdKey, nil
-}
-
-// Mutate reads an object, lets change work on it, and writes what it has
-// become, status and all, in one transaction. When another writer comes in
-// between, it starts again with what is there now; change may therefore run
-// more than once and must have no other effects. An error of change ends it and
-// is returned. The result is the object as it is stored now, with the revision
-// of the write, or its own when there was nothing to write.
-func Mutate[T Object](ctx context.Context, s *Store, key Key, change func(obj T) error) (T, int64, error) {
-	for {
-		obj, err := Get[T](ctx, s, key)
-		if err != nil {
-			return obj, 0, err
-		}
-		if err := change(obj); err != nil {
-			return obj, 0, err
-		}
-		t := s.Txn()
-		t.Update(obj)
-		t.UpdateStatus(obj)
-		rev, err := t.Commit(ctx)
-		if !apierrors.IsConflict(err) {
-			return obj, rev, err
-		}
-	}
+	return obj, nil
 }
 
 // Decoder returns a function that decodes the values under the keys of one
@@ -82,7 +68,11 @@ func (s *Store) Decoder(obj Object) (prefix string, decode func(etcdKey string, 
 	}
 	prefix = s.layout.kindPrefix(k.resource)
 	return prefix, func(etcdKey string, value []byte, modRevision int64) (Object, Key, error) {
-		key, ok := k.split(etcdKey[len(prefix):])
+		rest, ok := strings.CutPrefix(etcdKey, prefix)
+		if !ok {
+			return nil, Key{}, fmt.Errorf("key is not below %s", prefix)
+		}
+		key, ok := k.split(rest)
 		if !ok {
 			return nil, key, fmt.Errorf("key is not one of an object of kind %s", k.gvk.Kind)
 		}
@@ -90,4 +80,3 @@ func (s *Store) Decoder(obj Object) (prefix string, decode func(etcdKey string, 
 		return obj, key, err
 	}, nil
 }
-

@@ -35,6 +35,9 @@ func Cover(ranges ...Range) Range {
 	return c
 }
 
+// coreGroup stands in keys for the empty group.
+const coreGroup = "core"
+
 // layout makes and reads etcd keys:
 // <prefix><group, "core" for the empty one>/<resource>/[<namespace>/]<name>.
 type layout struct{ prefix string }
@@ -52,7 +55,7 @@ func newLayout(prefix string) (layout, error) {
 func (l layout) kindPrefix(r schema.GroupResource) string {
 	group := r.Group
 	if group == "" {
-		group = "core"
+		group = coreGroup
 	}
 	return l.prefix + group + "/" + r.Resource + "/"
 }
@@ -93,10 +96,10 @@ func checkSegment(what, s string) error {
 // prefix, as an object key. It returns false for a key that no object of the
 // kind can have.
 func (k *kindInfo) split(rest string) (Key, bool) {
-	namespace, name, two := strings.Cut(rest, "/")
 	if k.clusterScoped {
-		return Key{Name: namespace}, !two && namespace != ""
+		return Key{Name: rest}, checkSegment("name", rest) == nil
 	}
-	ok := two && namespace != "" && name != "" && !strings.Contains(name, "/")
+	namespace, name, _ := strings.Cut(rest, "/")
+	ok := checkSegment("namespace", namespace) == nil && checkSegment("name", name) == nil
 	return Key{Namespace: namespace, Name: name}, ok
 }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -121,6 +123,9 @@ func newKindInfo(gvk schema.GroupVersionKind, t reflect.Type) (*kindInfo, error)
 	if err := checkCopyable(t); err != nil {
 		return nil, fmt.Errorf("kind %s: %w", gvk, err)
 	}
+	if err := checkCopiesItself(t); err != nil {
+		return nil, fmt.Errorf("kind %s: %w", gvk, err)
+	}
 	return &kindInfo{
 		gvk:           gvk,
 		resource:      guessResource(gvk),
@@ -131,6 +136,16 @@ func newKindInfo(gvk schema.GroupVersionKind, t reflect.Type) (*kindInfo, error)
 	}, nil
 }
 
+// checkCopiesItself refuses a type that has the copying from a type that it
+// embeds: its copies would be of that type.
+func checkCopiesItself(t reflect.Type) error {
+	obj := reflect.New(t).Interface().(Object)
+	if c := obj.DeepCopyObject(); reflect.TypeOf(c) != reflect.TypeOf(obj) {
+		return fmt.Errorf("DeepCopyObject of %T returns %T: give the type a method of its own", obj, c)
+	}
+	return nil
+}
+
 func fieldIndex(t reflect.Type, name string) []int {
 	if f, ok := t.FieldByName(name); ok && len(f.Index) == 1 {
 		return f.Index
@@ -139,15 +154,20 @@ func fieldIndex(t reflect.Type, name string) []int {
 }
 
 func (k *kindInfo) check() error {
-	if r := k.resource.Resource; r == "" || strings.ContainsAny(r, "/ ") || r != strings.ToLower(r) {
-		return fmt.Errorf("kind %s: resource %q: must be lower case and without a slash", k.gvk, r)
+	if r := k.resource.Resource; checkSegment("resource", r) != nil || strings.Contains(r, " ") || r != strings.ToLower(r) {
+		return fmt.Errorf("kind %s: resource %q: must be lower case and a valid part of a path", k.gvk, r)
+	}
+	switch g := k.gvk.Group; {
+	case g == coreGroup:
+		return fmt.Errorf("kind %s: group %q: its keys would be those of the empty group", k.gvk, g)
+	case g != "" && checkSegment("group", g) != nil:
+		return fmt.Errorf("kind %s: group %q: must be a valid part of a path", k.gvk, g)
 	}
 	return nil
 }
 
 func (k *kindInfo) newObject() Object {
-	obj := reflect.New(k.goType).Interface().(Object)
-	return obj
+	return reflect.New(k.goType).Interface().(Object)
 }
 
 // assign makes *dst a shallow copy of *src, both of this kind's Go type.
@@ -182,7 +202,11 @@ func guessResource(gvk schema.GroupVersionKind) schema.GroupResource {
 func kubernetesClusterScoped(gk schema.GroupKind) bool {
 	switch gk.Group {
 	case "":
-		return gk.Kind == "Namespace" || gk.Kind == "Node" || gk.Kind == "PersistentVolume"
+		return gk.Kind == "Namespace" || gk.Kind == "Node" || gk.Kind == "PersistentVolume" || gk.Kind == "ComponentStatus"
+	case "authorization.k8s.io":
+		return gk.Kind != "LocalSubjectAccessReview"
+	case "certificates.k8s.io":
+		return gk.Kind != "PodCertificateRequest"
 	case "rbac.authorization.k8s.io":
 		return strings.HasPrefix(gk.Kind, "ClusterRole")
 	case "storage.k8s.io":
@@ -190,9 +214,11 @@ func kubernetesClusterScoped(gk schema.GroupKind) bool {
 	case "networking.k8s.io":
 		return gk.Kind == "IngressClass" || gk.Kind == "IPAddress" || gk.Kind == "ServiceCIDR"
 	case "resource.k8s.io":
-		return gk.Kind == "DeviceClass" || gk.Kind == "ResourceSlice" || gk.Kind == "DeviceTaintRule"
-	case "apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io",
-		"certificates.k8s.io", "flowcontrol.apiserver.k8s.io", "node.k8s.io", "scheduling.k8s.io":
+		return !strings.HasPrefix(gk.Kind, "ResourceClaim")
+	case "scheduling.k8s.io":
+		return gk.Kind == "PriorityClass"
+	case "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "authentication.k8s.io",
+		"flowcontrol.apiserver.k8s.io", "imagepolicy.k8s.io", "internal.apiserver.k8s.io", "node.k8s.io", "storagemigration.k8s.io":
 		return true
 	}
 	return false
@@ -211,23 +237,36 @@ func newKinds(scheme *runtime.Scheme, own []AnyKind) (*kinds, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := ks.add(info); err != nil {
+		if err := ks.addOwn(info); err != nil {
 			return nil, err
 		}
 	}
-	for gvk, t := range scheme.AllKnownTypes() {
-		if gvk.Version == runtime.APIVersionInternal || !isObject(t) || ks.byType[t] != nil || ks.byGVK[gvk] != nil {
+	if err := ks.addScheme(scheme); err != nil {
+		return nil, err
+	}
+	return ks, nil
+}
+
+// addScheme adds the kinds of a scheme for which there is no Kind, in an order
+// that does not depend on chance.
+func (ks *kinds) addScheme(scheme *runtime.Scheme) error {
+	known := scheme.AllKnownTypes()
+	byName := func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) }
+	own := maps.Clone(ks.byType)
+	for _, gvk := range slices.SortedFunc(maps.Keys(known), byName) {
+		t := known[gvk]
+		if gvk.Version == runtime.APIVersionInternal || !isObject(t) || own[t] != nil || ks.byGVK[gvk] != nil {
 			continue
 		}
 		info, err := newKindInfo(gvk, t)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := ks.add(info); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return ks, nil
+	return nil
 }
 
 func isObject(t reflect.Type) bool {
@@ -235,9 +274,20 @@ func isObject(t reflect.Type) bool {
 	return ptr.Implements(reflect.TypeFor[Object]()) && t.Kind() == reflect.Struct
 }
 
+// addOwn adds a kind of [Options]. Two versions of a scheme's kind do share
+// their keys; among the kinds that are chosen one by one it is a mistake.
+func (ks *kinds) addOwn(k *kindInfo) error {
+	for _, other := range ks.byType {
+		if other.resource == k.resource && other.gvk != k.gvk {
+			return fmt.Errorf("kinds %s and %s: both are stored as %s: give one another Resource", other.gvk, k.gvk, k.resource)
+		}
+	}
+	return ks.add(k)
+}
+
 func (ks *kinds) add(k *kindInfo) error {
 	if other := ks.byType[k.goType]; other != nil {
-		return fmt.Errorf("kinds %s and %s: both have the Go type %s: give each a type of its own", other.gvk, k.gvk, k.goType)
+		return fmt.Errorf("kinds %s and %s: both have the Go type %s: give each a type of its own, or say in Kinds which is meant", other.gvk, k.gvk, k.goType)
 	}
 	if ks.byGVK[k.gvk] != nil {
 		return fmt.Errorf("kind %s is given twice", k.gvk)

@@ -48,8 +48,8 @@ type op struct {
 	name    Key
 	etcdKey string
 	obj     Object // the caller's
-	status  Object // the caller's, where the status is to be taken from; may be nil
-	main    bool   // updates: everything but the status is written too
+	main    Object // updates: the caller's to take all but the status from; may be nil
+	status  Object // the caller's to take the status from; may be nil
 	rev     int64  // the revision that the caller saw; 0 is any
 	del     DeleteOptions
 
@@ -61,35 +61,37 @@ type op struct {
 	out   outcome
 }
 
-func (s *Store) newOp(v verb, obj Object) (*op, error) {
+func (s *Store) newOp(v verb, obj Object, part op) (*op, error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", v, err)
 	}
-	rev, err := ParseRevision(obj.GetResourceVersion())
-	if err != nil {
-		return nil, refuse(v, k, obj, apierrors.NewBadRequest(err.Error()))
+	o := &part
+	o.verb, o.kind, o.name, o.obj = v, k, KeyOf(obj), obj
+	if o.rev, err = ParseRevision(obj.GetResourceVersion()); err != nil {
+		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
 	}
-	op := &op{verb: v, kind: k, name: KeyOf(obj), obj: obj, rev: rev}
-	if err := v.prepare(op); err != nil {
-		return nil, refuse(v, k, obj, err)
+	if err := v.prepare(o); err != nil {
+		return nil, o.wrap(err)
 	}
-	if op.name.Name != "" {
-		if op.etcdKey, err = s.layout.key(k, op.name); err != nil {
-			return nil, refuse(v, k, obj, apierrors.NewBadRequest(err.Error()))
-		}
+	if o.name.Name == "" && obj.GetGenerateName() != "" {
+		return o, nil // a creation generates the name when its rules are applied
 	}
-	return op, nil
+	if o.etcdKey, err = s.layout.key(k, o.name); err != nil {
+		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
+	}
+	return o, nil
 }
 
-// refuse says of an error which write of which object it belongs to.
-func refuse(v verb, k *kindInfo, obj Object, err error) error {
-	return fmt.Errorf("%s %s %s: %w", v, k.resource, KeyOf(obj), err)
+// id names the write in errors.
+func (o *op) id() string {
+	if o.etcdKey != "" {
+		return fmt.Sprintf("%s %s", o.verb, o.etcdKey)
+	}
+	return fmt.Sprintf("%s %s %s", o.verb, o.kind.resource, KeyOf(o.obj))
 }
 
-func (o *op) wrap(err error) error {
-	return fmt.Errorf("%s %s: %w", o.verb, o.etcdKey, err)
-}
+func (o *op) wrap(err error) error { return fmt.Errorf("%s: %w", o.id(), err) }
 
 func (o *op) notFound() error { return apierrors.NewNotFound(o.kind.resource, o.name.Name) }
 
@@ -110,11 +112,7 @@ func (o *op) current(prior *stored) error {
 
 // compare is the condition under which the outcome is right.
 func (o *op) compare() clientv3.Cmp {
-	var rev int64
-	if o.prior != nil {
-		rev = o.prior.rev
-	}
-	return clientv3.Compare(clientv3.ModRevision(o.etcdKey), "=", rev)
+	return clientv3.Compare(clientv3.ModRevision(o.etcdKey), "=", o.priorRev())
 }
 
 // request returns the etcd operation that makes the outcome true; false when
@@ -140,9 +138,20 @@ func (o *op) finish(revision int64) {
 	}
 	o.out.result.SetResourceVersion(FormatRevision(rev))
 	assign(o.obj, o.out.result)
-	if o.status != nil && o.status != o.obj {
-		assign(o.status, o.out.result.DeepCopyObject().(Object))
+	for _, part := range []Object{o.main, o.status} {
+		if part != nil && part != o.obj {
+			assign(part, o.out.result.DeepCopyObject().(Object))
+		}
 	}
+}
+
+// priorRev is the ModRevision under which the plan was made: 0 for a key that
+// holds nothing.
+func (o *op) priorRev() int64 {
+	if o.prior == nil {
+		return 0
+	}
+	return o.prior.rev
 }
 
 // learn takes in what etcd says the key holds.

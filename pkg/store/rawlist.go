@@ -25,6 +25,9 @@ const listPage = 10_000
 // it is. When the revision is compacted, even in the middle, the error is
 // [apierrors.IsResourceExpired].
 func ListRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error) (int64, error) {
+	if revision < 0 {
+		return 0, fmt.Errorf("list %s at revision %d: must not be negative", r.Start, revision)
+	}
 	if revision == 0 {
 		resp, err := client.Get(ctx, r.Start, clientv3.WithCountOnly())
 		if err != nil {

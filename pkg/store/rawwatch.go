@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,9 @@ func OpenWatch(ctx context.Context, client *clientv3.Client, r Range, from int64
 	if from <= 0 {
 		return nil, fmt.Errorf("watch %s: revision %d: must be above 0", r.Start, from)
 	}
+	if client.Ctx().Err() != nil {
+		return nil, fmt.Errorf("watch %s from revision %d: the etcd client is closed", r.Start, from)
+	}
 	// The client gives a stream to each distinct set of metadata. Requiring a
 	// leader ends the watch when the member is cut off from the others;
 	// otherwise it would be silent for as long as that lasts.
@@ -58,7 +62,7 @@ func OpenWatch(ctx context.Context, client *clientv3.Client, r Range, from int64
 	select {
 	case resp, ok := <-w.Responses:
 		if err := WatchError(resp, ok); err != nil {
-			return nil, fmt.Errorf("watch %s from revision %d: %w", r.Start, from, err)
+			return nil, fmt.Errorf("watch %s from revision %d: %w", r.Start, from, cmp.Or(ctx.Err(), err))
 		}
 		w.Created = resp.Header.GetRevision()
 		return w, nil

@@ -2,16 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
-)
 
-// etcd's limits, as its servers have them by default.
-const (
-	// MaxTxnOps bounds the objects and the fences of one transaction together.
-	MaxTxnOps = 128
-	// MaxRequestBytes bounds the encoded objects of one transaction together,
-	// keys included.
-	MaxRequestBytes = 3 << 19
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // Txn collects writes of several objects, of any kinds, that happen together
@@ -42,35 +36,33 @@ func (s *Store) Txn() *Txn {
 func (t *Txn) Len() int { return len(t.ops) }
 
 // Create adds the creation of an object, as [Store.Create].
-func (t *Txn) Create(obj Object) { t.add(createVerb{}, obj) }
+func (t *Txn) Create(obj Object) { t.add(createVerb{}, obj, op{}) }
 
 // Update adds an update of everything but the status, as [Store.Update].
-func (t *Txn) Update(obj Object) {
-	if o := t.add(updateVerb{}, obj); o != nil {
-		o.main = true
-	}
-}
+func (t *Txn) Update(obj Object) { t.add(updateVerb{}, obj, op{main: obj}) }
 
 // UpdateStatus adds an update of the status, as [Store.UpdateStatus].
-func (t *Txn) UpdateStatus(obj Object) {
-	if o := t.add(updateVerb{}, obj); o != nil {
-		o.status = obj
-	}
-}
+func (t *Txn) UpdateStatus(obj Object) { t.add(updateVerb{}, obj, op{status: obj}) }
 
 // Delete adds a deletion, as [Store.Delete].
 func (t *Txn) Delete(obj Object, opts ...DeleteOptions) {
-	if o := t.add(deleteVerb{}, obj); o != nil && len(opts) > 0 {
-		o.del = opts[0]
+	part := op{}
+	switch len(opts) {
+	case 0:
+	case 1:
+		part.del = opts[0]
+	default:
+		t.fail(fmt.Errorf("delete: %d DeleteOptions, want one at most", len(opts)))
 	}
+	t.add(deleteVerb{}, obj, part)
 }
 
 // Unchanged adds the condition that an object, which the transaction does not
 // write, still has obj's resourceVersion.
-func (t *Txn) Unchanged(obj Object) { t.add(unchangedVerb{}, obj) }
+func (t *Txn) Unchanged(obj Object) { t.add(unchangedVerb{}, obj, op{}) }
 
 // Absent adds the condition that no object of obj's type has obj's name.
-func (t *Txn) Absent(obj Object) { t.add(absentVerb{}, obj) }
+func (t *Txn) Absent(obj Object) { t.add(absentVerb{}, obj, op{}) }
 
 // Commit executes the transaction and returns the revision it made. When no
 // object had to change, nothing is written and the revision is the newest of
@@ -78,53 +70,86 @@ func (t *Txn) Absent(obj Object) { t.add(absentVerb{}, obj) }
 //
 // When it fails, nothing was written, unless [IsUnknownOutcome]. A write with a
 // resourceVersion that is no longer current gives a Conflict; one without is
-// tried again on what is there now until ctx is done.
+// tried again on what is there now until ctx is done. A transaction that is too
+// large for etcd is a RequestEntityTooLarge, and is not sent.
 func (t *Txn) Commit(ctx context.Context) (int64, error) {
 	rev, err := t.commit(ctx)
-	w := Write{Keys: make([]string, len(t.ops)), Revision: rev, Err: err}
+	t.err = errors.New("transaction: it was committed already")
+	w := Write{Client: t.store.client, Keys: make([]string, len(t.ops)), Revision: rev, Err: err}
 	for i, o := range t.ops {
 		w.Keys[i] = o.etcdKey
 	}
-	if err != nil && !IsUnknownOutcome(err) {
+	if err != nil || rev == 0 {
 		w.Revision = t.seen
+	}
+	if IsUnknownOutcome(err) {
+		w.Revision = 0
 	}
 	observeWrite(ctx, w)
 	return rev, err
 }
 
-// add takes note of a write. It returns nil when an argument is wrong.
-func (t *Txn) add(v verb, obj Object) *op {
-	o, err := t.store.newOp(v, obj)
+// add takes note of a write, of which part has what the verb alone does not
+// say, or of what is wrong with it.
+func (t *Txn) add(v verb, obj Object, part op) {
+	o, err := t.store.newOp(v, obj, part)
 	if err != nil {
 		t.fail(err)
-		return nil
+		return
 	}
-	if o.etcdKey == "" { // the name is still to be generated
+	first := t.sameObject(o)
+	_, create := v.(createVerb)
+	switch {
+	case first == nil && o.etcdKey == "" && !create:
+		t.fail(o.wrap(apierrors.NewBadRequest("name is missing")))
+	case first == nil:
 		t.ops = append(t.ops, o)
-		return o
+		if o.etcdKey != "" { // otherwise the name is still to be generated
+			t.byKey[o.etcdKey] = o
+		}
+	case !first.join(o):
+		t.fail(fmt.Errorf("%s: the object is already part of the transaction (%s)", o.id(), first.verb))
 	}
-	first := t.byKey[o.etcdKey]
-	if first == nil {
-		t.ops, t.byKey[o.etcdKey] = append(t.ops, o), o
-		return o
+}
+
+// sameObject returns the write so far of the object that o writes, or nil. An
+// object whose name is still to be generated is known by the caller's pointer.
+func (t *Txn) sameObject(o *op) *op {
+	if o.etcdKey != "" {
+		return t.byKey[o.etcdKey]
 	}
-	if _, joins := v.(updateVerb); joins && first.joins(o) {
-		return first
+	for _, other := range t.ops {
+		if other.obj == o.obj {
+			return other
+		}
 	}
-	t.fail(fmt.Errorf("%s %s: %s %s: it is already part of the transaction (%s)", v, o.kind.gvk.Kind, o.etcdKey, v, first.verb))
 	return nil
 }
 
-// joins reports whether a later update of the same object can become a part of
-// this write. Of two different objects, each must have its part.
-func (o *op) joins(later *op) bool {
+// join makes a later update of the same object a part of this write, unless
+// this one has that part already.
+func (o *op) join(later *op) bool {
+	if _, update := later.verb.(updateVerb); !update || o.kind != later.kind || o.rev != later.rev {
+		return false
+	}
 	switch o.verb.(type) {
 	case createVerb:
-		return o.status == nil
+		if o.status != nil || later.main != nil {
+			return false
+		}
 	case updateVerb:
-		return o.rev == later.rev && !(o.main && o.status != nil)
+		if o.main != nil && later.main != nil || o.status != nil && later.status != nil {
+			return false
+		}
+	default:
+		return false
 	}
-	return false
+	if later.main != nil {
+		o.main = later.main
+	} else {
+		o.status = later.status
+	}
+	return true
 }
 
 func (t *Txn) fail(err error) {

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
-
-	"k8s.io/apimachinery/pkg/api/equality"
+	"encoding/json"
+	"fmt"
+	"reflect"
 )
 
 // Update writes everything of an object but its status, and returns the
@@ -51,7 +53,11 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	if o.kind.defaults != nil {
 		o.kind.defaults(obj)
 	}
-	if o.kind.specChanged(obj, prior.obj) {
+	changed, err := o.kind.specChanged(obj, prior.obj)
+	if err != nil {
+		return outcome{}, err
+	}
+	if changed {
 		obj.SetGeneration(prior.obj.GetGeneration() + 1)
 	}
 	if err := o.kind.checkUpdate(obj, prior.obj); err != nil {
@@ -80,33 +86,53 @@ func deletionComplete(obj Object) bool {
 // merge puts together what the caller may write and what stays as it is. The
 // result shares nothing with either.
 func (o *op) merge(old Object) (Object, error) {
-	var obj Object
-	if o.main {
-		obj = o.obj.DeepCopyObject().(Object)
+	for _, part := range []Object{o.main, o.status} {
+		if part != nil && part.GetUID() != "" && part.GetUID() != old.GetUID() {
+			return nil, o.conflict("the object was deleted and created again: uid %s, not %s", old.GetUID(), part.GetUID())
+		}
+	}
+	obj := old.DeepCopyObject().(Object)
+	if o.main != nil {
+		kept := obj
+		obj = o.main.DeepCopyObject().(Object)
 		if o.kind.status != nil {
-			o.kind.copyField(o.kind.status, obj, old.DeepCopyObject().(Object))
+			o.kind.copyField(o.kind.status, obj, kept)
 		}
 		keepImmutable(obj, old)
-	} else {
-		obj = old.DeepCopyObject().(Object)
 	}
 	if o.status != nil {
-		status := o.status.DeepCopyObject().(Object)
-		if uid := status.GetUID(); uid != "" && uid != old.GetUID() {
-			return nil, o.conflict("the object was deleted and created again: uid %s, not %s", old.GetUID(), uid)
-		}
-		if o.kind.status != nil {
-			o.kind.copyField(o.kind.status, obj, status)
-		}
-		if !o.main || o.status != o.obj {
-			obj.SetAnnotations(status.GetAnnotations())
-		}
-	}
-	if uid := obj.GetUID(); uid != old.GetUID() {
-		return nil, o.conflict("the object was deleted and created again: uid %s, not %s", old.GetUID(), uid)
+		o.mergeStatus(obj, old.GetAnnotations())
 	}
 	obj.SetResourceVersion(old.GetResourceVersion())
 	return obj, nil
+}
+
+// mergeStatus takes over what a status update may write: the status, and what
+// it changed of the old annotations, so that a joined Update keeps its own
+// changes of them.
+func (o *op) mergeStatus(obj Object, old map[string]string) {
+	from := o.status.DeepCopyObject().(Object)
+	if o.kind.status != nil {
+		o.kind.copyField(o.kind.status, obj, from)
+	}
+	merged := obj.GetAnnotations()
+	if merged == nil {
+		merged = map[string]string{}
+	}
+	for k := range old {
+		if _, kept := from.GetAnnotations()[k]; !kept {
+			delete(merged, k)
+		}
+	}
+	for k, v := range from.GetAnnotations() {
+		if was, there := old[k]; !there || was != v {
+			merged[k] = v
+		}
+	}
+	if len(merged) == 0 {
+		merged = nil
+	}
+	obj.SetAnnotations(merged)
 }
 
 // keepImmutable fills in what the caller may leave empty but not change, and
@@ -132,8 +158,25 @@ func clone[T any](p *T) *T {
 	return &c
 }
 
-func (k *kindInfo) specChanged(obj, old Object) bool {
-	return k.spec != nil && !equality.Semantic.DeepEqual(k.fieldOf(k.spec, obj), k.fieldOf(k.spec, old))
+// specChanged compares specs as they are stored: what JSON does not show, such
+// as an unexported field or the nanoseconds of a timestamp, is no change.
+func (k *kindInfo) specChanged(obj, old Object) (bool, error) {
+	if k.spec == nil {
+		return false, nil
+	}
+	spec, was := k.fieldOf(k.spec, obj), k.fieldOf(k.spec, old)
+	if reflect.DeepEqual(spec, was) {
+		return false, nil
+	}
+	a, err := json.Marshal(spec)
+	if err != nil {
+		return false, fmt.Errorf("encode the spec: %w", err)
+	}
+	b, err := json.Marshal(was)
+	if err != nil {
+		return false, fmt.Errorf("encode the old spec: %w", err)
+	}
+	return !bytes.Equal(a, b), nil
 }
 
 // sameValue reports whether a key already holds this value. The old object is

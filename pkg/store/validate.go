@@ -21,7 +21,9 @@ func (k *kindInfo) checkCreate(obj Object) error {
 
 // checkUpdate likewise; obj already carries the old object's resourceVersion.
 func (k *kindInfo) checkUpdate(obj, old Object) error {
-	errs := validation.ValidateObjectMetaAccessorUpdate(obj, old, field.NewPath("metadata"))
+	path := field.NewPath("metadata")
+	errs := validation.ValidateObjectMetaAccessorUpdate(obj, old, path)
+	errs = append(errs, validation.ValidateFinalizers(obj.GetFinalizers(), path.Child("finalizers"))...)
 	if k.validateUpdate != nil {
 		errs = append(errs, k.validateUpdate(obj, old)...)
 	}

@@ -1,8 +1,8 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -66,7 +66,9 @@ type WatchOptions struct {
 // The error is [apierrors.IsResourceExpired], with a [CompactedError] that
 // tells the oldest revision left, when changes asked for are gone: list again.
 // A value that cannot be decoded yields an [UndecodableError] and does not end
-// the watch.
+// the watch. Of an object whose last value is unknown, because it cannot be
+// decoded or has been compacted, a deletion tells the name alone, and is
+// reported whether or not a selector matched.
 //
 // A consumer that is slower than the changes makes the client buffer them in
 // memory. For a local copy of a kind use the informer package.
@@ -81,8 +83,8 @@ func Watch[T Object](ctx context.Context, s *Store, o WatchOptions) iter.Seq2[Ev
 	}
 }
 
-// reopenAfter is the pause before a watch that could not be opened, for lack of
-// a leader or of a connection, is tried again.
+// reopenAfter is the pause before a watch that ended, for lack of a leader or of
+// a connection, is opened again.
 const reopenAfter = 200 * time.Millisecond
 
 type typedWatch[T Object] struct {
@@ -112,30 +114,33 @@ func newTypedWatch[T Object](s *Store, o WatchOptions) (*typedWatch[T], error) {
 }
 
 func (w *typedWatch[T]) run(ctx context.Context, yield func(Event[T], error) bool) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	for {
-		raw, err := OpenWatch(ctx, w.store.client, w.within, w.next, clientv3.WithPrevKV())
-		if err != nil && ctx.Err() == nil && Resumable(err) {
-			select {
-			case <-ctx.Done():
-			case <-time.After(reopenAfter):
-			}
-			continue
-		}
-		if err != nil {
-			yield(Event[T]{}, err)
-			return
-		}
-		err = w.follow(raw, yield)
+		err := w.open(ctx, yield)
 		if err == nil {
 			return // the consumer broke off
 		}
 		if ctx.Err() != nil || !Resumable(err) {
-			yield(Event[T]{}, fmt.Errorf("watch %s, up to revision %d: %w", w.within.Start, w.next-1, errors.Join(ctx.Err(), err)))
+			yield(Event[T]{}, fmt.Errorf("watch %s, up to revision %d: %w", w.within.Start, w.next-1, cmp.Or(ctx.Err(), err)))
 			return
 		}
+		w.store.log.V(1).Info("the watch ended and is opened again", "range", w.within.Start, "revision", w.next, "cause", err.Error())
+		select {
+		case <-ctx.Done():
+		case <-time.After(reopenAfter):
+		}
 	}
+}
+
+// open opens a watch and yields what it brings until it ends; nil says that the
+// consumer wants no more.
+func (w *typedWatch[T]) open(ctx context.Context, yield func(Event[T], error) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	raw, err := OpenWatch(ctx, w.store.client, w.within, w.next, clientv3.WithPrevKV())
+	if err != nil {
+		return err
+	}
+	return w.follow(raw, yield)
 }
 
 // follow yields what a watch brings until it ends; nil says that the consumer
@@ -167,53 +172,60 @@ func (w *typedWatch[T]) follow(raw *RawWatch, yield func(Event[T], error) bool) 
 }
 
 func (w *typedWatch[T]) yieldEvent(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
-	var object, old T
-	var err error
-	if ev.Type == mvccpb.PUT {
-		if object, err = w.decode(ev.Kv, ev.Kv.ModRevision); err != nil {
-			return yield(Event[T]{}, err)
-		}
+	if ev.Type == mvccpb.DELETE {
+		return w.yieldDelete(ev, yield)
 	}
-	if ev.PrevKv != nil {
-		rev := ev.PrevKv.ModRevision
-		if ev.Type == mvccpb.DELETE {
-			rev = ev.Kv.ModRevision
-		}
-		if old, err = w.decode(ev.PrevKv, rev); err != nil {
-			return yield(Event[T]{}, err)
-		}
+	object, err := w.decode(ev.Kv, ev.Kv.ModRevision)
+	if err != nil {
+		return yield(Event[T]{}, err)
 	}
-	event := Event[T]{Revision: ev.Kv.ModRevision}
-	if ev.Type == mvccpb.DELETE && ev.PrevKv == nil {
-		return w.yieldUnknown(ev, yield)
-	}
-	is, was := ev.Type == mvccpb.PUT && w.selects(object), ev.PrevKv != nil && w.selects(old)
+	e := Event[T]{Object: object, Revision: ev.Kv.ModRevision}
+	old, known := w.previous(ev)
+	is, was := w.selects(object), known && w.selects(old)
 	switch {
 	case is && was:
-		event.Type, event.Object, event.Old = Modified, object, old
-	case is && (ev.PrevKv != nil || ev.IsCreate()):
-		event.Type, event.Object = Added, object
-	case is: // the value before it was compacted away
-		event.Type, event.Object = Modified, object
+		e.Type, e.Old = Modified, old
+	case is && (known || ev.IsCreate()):
+		e.Type = Added
+	case is: // it may have been selected, or not
+		e.Type = Modified
 	case was:
-		event.Type, event.Object = Deleted, old
-		event.Object.SetResourceVersion(FormatRevision(event.Revision))
+		e.Type, e.Object = Deleted, old
+		e.Object.SetResourceVersion(FormatRevision(e.Revision))
+	case !known && !ev.IsCreate(): // it may have been selected
+		e.Type = Deleted
 	default:
 		return true
 	}
-	return yield(event, nil)
+	return yield(e, nil)
 }
 
-// yieldUnknown yields the deletion of an object of which compaction has left
-// only the name. Whether a selector matched it cannot be known.
-func (w *typedWatch[T]) yieldUnknown(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
-	key, ok := w.kind.split(string(ev.Kv.Key[len(w.prefix):]))
-	if !ok {
+// previous returns what the key held before, if that can be known: compaction
+// may have taken it, or it may not be an object.
+func (w *typedWatch[T]) previous(ev *clientv3.Event) (old T, known bool) {
+	if ev.PrevKv == nil {
+		return old, false
+	}
+	old, err := w.decode(ev.PrevKv, ev.PrevKv.ModRevision)
+	return old, err == nil
+}
+
+// yieldDelete yields the last object known. Where there is none left, only its
+// name is, and the deletion is told whether or not a selector matched.
+func (w *typedWatch[T]) yieldDelete(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
+	object, known := w.previous(ev)
+	if known && !w.selects(object) {
 		return true
 	}
-	object := w.kind.newObject().(T)
-	object.SetNamespace(key.Namespace)
-	object.SetName(key.Name)
+	if !known {
+		key, ok := w.kind.split(string(ev.Kv.Key[len(w.prefix):]))
+		if !ok {
+			return true // never was an object
+		}
+		object = w.kind.newObject().(T)
+		object.SetNamespace(key.Namespace)
+		object.SetName(key.Name)
+	}
 	object.SetResourceVersion(FormatRevision(ev.Kv.ModRevision))
 	return yield(Event[T]{Type: Deleted, Object: object, Revision: ev.Kv.ModRevision}, nil)
 }

@@ -1,0 +1,152 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/rollout"
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// deployments rolls Deployments out.
+type deployments struct {
+	manager     *controller.Manager
+	all         *informer.Informer[*appsv1.Deployment]
+	replicaSets *informer.Informer[*appsv1.ReplicaSet]
+	podsByOwner *informer.Index[*corev1.Pod]
+}
+
+// AddDeployment adds the deployment controller.
+func AddDeployment(m *controller.Manager) error {
+	all, err := informer.For[*appsv1.Deployment](m.Replica())
+	if err != nil {
+		return err
+	}
+	replicaSets, err := informer.For[*appsv1.ReplicaSet](m.Replica())
+	if err != nil {
+		return err
+	}
+	pods, err := informer.For[*corev1.Pod](m.Replica())
+	if err != nil {
+		return err
+	}
+	d := &deployments{m, all, replicaSets, ownerIndex(pods)}
+	return controller.New(m, "deployment", d.reconcile, controller.Options{Workers: 4},
+		controller.Owns[*appsv1.ReplicaSet](),
+		controller.Watches(d.ofOrphan),
+		controller.Watches(d.ofLastPod))
+}
+
+// reconcile takes one step of a rollout.
+func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployment *appsv1.Deployment) (controller.Result, error) {
+	in := rollout.Input{
+		Deployment:  deployment,
+		ReplicaSets: slices.Collect(controller.List[*appsv1.ReplicaSet](tx, informer.ListOptions{Namespace: deployment.Namespace})),
+		Pods: func(rs *appsv1.ReplicaSet) []*corev1.Pod {
+			return slices.Collect(d.podsByOwner.Lookup(tx.Snapshot(), string(rs.UID)))
+		},
+		NameTaken: func(name string) *appsv1.ReplicaSet {
+			rs, _ := controller.Get[*appsv1.ReplicaSet](tx, store.Key{Namespace: deployment.Namespace, Name: name})
+			return rs
+		},
+		Now: time.Now(),
+	}
+	plan, err := rollout.Sync(in)
+	if err != nil {
+		return controller.Result{}, controller.TerminalError(err)
+	}
+	writeDeployment(tx, plan)
+	if err := tx.Commit(ctx); err != nil {
+		if plan.Create != nil && apierrors.IsInvalid(err) {
+			return controller.Result{}, d.report(ctx, rollout.CreateFailed(in, plan.Create.Name, err))
+		}
+		return controller.Result{}, err
+	}
+	log := logr.FromContextOrDiscard(ctx)
+	for _, e := range plan.Events {
+		log.V(1).Info(e.Message, "reason", e.Reason, "type", e.Type)
+	}
+	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
+}
+
+func writeDeployment(tx *controller.Tx, plan rollout.Plan) {
+	if plan.Create != nil {
+		tx.Create(plan.Create)
+	}
+	for _, rs := range plan.Update {
+		tx.Update(rs)
+	}
+	for _, rs := range plan.Delete {
+		tx.Delete(rs.DeepCopy(), store.DeleteOptions{ResourceVersion: rs.ResourceVersion})
+	}
+	if plan.Deployment != nil {
+		tx.UpdateStatus(plan.Deployment)
+	}
+}
+
+// report writes the status alone, when a ReplicaSet was refused.
+func (d *deployments) report(ctx context.Context, plan rollout.Plan) error {
+	if plan.Deployment == nil {
+		return nil
+	}
+	_, err := d.manager.Store().UpdateStatus(ctx, plan.Deployment)
+	return err
+}
+
+// ofOrphan names the Deployments that may adopt a ReplicaSet without a
+// controller.
+func (d *deployments) ofOrphan(_ context.Context, e informer.Event[*appsv1.ReplicaSet]) []controller.Request {
+	if e.Type == store.Deleted || metav1.GetControllerOfNoCopy(e.Object) != nil {
+		return nil
+	}
+	return matching(d.all, d.manager.Replica().Snapshot(), e.Object, func(d *appsv1.Deployment) *metav1.LabelSelector { return d.Spec.Selector })
+}
+
+// ofLastPod names the Deployment, of strategy Recreate, that waits for a Pod to
+// be gone.
+func (d *deployments) ofLastPod(_ context.Context, e informer.Event[*corev1.Pod]) []controller.Request {
+	if e.Type != store.Deleted {
+		return nil
+	}
+	snapshot := d.manager.Replica().Snapshot()
+	ref := metav1.GetControllerOfNoCopy(e.Object)
+	if ref == nil || ref.Kind != "ReplicaSet" {
+		return nil
+	}
+	rs, ok := d.replicaSets.Get(snapshot, store.Key{Namespace: e.Object.Namespace, Name: ref.Name})
+	if !ok {
+		return nil
+	}
+	owner := metav1.GetControllerOfNoCopy(rs)
+	if owner == nil || owner.Kind != "Deployment" {
+		return nil
+	}
+	key := store.Key{Namespace: rs.Namespace, Name: owner.Name}
+	if deployment, ok := d.all.Get(snapshot, key); !ok || deployment.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		return nil
+	}
+	return []controller.Request{{Key: key}}
+}
+
+// matching names the objects of a kind, in the namespace of an orphan, whose
+// selectors match the orphan's labels.
+func matching[T store.Object](inf *informer.Informer[T], s *informer.Snapshot, orphan store.Object, selectorOf func(T) *metav1.LabelSelector) []controller.Request {
+	var requests []controller.Request
+	for obj := range inf.List(s, informer.ListOptions{Namespace: orphan.GetNamespace()}) {
+		selector, err := metav1.LabelSelectorAsSelector(selectorOf(obj))
+		if err == nil && !selector.Empty() && selector.Matches(labels.Set(orphan.GetLabels())) {
+			requests = append(requests, controller.Request{Key: store.KeyOf(obj)})
+		}
+	}
+	return requests
+}

@@ -1,0 +1,130 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas"
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// replicaSets keeps as many Pods as each ReplicaSet asks for.
+type replicaSets struct {
+	manager     *controller.Manager
+	all         *informer.Informer[*appsv1.ReplicaSet]
+	setsByOwner *informer.Index[*appsv1.ReplicaSet]
+	podsByOwner *informer.Index[*corev1.Pod]
+	orphans     *informer.Index[*corev1.Pod] // Pods without a controller, by namespace
+}
+
+// AddReplicaSet adds the replicaset controller.
+func AddReplicaSet(m *controller.Manager) error {
+	all, err := informer.For[*appsv1.ReplicaSet](m.Replica())
+	if err != nil {
+		return err
+	}
+	pods, err := informer.For[*corev1.Pod](m.Replica())
+	if err != nil {
+		return err
+	}
+	r := &replicaSets{m, all, ownerIndex(all), ownerIndex(pods), pods.AddIndex(func(pod *corev1.Pod) []string {
+		if metav1.GetControllerOfNoCopy(pod) == nil {
+			return []string{pod.Namespace}
+		}
+		return nil
+	})}
+	return controller.New(m, "replicaset", r.reconcile, controller.Options{Workers: 4},
+		controller.Owns[*corev1.Pod](),
+		controller.Watches(r.ofOrphan))
+}
+
+// reconcile creates or deletes as many Pods as fit into one transaction, and
+// reports what there is.
+func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *appsv1.ReplicaSet) (controller.Result, error) {
+	in := replicas.Input{
+		ReplicaSet: rs,
+		Pods: slices.Concat(
+			slices.Collect(r.podsByOwner.Lookup(tx.Snapshot(), string(rs.UID))),
+			slices.Collect(r.orphans.Lookup(tx.Snapshot(), rs.Namespace))),
+		Related: r.related(tx.Snapshot(), rs),
+		Now:     time.Now(),
+		Burst:   burst(rs),
+	}
+	plan, err := replicas.Sync(in)
+	if err != nil {
+		return controller.Result{}, controller.TerminalError(err)
+	}
+	for _, pod := range plan.Create {
+		tx.Create(pod)
+	}
+	for _, pod := range plan.Delete {
+		tx.Delete(pod.DeepCopy())
+	}
+	for _, pod := range plan.Update[:min(len(plan.Update), in.Burst)] {
+		tx.Update(pod)
+	}
+	if plan.ReplicaSet != nil {
+		tx.UpdateStatus(plan.ReplicaSet)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		if apierrors.IsInvalid(err) {
+			return controller.Result{}, r.report(ctx, in, err)
+		}
+		return controller.Result{}, err
+	}
+	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
+}
+
+// report tells in the status that Pods were refused, and why. The error is
+// returned too, so that creating them is tried again, at growing intervals.
+func (r *replicaSets) report(ctx context.Context, in replicas.Input, cause error) error {
+	plan, err := replicas.Failed(in, cause)
+	if err == nil && plan.ReplicaSet != nil {
+		_, err = r.manager.Store().UpdateStatus(ctx, plan.ReplicaSet)
+	}
+	if err != nil {
+		return err
+	}
+	return cause
+}
+
+// burst is how many Pods of a ReplicaSet fit into one transaction: creations,
+// deletions and adoptions together.
+func burst(rs *appsv1.ReplicaSet) int {
+	const beside = 1 << 10 // bytes of a Pod that are not in the template
+	template, err := json.Marshal(rs.Spec.Template)
+	if err != nil {
+		return 1
+	}
+	return max(1, min(store.MaxTxnOps/2-1, store.MaxRequestBytes/2/(len(template)+beside)))
+}
+
+// related are the Pods of all ReplicaSets with the same controller.
+func (r *replicaSets) related(s *informer.Snapshot, rs *appsv1.ReplicaSet) []*corev1.Pod {
+	owner := metav1.GetControllerOfNoCopy(rs)
+	if owner == nil {
+		return nil
+	}
+	var pods []*corev1.Pod
+	for sibling := range r.setsByOwner.Lookup(s, string(owner.UID)) {
+		pods = slices.AppendSeq(pods, r.podsByOwner.Lookup(s, string(sibling.UID)))
+	}
+	return pods
+}
+
+// ofOrphan names the ReplicaSets that may adopt a Pod without a controller.
+func (r *replicaSets) ofOrphan(_ context.Context, e informer.Event[*corev1.Pod]) []controller.Request {
+	if e.Type == store.Deleted || metav1.GetControllerOfNoCopy(e.Object) != nil {
+		return nil
+	}
+	return matching(r.all, r.manager.Replica().Snapshot(), e.Object, func(rs *appsv1.ReplicaSet) *metav1.LabelSelector { return rs.Spec.Selector })
+}

@@ -1,0 +1,195 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+const (
+	// MaxDocument is the size in bytes that a document may have, as written and with its YAML aliases written out. It is
+	// etcd's default limit for a request, so nothing larger could be stored.
+	MaxDocument = 3 << 19
+
+	// MaxSource is the size in bytes that a file or standard input may have.
+	MaxSource = 16 << 20
+)
+
+// Object is what a manifest declares.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// Document is one object and where it was written.
+type Document struct {
+	// Source is the name of the file, or "stdin".
+	Source string
+	// Index is the number of the document in its source, from 1. The items of a List share it.
+	Index int
+	// Object has the scheme's Go type for its apiVersion and kind.
+	Object Object
+}
+
+// Load reads the manifests at paths, in order, and decodes them to the types of the scheme. It returns the good
+// documents and everything that was wrong with the others; the package comment has the rules. A path that yields neither
+// is an error of its own. Stdin is read when a path is "-", which may be given once; else it may be nil.
+func Load(scheme *runtime.Scheme, paths []string, stdin io.Reader) ([]Document, []*Error) {
+	l := loader{scheme: scheme, stdin: stdin}
+	for _, path := range paths {
+		found := len(l.docs) + len(l.errs)
+		l.path(path)
+		if len(l.docs)+len(l.errs) == found {
+			l.fail(place{source: sourceName(path)}, "", errors.New("holds no document"))
+		}
+	}
+	return l.docs, l.errs
+}
+
+// loader collects what one Load finds.
+type loader struct {
+	scheme    *runtime.Scheme
+	stdin     io.Reader
+	stdinRead bool
+
+	docs []Document
+	errs []*Error
+}
+
+// place is where a message points: a source, and a document in it or 0.
+type place struct {
+	source string
+	index  int
+}
+
+func (l *loader) fail(at place, field string, err error) {
+	l.errs = append(l.errs, &Error{Source: at.source, Index: at.index, Field: field, Err: err})
+}
+
+func (l *loader) path(path string) {
+	if path == "-" {
+		l.standardInput()
+		return
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		l.fail(place{source: path}, "", withoutPath(err))
+	case info.IsDir():
+		l.directory(path)
+	default:
+		l.file(path)
+	}
+}
+
+func (l *loader) standardInput() {
+	at := place{source: sourceName("-")}
+	switch {
+	case l.stdinRead:
+		l.fail(at, "", errors.New(`"-" is given twice, but can be read only once`))
+	case l.stdin == nil:
+		l.fail(at, "", errors.New("there is no standard input"))
+	default:
+		l.stdinRead = true
+		l.read(at, l.stdin)
+	}
+}
+
+func (l *loader) directory(path string) {
+	at := place{source: path}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		l.fail(at, "", withoutPath(err))
+		return
+	}
+	files := 0
+	for _, entry := range entries {
+		name := filepath.Join(path, entry.Name())
+		if !isManifest(entry.Name()) {
+			continue
+		}
+		// Stat and not the entry's own type: a link to a file counts as a file.
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			continue
+		}
+		files++
+		l.file(name)
+	}
+	if files == 0 {
+		l.fail(at, "", errors.New("the directory holds no *.yaml, *.yml or *.json file"))
+	}
+}
+
+func (l *loader) file(path string) {
+	at := place{source: path}
+	f, err := os.Open(path)
+	if err != nil {
+		l.fail(at, "", withoutPath(err))
+		return
+	}
+	defer f.Close() //nolint:errcheck // Only read from.
+	l.read(at, f)
+}
+
+func (l *loader) read(at place, r io.Reader) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxSource+1))
+	switch {
+	case err != nil:
+		l.fail(at, "", withoutPath(err))
+	case len(data) > MaxSource:
+		l.fail(at, "", fmt.Errorf("is over the limit of %s", mebibytes(MaxSource)))
+	case isUTF16(data):
+		l.fail(at, "", errors.New("is UTF-16 text; save it as UTF-8"))
+	default:
+		l.source(at, data)
+	}
+}
+
+// source numbers the documents of one source and decodes them.
+func (l *loader) source(at place, data []byte) {
+	for _, c := range split(data) {
+		for _, p := range c.parts() {
+			if p.isNull() {
+				continue
+			}
+			at.index++
+			for _, err := range p.errs {
+				l.fail(at, "", err)
+			}
+			if len(p.errs) == 0 {
+				l.decode(at, "", p.json, 0)
+			}
+		}
+	}
+}
+
+func isManifest(name string) bool {
+	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+}
+
+func sourceName(path string) string {
+	if path == "-" {
+		return "stdin"
+	}
+	return path
+}
+
+// withoutPath drops the operation and the path of a file error: the message has the source already.
+func withoutPath(err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
+}
+
+func mebibytes(n int) string {
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}

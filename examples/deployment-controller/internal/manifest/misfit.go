@@ -1,0 +1,111 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	kjson "sigs.k8s.io/json"
+)
+
+// misfit is a field whose value its Go type cannot take.
+type misfit struct {
+	field string
+	err   error
+}
+
+// misfits finds the values that do not fit their types. A decoder stops at the first one and often cannot say where it
+// is: quantities, times and the like decode themselves, without their path. So each level is decoded by itself, and only
+// where that fails is the next one looked at.
+func misfits(n node) []misfit {
+	err := kjson.UnmarshalCaseSensitivePreserveInts(n.data, reflect.New(n.t).Interface())
+	if err == nil {
+		return nil
+	}
+	if n.decodesItself() {
+		return []misfit{{n.path, fmt.Errorf("%s does not fit: %s", describe(n.data), strings.TrimPrefix(err.Error(), "json: "))}}
+	}
+	children := n.children()
+	if n.t.Kind() == reflect.Pointer {
+		return misfits(children[0])
+	}
+	var inner []misfit
+	for _, child := range children {
+		inner = append(inner, misfits(child)...)
+	}
+	if len(inner) == 0 {
+		return []misfit{{n.path, fmt.Errorf("wants %s, not %s", wanted(n.t), describe(n.data))}}
+	}
+	return inner
+}
+
+// endlessQuantities finds quantities such as 1e-999999999. They are well formed, but whoever rounds or compares them
+// computes that power of ten, so that a manifest of a few bytes would keep a processor busy for hours.
+func endlessQuantities(n node) []misfit {
+	exponent := regexp.MustCompile(`[eE][+-]?[0-9]{4,}"?$`)
+	if n.t == reflect.TypeFor[resource.Quantity]() {
+		if exponent.Match(n.data) {
+			return []misfit{{n.path, errors.New("the exponent has more than three digits")}}
+		}
+		return nil
+	}
+	if n.decodesItself() {
+		return nil
+	}
+	var found []misfit
+	for _, child := range n.children() {
+		found = append(found, endlessQuantities(child)...)
+	}
+	return found
+}
+
+// mayBeEndless tells cheaply whether it is worth to look for endless quantities.
+func mayBeEndless(data []byte) bool {
+	return regexp.MustCompile(`[0-9.][eE][+-]?[0-9]{4}`).Match(data)
+}
+
+// wanted names what a Go type takes, in the words of a manifest.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "a base64 string"
+		}
+		return "a list"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	default:
+		return "an integer (" + t.Kind().String() + ")"
+	}
+}
+
+// describe names a JSON value and shows it if it is short.
+func describe(data []byte) string {
+	text := string(data)
+	if runes := []rune(text); len(runes) > 40 {
+		text = string(runes[:40]) + "..."
+	}
+	switch {
+	case strings.HasPrefix(text, "{"):
+		return "an object"
+	case strings.HasPrefix(text, "["):
+		return "a list"
+	case strings.HasPrefix(text, `"`):
+		return "the string " + text
+	case text == "null":
+		return "null"
+	case text == "true", text == "false":
+		return "the boolean " + text
+	default:
+		return "the number " + text
+	}
+}

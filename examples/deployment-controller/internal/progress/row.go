@@ -1,0 +1,96 @@
+package progress
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// revisionAnnotation numbers the templates that a Deployment has had.
+const revisionAnnotation = "deployment.kubernetes.io/revision"
+
+// State is what stands in the store at one revision. Objects may be shared; they are only read.
+type State struct {
+	// Revision is etcd's revision at which all of this stands.
+	Revision    int64
+	Deployments []*appsv1.Deployment
+	ReplicaSets []*appsv1.ReplicaSet
+	Pods        []*corev1.Pod
+}
+
+// Row is what there is to see of one Deployment.
+type Row struct {
+	Namespace, Name string
+	// Revision is the number of the current template; empty until the controller has given one.
+	Revision string
+	// Desired is the number of Pods asked for, and the others count those that there are. Updated ones have the current
+	// template; Old ones have not.
+	Desired, Updated, Ready, Available, Total, Old int32
+	// New is the ReplicaSet with the current template; nil until there is one.
+	New *Set
+	// Earlier are the other ReplicaSets of the Deployment, the latest revision first.
+	Earlier []Set
+	// Condition says how it is going, such as "Progressing: ReplicaSetUpdated".
+	Condition string
+	// Complete is true when there is nothing left to do.
+	Complete bool
+}
+
+// Rows returns what there is to see of each Deployment, in the order of namespace and name.
+func Rows(s State) []Row {
+	sets := byController(s.ReplicaSets)
+	pods := byController(s.Pods)
+	rows := make([]Row, 0, len(s.Deployments))
+	for _, d := range s.Deployments {
+		rows = append(rows, newRow(d, sets[d.UID], pods))
+	}
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	return rows
+}
+
+func newRow(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods map[types.UID][]*corev1.Pod) Row {
+	row := Row{
+		Namespace: d.Namespace,
+		Name:      d.Name,
+		Revision:  printable(d.Annotations[revisionAnnotation]),
+		Desired:   desired(d.Spec.Replicas),
+		Updated:   d.Status.UpdatedReplicas,
+		Ready:     d.Status.ReadyReplicas,
+		Available: d.Status.AvailableReplicas,
+		Total:     d.Status.Replicas,
+		Old:       max(0, d.Status.Replicas-d.Status.UpdatedReplicas),
+		Condition: conditionText(d),
+		Complete:  Complete(d),
+	}
+	current := newSetOf(d, sets)
+	for _, rs := range sets {
+		set := newSet(rs, pods[rs.UID])
+		if rs == current {
+			row.New = &set
+		} else {
+			row.Earlier = append(row.Earlier, set)
+		}
+	}
+	slices.SortFunc(row.Earlier, func(a, b Set) int {
+		return cmp.Or(cmp.Compare(number(b.Revision), number(a.Revision)), strings.Compare(a.Name, b.Name))
+	})
+	return row
+}
+
+// byController groups objects by the uid of the object that controls them. Those without one are left out.
+func byController[T metav1.Object](objects []T) map[types.UID][]T {
+	groups := map[types.UID][]T{}
+	for _, object := range objects {
+		if owner := metav1.GetControllerOfNoCopy(object); owner != nil {
+			groups[owner.UID] = append(groups[owner.UID], object)
+		}
+	}
+	return groups
+}

@@ -1,0 +1,110 @@
+package progress
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+)
+
+// Set is what there is to see of one ReplicaSet.
+type Set struct {
+	Name, Revision string
+	// Image is the image of its container; several are separated by commas.
+	Image string
+	// Desired is the number of Pods asked for; the others count those that there are.
+	Desired, Total, Ready, Available int32
+	// Pods counts its Pods by what they are doing, such as "1 ImagePullBackOff, 2 Ready".
+	Pods string
+}
+
+func newSet(rs *appsv1.ReplicaSet, pods []*corev1.Pod) Set {
+	var images []string
+	for i := range rs.Spec.Template.Spec.Containers {
+		images = append(images, rs.Spec.Template.Spec.Containers[i].Image)
+	}
+	return Set{
+		Name:      rs.Name,
+		Revision:  printable(rs.Annotations[revisionAnnotation]),
+		Image:     printable(strings.Join(images, ",")),
+		Desired:   desired(rs.Spec.Replicas),
+		Total:     rs.Status.Replicas,
+		Ready:     rs.Status.ReadyReplicas,
+		Available: rs.Status.AvailableReplicas,
+		Pods:      podsText(pods),
+	}
+}
+
+// active tells a set that has Pods or is to have some from one that is kept for its template.
+func (s *Set) active() bool { return s.Desired > 0 || s.Total > 0 || s.Pods != "" }
+
+// newSetOf returns the ReplicaSet with the Deployment's template: the oldest if there are several, nil if there is none.
+func newSetOf(d *appsv1.Deployment, sets []*appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	var found *appsv1.ReplicaSet
+	for _, rs := range sets {
+		if sameTemplate(&d.Spec.Template, &rs.Spec.Template) &&
+			(found == nil || rs.CreationTimestamp.Before(&found.CreationTimestamp)) {
+			found = rs
+		}
+	}
+	return found
+}
+
+// sameTemplate compares templates but for the hash that a ReplicaSet's has in addition.
+func sameTemplate(a, b *corev1.PodTemplateSpec) bool {
+	return equality.Semantic.DeepEqual(withoutHash(a), withoutHash(b))
+}
+
+func withoutHash(t *corev1.PodTemplateSpec) corev1.PodTemplateSpec {
+	bare := *t
+	bare.Labels = maps.Clone(t.Labels)
+	delete(bare.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
+	return bare
+}
+
+func podsText(pods []*corev1.Pod) string {
+	counts := map[string]int{}
+	for _, p := range pods {
+		counts[podText(p)]++
+	}
+	var parts []string
+	for _, state := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[state], state))
+	}
+	return printable(strings.Join(parts, ", "))
+}
+
+// podText says in one word what a Pod is doing.
+func podText(p *corev1.Pod) string {
+	if p.DeletionTimestamp != nil {
+		return "Terminating"
+	}
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if c.State.Waiting != nil && c.State.Waiting.Reason != "" {
+			return c.State.Waiting.Reason
+		}
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return "Ready"
+		}
+	}
+	if p.Status.Phase == "" {
+		return string(corev1.PodPending)
+	}
+	return string(p.Status.Phase)
+}
+
+// number returns a revision as a number, by which revisions are ordered; 0 if it is none.
+func number(revision string) int64 {
+	n, err := strconv.ParseInt(revision, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,100 @@
+package progress
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	// maxLines is how many lines a table may have. It has to fit on the terminal, or the cursor could not be moved back to
+	// its beginning; the height is not asked for, since it may shrink at any time, and this fits on the smallest in use.
+	maxLines = 22
+
+	// minName is the width to which the first column may be cut to make room for the numbers.
+	minName = 16
+
+	gap = "  "
+)
+
+// Table returns rows as the lines of a table, none of them wider than width columns.
+func Table(rows []Row, width int) []string {
+	cells := [][]string{{"NAME", "REV", "UPDATED", "READY", "AVAIL", "STATE"}}
+	for _, row := range rows {
+		cells = append(cells, rowCells(row)...)
+	}
+	if len(cells) > maxLines {
+		cells = cells[:1]
+		for _, row := range rows {
+			if row.Complete {
+				cells = append(cells, rowCells(row)[0])
+			} else {
+				cells = append(cells, rowCells(row)...)
+			}
+		}
+	}
+	more := len(cells) - maxLines
+	if more > 0 {
+		more++ // The line that says so takes the place of one.
+		cells = cells[:maxLines-1]
+	}
+	lines := align(cells, width)
+	if more > 0 {
+		lines = append(lines, truncate(fmt.Sprintf("... and %d more lines", more), width))
+	}
+	return lines
+}
+
+// rowCells returns the line of the Deployment, and below it one for each ReplicaSet that plays a part. There is room for
+// the reason of a condition only, which says enough.
+func rowCells(r Row) [][]string {
+	reason := strings.TrimPrefix(strings.TrimPrefix(r.Condition, notProgressing), progressing)
+	cells := [][]string{{
+		r.Namespace + "/" + r.Name, orDash(r.Revision), of(r.Updated, r.Desired), of(r.Ready, r.Desired),
+		of(r.Available, r.Desired), reason,
+	}}
+	if r.New != nil {
+		cells = append(cells, setCells("new", r.New))
+	}
+	for i := range r.Earlier {
+		if r.Earlier[i].active() {
+			cells = append(cells, setCells("old", &r.Earlier[i]))
+		}
+	}
+	return cells
+}
+
+func setCells(age string, s *Set) []string {
+	state := s.Image
+	if s.Pods != "" {
+		state += ": " + s.Pods
+	}
+	return []string{gap + age + " " + s.Name, orDash(s.Revision), "", of(s.Ready, s.Desired), of(s.Available, s.Desired), state}
+}
+
+func of(part, whole int32) string { return fmt.Sprintf("%d/%d", part, whole) }
+
+// align puts cells into columns as wide as their widest cell. The last one takes what is left.
+func align(cells [][]string, width int) []string {
+	last := len(cells[0]) - 1
+	widths := make([]int, last)
+	total := 0
+	for column := range widths {
+		for _, line := range cells {
+			widths[column] = max(widths[column], columns(line[column]))
+		}
+		total += widths[column] + len(gap)
+	}
+	if over := total - width; over > 0 {
+		widths[0] = min(widths[0], max(minName, widths[0]-over))
+	}
+	lines := make([]string, 0, len(cells))
+	for _, line := range cells {
+		var b strings.Builder
+		for column, w := range widths {
+			b.WriteString(pad(truncate(line[column], w), w) + gap)
+		}
+		b.WriteString(line[last])
+		lines = append(lines, truncate(strings.TrimRight(b.String(), " "), width))
+	}
+	return lines
+}

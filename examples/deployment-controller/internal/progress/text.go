@@ -1,0 +1,58 @@
+package progress
+
+import (
+	"strings"
+	"unicode"
+)
+
+// printable replaces whatever could move the cursor, change colours or end a line.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
+// columns returns how many columns of a terminal printable text takes, or more: terminals differ, and a line that wraps
+// spoils a table while one that is short does not.
+func columns(text string) int {
+	n := 0
+	for _, r := range text {
+		n += runeColumns(r)
+	}
+	return n
+}
+
+// runeColumns counts two for the scripts that are set wide, and for emoji. What combines with the rune before it counts
+// as one.
+func runeColumns(r rune) int {
+	switch {
+	case r < 0x1100, r > 0x115f && r < 0x2329:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// truncate cuts text to a number of columns and marks the cut.
+func truncate(text string, width int) string {
+	if columns(text) <= width {
+		return text
+	}
+	if width < 1 {
+		return ""
+	}
+	n := 0
+	for i, r := range text {
+		if n += runeColumns(r); n > width-1 {
+			return text[:i] + "…"
+		}
+	}
+	return text
+}
+
+func pad(text string, width int) string {
+	return text + strings.Repeat(" ", max(0, width-columns(text)))
+}

@@ -1,0 +1,88 @@
+package replicas
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Replicas is spec.replicas, or its default 1.
+func Replicas(rs *appsv1.ReplicaSet) int32 {
+	if rs.Spec.Replicas == nil {
+		return 1
+	}
+	return *rs.Spec.Replicas
+}
+
+// Active tells whether a Pod counts towards a ReplicaSet's size: it is neither
+// done nor being deleted.
+func Active(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && !Terminal(pod)
+}
+
+// Terminal tells whether a Pod has ended and will never run again.
+func Terminal(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// terminating tells whether a Pod is being deleted but may still run.
+func terminating(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp != nil && !Terminal(pod)
+}
+
+// readyCondition returns the Ready condition when it is true, else nil.
+func readyCondition(pod *corev1.Pod) *corev1.PodCondition {
+	for i := range pod.Status.Conditions {
+		c := &pod.Status.Conditions[i]
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return c
+		}
+	}
+	return nil
+}
+
+// availableIn returns how long a ready Pod must stay ready to count as
+// available: zero or less means it does already.
+func availableIn(ready *corev1.PodCondition, minReadySeconds int32, now time.Time) time.Duration {
+	if minReadySeconds == 0 {
+		return 0
+	}
+	if ready.LastTransitionTime.IsZero() {
+		// Ready since nobody knows when: that can only be mended by a change.
+		return never
+	}
+	since := ready.LastTransitionTime.Time
+	return since.Add(time.Duration(minReadySeconds) * time.Second).Sub(now)
+}
+
+const never = time.Duration(1<<63 - 1)
+
+// nextAvailable returns when the next of the Pods becomes available by waiting,
+// or zero when none does.
+func nextAvailable(pods []*corev1.Pod, minReadySeconds int32, now time.Time) time.Duration {
+	next := never
+	for _, pod := range pods {
+		ready := readyCondition(pod)
+		if ready == nil {
+			continue
+		}
+		if wait := availableIn(ready, minReadySeconds, now); wait > 0 {
+			next = min(next, wait)
+		}
+	}
+	if next == never {
+		return 0
+	}
+	return next
+}
+
+func filter(pods []*corev1.Pod, keep func(*corev1.Pod) bool) []*corev1.Pod {
+	var kept []*corev1.Pod
+	for _, pod := range pods {
+		if keep(pod) {
+			kept = append(kept, pod)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,94 @@
+package replicas
+
+import (
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Reasons of the condition ReplicaFailure.
+const (
+	ReasonFailedCreate = "FailedCreate"
+	ReasonFailedDelete = "FailedDelete"
+)
+
+// calculateStatus reports the owned active Pods. cause is why Pods could not be
+// created or deleted, or nil.
+func calculateStatus(in Input, owned []*corev1.Pod, cause error) appsv1.ReplicaSetStatus {
+	rs := in.ReplicaSet
+	status := appsv1.ReplicaSetStatus{
+		Replicas:           int32(len(owned)),
+		ObservedGeneration: rs.Generation,
+		Conditions:         failureCondition(rs, len(owned), cause, in.Now),
+	}
+	template := labels.SelectorFromSet(rs.Spec.Template.Labels)
+	for _, pod := range owned {
+		if template.Matches(labels.Set(pod.Labels)) {
+			status.FullyLabeledReplicas++
+		}
+		ready := readyCondition(pod)
+		if ready == nil {
+			continue
+		}
+		status.ReadyReplicas++
+		if availableIn(ready, rs.Spec.MinReadySeconds, in.Now) <= 0 {
+			status.AvailableReplicas++
+		}
+	}
+	if !in.OmitTerminating {
+		count := countTerminating(in)
+		status.TerminatingReplicas = &count
+	}
+	return status
+}
+
+// countTerminating counts the ReplicaSet's own Pods on their way out. Nobody
+// adopts such a Pod, so only those that it controls count.
+func countTerminating(in Input) int32 {
+	selector, err := metav1.LabelSelectorAsSelector(in.ReplicaSet.Spec.Selector)
+	if err != nil {
+		return 0
+	}
+	count := int32(0)
+	for _, pod := range in.Pods {
+		if terminating(pod) && metav1.IsControlledBy(pod, in.ReplicaSet) && selector.Matches(labels.Set(pod.Labels)) {
+			count++
+		}
+	}
+	return count
+}
+
+// failureCondition returns the conditions with ReplicaFailure set when there is
+// a cause, and removed when there is none. One that stands is left as it is, so
+// that the time tells since when Pods fail.
+func failureCondition(rs *appsv1.ReplicaSet, active int, cause error, now time.Time) []appsv1.ReplicaSetCondition {
+	conditions := slices.Clone(rs.Status.Conditions)
+	isFailure := func(c appsv1.ReplicaSetCondition) bool { return c.Type == appsv1.ReplicaSetReplicaFailure }
+	if cause == nil {
+		return slices.DeleteFunc(conditions, isFailure)
+	}
+	if slices.ContainsFunc(conditions, isFailure) {
+		return conditions
+	}
+	return append(conditions, appsv1.ReplicaSetCondition{
+		Type:               appsv1.ReplicaSetReplicaFailure,
+		Status:             corev1.ConditionTrue,
+		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+		Reason:             failureReason(active - int(Replicas(rs))),
+		Message:            cause.Error(),
+	})
+}
+
+func failureReason(excess int) string {
+	switch {
+	case excess < 0:
+		return ReasonFailedCreate
+	case excess > 0:
+		return ReasonFailedDelete
+	}
+	return ""
+}

@@ -1,0 +1,44 @@
+package rollout
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+)
+
+// find splits ReplicaSets into the one that has the template and the others,
+// both oldest first. Of several with the template the oldest is the new one, so
+// that a duplicate made by mistake is the one that goes. newRS may be nil.
+func find(template *corev1.PodTemplateSpec, sets []*appsv1.ReplicaSet) (newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) {
+	for _, rs := range slices.SortedFunc(slices.Values(sets), compareAge) {
+		if newRS == nil && equalIgnoringHash(&rs.Spec.Template, template) {
+			newRS = rs
+		} else {
+			old = append(old, rs)
+		}
+	}
+	return newRS, old
+}
+
+// equalIgnoringHash compares two templates without the label that carries the
+// hash: it is on the ReplicaSet's template and not on the Deployment's.
+func equalIgnoringHash(a, b *corev1.PodTemplateSpec) bool {
+	return equality.Semantic.DeepEqual(withoutHash(a), withoutHash(b))
+}
+
+// withoutHash shares all but the labels with the template.
+func withoutHash(template *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
+	bare := *template
+	bare.Labels = maps.Clone(template.Labels)
+	delete(bare.Labels, hashLabel)
+	return &bare
+}
+
+// compareAge puts the older first.
+func compareAge(a, b *appsv1.ReplicaSet) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+}

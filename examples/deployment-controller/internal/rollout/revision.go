@@ -1,0 +1,91 @@
+package rollout
+
+import (
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// maxHistoryLength bounds the revision-history annotation, in characters.
+const maxHistoryLength = 2000
+
+// revisionOf returns an object's revision: 0 when it has none, and not ok when
+// what it has is no number.
+func revisionOf(object metav1.Object) (revision int64, ok bool) {
+	text := object.GetAnnotations()[RevisionAnnotation]
+	if text == "" {
+		return 0, true
+	}
+	revision, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	return revision, true
+}
+
+func maxRevision(sets []*appsv1.ReplicaSet) int64 {
+	highest := int64(0)
+	for _, rs := range sets {
+		revision, _ := revisionOf(rs)
+		highest = max(highest, revision)
+	}
+	return highest
+}
+
+// setAnnotations brings the annotations of the new ReplicaSet up to date: the
+// Deployment's own, and the revision. It tells whether it changed any.
+//
+// A revision is only ever raised, since one that was handed out may have been
+// seen. When it is, the ReplicaSet is rolled back to, and the revision it had
+// goes into its history. A revision that somebody has made unreadable is left.
+func setAnnotations(d *appsv1.Deployment, rs *appsv1.ReplicaSet, revision int64, historyLength int) bool {
+	changed := copyAnnotations(d, rs)
+	current, ok := revisionOf(rs)
+	if !ok || current >= revision {
+		return changed
+	}
+	if had := rs.Annotations[RevisionAnnotation]; had != "" {
+		history := appendHistory(rs.Annotations[RevisionHistoryAnnotation], had, historyLength)
+		rs.Annotations[RevisionHistoryAnnotation] = history
+	}
+	rs.Annotations[RevisionAnnotation] = strconv.FormatInt(revision, 10)
+	return true
+}
+
+// copyAnnotations copies what is not the Deployment's alone. What was removed
+// from the Deployment stays on the ReplicaSet: it may be the ReplicaSet's own.
+func copyAnnotations(d *appsv1.Deployment, rs *appsv1.ReplicaSet) bool {
+	if rs.Annotations == nil {
+		rs.Annotations = make(map[string]string)
+	}
+	changed := false
+	for key, value := range d.Annotations {
+		if had, ok := rs.Annotations[key]; ownAnnotation(key) || ok && had == value {
+			continue
+		}
+		rs.Annotations[key] = value
+		changed = true
+	}
+	return changed
+}
+
+// appendHistory appends a revision to a list, and drops the oldest until the
+// list is no longer than length. When not even the revision alone fits, the
+// list stays as it is.
+func appendHistory(history, revision string, length int) string {
+	if history == "" {
+		return revision
+	}
+	if len(revision) > length {
+		return history
+	}
+	entries := strings.Split(history+","+revision, ",")
+	total := len(history) + 1 + len(revision)
+	for total > length {
+		total -= len(entries[0]) + 1
+		entries = entries[1:]
+	}
+	return strings.Join(entries, ",")
+}

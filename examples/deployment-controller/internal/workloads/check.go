@@ -1,0 +1,65 @@
+package workloads
+
+import (
+	"reflect"
+	"slices"
+
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// given counts the fields of a struct of alternatives that are given.
+func given(alternatives any) int {
+	n := 0
+	v := reflect.ValueOf(alternatives)
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// label wants a name that is given and a DNS label.
+func label(path *field.Path, name string) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(path, "")}
+	}
+	var errs field.ErrorList
+	for _, message := range validation.IsDNS1123Label(name) {
+		errs = append(errs, field.Invalid(path, name, message))
+	}
+	return errs
+}
+
+// unique refuses a value that was seen before. Empty ones are not compared.
+func unique[T comparable](path *field.Path, seen map[T]bool, value T) field.ErrorList {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	if seen[value] {
+		return field.ErrorList{field.Duplicate(path, value)}
+	}
+	seen[value] = true
+	return nil
+}
+
+// oneOf wants one of a few words.
+func oneOf[T ~string](path *field.Path, value T, allowed ...T) field.ErrorList {
+	switch {
+	case value == "":
+		return field.ErrorList{field.Required(path, "")}
+	case !slices.Contains(allowed, value):
+		return field.ErrorList{field.NotSupported(path, value, allowed)}
+	}
+	return nil
+}
+
+func notNegative[T int32 | int64](path *field.Path, value *T) field.ErrorList {
+	if value == nil {
+		return nil
+	}
+	return apivalidation.ValidateNonnegativeField(int64(*value), path)
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/controllers"
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/controller/garbagecollector"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// program is one run of the command.
+type program struct {
+	options options
+	stdin   io.Reader
+	screen  *screen
+
+	connection *connection
+	store      *store.Store
+	manager    *controller.Manager
+	view       *view
+}
+
+func newProgram(o options, stdin io.Reader, stdout, stderr io.Writer) *program {
+	return &program{options: o, stdin: stdin, screen: newScreen(stdout, stderr)}
+}
+
+// errDone ends the manager when the program has done what it was asked for.
+var errDone = errors.New("done")
+
+func (p *program) run(ctx context.Context) (err error) {
+	defer p.screen.close()
+	scheme, err := controllers.NewScheme()
+	if err != nil {
+		return err
+	}
+	docs, bad := manifest.Load(scheme, p.options.files, p.stdin)
+	p.screen.complain(bad)
+	if p.connection, err = connect(ctx, p.options); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.connection.close()) }()
+	p.store, err = store.New(p.connection.client, store.Options{
+		Scheme: scheme, Kinds: controllers.Kinds(), Prefix: p.options.prefix, Log: p.log(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := p.assemble(); err != nil {
+		return err
+	}
+	script := &script{program: p, docs: docs, bad: len(bad)}
+	if err := p.manager.Add("script", script.run); err != nil {
+		return err
+	}
+	if err := p.manager.Run(ctx); !errors.Is(err, errDone) {
+		return err
+	}
+	return script.result
+}
+
+// assemble makes a manager with the controllers that were asked for.
+func (p *program) assemble() (err error) {
+	if p.manager, err = controller.NewManager(p.store, controller.ManagerOptions{Log: p.log()}); err != nil {
+		return err
+	}
+	if p.view, err = newView(p.manager.Replica()); err != nil {
+		return err
+	}
+	for _, name := range p.options.controllers {
+		if err := p.addController(name); err != nil {
+			return err
+		}
+	}
+	return p.manager.Add("display", func(ctx context.Context) error {
+		p.view.each(ctx, func(s state) bool {
+			p.screen.show(s)
+			return true
+		})
+		return nil
+	})
+}
+
+func (p *program) addController(name string) error {
+	switch name {
+	case deploymentController:
+		return controllers.AddDeployment(p.manager)
+	case replicaSetController:
+		return controllers.AddReplicaSet(p.manager)
+	case hollowNode:
+		return controllers.AddHollowNode(p.manager, p.options.startDelay)
+	case garbageCollector:
+		return garbagecollector.Add(p.manager, &appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{})
+	}
+	return fmt.Errorf("no controller is called %q", name)
+}
+
+// log writes what is wrong, and with -v what happens, as lines of text.
+func (p *program) log() logr.Logger {
+	return funcr.New(func(prefix, args string) {
+		if prefix != "" {
+			prefix += ": "
+		}
+		p.screen.warn(prefix + strings.TrimSpace(args))
+	}, funcr.Options{Verbosity: p.options.verbosity})
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/progress"
+)
+
+// screen is all that the user sees. Lines and the live table share it, so one
+// lock orders them.
+type screen struct {
+	mu      sync.Mutex
+	err     io.Writer
+	live    bool
+	display *progress.Display
+}
+
+func newScreen(out, errOut io.Writer) *screen {
+	live, width := terminal(out)
+	return &screen{err: errOut, live: live, display: progress.New(out, live, width, time.Now)}
+}
+
+func terminal(out io.Writer) (bool, func() int) {
+	f, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false, func() int { return 0 }
+	}
+	return true, func() int {
+		width, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 80
+		}
+		return width
+	}
+}
+
+// say prints a line; a live table moves down for it.
+func (s *screen) say(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.display.Note(line)
+}
+
+// warn prints a line about something that is wrong. With a live table, both are
+// on the same terminal.
+func (s *screen) warn(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live {
+		s.display.Note(line)
+		return
+	}
+	fmt.Fprintln(s.err, line)
+}
+
+func (s *screen) complain(bad []*manifest.Error) {
+	for _, err := range bad {
+		s.warn(err.Error())
+	}
+}
+
+func (s *screen) show(now state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.display.Update(progress.State{
+		Revision: now.revision, Deployments: now.deployments, ReplicaSets: now.replicaSets, Pods: now.pods,
+	})
+}
+
+func (s *screen) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.display.Close() // there is nobody left to tell
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/controllers"
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/progress"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+//go:embed manifests/nginx.yaml
+var sample string
+
+//go:embed manifests/nginx-update.yaml
+var sampleUpdate string
+
+// script is what the program does beside its controllers.
+type script struct {
+	*program
+	docs []manifest.Document
+	bad  int // documents that could not be used
+
+	applied  []store.Key // Deployments
+	revision int64       // the newest that applying made
+	result   error
+}
+
+// run applies what there is to apply and then goes on for as long as it was
+// asked to. It returns errDone when the program is to end.
+func (s *script) run(ctx context.Context) error {
+	s.result = s.play(ctx)
+	if ctx.Err() != nil && !s.options.wait {
+		return nil
+	}
+	return errDone
+}
+
+func (s *script) play(ctx context.Context) error {
+	if s.options.samples() && len(s.view.now().deployments) == 0 {
+		return s.playSamples(ctx)
+	}
+	s.applyAll(ctx, s.docs)
+	if s.options.wait {
+		if err := s.waitComplete(ctx); err != nil {
+			return err
+		}
+	}
+	if s.bad > 0 {
+		return fmt.Errorf("%d of the documents could not be applied", s.bad)
+	}
+	return s.stay(ctx)
+}
+
+// stay lets the controllers run until the program is interrupted, if there are
+// any and nothing else was asked for.
+func (s *script) stay(ctx context.Context) error {
+	if s.options.wait || len(s.options.controllers) == 0 {
+		return nil
+	}
+	s.hint()
+	<-ctx.Done()
+	return nil
+}
+
+// playSamples shows a rollout and an update.
+func (s *script) playSamples(ctx context.Context) error {
+	for _, text := range []string{sample, sampleUpdate} {
+		docs, err := loadSample(text)
+		if err != nil {
+			return err
+		}
+		s.applyAll(ctx, docs)
+		if s.bad > 0 {
+			return errors.New("a sample could not be applied")
+		}
+		if len(s.options.controllers) == 0 {
+			return nil
+		}
+		if err := s.waitComplete(ctx); err != nil {
+			return err
+		}
+	}
+	return s.stay(ctx)
+}
+
+func loadSample(text string) ([]manifest.Document, error) {
+	scheme, err := controllers.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	docs, bad := manifest.Load(scheme, []string{"-"}, strings.NewReader(text))
+	if len(bad) > 0 {
+		return nil, bad[0]
+	}
+	return docs, nil
+}
+
+// applyAll applies every document that can be applied.
+func (s *script) applyAll(ctx context.Context, docs []manifest.Document) {
+	for _, doc := range docs {
+		obj, err := s.apply(ctx, doc)
+		if err != nil {
+			s.bad++
+			s.screen.warn((&manifest.Error{Source: doc.Source, Index: doc.Index, Err: err}).Error())
+			continue
+		}
+		if rev, err := store.ParseRevision(obj.GetResourceVersion()); err == nil {
+			s.revision = max(s.revision, rev)
+		}
+		if _, ok := obj.(*appsv1.Deployment); ok {
+			s.applied = append(s.applied, store.KeyOf(obj))
+		}
+	}
+}
+
+// waitComplete waits until every applied Deployment is complete. The replica
+// must first have seen what was applied: before that, it may show a Deployment
+// as complete that was just changed.
+func (s *script) waitComplete(ctx context.Context) error {
+	if s.options.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, s.options.timeout, fmt.Errorf("not complete after %s", s.options.timeout))
+		defer cancel()
+	}
+	if err := s.manager.Replica().WaitForRevision(ctx, s.revision); err != nil {
+		return err
+	}
+	var pending, failed error
+	s.view.each(ctx, func(now state) bool {
+		pending, failed = s.judge(now)
+		return pending != nil && failed == nil
+	})
+	switch {
+	case failed != nil:
+		return failed
+	case pending != nil:
+		return fmt.Errorf("%w: %w", context.Cause(ctx), pending)
+	}
+	return nil
+}
+
+// judge says which applied Deployment is not complete yet, if any, and which
+// has failed, if any.
+func (s *script) judge(now state) (pending, failed error) {
+	for _, key := range s.applied {
+		d := now.deployment(key)
+		if d == nil {
+			return nil, fmt.Errorf("deployment %s was deleted", key)
+		}
+		if reason, bad := progress.Failed(d); bad {
+			failed = errors.Join(failed, failure{d, reason})
+		}
+		if !progress.Complete(d) {
+			pending = errors.Join(pending, fmt.Errorf("deployment %s: %d of %d replicas are updated, %d available",
+				key, d.Status.UpdatedReplicas, replicasOf(d), d.Status.AvailableReplicas))
+		}
+	}
+	return pending, failed
+}
+
+func replicasOf(d *appsv1.Deployment) int32 {
+	if d.Spec.Replicas == nil {
+		return 1
+	}
+	return *d.Spec.Replicas
+}
+
+// hint tells how to look further.
+func (s *script) hint() {
+	endpoints := strings.Join(s.connection.endpoints, ",")
+	prefix := s.store.Prefix()
+	s.screen.show(s.view.now())
+	s.say("Everything is in etcd. Look at it, or change it, from another terminal:")
+	s.say("  etcdctl --endpoints=%s get --prefix %s --keys-only", endpoints, prefix)
+	s.say("  etcdctl --endpoints=%s watch --prefix %sapps/deployments/", endpoints, prefix)
+	s.say("  go run ./examples/deployment-controller --endpoints=%s --controllers= -f FILE", endpoints)
+	s.say("Running until interrupted (Ctrl-C).")
+}
+
+func (p *program) say(format string, args ...any) { p.screen.say(fmt.Sprintf(format, args...)) }

@@ -1,0 +1,76 @@
+// Command site is a whole controller for a type of one's own: a Site becomes a
+// Deployment, and reports how many of its replicas are ready.
+package main
+
+import (
+	"context"
+	"log"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+type SiteSpec struct {
+	Image    string `json:"image"`
+	Replicas int32  `json:"replicas"`
+}
+
+type SiteStatus struct {
+	Ready int32 `json:"ready"`
+}
+
+type Site = store.Resource[SiteSpec, SiteStatus]
+
+// reconcile reads one snapshot; what it writes is one etcd transaction.
+func reconcile(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+	labels := map[string]string{"site": site.Name}
+	want := appsv1.DeploymentSpec{
+		Replicas: &site.Spec.Replicas,
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: site.Spec.Image}}},
+		},
+	}
+	deployment, exists := controller.Get[*appsv1.Deployment](tx, store.KeyOf(site))
+	if exists {
+		deployment = deployment.DeepCopy() // what is read is shared
+		deployment.Spec.Replicas, deployment.Spec.Template.Spec.Containers[0].Image = want.Replicas, site.Spec.Image
+		tx.Update(deployment) // costs nothing when nothing changed
+	} else {
+		deployment = &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: site.Namespace, Name: site.Name}, Spec: want}
+		if err := tx.Own(site, deployment); err != nil {
+			return controller.Result{}, err
+		}
+		tx.Create(deployment)
+	}
+	site.Status.Ready = deployment.Status.ReadyReplicas
+	tx.UpdateStatus(site)
+	return controller.Result{}, nil
+}
+
+func main() {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:2379"}})
+	check(err)
+	s, err := store.New(client, store.Options{Kinds: []store.AnyKind{
+		store.Kind[*Site]{GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Site"}},
+		store.Kind[*appsv1.Deployment]{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment")},
+	}})
+	check(err)
+	m, err := controller.NewManager(s, controller.ManagerOptions{})
+	check(err)
+	check(controller.New(m, "site", reconcile, controller.Options{}, controller.Owns[*appsv1.Deployment]()))
+	check(m.Run(controller.SignalContext()))
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,0 +1,43 @@
+package etcdtest
+
+import (
+	"net/url"
+
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+// Raft's heartbeat and election timeout, in milliseconds. A lone member elects
+// itself, the sooner the better. Several must not depose a leader only because
+// the machine is busy.
+const (
+	loneTick, loneElection = 10, 100
+	tick, election         = 20, 200
+)
+
+func (m *Member) config(listen address) *embed.Config {
+	c := m.cluster
+	cfg := embed.NewConfig()
+	cfg.Name = m.name
+	cfg.Dir = c.home.member(m.name)
+	cfg.InitialCluster = c.initialCluster()
+	cfg.InitialClusterToken = c.id()
+	cfg.TickMs, cfg.ElectionMs = tick, election
+	if c.options.Members == 1 {
+		cfg.TickMs, cfg.ElectionMs = loneTick, loneElection
+	}
+
+	cfg.ListenClientUrls = []url.URL{listen.parts()}
+	cfg.AdvertiseClientUrls = []url.URL{listen.reachable().parts()}
+	// Members reach each other through links, so that they can come back
+	// after a restart at any port and still be found.
+	cfg.ListenPeerUrls = []url.URL{tcp("127.0.0.1:0").parts()}
+	if m.peer == nil {
+		cfg.ListenPeerUrls = nil
+	}
+	cfg.AdvertisePeerUrls = []url.URL{tcp(peerAddr(m.peer)).parts()}
+
+	cfg.UnsafeNoFsync = !c.options.Fsync
+	cfg.QuotaBackendBytes = c.options.QuotaBytes
+	cfg.EnableGRPCGateway = false
+	return cfg
+}

@@ -1,0 +1,117 @@
+package etcdtest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"runtime/pprof"
+	"slices"
+	"strings"
+)
+
+// label marks the goroutines of a cluster; its value tells clusters apart.
+// A goroutine hands its labels on to those that it starts, so the goroutines
+// of a whole etcd can be recognised, whatever they are called.
+const label = "etcdtest"
+
+// tagged runs f in a goroutine of the cluster's, and returns a channel that
+// is closed when f has returned. The goroutine has its label from now on.
+func tagged(cluster string, f func()) <-chan struct{} {
+	begun, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(label, cluster)))
+		close(begun)
+		f()
+	}()
+	<-begun
+	return done
+}
+
+// counts says how many goroutines were started with each function.
+type counts map[string]int
+
+// census counts the goroutines of this process.
+type census struct {
+	etcd   map[string]counts // by the cluster they belong to
+	others counts
+}
+
+// unstarted stands for the function of a goroutine that has not run yet. The
+// runtime cannot name it if the function takes arguments.
+const unstarted = "a function that has not begun"
+
+func takeCensus() (census, error) {
+	c := census{etcd: map[string]counts{}, others: counts{}}
+	var buf bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&buf, 1); err != nil {
+		return c, fmt.Errorf("list the goroutines: %w", err)
+	}
+	// A head line, and then for every kind of goroutine:
+	//
+	//	2 @ 0x47b4d8 0x48a1b2
+	//	# labels: {"etcdtest":"a"}
+	//	#	0x47b4d8	pkg.inner+0x88	file:line
+	//	#	0x48a1b2	pkg.outer+0x12	file:line
+	_, text, _ := strings.Cut(buf.String(), "\n")
+	for kind := range strings.SplitSeq(text, "\n\n") {
+		c.count(kind)
+	}
+	return c, nil
+}
+
+func (c census) count(kind string) {
+	var n int
+	if _, err := fmt.Sscanf(kind, "%d @", &n); err != nil {
+		return
+	}
+	if strings.Contains(kind, ".takeCensus+") {
+		return // whoever asks is not counted
+	}
+	into, outer := c.others, unstarted
+	for line := range strings.Lines(kind) {
+		if labels, ok := strings.CutPrefix(line, "# labels: "); ok {
+			into = c.of(labels)
+		} else if f := strings.Fields(line); len(f) > 2 && f[0] == "#" {
+			outer, _, _ = strings.Cut(f[2], "+0x")
+		}
+	}
+	into[outer] += n
+}
+
+// of returns where goroutines with these labels, {"k":"v", "k":"v"}, belong.
+func (c census) of(labels string) counts {
+	_, rest, ok := strings.Cut(labels, `"`+label+`":"`)
+	if !ok {
+		return c.others
+	}
+	cluster, _, _ := strings.Cut(rest, `"`)
+	if c.etcd[cluster] == nil {
+		c.etcd[cluster] = counts{}
+	}
+	return c.etcd[cluster]
+}
+
+// since returns how many more there are now of each kind than before.
+func (c counts) since(before counts) counts {
+	more := counts{}
+	for f, n := range c {
+		if n > before[f] {
+			more[f] = n - before[f]
+		}
+	}
+	return more
+}
+
+// err is nil if there are none.
+func (c counts) err() error {
+	if len(c) == 0 {
+		return nil
+	}
+	var list []string
+	for _, f := range slices.Sorted(maps.Keys(c)) {
+		list = append(list, fmt.Sprintf("%d of %s", c[f], f))
+	}
+	return fmt.Errorf("still there: %s", strings.Join(list, ", "))
+}

@@ -1,0 +1,107 @@
+package etcdtest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+var _ TB = ginkgo.FullGinkgoTInterface(nil)
+
+// soon is the bound of checks that are to fail.
+const soon = 50 * time.Millisecond
+
+func TestLeakFound(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		VerifyNoLeaks(t)
+		if shared {
+			Start(t)
+		}
+		tb, stop := &fakeTB{}, make(chan struct{})
+		tb.run(func() {
+			verifyNoLeaks(tb, soon)
+			go lingerUntil(stop)
+		})
+		close(stop)
+		if !strings.Contains(tb.failed, "lingerUntil") {
+			t.Errorf("shared %v: the test was told %q", shared, tb.failed)
+		}
+	}
+}
+
+func lingerUntil(stop chan struct{}) { <-stop }
+
+func TestLateEndIsNoLeak(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		VerifyNoLeaks(t)
+		if shared {
+			Start(t)
+		}
+		tb, stop := &fakeTB{}, make(chan struct{})
+		tb.run(func() {
+			VerifyNoLeaks(tb)
+			go lingerUntil(stop)
+			time.AfterFunc(soon, func() { close(stop) })
+		})
+		if tb.failed != "" {
+			t.Errorf("shared %v: the test was told %q", shared, tb.failed)
+		}
+	}
+}
+
+// What a cluster does by itself, and what its members do to serve a test, is
+// not the test's.
+func TestSharedCluster(t *testing.T) {
+	VerifyNoLeaks(t)
+	c := Start(t, Options{Members: 3})
+	for i := range 3 {
+		tb := &fakeTB{}
+		tb.run(func() {
+			VerifyNoLeaks(tb)
+			client, err := c.NewClient()
+			must(t, err)
+			<-client.Watch(bounded(t), "a", clientv3.WithCreatedNotify())
+			must(t, c.Member(i).Restart(bounded(t)))
+			leader(t, c)
+			put(t, client, "a", "1")
+			must(t, client.Close())
+		})
+		if tb.failed != "" {
+			t.Errorf("the test was told %q", tb.failed)
+		}
+	}
+}
+
+func TestSharedClusterClientLeft(t *testing.T) {
+	VerifyNoLeaks(t)
+	c := Start(t)
+	tb := &fakeTB{}
+	tb.run(func() {
+		verifyNoLeaks(tb, soon)
+		put(t, newClient(t, c, c.Endpoints()...), "a", "1")
+	})
+	if tb.failed == "" {
+		t.Error("a client left open was not noticed")
+	}
+}
+
+// A goroutine must not look like a new one because it has only now begun.
+func TestUnstartedGoroutineIsNoLeak(t *testing.T) {
+	VerifyNoLeaks(t)
+	Start(t)
+	stop := make(chan struct{})
+	defer close(stop)
+	for range 20 {
+		tb := &fakeTB{}
+		tb.run(func() {
+			go lingerUntil(stop)
+			VerifyNoLeaks(tb)
+		})
+		if tb.failed != "" {
+			t.Fatalf("the test was told %q", tb.failed)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package store_test
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = Describe("Delete", func() {
+	gone := func(ctx SpecContext, s *store.Store, name string) {
+		GinkgoHelper()
+		_, err := store.Get[*Site](ctx, s, store.Key{Namespace: "default", Name: name})
+		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
+	}
+
+	It("needs no more than the name, and fills in the last state with the deletion's revision", func(ctx SpecContext) {
+		s := newStore()
+		last := created(ctx, s, "a", labelled("x", "y"))
+		site := newSite("a")
+		rev, err := s.Delete(ctx, site)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rev).To(Equal(revision(ctx, s)))
+		Expect(site.ResourceVersion).To(Equal(store.FormatRevision(rev)))
+		Expect(site.UID).To(Equal(last.UID))
+		Expect(site.Labels).To(Equal(last.Labels))
+		gone(ctx, s, "a")
+	})
+
+	It("says when there is no such object", func(ctx SpecContext) {
+		_, err := newStore().Delete(ctx, newSite("a"))
+		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
+	})
+
+	It("spares what took the name later", func(ctx SpecContext) {
+		s := newStore()
+		old := created(ctx, s, "a")
+		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		created(ctx, s, "a")
+		before := old.DeepCopy()
+		_, err := s.Delete(ctx, old)
+		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
+		Expect(old).To(Equal(before))
+		get(ctx, s, "a")
+	})
+
+	It("has no condition on the object's resourceVersion", func(ctx SpecContext) {
+		s := newStore()
+		site := created(ctx, s, "a")
+		other := site.DeepCopy()
+		other.Spec.Image = "x"
+		Expect(s.Update(ctx, other)).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		gone(ctx, s, "a")
+	})
+
+	It("has a condition on the resourceVersion of the options", func(ctx SpecContext) {
+		s := newStore()
+		site := created(ctx, s, "a")
+		old := site.ResourceVersion
+		site.Spec.Image = "x"
+		Expect(s.Update(ctx, site)).Error().NotTo(HaveOccurred())
+		_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{ResourceVersion: old})
+		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{ResourceVersion: site.ResourceVersion})).Error().NotTo(HaveOccurred())
+		gone(ctx, s, "a")
+	})
+
+	It("refuses options that are wrong", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a")
+		_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{ResourceVersion: "x"})
+		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
+		_, err = s.Delete(ctx, newSite("a"), store.DeleteOptions{}, store.DeleteOptions{})
+		Expect(err).To(MatchError(ContainSubstring("one at most")))
+		_, err = s.Delete(ctx, newSite(""))
+		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
+	})
+
+	It("asks the kind's own rule", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a", labelled("protected", "true"))
+		_, err := s.Delete(ctx, newSite("a"))
+		Expect(err).To(MatchError(apierrors.IsInvalid, "Invalid"))
+	})
+
+	It("only marks an object with finalizers, once", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a", finalizer("example.com/f"))
+		site := newSite("a")
+		rev, err := s.Delete(ctx, site)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(site.DeletionTimestamp).NotTo(BeNil())
+		Expect(site.DeletionGracePeriodSeconds).To(Equal(ptr.To(int64(0))))
+		Expect(site.Generation).To(BeEquivalentTo(2))
+		Expect(get(ctx, s, "a").DeletionTimestamp).NotTo(BeNil())
+		Expect(s.Delete(ctx, newSite("a"))).To(Equal(rev))
+		Expect(revision(ctx, s)).To(Equal(rev))
+	})
+
+	It("gives a grace period, which can only become shorter", func(ctx SpecContext) {
+		clock := clocktesting.NewFakePassiveClock(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+		start := clock.Now()
+		s := newStore(func(o *store.Options) { o.Clock = clock })
+		created(ctx, s, "a")
+		site := newSite("a")
+		grace := func(seconds int64) store.DeleteOptions { return store.DeleteOptions{GracePeriodSeconds: seconds} }
+		Expect(s.Delete(ctx, site, grace(30))).Error().NotTo(HaveOccurred())
+		Expect(site.DeletionTimestamp.Time).To(BeTemporally("==", start.Add(30*time.Second)))
+		now := revision(ctx, s)
+		Expect(s.Delete(ctx, site, grace(60))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, site, grace(30))).Error().NotTo(HaveOccurred())
+		Expect(revision(ctx, s)).To(Equal(now))
+
+		clock.SetTime(start.Add(25 * time.Second))
+		Expect(s.Delete(ctx, site, grace(10))).Error().NotTo(HaveOccurred())
+		Expect(site.DeletionGracePeriodSeconds).To(Equal(ptr.To(int64(10))))
+		Expect(site.DeletionTimestamp.Time).To(BeTemporally("==", start.Add(30*time.Second)), "not later than before")
+		Expect(site.Generation).To(BeEquivalentTo(2))
+
+		Expect(s.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		gone(ctx, s, "a")
+	})
+})

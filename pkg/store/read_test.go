@@ -1,0 +1,279 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+func asError[T error](err error, target *T) bool { return errors.As(err, target) }
+
+func names(items []*Site) (names []string) {
+	for _, s := range items {
+		names = append(names, s.Namespace+"/"+s.Name)
+	}
+	return names
+}
+
+var _ = Describe("Get", func() {
+	It("says when there is no such object", func(ctx SpecContext) {
+		s := newStore()
+		_, err := store.Get[*Site](ctx, s, store.Key{Namespace: "default", Name: "a"})
+		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
+		Expect(err).To(MatchError(ContainSubstring(siteKey(s, "a"))))
+	})
+
+	DescribeTable("refuses a name that is none", func(ctx SpecContext, key store.Key) {
+		_, err := store.Get[*Site](ctx, newStore(), key)
+		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
+	},
+		Entry("empty", store.Key{Namespace: "default"}),
+		Entry("..", store.Key{Namespace: "default", Name: ".."}),
+		Entry("slash", store.Key{Namespace: "default", Name: "a/b"}),
+		Entry("no namespace", store.Key{Name: "a"}),
+	)
+
+	DescribeTable("reports what the store would not have written", func(ctx SpecContext, value string) {
+		s := newStore()
+		put(ctx, siteKey(s, "a"), value)
+		_, err := store.Get[*Site](ctx, s, store.Key{Namespace: "default", Name: "a"})
+		var undecodable *store.UndecodableError
+		Expect(asError(err, &undecodable)).To(BeTrue(), fmt.Sprint(err))
+		Expect(undecodable.Keys).To(ConsistOf(siteKey(s, "a")))
+	},
+		Entry("nothing", ""),
+		Entry("no JSON", "garbage"),
+		Entry("null", "null"),
+		Entry("another kind", `{"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","name":"a"}}`),
+		Entry("another version", `{"apiVersion":"example.com/v2","kind":"Site","metadata":{"namespace":"default","name":"a"}}`),
+		Entry("another name", `{"apiVersion":"example.com/v1","kind":"Site","metadata":{"namespace":"default","name":"b"}}`),
+		Entry("another namespace", `{"apiVersion":"example.com/v1","kind":"Site","metadata":{"namespace":"other","name":"a"}}`),
+		Entry("a wrong type", `{"apiVersion":"example.com/v1","kind":"Site","metadata":{"namespace":"default","name":"a"},"spec":{"replicas":"x"}}`),
+		Entry("trailing bytes", `{"apiVersion":"example.com/v1","kind":"Site","metadata":{"namespace":"default","name":"a"}}x`),
+	)
+})
+
+var _ = Describe("List", func() {
+	list := func(ctx SpecContext, s *store.Store, o store.ListOptions) store.ListResult[*Site] {
+		GinkgoHelper()
+		return must(store.List[*Site](ctx, s, o))
+	}
+
+	It("returns all objects of the kind, in order, at etcd's revision", func(ctx SpecContext) {
+		s := newStore()
+		for _, name := range []string{"b", "a", "c"} {
+			created(ctx, s, name)
+		}
+		Expect(s.Create(ctx, &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "another", Name: "z"}})).Error().NotTo(HaveOccurred())
+		Expect(s.Create(ctx, &Region{ObjectMeta: metav1.ObjectMeta{Name: "north"}})).Error().NotTo(HaveOccurred())
+		got := list(ctx, s, store.ListOptions{})
+		Expect(names(got.Items)).To(Equal([]string{"another/z", "default/a", "default/b", "default/c"}))
+		Expect(got.Revision).To(Equal(revision(ctx, s)))
+		Expect(got.Items[1]).To(Equal(get(ctx, s, "a")))
+	})
+
+	It("returns items that are empty, not nil", func(ctx SpecContext) {
+		Expect(list(ctx, newStore(), store.ListOptions{}).Items).To(And(BeEmpty(), Not(BeNil())))
+	})
+
+	It("keeps to a namespace, and to its very name", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a")
+		Expect(s.Create(ctx, &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default-2", Name: "b"}})).Error().NotTo(HaveOccurred())
+		Expect(names(list(ctx, s, store.ListOptions{Namespace: "default"}).Items)).To(Equal([]string{"default/a"}))
+	})
+
+	It("refuses a namespace that is none", func(ctx SpecContext) {
+		_, err := store.List[*Site](ctx, newStore(), store.ListOptions{Namespace: ".."})
+		Expect(err).To(HaveOccurred())
+		_, err = store.List[*Region](ctx, newStore(), store.ListOptions{Namespace: "default"})
+		Expect(err).To(MatchError(ContainSubstring("cluster-scoped")))
+	})
+
+	It("keeps to a selector", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a", labelled("x", "1"))
+		created(ctx, s, "b", labelled("x", "2"))
+		got := list(ctx, s, store.ListOptions{Selector: labels.SelectorFromSet(labels.Set{"x": "2"})})
+		Expect(names(got.Items)).To(Equal([]string{"default/b"}))
+	})
+
+	It("goes back to a revision", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a")
+		then := revision(ctx, s)
+		created(ctx, s, "b")
+		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		got := list(ctx, s, store.ListOptions{Revision: then})
+		Expect(names(got.Items)).To(Equal([]string{"default/a"}))
+		Expect(got.Revision).To(Equal(then))
+	})
+
+	It("says when a revision is compacted", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a")
+		then := revision(ctx, s)
+		created(ctx, s, "b")
+		compact(ctx, then+1)
+		_, err := store.List[*Site](ctx, s, store.ListOptions{Revision: then})
+		Expect(err).To(MatchError(apierrors.IsResourceExpired, "ResourceExpired"))
+		Expect(errors.Is(err, rpctypes.ErrCompacted)).To(BeTrue())
+	})
+
+	It("says when a revision is yet to come, or none", func(ctx SpecContext) {
+		s := newStore()
+		_, err := store.List[*Site](ctx, s, store.ListOptions{Revision: revision(ctx, s) + 1000})
+		Expect(err).To(MatchError(ContainSubstring("too large resource version")))
+		_, err = store.List[*Site](ctx, s, store.ListOptions{Revision: -1})
+		Expect(err).To(MatchError(ContainSubstring("negative")))
+	})
+
+	It("reports undecodable values all together, with the rest", func(ctx SpecContext) {
+		s := newStore()
+		for _, name := range []string{"a", "b", "c"} {
+			created(ctx, s, name)
+		}
+		put(ctx, siteKey(s, "a"), "garbage")
+		put(ctx, siteKey(s, "c"), "{}")
+		put(ctx, siteKey(s, "d/e"), "too deep")
+		got, err := store.List[*Site](ctx, s, store.ListOptions{})
+		var undecodable *store.UndecodableError
+		Expect(asError(err, &undecodable)).To(BeTrue())
+		Expect(undecodable.Keys).To(Equal([]string{siteKey(s, "a"), siteKey(s, "c"), siteKey(s, "d/e")}))
+		Expect(undecodable.Reasons).To(HaveLen(3))
+		Expect(names(got.Items)).To(Equal([]string{"default/b"}))
+		Expect(got.Revision).To(Equal(revision(ctx, s)))
+	})
+
+	It("returns objects of the caller's own", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a", labelled("x", "1"))
+		list(ctx, s, store.ListOptions{}).Items[0].Labels["x"] = "2"
+		Expect(list(ctx, s, store.ListOptions{}).Items[0].Labels).To(HaveKeyWithValue("x", "1"))
+	})
+
+	Describe("of very many", Ordered, func() {
+		const many = 10_500 // more than a page
+		var within store.Range
+
+		BeforeAll(func(ctx SpecContext) {
+			prefix := fmt.Sprintf("/many-%d/", GinkgoRandomSeed())
+			within = store.PrefixRange(prefix)
+			for i := 0; i < many; {
+				var puts []clientv3.Op
+				for ; len(puts) < 100; i++ {
+					puts = append(puts, clientv3.OpPut(fmt.Sprintf("%s%05d", prefix, i), "v"))
+				}
+				Expect(etcd.Client().Txn(ctx).Then(puts...).Commit()).Error().NotTo(HaveOccurred())
+			}
+		})
+
+		read := func(ctx SpecContext, client *clientv3.Client) (keys []string, rev int64) {
+			GinkgoHelper()
+			rev, err := store.ListRange(ctx, client, within, 0, func(kvs []*mvccpb.KeyValue) error {
+				for _, kv := range kvs {
+					keys = append(keys, string(kv.Key))
+				}
+				return nil
+			})
+			Expect(err).NotTo(HaveOccurred())
+			return keys, rev
+		}
+
+		complete := func(keys []string) {
+			GinkgoHelper()
+			Expect(keys).To(HaveLen(many))
+			for i, key := range keys {
+				if want := fmt.Sprintf("%s%05d", within.Start, i); key != want {
+					Expect(key).To(Equal(want))
+				}
+			}
+		}
+
+		It("streams", func(ctx SpecContext) {
+			w := &wire{}
+			client := newClient(w.tap)
+			var keys []string
+			Expect(w.during(func() { keys, _ = read(ctx, client) })).To(Equal([]string{"Range"}), "for the revision alone")
+			complete(keys)
+		})
+
+		It("reads pages at one revision where the server cannot stream", func(ctx SpecContext) {
+			w := &wire{stream: func(method string) error {
+				if method == "RangeStream" {
+					return status.Error(codes.Unimplemented, "unknown method RangeStream")
+				}
+				return nil
+			}}
+			pages := 0
+			w.unary = func(method string, call func() error) error {
+				if pages++; pages == 3 { // between two pages
+					put(ctx, within.Start+"99999", "later")
+					DeferCleanup(func(ctx SpecContext) {
+						Expect(etcd.Client().Delete(ctx, within.Start+"99999")).Error().NotTo(HaveOccurred())
+					})
+				}
+				return call()
+			}
+			keys, _ := read(ctx, newClient(w.tap))
+			Expect(pages).To(Equal(3))
+			complete(keys)
+		})
+
+		It("ends with the caller's error, and leaves nothing running", func(ctx SpecContext) {
+			stop := errors.New("stop")
+			_, err := store.ListRange(ctx, etcd.Client(), within, 0, func([]*mvccpb.KeyValue) error { return stop })
+			Expect(err).To(BeIdenticalTo(stop))
+		})
+	})
+})
+
+var _ = Describe("A store", func() {
+	It("tells etcd's revision", func(ctx SpecContext) {
+		s := newStore()
+		site := created(ctx, s, "a")
+		Expect(store.FormatRevision(revision(ctx, s))).To(Equal(site.ResourceVersion))
+	})
+
+	DescribeTable("decodes for others", func(ctx SpecContext, rest string, ok bool) {
+		s := newStore()
+		created(ctx, s, "a")
+		prefix, decode, err := s.Decoder(&Site{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(prefix).To(Equal(s.Prefix() + "example.com/sites/"))
+		obj, key, err := decode(prefix+rest, []byte(raw(ctx, siteKey(s, "a"))), 7)
+		if !ok {
+			Expect(err).To(HaveOccurred())
+			return
+		}
+		Expect(err).NotTo(HaveOccurred())
+		Expect(key).To(Equal(store.Key{Namespace: "default", Name: "a"}))
+		Expect(obj.GetResourceVersion()).To(Equal("7"))
+	},
+		Entry("its key", "default/a", true),
+		Entry("another key", "default/b", false),
+		Entry("too few parts", "a", false),
+		Entry("too many parts", "default/a/b", false),
+		Entry("no name", "default/", false),
+		Entry("a name that none has", "default/..", false),
+	)
+
+	It("decodes no key of another prefix", func() {
+		_, decode, err := newStore().Decoder(&Site{})
+		Expect(err).NotTo(HaveOccurred())
+		_, _, err = decode("/", nil, 1)
+		Expect(err).To(HaveOccurred())
+	})
+})
