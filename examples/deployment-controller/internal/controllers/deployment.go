@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/rollout"
 	"github.com/homeostat/homeostat/pkg/controller"
@@ -65,7 +66,7 @@ func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployme
 	if err != nil {
 		return controller.Result{}, controller.TerminalError(err)
 	}
-	writeDeployment(tx, plan)
+	writeDeployment(tx, in, plan)
 	if err := tx.Commit(ctx); err != nil {
 		if plan.Create != nil && apierrors.IsInvalid(err) {
 			return controller.Result{}, d.report(ctx, rollout.CreateFailed(in, plan.Create.Name, err))
@@ -79,18 +80,33 @@ func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployme
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
 }
 
-func writeDeployment(tx *controller.Tx, plan rollout.Plan) {
+// writeDeployment writes a plan on condition that all it was made from is as it
+// was: the bounds of a rollout are about all ReplicaSets together.
+func writeDeployment(tx *controller.Tx, in rollout.Input, plan rollout.Plan) {
+	written := map[types.UID]bool{}
 	if plan.Create != nil {
 		tx.Create(plan.Create)
 	}
 	for _, rs := range plan.Update {
 		tx.Update(rs)
+		written[rs.UID] = true
 	}
 	for _, rs := range plan.Delete {
 		tx.Delete(rs.DeepCopy(), store.DeleteOptions{ResourceVersion: rs.ResourceVersion})
+		written[rs.UID] = true
 	}
 	if plan.Deployment != nil {
 		tx.UpdateStatus(plan.Deployment)
+	} else if plan.Create != nil || len(written) > 0 {
+		tx.Unchanged(in.Deployment)
+	}
+	if plan.Create == nil && len(plan.Update) == 0 {
+		return
+	}
+	for _, rs := range in.ReplicaSets {
+		if metav1.IsControlledBy(rs, in.Deployment) && !written[rs.UID] {
+			tx.Unchanged(rs)
+		}
 	}
 }
 

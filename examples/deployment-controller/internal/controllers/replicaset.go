@@ -72,8 +72,11 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 	for _, pod := range plan.Update[:min(len(plan.Update), in.Burst)] {
 		tx.Update(pod)
 	}
-	if plan.ReplicaSet != nil {
+	switch {
+	case plan.ReplicaSet != nil:
 		tx.UpdateStatus(plan.ReplicaSet)
+	case len(plan.Create)+len(plan.Delete)+len(plan.Update) > 0:
+		tx.Unchanged(rs) // its size is what the number of Pods follows from
 	}
 	if err := tx.Commit(ctx); err != nil {
 		if apierrors.IsInvalid(err) {

@@ -1,10 +1,9 @@
 package rollout_test
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas"
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/rollout"

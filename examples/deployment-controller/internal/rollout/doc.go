@@ -12,9 +12,10 @@
 //   - A rolling update never asks for a Pod that would make more than replicas +
 //     maxSurge. Pods that a ReplicaSet has beyond its size, because it has yet
 //     to act on being made smaller, count; those already terminating do not.
-//   - A rolling update never gives up an available Pod when that would leave
-//     fewer than replicas - maxUnavailable, judged by the ReplicaSets' status.
-//   - Recreate starts no Pod before the last Pod of every other revision ended.
+//   - A rolling update gives up no available Pod when fewer than replicas -
+//     maxUnavailable would be left, by what the ReplicaSets report. With fewer
+//     than that it gives up only Pods that were reported as not available.
+//   - Recreate makes no ReplicaSet larger while a Pod of another may still run.
 //   - A Plan for a state that is settled is empty, so that writing Plans comes
 //     to an end; lastUpdateTime moves only when something progressed.
 //

@@ -198,6 +198,22 @@ func TestScaleDownOldKeepsWhatMayRecover(t *testing.T) {
 	}
 }
 
+// TestScaleDownOldMistrustsStaleStatus: the new ReplicaSet was made smaller and
+// larger again, and reports the Pods it had before.
+func TestScaleDownOldMistrustsStaleStatus(t *testing.T) {
+	l := limits{rolling: true, replicas: 4, surge: 1, unavailable: 2}
+	newRS := withStatus(set("new", 3, 0), 2, 2)
+	old := withStatus(set("old", 2, time.Hour), 2, 2)
+	newRS.Generation, newRS.Status.ObservedGeneration = 3, 2
+	if got := scaleDownOld(l, newRS, []*appsv1.ReplicaSet{old}); len(got) != 0 {
+		t.Errorf("resizes %d, want none", len(got))
+	}
+	newRS.Status.ObservedGeneration = 3
+	if got := scaleDownOld(l, newRS, []*appsv1.ReplicaSet{old}); len(got) != 1 || got[0].size != 0 {
+		t.Errorf("resizes %v, want the old one to 0", got)
+	}
+}
+
 func TestScaleDownOldTakesOldestFirst(t *testing.T) {
 	l := limits{rolling: true, replicas: 10, unavailable: 4}
 	oldest := withStatus(set("oldest", 3, 2*time.Hour), 3, 3)

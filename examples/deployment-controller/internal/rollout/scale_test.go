@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -235,4 +236,33 @@ func TestSharedGrowthWaitsForPods(t *testing.T) {
 	if got := updated(plan, newRS.Name).Annotations[DesiredReplicasAnnotation]; got != "12" {
 		t.Errorf("desired %s, want 12", got)
 	}
+}
+
+// TestPausedRecreateWaits: pausing in the middle of a Recreate must not bring up
+// one revision beside what is left of another.
+func TestPausedRecreateWaits(t *testing.T) {
+	d := recreating(3)
+	d.Spec.Paused = true
+	newRS, old := owned(t, d, "v1", 0, 2, 0), owned(t, d, "v0", 0, 1, time.Hour)
+	left := 1
+	in := Input{
+		Deployment: d, ReplicaSets: []*appsv1.ReplicaSet{newRS, old},
+		Pods: func(rs *appsv1.ReplicaSet) []*corev1.Pod {
+			if rs.Name != old.Name {
+				return nil
+			}
+			pods := podsOf(rs, left)
+			for _, pod := range pods {
+				pod.DeletionTimestamp = &metav1.Time{Time: now}
+			}
+			return pods
+		},
+	}
+	plan := mustSync(t, in)
+	wantSize(t, plan, newRS, nil)
+	if plan.RequeueAfter != podsWait {
+		t.Errorf("requeue after %v, want %v", plan.RequeueAfter, podsWait)
+	}
+	left = 0
+	wantSize(t, mustSync(t, in), newRS, ptr[int32](3))
 }

@@ -23,7 +23,7 @@ const historyLimit = 2
 // Pods that start late, never or fail. At every step the bounds must hold, and
 // once the user is content all must come to rest in exactly the right state.
 func TestSimulation(t *testing.T) {
-	const seeds = 1500
+	const seeds = 16
 	rolling, recreate := appsv1.RollingUpdateDeploymentStrategyType, appsv1.RecreateDeploymentStrategyType
 	modes := []struct {
 		name       string

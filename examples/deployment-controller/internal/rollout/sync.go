@@ -64,14 +64,14 @@ func Sync(in Input) (Plan, error) {
 	if selectsAll(in.Deployment) {
 		return refuseSelector(in.Deployment), nil
 	}
-	plan, err := sync(in)
+	plan, err := decide(in)
 	if err != nil {
 		return Plan{}, fmt.Errorf("deployment %s/%s: %w", in.Deployment.Namespace, in.Deployment.Name, err)
 	}
 	return plan, nil
 }
 
-func sync(in Input) (Plan, error) {
+func decide(in Input) (Plan, error) {
 	s, err := begin(in)
 	if err != nil {
 		return Plan{}, err

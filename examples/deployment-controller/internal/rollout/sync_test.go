@@ -437,3 +437,12 @@ func TestCreateFailed(t *testing.T) {
 		t.Error("without a deadline there is no such condition")
 	}
 }
+
+func TestSyncDefaultsToOneReplica(t *testing.T) {
+	d := deployment(0, "1", "0")
+	d.Spec.Replicas = nil
+	plan := mustSync(t, Input{Deployment: d})
+	if plan.Create == nil || size(plan.Create) != 1 || progressReason(plan.Deployment) != "" {
+		t.Errorf("plan %+v", plan)
+	}
+}
