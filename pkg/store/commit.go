@@ -28,12 +28,14 @@ func (t *Txn) commit(ctx context.Context) (int64, error) {
 	if err := t.checkCount(); err != nil {
 		return 0, err
 	}
-	for failed := 1; ; failed++ {
+	var others contention
+	for {
+		others.attempt()
 		rev, done, err := t.attempt(ctx)
 		if done || err != nil {
 			return rev, err
 		}
-		if backOff(ctx, failed) {
+		if others.wait(ctx) {
 			t.forget()
 		}
 	}

@@ -215,7 +215,7 @@ var _ = Describe("Create", func() {
 
 	It("says so when etcd itself takes less", func(ctx SpecContext) {
 		w := &wire{}
-		w.onTxn(func(func() error) error { return rpctypes.ErrGRPCRequestTooLarge })
+		w.onTxn(1, func(func() error) error { return rpctypes.ErrGRPCRequestTooLarge })
 		_, err := newStoreOn(newClient(w.tap)).Create(ctx, newSite("a"))
 		Expect(err).To(MatchError(apierrors.IsRequestEntityTooLargeError, "RequestEntityTooLarge"))
 		Expect(store.IsUnknownOutcome(err)).To(BeFalse())

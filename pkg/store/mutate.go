@@ -18,8 +18,10 @@ import (
 // or its own when there was nothing to write. It is the zero value when Mutate
 // fails.
 func Mutate[T Object](ctx context.Context, s *Store, key Key, change func(obj T) error) (T, int64, error) {
+	var others contention
+	others.attempt()
 	obj, err := Get[T](ctx, s, key)
-	for failed := 1; err == nil; failed++ {
+	for err == nil {
 		read := obj.DeepCopyObject().(Object)
 		if err = change(obj); err != nil {
 			break
@@ -30,10 +32,12 @@ func Mutate[T Object](ctx context.Context, s *Store, key Key, change func(obj T)
 			return obj, rev, nil
 		case now == nil:
 			err = conflict
-		case backOff(ctx, failed):
-			obj, err = Get[T](ctx, s, key)
 		default:
-			obj = now.(T)
+			again := others.wait(ctx)
+			others.attempt()
+			if obj = now.(T); again {
+				obj, err = Get[T](ctx, s, key)
+			}
 		}
 	}
 	var none T

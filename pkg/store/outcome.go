@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -13,35 +12,35 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// awaitConnection waits until the client is connected, or gRPC fails at once
-// because it cannot be. A write that is cut short here was not sent, so that
-// its outcome is known; within gRPC nobody could tell.
+// awaitConnection waits until the client is connected, as a request itself
+// would. But a write that is cut short here was certainly not sent; of one that
+// waited within gRPC nobody could tell.
 func (s *Store) awaitConnection(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	conn := s.client.ActiveConnection()
 	if conn == nil {
-		return nil // not a client of its own connection
+		return nil // not a client with a connection of its own
 	}
 	for {
 		state := conn.GetState()
 		switch state {
-		case connectivity.Ready, connectivity.TransientFailure:
+		case connectivity.Ready:
 			return nil
 		case connectivity.Shutdown:
 			return errors.New("the etcd client is closed")
 		}
 		conn.Connect()
 		if !conn.WaitForStateChange(ctx, state) {
-			return ctx.Err()
+			return fmt.Errorf("no connection to etcd: %w", ctx.Err())
 		}
 	}
 }
 
-// refused reports whether a request that failed was certainly not executed:
-// because it was never sent, or because etcd refused it by name. Whatever kept
-// an answer from arriving says nothing.
+// refused reports whether a request that failed was certainly not executed,
+// because etcd refused it by name. Whatever kept an answer from arriving says
+// nothing.
 func refused(err error) bool {
 	// etcd measures its space once more when it executes a transaction, and
 	// gives this answer for one that it has just executed.
@@ -57,9 +56,6 @@ func refused(err error) bool {
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
 		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
 		return true
-	case codes.Unavailable:
-		// gRPC's words for a request that found no connection to go out on.
-		return strings.Contains(err.Error(), "last connection error: ")
 	}
 	return false
 }

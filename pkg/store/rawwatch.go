@@ -18,7 +18,7 @@ import (
 // would let a progress notification meant for one watch be taken for another's,
 // which then loses the events before it without a word.
 //
-// The watch ends with the context that it was opened with. The server's
+// The watch ends with the context that it was opened with, which must end. The server's
 // response to a range that is idle carries no revision; ask for one with
 // RequestProgress.
 type RawWatch struct {
@@ -47,6 +47,9 @@ func OpenWatch(ctx context.Context, client *clientv3.Client, r Range, from int64
 	if client.Ctx().Err() != nil {
 		return nil, fmt.Errorf("watch %s from revision %d: the etcd client is closed", r.Start, from)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("watch %s from revision %d: %w", r.Start, from, err)
+	}
 	// The client gives a stream to each distinct set of metadata. Requiring a
 	// leader ends the watch when the member is cut off from the others;
 	// otherwise it would be silent for as long as that lasts.
@@ -55,20 +58,37 @@ func OpenWatch(ctx context.Context, client *clientv3.Client, r Range, from int64
 		clientv3.WithRange(r.End), clientv3.WithRev(from),
 		clientv3.WithCreatedNotify(), clientv3.WithProgressNotify(), clientv3.WithFragment(),
 	}, opts...)
-	w := &RawWatch{
-		Responses:       client.Watch(ctx, r.Start, opts...),
-		requestProgress: func() error { return client.RequestProgress(ctx) },
-	}
+	w := &RawWatch{requestProgress: func() error { return client.RequestProgress(ctx) }}
 	select {
-	case resp, ok := <-w.Responses:
-		if err := WatchError(resp, ok); err != nil {
-			return nil, fmt.Errorf("watch %s from revision %d: %w", r.Start, from, cmp.Or(ctx.Err(), err))
-		}
-		w.Created = resp.Header.GetRevision()
-		return w, nil
+	case w.Responses = <-startWatch(ctx, client, r, opts):
 	case <-ctx.Done():
 		return nil, fmt.Errorf("watch %s from revision %d: %w", r.Start, from, ctx.Err())
 	}
+	resp, ok := <-w.Responses
+	if err := WatchError(resp, ok); err != nil {
+		return nil, fmt.Errorf("watch %s from revision %d: %w", r.Start, from, cmp.Or(ctx.Err(), err))
+	}
+	w.Created = resp.Header.GetRevision()
+	return w, nil
+}
+
+// startWatch starts a watch that ends with ctx, and sends it if ctx still goes
+// on. When the context of a client's Watch ends before the client has looked at
+// the request, which takes as long as there is no connection, the client never
+// gives up the stream that it made for it. So it gets a context that ends no
+// sooner than Watch has returned.
+func startWatch(ctx context.Context, client *clientv3.Client, r Range, opts []clientv3.OpOption) <-chan clientv3.WatchChan {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	started := make(chan clientv3.WatchChan)
+	go func() {
+		responses := client.Watch(lasting, r.Start, opts...)
+		context.AfterFunc(ctx, cancel)
+		select {
+		case started <- responses:
+		case <-ctx.Done():
+		}
+	}()
+	return started
 }
 
 // RequestProgress asks etcd to say, with a response that has no events, how far

@@ -61,16 +61,18 @@ func (w *wire) during(f func()) []string {
 	return w.sent[before:]
 }
 
-// onTxn has the next transaction answered by f, which may execute it.
-func (w *wire) onTxn(f func(call func() error) error) {
+// onTxn has the nth transaction from now on, counted from 1, answered by f,
+// which may execute it. A write that needs to read first does so in one, too.
+func (w *wire) onTxn(n int, f func(call func() error) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	used := false
 	w.unary = func(method string, call func() error) error {
-		if method != "Txn" || used {
+		if method != "Txn" {
 			return call()
 		}
-		used = true
+		if n--; n != 0 {
+			return call()
+		}
 		return f(call)
 	}
 }

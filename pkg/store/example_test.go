@@ -1,0 +1,229 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// A type of your own is a spec, a status, and a name for the two together.
+type (
+	LampSpec struct {
+		Brightness int `json:"brightness,omitempty"`
+	}
+	LampStatus struct {
+		Lit bool `json:"lit,omitempty"`
+	}
+	Lamp = store.Resource[LampSpec, LampStatus]
+)
+
+// lampStore runs an etcd and returns a store on it; done stops the etcd.
+func lampStore(ctx context.Context) (s *store.Store, done func()) {
+	etcd, err := etcdtest.Run(ctx, etcdtest.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err = store.New(etcd.Client(), store.Options{
+		Kinds: []store.AnyKind{store.Kind[*Lamp]{
+			GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Lamp"},
+			Default: func(l *Lamp) {
+				if l.Spec.Brightness == 0 {
+					l.Spec.Brightness = 50
+				}
+			},
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return s, func() {
+		if err := etcd.Close(); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+func newLamp(name string) *Lamp {
+	return &Lamp{ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: name}}
+}
+
+func Example() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	lamp := newLamp("desk")
+	if _, err := s.Create(ctx, lamp); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("created with brightness", lamp.Spec.Brightness, "and generation", lamp.Generation)
+
+	lamp.Spec.Brightness = 80
+	if _, err := s.Update(ctx, lamp); err != nil {
+		log.Fatal(err)
+	}
+	lamp.Status.Lit = true
+	if _, err := s.UpdateStatus(ctx, lamp); err != nil {
+		log.Fatal(err)
+	}
+
+	there, err := store.Get[*Lamp](ctx, s, store.KeyOf(lamp))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("read with brightness", there.Spec.Brightness, "lit", there.Status.Lit, "and generation", there.Generation)
+
+	if _, err := s.Delete(ctx, lamp); err != nil {
+		log.Fatal(err)
+	}
+	_, err = store.Get[*Lamp](ctx, s, store.KeyOf(lamp))
+	fmt.Println("gone:", apierrors.IsNotFound(err))
+	// Output:
+	// created with brightness 50 and generation 1
+	// read with brightness 80 lit true and generation 2
+	// gone: true
+}
+
+func ExampleStore_Update() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	mine := newLamp("desk")
+	if _, err := s.Create(ctx, mine); err != nil {
+		log.Fatal(err)
+	}
+	theirs := mine.DeepCopy()
+	theirs.Spec.Brightness = 10
+	if _, err := s.Update(ctx, theirs); err != nil {
+		log.Fatal(err)
+	}
+
+	mine.Spec.Brightness = 90
+	_, err := s.Update(ctx, mine)
+	fmt.Println("conflict:", apierrors.IsConflict(err))
+
+	mine.ResourceVersion = "" // whatever is there
+	_, err = s.Update(ctx, mine)
+	fmt.Println("brightness:", mine.Spec.Brightness, err)
+	// Output:
+	// conflict: true
+	// brightness: 90 <nil>
+}
+
+func ExampleMutate() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	if _, err := s.Create(ctx, newLamp("desk")); err != nil {
+		log.Fatal(err)
+	}
+	lamp, _, err := store.Mutate(ctx, s, store.Key{Namespace: "home", Name: "desk"}, func(l *Lamp) error {
+		l.Spec.Brightness += 25
+		l.Status.Lit = true
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(lamp.Spec.Brightness, lamp.Status.Lit)
+	// Output: 75 true
+}
+
+func ExampleWatch() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	if _, err := s.Create(ctx, newLamp("desk")); err != nil {
+		log.Fatal(err)
+	}
+	list, err := store.List[*Lamp](ctx, s, store.ListOptions{Namespace: "home"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, lamp := range list.Items {
+		fmt.Println("LISTED", lamp.Name)
+	}
+
+	if _, err := s.Create(ctx, newLamp("shelf")); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s.Delete(ctx, newLamp("desk")); err != nil {
+		log.Fatal(err)
+	}
+	for e, err := range store.Watch[*Lamp](ctx, s, store.WatchOptions{From: list.Revision + 1}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(e.Type, e.Object.Name)
+		if e.Type == store.Deleted {
+			break
+		}
+	}
+	// Output:
+	// LISTED desk
+	// ADDED shelf
+	// DELETED desk
+}
+
+func ExampleStore_Txn() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	desk, shelf := newLamp("desk"), newLamp("shelf")
+	shelf.Status.Lit = true
+	t := s.Txn()
+	t.Create(desk)
+	t.Create(shelf)
+	t.UpdateStatus(shelf) // joins the creation, which alone drops the status
+	t.Absent(newLamp("floor"))
+	if _, err := t.Commit(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("one revision:", desk.ResourceVersion == shelf.ResourceVersion)
+
+	t = s.Txn()
+	t.Delete(newLamp("desk"))
+	t.Create(newLamp("shelf"))
+	_, err := t.Commit(ctx)
+	fmt.Println("already exists:", apierrors.IsAlreadyExists(err))
+	_, err = store.Get[*Lamp](ctx, s, store.KeyOf(desk))
+	fmt.Println("desk is still there:", err == nil)
+	// Output:
+	// one revision: true
+	// already exists: true
+	// desk is still there: true
+}
+
+func ExampleStore_WithFences() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	won, err := s.Client().Put(ctx, "/leader", "me")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fenced := s.WithFences(store.Fence{Key: "/leader", CreateRevision: won.Header.Revision})
+	_, err = fenced.Create(ctx, newLamp("desk"))
+	fmt.Println("while leading:", err)
+
+	if _, err := s.Client().Delete(ctx, "/leader"); err != nil {
+		log.Fatal(err)
+	}
+	_, err = fenced.Create(ctx, newLamp("shelf"))
+	fmt.Println("afterwards fenced:", store.IsFenced(err))
+	// Output:
+	// while leading: <nil>
+	// afterwards fenced: true
+}

@@ -1,0 +1,101 @@
+package store_test
+
+import (
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = Describe("ObserveWrites", func() {
+	// observed returns a context, and what tells of the only write under it.
+	observed := func(ctx context.Context) (context.Context, func() store.Write) {
+		var writes []store.Write
+		return store.ObserveWrites(ctx, func(w store.Write) { writes = append(writes, w) }), func() store.Write {
+			GinkgoHelper()
+			Expect(writes).To(HaveLen(1))
+			return writes[0]
+		}
+	}
+
+	It("tells of a write and its revision", func(ctx SpecContext) {
+		s := newStore()
+		under, write := observed(ctx)
+		rev, err := s.Create(under, newSite("a"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(write()).To(Equal(store.Write{Client: s.Client(), Keys: []string{siteKey(s, "a")}, Revision: rev}))
+	})
+
+	It("tells of all keys of a transaction, generated names included", func(ctx SpecContext) {
+		s := newStore()
+		generated := newSite("")
+		generated.GenerateName = "g-"
+		under, write := observed(ctx)
+		t := s.Txn()
+		t.Create(newSite("a"))
+		t.Create(generated)
+		Expect(t.Commit(under)).Error().NotTo(HaveOccurred())
+		Expect(write().Keys).To(Equal([]string{siteKey(s, "a"), siteKey(s, generated.Name)}))
+	})
+
+	It("tells of a write that changed nothing the revision that shows it", func(ctx SpecContext) {
+		s := newStore()
+		site := created(ctx, s, "a")
+		under, write := observed(ctx)
+		Expect(s.Update(under, site)).Error().NotTo(HaveOccurred())
+		Expect(store.FormatRevision(write().Revision)).To(Equal(site.ResourceVersion))
+	})
+
+	It("tells of conditions alone the revision at which they held", func(ctx SpecContext) {
+		s := newStore()
+		under, write := observed(ctx)
+		t := s.Txn()
+		t.Absent(newSite("a"))
+		Expect(t.Commit(under)).Error().NotTo(HaveOccurred())
+		Expect(write().Revision).To(Equal(revision(ctx, s)))
+	})
+
+	It("tells of a refusal the revision that shows why", func(ctx SpecContext) {
+		s := newStore()
+		stale := created(ctx, s, "a")
+		site := stale.DeepCopy()
+		site.Spec.Image = "x"
+		Expect(s.Update(ctx, site)).Error().NotTo(HaveOccurred())
+		under, write := observed(ctx)
+		_, err := s.Update(under, stale)
+		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
+		Expect(write().Err).To(BeIdenticalTo(err))
+		Expect(store.FormatRevision(write().Revision)).To(Equal(site.ResourceVersion))
+	})
+
+	It("tells no revision where etcd was not asked", func(ctx SpecContext) {
+		under, write := observed(ctx)
+		_, err := newStore().Create(under, newSite(""))
+		Expect(err).To(HaveOccurred())
+		Expect(write().Revision).To(BeZero())
+		Expect(write().Err).To(BeIdenticalTo(err))
+	})
+
+	It("tells no revision where the outcome is unknown", func(ctx SpecContext) {
+		w := &wire{}
+		s := newStoreOn(newClient(w.tap))
+		created(ctx, s, "a")
+		w.onTxn(2, func(func() error) error { return status.Error(codes.Unavailable, "error reading from server: EOF") })
+		under, write := observed(ctx)
+		_, err := s.Delete(under, newSite("a"))
+		Expect(store.IsUnknownOutcome(err)).To(BeTrue())
+		Expect(write().Revision).To(BeZero())
+	})
+
+	It("tells the observers of outer contexts too", func(ctx SpecContext) {
+		outer, outerWrite := observed(ctx)
+		inner, innerWrite := observed(outer)
+		Expect(newStore().Create(inner, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(innerWrite()).To(Equal(outerWrite()))
+	})
+})

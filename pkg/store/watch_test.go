@@ -1,0 +1,403 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+type event = store.Event[*Site]
+
+// watching starts a watch, and returns what yields its next element.
+func watching(ctx context.Context, s *store.Store, o store.WatchOptions) func() (event, error) {
+	next, stop := iter.Pull2(store.Watch[*Site](ctx, s, o))
+	DeferCleanup(stop)
+	return func() (event, error) {
+		GinkgoHelper()
+		e, err, ok := next()
+		Expect(ok).To(BeTrue(), "the watch ended")
+		return e, err
+	}
+}
+
+// brief says of an event what most specs look at.
+func brief(e event, err error) string {
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	if e.Object == nil {
+		return string(e.Type)
+	}
+	return fmt.Sprintf("%s %s/%s", e.Type, e.Object.Namespace, e.Object.Name)
+}
+
+var _ = Describe("Watch", func() {
+	change := func(ctx SpecContext, s *store.Store, site *Site, change func(*Site)) {
+		GinkgoHelper()
+		change(site)
+		Expect(s.Update(ctx, site)).Error().NotTo(HaveOccurred())
+	}
+
+	It("yields every change from a revision on", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "before")
+		from := revision(ctx, s) + 1
+		site := created(ctx, s, "a")
+		first := site.DeepCopy()
+		change(ctx, s, site, func(s *Site) { s.Spec.Image = "x" })
+		second := site.DeepCopy()
+		rev, err := s.Delete(ctx, site)
+		Expect(err).NotTo(HaveOccurred())
+
+		next := watching(ctx, s, store.WatchOptions{From: from})
+		e := must(next())
+		Expect(e).To(Equal(event{Type: store.Added, Object: first, Revision: from}))
+		e = must(next())
+		Expect(e).To(Equal(event{Type: store.Modified, Object: second, Old: first, Revision: from + 1}))
+		e = must(next())
+		Expect(e.Type).To(Equal(store.Deleted))
+		Expect(e.Revision).To(Equal(rev))
+		Expect(e.Object).To(Equal(site), "the last object, with the deletion's revision")
+		created(ctx, s, "live")
+		Expect(brief(next())).To(Equal("ADDED default/live"))
+	})
+
+	It("continues a list without a gap", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a")
+		list := must(store.List[*Site](ctx, s, store.ListOptions{}))
+		created(ctx, s, "b")
+		next := watching(ctx, s, store.WatchOptions{From: list.Revision + 1})
+		Expect(brief(next())).To(Equal("ADDED default/b"))
+	})
+
+	It("tells of what happened together with one revision", func(ctx SpecContext) {
+		s := newStore()
+		t := s.Txn()
+		t.Create(newSite("a"))
+		t.Create(newSite("b"))
+		rev, err := t.Commit(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		next := watching(ctx, s, store.WatchOptions{From: rev})
+		Expect(must(next()).Revision).To(Equal(rev))
+		Expect(must(next()).Revision).To(Equal(rev))
+	})
+
+	It("keeps to a namespace", func(ctx SpecContext) {
+		s := newStore()
+		from := revision(ctx, s) + 1
+		for _, namespace := range []string{"other", "default-2", "default"} {
+			site := &Site{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "a"}}
+			Expect(s.Create(ctx, site)).Error().NotTo(HaveOccurred())
+		}
+		next := watching(ctx, s, store.WatchOptions{From: from, Namespace: "default"})
+		Expect(brief(next())).To(Equal("ADDED default/a"))
+	})
+
+	It("turns the beginning and the end of a match into ADDED and DELETED", func(ctx SpecContext) {
+		s := newStore()
+		from := revision(ctx, s) + 1
+		site := created(ctx, s, "a")
+		change(ctx, s, site, labelled("x", "1"))
+		change(ctx, s, site, func(s *Site) { s.Spec.Image = "y" })
+		matched := site.DeepCopy()
+		change(ctx, s, site, labelled("x", "2"))
+		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		created(ctx, s, "end", labelled("x", "1"))
+
+		next := watching(ctx, s, store.WatchOptions{From: from, Selector: labels.SelectorFromSet(labels.Set{"x": "1"})})
+		e := must(next())
+		Expect(e.Type).To(Equal(store.Added))
+		Expect(e.Old).To(BeNil())
+		Expect(e.Object.Labels).To(HaveKeyWithValue("x", "1"))
+		Expect(must(next()).Type).To(Equal(store.Modified))
+		e = must(next())
+		Expect(e.Type).To(Equal(store.Deleted))
+		Expect(e.Object.Labels).To(Equal(matched.Labels), "as it was when it matched")
+		Expect(e.Object.ResourceVersion).To(Equal(store.FormatRevision(e.Revision)))
+		Expect(e.Object.ResourceVersion).To(Equal(site.ResourceVersion))
+		Expect(brief(next())).To(Equal("ADDED default/end"))
+	})
+
+	It("tells with bookmarks how far it has come", func(ctx SpecContext) {
+		// etcd offers no bookmark by itself for ten minutes; ask in its name.
+		s := newStore()
+		site := created(ctx, s, "a")
+		rev := must(store.ParseRevision(site.ResourceVersion))
+		raw, err := store.OpenWatch(ctx, etcd.Client(), store.PrefixRange(s.Prefix()), rev)
+		Expect(err).NotTo(HaveOccurred())
+		Expect((<-raw.Responses).Events).To(HaveLen(1))
+		elsewhere := put(ctx, "/elsewhere", "x")
+		Eventually(func(g Gomega) {
+			g.Expect(raw.RequestProgress()).To(Succeed())
+			resp := <-raw.Responses
+			g.Expect(resp.IsProgressNotify()).To(BeTrue())
+			g.Expect(resp.Header.Revision).To(BeNumerically(">=", elsewhere))
+		}).Should(Succeed())
+	})
+
+	It("refuses options that are wrong", func(ctx SpecContext) {
+		s := newStore()
+		for _, o := range []store.WatchOptions{{}, {From: -1}, {From: 1, Namespace: "a/b"}} {
+			n := 0
+			for _, err := range store.Watch[*Site](ctx, s, o) {
+				Expect(err).To(HaveOccurred())
+				n++
+			}
+			Expect(n).To(Equal(1))
+		}
+	})
+
+	It("says what the oldest revision left is when changes are gone", func(ctx SpecContext) {
+		s := newStore()
+		created(ctx, s, "a")
+		from := revision(ctx, s)
+		created(ctx, s, "b")
+		created(ctx, s, "c")
+		compact(ctx, from+2)
+		next := watching(ctx, s, store.WatchOptions{From: from})
+		_, err := next()
+		Expect(err).To(MatchError(apierrors.IsResourceExpired, "ResourceExpired"))
+		Expect(errors.Is(err, rpctypes.ErrCompacted)).To(BeTrue())
+		var compacted *store.CompactedError
+		Expect(asError(err, &compacted)).To(BeTrue())
+		Expect(compacted.Revision).To(Equal(from + 2))
+	})
+
+	Describe("of values that cannot be decoded", func() {
+		It("reports them and goes on", func(ctx SpecContext) {
+			s := newStore()
+			from := put(ctx, siteKey(s, "a"), "garbage")
+			created(ctx, s, "b")
+			next := watching(ctx, s, store.WatchOptions{From: from})
+			_, err := next()
+			var undecodable *store.UndecodableError
+			Expect(asError(err, &undecodable)).To(BeTrue())
+			Expect(undecodable.Keys).To(ConsistOf(siteKey(s, "a")))
+			Expect(brief(next())).To(Equal("ADDED default/b"))
+		})
+
+		It("tells of the object that is put in their place", func(ctx SpecContext) {
+			s := newStore()
+			created(ctx, s, "a")
+			good := raw(ctx, siteKey(s, "a"))
+			from := put(ctx, siteKey(s, "a"), "garbage")
+			put(ctx, siteKey(s, "a"), good)
+			next := watching(ctx, s, store.WatchOptions{From: from})
+			Expect(brief(next())).To(HavePrefix("error"))
+			e := must(next())
+			Expect(e.Type).To(Equal(store.Modified))
+			Expect(e.Old).To(BeNil())
+		})
+
+		DescribeTable("tells of their deletion", func(ctx SpecContext, selector labels.Selector) {
+			s := newStore()
+			created(ctx, s, "a")
+			from := put(ctx, siteKey(s, "a"), "garbage")
+			rev := must(etcd.Client().Delete(ctx, siteKey(s, "a"))).Header.Revision
+			next := watching(ctx, s, store.WatchOptions{From: from, Selector: selector})
+			Expect(brief(next())).To(HavePrefix("error"))
+			e, err := next()
+			Expect(brief(e, err)).To(Equal("DELETED default/a"))
+			Expect(e.Object.ResourceVersion).To(Equal(store.FormatRevision(rev)))
+		},
+			Entry("whatever they were", nil),
+			Entry("even if a selector may not have matched", labels.SelectorFromSet(labels.Set{"x": "1"})),
+		)
+
+		It("passes over the deletion of what never was an object", func(ctx SpecContext) {
+			s := newStore()
+			from := put(ctx, siteKey(s, "a/b"), "garbage")
+			Expect(etcd.Client().Delete(ctx, siteKey(s, "a/b"))).Error().NotTo(HaveOccurred())
+			created(ctx, s, "c")
+			next := watching(ctx, s, store.WatchOptions{From: from})
+			Expect(brief(next())).To(HavePrefix("error"))
+			Expect(brief(next())).To(Equal("ADDED default/c"))
+		})
+	})
+
+	Describe("of objects whose last state is compacted", func() {
+		It("tells of a change without the old object", func(ctx SpecContext) {
+			s := newStore()
+			site := created(ctx, s, "a")
+			change(ctx, s, site, func(s *Site) { s.Spec.Image = "x" })
+			rev := must(store.ParseRevision(site.ResourceVersion))
+			compact(ctx, rev)
+			e := must(watching(ctx, s, store.WatchOptions{From: rev})())
+			Expect(e).To(Equal(event{Type: store.Modified, Object: site, Revision: rev}))
+		})
+
+		It("tells of the end of a match that may have been", func(ctx SpecContext) {
+			s := newStore()
+			site := created(ctx, s, "a", labelled("x", "1"))
+			change(ctx, s, site, labelled("x", "2"))
+			rev := must(store.ParseRevision(site.ResourceVersion))
+			compact(ctx, rev)
+			next := watching(ctx, s, store.WatchOptions{From: rev, Selector: labels.SelectorFromSet(labels.Set{"x": "1"})})
+			Expect(brief(next())).To(Equal("DELETED default/a"))
+		})
+	})
+
+	Describe("ends", func() {
+		It("when its context does", func(ctx SpecContext) {
+			s := newStore()
+			bounded, cancel := context.WithCancel(ctx)
+			created(ctx, s, "a")
+			next, stop := iter.Pull2(store.Watch[*Site](bounded, s, store.WatchOptions{From: revision(ctx, s)}))
+			defer stop()
+			e, err, _ := next()
+			Expect(brief(e, err)).To(Equal("ADDED default/a"))
+			cancel()
+			_, err, ok := next()
+			Expect(ok).To(BeTrue())
+			Expect(errors.Is(err, context.Canceled)).To(BeTrue())
+			_, _, ok = next()
+			Expect(ok).To(BeFalse())
+		})
+
+		It("when its context has ended before", func(ctx SpecContext) {
+			bounded, cancel := context.WithCancel(ctx)
+			cancel()
+			for range 20 {
+				_, err := watching(bounded, newStore(), store.WatchOptions{From: 1 << 40})()
+				Expect(errors.Is(err, context.Canceled)).To(BeTrue(), fmt.Sprint(err))
+			}
+		})
+
+		It("when its context does while there is no connection", func(ctx SpecContext) {
+			link, err := etcd.Member(0).NewLink()
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(link.Close)
+			client := newClient(etcdtest.To(link.Endpoint()))
+			s := newStoreOn(client)
+			revision(ctx, s)
+			// What is begun for the watch must end although the client lives on.
+			etcdtest.VerifyNoLeaks(GinkgoTB())
+			link.Cut()
+			Eventually(client.ActiveConnection().GetState).ShouldNot(Equal(connectivity.Ready))
+			bounded, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+			defer cancel()
+			_, err = watching(bounded, s, store.WatchOptions{From: 1})()
+			Expect(errors.Is(err, context.DeadlineExceeded)).To(BeTrue())
+			link.Heal()
+			revision(ctx, s)
+		})
+
+		It("when the consumer breaks off", func(ctx SpecContext) {
+			s := newStore()
+			created(ctx, s, "a")
+			for e, err := range store.Watch[*Site](ctx, s, store.WatchOptions{From: revision(ctx, s)}) {
+				Expect(brief(e, err)).To(Equal("ADDED default/a"))
+				break
+			}
+		})
+
+		It("when the client is closed", func(ctx SpecContext) {
+			client := newClient()
+			s := newStoreOn(client)
+			from := revision(ctx, s) + 1
+			created(ctx, s, "a")
+			next := watching(ctx, s, store.WatchOptions{From: from})
+			Expect(brief(next())).To(Equal("ADDED default/a"))
+			Expect(client.Close()).To(Succeed())
+			_, err := next()
+			Expect(err).To(MatchError(ContainSubstring("closed")))
+		})
+	})
+
+	It("survives cut connections without a gap or a repeat", func(ctx SpecContext) {
+		link, err := etcd.Member(0).NewLink()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(link.Close)
+		s := newStore()
+		watched := newStoreOn(newClient(etcdtest.To(link.Endpoint())), sharing(s))
+		from := revision(ctx, s) + 1
+
+		const changes = 300
+		wrote := make(chan []int64, 1)
+		go func() {
+			defer GinkgoRecover()
+			var revs []int64
+			for range changes {
+				_, rev, err := store.Mutate(ctx, s, store.Key{Namespace: "default", Name: "a"}, func(s *Site) error {
+					s.Spec.Replicas++
+					return nil
+				})
+				if apierrors.IsNotFound(err) {
+					rev, err = s.Create(ctx, newSite("a"))
+				}
+				Expect(err).NotTo(HaveOccurred())
+				revs = append(revs, rev)
+			}
+			wrote <- revs
+		}()
+
+		next := watching(ctx, watched, store.WatchOptions{From: from})
+		var got []int64
+		for len(got) < changes {
+			got = append(got, must(next()).Revision)
+			if len(got)%50 == 1 {
+				link.Cut()
+				link.Heal()
+			}
+		}
+		Expect(got).To(Equal(<-wrote))
+		Expect(slices.IsSorted(got)).To(BeTrue())
+	})
+
+	It("is opened again after a partition that etcd ended it for", func(ctx SpecContext) {
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
+		alone, err := cluster.NewClient(etcdtest.To(cluster.Member(0).Endpoint()))
+		Expect(err).NotTo(HaveOccurred())
+		others, err := cluster.NewClient(etcdtest.To(cluster.Member(1).Endpoint(), cluster.Member(2).Endpoint()))
+		Expect(err).NotTo(HaveOccurred())
+		reopened := make(chan string, 100)
+		watched := newStoreOn(alone, func(o *store.Options) {
+			o.Log = funcr.New(func(_, args string) { reopened <- args }, funcr.Options{Verbosity: 1})
+		})
+		s := newStoreOn(others, sharing(watched))
+		from := revision(ctx, s) + 1
+		created(ctx, s, "before")
+
+		next := watching(ctx, watched, store.WatchOptions{From: from})
+		Expect(brief(next())).To(Equal("ADDED default/before"))
+		cluster.Isolate(0)
+		go func() {
+			defer GinkgoRecover()
+			defer cluster.Heal()
+			Expect(<-reopened).To(ContainSubstring("no leader"))
+			Eventually(func() error {
+				_, err := s.Create(ctx, newSite("during"))
+				return err
+			}).Should(Or(Succeed(), MatchError(apierrors.IsAlreadyExists, "AlreadyExists")))
+		}()
+		Expect(brief(next())).To(Equal("ADDED default/during"))
+	})
+})
+
+var _ = DescribeTable("Resumable", func(err error, resumable bool) {
+	Expect(store.Resumable(err)).To(Equal(resumable))
+	Expect(store.Resumable(fmt.Errorf("wrapped: %w", err))).To(Equal(resumable))
+},
+	Entry("closed without a reason", store.ErrWatchClosed, true),
+	Entry("no leader", rpctypes.ErrNoLeader, true),
+	Entry("a connection is lost", rpctypes.ErrGRPCStopped, true),
+	Entry("compacted", store.WatchError(clientv3.WatchResponse{CompactRevision: 5}, true), false),
+	Entry("permission denied", rpctypes.ErrPermissionDenied, false),
+)
