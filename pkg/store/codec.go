@@ -1,47 +1,153 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "sigs.k8s.io/json"
 )
 
-// encode returns the stored form of an object: JSON with apiVersion and kind,
+// Codec is a form in which values are written. Every value says in which form it
+// is, and a store reads all of them, whichever it writes: so a store can be
+// moved from one to another, value by value, with [Rewrite].
+type Codec string
+
+const (
+	// JSON is legible, in etcdctl too. It is the default.
+	JSON Codec = "json"
+	// Protobuf is Kubernetes' own form: smaller, and faster to read. Types that
+	// do not have it, such as [Resource], are written as JSON.
+	Protobuf Codec = "protobuf"
+)
+
+// codec is how a store writes and reads values.
+type codec struct {
+	form Codec
+	keys *keyring // nil: values are not encrypted
+}
+
+// setCodec completes the kinds with what depends on the store.
+func (ks *kinds) setCodec(o Options, l layout) error {
+	c := &codec{form: o.Codec}
+	switch c.form {
+	case "":
+		c.form = JSON
+	case JSON, Protobuf:
+	default:
+		return fmt.Errorf("codec %q: want %q or %q", o.Codec, JSON, Protobuf)
+	}
+	var err error
+	if c.keys, err = newKeyring(o.EncryptionKeys); err != nil {
+		return err
+	}
+	for _, k := range ks.byType {
+		k.codec, k.prefix = c, l.kindPrefix(k.resource)
+	}
+	return nil
+}
+
+// encode returns the stored form of an object, with apiVersion and kind and
 // without a resourceVersion, which is the key's ModRevision and never stored.
 // obj must be the caller's own: it is changed on the way and put back.
 func (k *kindInfo) encode(obj Object) (string, error) {
-	rv := obj.GetResourceVersion()
-	obj.SetResourceVersion("")
-	obj.GetObjectKind().SetGroupVersionKind(k.gvk)
-	value, err := json.Marshal(obj)
-	obj.SetResourceVersion(rv)
+	plain, err := k.encodePlain(obj)
 	if err != nil {
 		return "", fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
 	}
-	return string(value), nil
+	return k.codec.keys.seal(k.etcdKey(KeyOf(obj)), plain)
 }
 
-// decode turns a stored value into an object. Field names are matched
-// exactly, and integers stay integers. The object's name must be its key's: a
-// value copied to another key by hand is a mistake that no controller should
-// act on.
+func (k *kindInfo) encodePlain(obj Object) ([]byte, error) {
+	rv := obj.GetResourceVersion()
+	obj.SetResourceVersion("")
+	obj.GetObjectKind().SetGroupVersionKind(k.gvk)
+	defer obj.SetResourceVersion(rv)
+	if message, ok := obj.(protoMessage); ok && k.codec.form == Protobuf {
+		return encodeProtobuf(k.gvk, message)
+	}
+	return json.Marshal(obj)
+}
+
+// holds reports whether a key already holds an object, in the form in which it
+// would be written now.
+func (k *kindInfo) holds(obj Object, prior *stored) (bool, error) {
+	plain, err := k.encodePlain(obj)
+	if err != nil {
+		return false, err
+	}
+	if prior.value == nil { // from a cache, which does not know the form
+		old, err := k.encodePlain(prior.obj.DeepCopyObject().(Object))
+		return bytes.Equal(plain, old), err
+	}
+	if !k.codec.keys.current(prior.value) {
+		return false, nil
+	}
+	old, err := k.codec.keys.open(k.etcdKey(KeyOf(obj)), prior.value)
+	return bytes.Equal(plain, old), err
+}
+
+// decode turns a stored value, of whatever form and version, into an object of
+// this kind. The object's name must be its key's: a value copied to another key
+// by hand is a mistake that no controller should act on.
 func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Object, error) {
-	obj := k.newObject()
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(value, obj); err != nil {
+	plain, err := k.codec.keys.open(k.etcdKey(key), value)
+	if err != nil {
 		return nil, err
 	}
-	if gvk := obj.GetObjectKind().GroupVersionKind(); gvk != k.gvk {
-		return nil, fmt.Errorf("value is of kind %q, want %q", gvk, k.gvk)
+	obj, err := k.decodePlain(plain)
+	if err != nil {
+		return nil, err
 	}
 	if got := KeyOf(obj); got != key {
 		return nil, fmt.Errorf("value is of object %q, want %q", got, key)
 	}
 	obj.SetResourceVersion(FormatRevision(modRevision))
 	return obj, nil
+}
+
+// decodePlain decodes into this kind's own type, or into that of the version
+// that the value is of, from which it converts.
+func (k *kindInfo) decodePlain(plain []byte) (Object, error) {
+	obj := k.newObject()
+	gvk, err := unmarshal(plain, obj)
+	if gvk == k.gvk {
+		return obj, err
+	}
+	stored := k.version(gvk)
+	if stored == nil {
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("value is of kind %q, want %q", gvk, k.gvk)
+	}
+	obj = stored.newObject()
+	if _, err := unmarshal(plain, obj); err != nil {
+		return nil, err
+	}
+	return convert(obj, stored, k)
+}
+
+// unmarshal decodes a value that is not encrypted, and says what kind it is of,
+// even when it is none that obj can be. In JSON, field names are matched exactly
+// and integers stay integers.
+func unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, error) {
+	if isProtobuf(plain) {
+		return decodeProtobuf(plain, obj)
+	}
+	err := kjson.UnmarshalCaseSensitivePreserveInts(plain, obj)
+	if err == nil {
+		return obj.GetObjectKind().GroupVersionKind(), nil
+	}
+	var tag metav1.TypeMeta
+	if json.Unmarshal(plain, &tag) != nil {
+		return schema.GroupVersionKind{}, err
+	}
+	return tag.GroupVersionKind(), err
 }
 
 // timestamp is a time as it is after it has been stored, so that what a write

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -82,6 +83,9 @@ func (t *Txn) planOne(o *op) (err error) {
 		o.etcdKey = "" // have another name generated
 		o.out, err = o.verb.plan(t.store, o, o.prior)
 	}
+	if err == nil {
+		err = o.convertResult()
+	}
 	return err
 }
 
@@ -130,6 +134,9 @@ func (t *Txn) fromCache(o *op) bool {
 		return false
 	}
 	rev, err := ParseRevision(obj.GetResourceVersion())
+	if reflect.TypeOf(obj).Elem() != o.kind.goType {
+		return false // another version
+	}
 	if err != nil || rev == 0 || (o.rev != 0 && o.rev != rev) {
 		return false
 	}

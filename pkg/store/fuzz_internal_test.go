@@ -62,9 +62,12 @@ func fuzzKind(f *testing.F, clusterScoped bool) *kindInfo {
 		GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Thing"},
 		ClusterScoped:    clusterScoped,
 	}
-	info, err := k.info(runtime.NewScheme())
+	kinds, err := newKinds(runtime.NewScheme(), []AnyKind{k})
 	if err != nil {
 		f.Fatal(err)
 	}
-	return info
+	if err := kinds.setCodec(Options{}, layout{DefaultPrefix}); err != nil {
+		f.Fatal(err)
+	}
+	return kinds.byGVK[k.GroupVersionKind]
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -82,11 +82,19 @@ func (l layout) key(k *kindInfo, key Key) (string, error) {
 	return l.kindPrefix(k.resource) + key.Namespace + "/" + key.Name, nil
 }
 
+// etcdKey is layout.key for a key that is known to be valid.
+func (k *kindInfo) etcdKey(key Key) string {
+	if key.Namespace == "" {
+		return k.prefix + key.Name
+	}
+	return k.prefix + key.Namespace + "/" + key.Name
+}
+
 func checkSegment(what, s string) error {
 	if s == "" {
 		return fmt.Errorf("%s is missing", what)
 	}
-	if msgs := path.IsValidPathSegmentName(s); len(msgs) > 0 {
+	if msgs := content.IsPathSegmentName(s); len(msgs) > 0 {
 		return fmt.Errorf("%s %q: %s", what, s, strings.Join(msgs, "; "))
 	}
 	return nil

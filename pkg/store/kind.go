@@ -53,7 +53,8 @@ type Kind[T Object] struct {
 	ValidateDelete func(obj T) field.ErrorList
 }
 
-// AnyKind is a [Kind] of any type. Only this package implements it.
+// AnyKind is a [Kind] or a [Version] of any type. Only this package implements
+// it.
 type AnyKind interface {
 	info(*runtime.Scheme) (*kindInfo, error)
 }
@@ -71,6 +72,16 @@ type kindInfo struct {
 	validateCreate func(Object) field.ErrorList
 	validateUpdate func(obj, old Object) field.ErrorList
 	validateDelete func(Object) field.ErrorList
+
+	codec  *codec
+	prefix string // of the etcd keys
+
+	// versions are the further versions that are stored as this kind. A further
+	// version has, instead, what it is stored as and how.
+	versions             []*kindInfo
+	storedAs             reflect.Type
+	stored               *kindInfo
+	toStored, fromStored func(from, to Object) error
 }
 
 func (k Kind[T]) info(scheme *runtime.Scheme) (*kindInfo, error) {
@@ -244,7 +255,7 @@ func newKinds(scheme *runtime.Scheme, own []AnyKind) (*kinds, error) {
 	if err := ks.addScheme(scheme); err != nil {
 		return nil, err
 	}
-	return ks, nil
+	return ks, ks.linkVersions()
 }
 
 // addScheme adds the kinds of a scheme for which there is no Kind, in an order
@@ -278,7 +289,7 @@ func isObject(t reflect.Type) bool {
 // their keys; among the kinds that are chosen one by one it is a mistake.
 func (ks *kinds) addOwn(k *kindInfo) error {
 	for _, other := range ks.byType {
-		if other.resource == k.resource && other.gvk != k.gvk {
+		if k.storedAs == nil && other.storedAs == nil && other.resource == k.resource && other.gvk != k.gvk {
 			return fmt.Errorf("kinds %s and %s: both are stored as %s: give one another Resource", other.gvk, k.gvk, k.resource)
 		}
 	}

@@ -59,6 +59,14 @@ func (s *Store) replace(ctx context.Context, read, obj Object) (rev int64, now O
 		return 0, nil, t.err
 	}
 	o := t.ops[0]
+	if o.targets[0].kind != o.kind { // another version than the stored one
+		if rev, err = t.Commit(ctx); apierrors.IsConflict(err) {
+			if there, readErr := s.GetLike(ctx, read); readErr == nil {
+				now = there
+			}
+		}
+		return rev, now, err
+	}
 	o.learn(&stored{obj: read, rev: o.rev, cached: true})
 	rev, err = t.Commit(ctx)
 	if apierrors.IsConflict(err) && !o.prior.cached {

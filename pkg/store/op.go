@@ -47,11 +47,12 @@ type op struct {
 	kind    *kindInfo
 	name    Key
 	etcdKey string
-	obj     Object // the caller's
+	obj     Object // the caller's, as its kind is stored
 	main    Object // updates: the caller's to take all but the status from; may be nil
 	status  Object // the caller's to take the status from; may be nil
 	rev     int64  // the revision that the caller saw; 0 is any
 	del     DeleteOptions
+	targets []target // the caller's objects, to be filled in
 
 	generated int // how many names were made up
 
@@ -61,13 +62,33 @@ type op struct {
 	out   outcome
 }
 
-func (s *Store) newOp(v verb, obj Object, part op) (*op, error) {
-	k, err := s.kinds.of(obj)
+// target is an object of the caller's, which may be of another version than the
+// one that is stored.
+type target struct {
+	obj    Object
+	kind   *kindInfo
+	result Object // what it becomes, where the version is another
+}
+
+func (s *Store) newOp(v verb, given Object, part op) (*op, error) {
+	asked, err := s.kinds.of(given)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", v, err)
 	}
+	k := asked.storage()
 	o := &part
-	o.verb, o.kind, o.name, o.obj = v, k, KeyOf(obj), obj
+	o.verb, o.kind, o.name, o.obj, o.targets = v, k, KeyOf(given), given, []target{{obj: given, kind: asked}}
+	obj, err := convert(given, asked, k)
+	if err != nil {
+		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
+	}
+	o.obj = obj
+	if o.main != nil {
+		o.main = obj
+	}
+	if o.status != nil {
+		o.status = obj
+	}
 	if o.rev, err = ParseRevision(obj.GetResourceVersion()); err != nil {
 		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
 	}
@@ -137,12 +158,36 @@ func (o *op) finish(revision int64) {
 		rev = o.prior.rev
 	}
 	o.out.result.SetResourceVersion(FormatRevision(rev))
-	assign(o.obj, o.out.result)
-	for _, part := range []Object{o.main, o.status} {
-		if part != nil && part != o.obj {
-			assign(part, o.out.result.DeepCopyObject().(Object))
+	for i, t := range o.targets {
+		switch {
+		case t.result != nil:
+			t.result.SetResourceVersion(FormatRevision(rev))
+			assign(t.obj, t.result)
+		case i == 0:
+			assign(t.obj, o.out.result)
+		case t.obj != o.targets[0].obj:
+			assign(t.obj, o.out.result.DeepCopyObject().(Object))
 		}
 	}
+}
+
+// convertResult makes what the caller's objects of other versions become, so
+// that a conversion that fails is known before anything is written.
+func (o *op) convertResult() error {
+	if o.out.result == nil {
+		return nil
+	}
+	for i, t := range o.targets {
+		if t.kind == o.kind {
+			continue
+		}
+		result, err := convert(o.out.result, o.kind, t.kind)
+		if err != nil {
+			return err
+		}
+		o.targets[i].result = result
+	}
+	return nil
 }
 
 // priorRev is the ModRevision under which the plan was made: 0 for a key that

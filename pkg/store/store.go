@@ -27,6 +27,15 @@ type Options struct {
 	// [DefaultPrefix].
 	Prefix string
 
+	// Codec is the form in which values are written. Defaults to [JSON].
+	Codec Codec
+
+	// EncryptionKeys, when there are any, have values encrypted, with the first
+	// of them; the others are for reading. To rotate keys, put a new one first
+	// and call [Rewrite] for each kind; then the old one can go. Names of
+	// objects are not secret: they stand in the etcd keys.
+	EncryptionKeys []EncryptionKey
+
 	// Clock stamps creation and deletion. Defaults to the system's.
 	Clock clock.PassiveClock
 
@@ -64,6 +73,9 @@ func New(client *clientv3.Client, o Options) (*Store, error) {
 	}
 	kinds, err := newKinds(o.Scheme, o.Kinds)
 	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if err := kinds.setCodec(o, layout); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if len(kinds.byType) == 0 {

@@ -119,7 +119,7 @@ func (t *Txn) sameObject(o *op) *op {
 		return t.byKey[o.etcdKey]
 	}
 	for _, other := range t.ops {
-		if other.obj == o.obj {
+		if other.targets[0].obj == o.targets[0].obj {
 			return other
 		}
 	}
@@ -144,6 +144,7 @@ func (o *op) join(later *op) bool {
 	default:
 		return false
 	}
+	o.targets = append(o.targets, later.targets...)
 	if later.main != nil {
 		o.main = later.main
 	} else {

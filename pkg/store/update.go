@@ -66,14 +66,11 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	if deletionComplete(obj) {
 		return outcome{action: remove, result: obj}, nil
 	}
-	value, err := o.kind.encode(obj)
-	if err != nil {
-		return outcome{}, err
-	}
-	same, err := o.kind.sameValue(value, prior)
-	if same {
+	same, err := o.kind.holds(obj, prior)
+	if same || err != nil {
 		return outcome{action: keep, result: obj}, err
 	}
+	value, err := o.kind.encode(obj)
 	return outcome{action: put, value: value, result: obj}, err
 }
 
@@ -177,14 +174,4 @@ func (k *kindInfo) specChanged(obj, old Object) (bool, error) {
 		return false, fmt.Errorf("encode the old spec: %w", err)
 	}
 	return !bytes.Equal(a, b), nil
-}
-
-// sameValue reports whether a key already holds this value. The old object is
-// encoded where its stored bytes are not at hand.
-func (k *kindInfo) sameValue(value string, prior *stored) (bool, error) {
-	if prior.value != nil {
-		return value == string(prior.value), nil
-	}
-	old, err := k.encode(prior.obj.DeepCopyObject().(Object))
-	return value == old, err
 }

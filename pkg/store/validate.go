@@ -4,8 +4,8 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -41,7 +41,7 @@ func (k *kindInfo) invalid(obj Object, errs field.ErrorList) error {
 // what a path may.
 func (k *kindInfo) validateName(name string, prefix bool) []string {
 	if k.gvk.Group == "rbac.authorization.k8s.io" {
-		return path.ValidatePathSegmentName(name, prefix)
+		return content.IsPathSegmentName(name)
 	}
 	if prefix {
 		name = strings.TrimRight(name, "-.")

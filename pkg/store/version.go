@@ -1,0 +1,139 @@
+package store
+
+import (
+	"fmt"
+	"reflect"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Version is a further version of a kind, which can be read and written like the
+// kind itself but is stored as the version S, for which there is a [Kind] or a
+// type of the scheme. V and S are pointer types. Every function of the package
+// takes either; a value that was stored as V, before S was, is read as well.
+//
+// The conversions are given objects whose metadata is set already; they copy
+// the rest. They must lose nothing on the way from V to S and back, must not
+// block, and must not keep or change what they convert from; what they make may
+// not share anything with it. Defaults and validation are those of S.
+type Version[V, S Object] struct {
+	// GroupVersionKind is V's. Group and kind are those of S.
+	GroupVersionKind schema.GroupVersionKind
+	// To converts to the stored version, and From from it.
+	To   func(from V, to S) error
+	From func(from S, to V) error
+}
+
+func (v Version[V, S]) info(*runtime.Scheme) (*kindInfo, error) {
+	t, err := structOf[V]()
+	if err != nil {
+		return nil, err
+	}
+	storage, err := structOf[S]()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case v.GroupVersionKind.Version == "" || v.GroupVersionKind.Kind == "":
+		return nil, fmt.Errorf("version %s: set GroupVersionKind", t)
+	case v.To == nil || v.From == nil:
+		return nil, fmt.Errorf("version %s: set To and From", v.GroupVersionKind)
+	}
+	info, err := newKindInfo(v.GroupVersionKind, t)
+	if err != nil {
+		return nil, err
+	}
+	info.storedAs = storage
+	info.toStored = func(from, to Object) error { return v.To(from.(V), to.(S)) }
+	info.fromStored = func(from, to Object) error { return v.From(from.(S), to.(V)) }
+	return info, nil
+}
+
+func structOf[T Object]() (reflect.Type, error) {
+	t := reflect.TypeFor[T]()
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return nil, fmt.Errorf("kind of %s: the type parameter must be a pointer to a struct", t)
+	}
+	if f, ok := t.Elem().FieldByName("ObjectMeta"); !ok || f.Type != reflect.TypeFor[metav1.ObjectMeta]() {
+		return nil, fmt.Errorf("kind of %s: a type with several versions must embed metav1.ObjectMeta", t)
+	}
+	return t.Elem(), nil
+}
+
+// linkVersions finds the kinds that further versions are stored as.
+func (ks *kinds) linkVersions() error {
+	for _, k := range ks.byType {
+		if k.storedAs == nil {
+			continue
+		}
+		k.stored = ks.byType[k.storedAs]
+		switch {
+		case k.stored == nil:
+			return fmt.Errorf("version %s: there is no kind with the type %s", k.gvk, k.storedAs)
+		case k.stored.storedAs != nil:
+			return fmt.Errorf("version %s: %s is itself stored as another version", k.gvk, k.stored.gvk)
+		case k.stored.gvk.GroupKind() != k.gvk.GroupKind():
+			return fmt.Errorf("version %s: group and kind differ from those of %s", k.gvk, k.stored.gvk)
+		}
+		k.resource, k.clusterScoped = k.stored.resource, k.stored.clusterScoped
+		k.stored.versions = append(k.stored.versions, k)
+	}
+	return nil
+}
+
+// storage returns the kind that objects of this kind are stored as.
+func (k *kindInfo) storage() *kindInfo {
+	if k.stored != nil {
+		return k.stored
+	}
+	return k
+}
+
+// version returns the version of this kind with a GroupVersionKind, or nil.
+func (k *kindInfo) version(gvk schema.GroupVersionKind) *kindInfo {
+	s := k.storage()
+	if s.gvk == gvk {
+		return s
+	}
+	for _, v := range s.versions {
+		if v.gvk == gvk {
+			return v
+		}
+	}
+	return nil
+}
+
+// convert makes of an object of one version an object of another. It returns
+// the object itself where they are the same.
+func convert(obj Object, from, to *kindInfo) (Object, error) {
+	if from.stored != nil && from != to {
+		var err error
+		if obj, err = convertBy(from.toStored, obj, from.stored); err != nil {
+			return nil, fmt.Errorf("convert from %s to %s: %w", from.gvk, from.stored.gvk, err)
+		}
+		from = from.stored
+	}
+	if from == to {
+		return obj, nil
+	}
+	converted, err := convertBy(to.fromStored, obj, to)
+	if err != nil {
+		return nil, fmt.Errorf("convert from %s to %s: %w", from.gvk, to.gvk, err)
+	}
+	return converted, nil
+}
+
+func convertBy(by func(from, to Object) error, from Object, kind *kindInfo) (Object, error) {
+	to := kind.newObject()
+	source := from.DeepCopyObject().(Object)
+	metaOf(to).Set(metaOf(source))
+	if err := by(source, to); err != nil {
+		return nil, err
+	}
+	to.GetObjectKind().SetGroupVersionKind(kind.gvk)
+	return to, nil
+}
+
+func metaOf(obj Object) reflect.Value { return reflect.ValueOf(obj).Elem().FieldByName("ObjectMeta") }
