@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,31 +14,35 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// goBlock is a fenced block of Go in Markdown.
-var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
+// goBlock is a fenced block of Go in Markdown that is a whole file: group 1 is
+// the file, group 2 its package.
+var goBlock = regexp.MustCompile("(?ms)^```go\n((?:// Command [^`]*?)?package (\\w+)\n.*?)^```$")
 
 var _ = Describe("The code in README.md and docs", func() {
-	It("compiles: every block that is a whole file", func(ctx SpecContext) {
+	It("compiles, and its tests pass: the files of one package on a page belong together", func(ctx SpecContext) {
 		pages, err := filepath.Glob("../docs/*.md")
 		Expect(err).NotTo(HaveOccurred())
 		overlay := overlay{Replace: map[string]string{}}
-		var packages []string
+		packages := map[string]bool{}
 		for _, page := range append(pages, "../README.md") {
 			text, err := os.ReadFile(page)
 			Expect(err).NotTo(HaveOccurred())
 			for i, block := range goBlock.FindAllStringSubmatch(string(text), -1) {
-				if strings.HasPrefix(block[1], "// Command ") || strings.HasPrefix(block[1], "package ") {
-					packages = append(packages, overlay.add(fmt.Sprintf("%s-%d", filepath.Base(page), i), block[1]))
-				}
+				packages[overlay.add(filepath.Base(page), block[2], i, block[1])] = true
 			}
 		}
 		Expect(packages).NotTo(BeEmpty())
 		file := overlay.write()
-		for _, pkg := range packages {
-			build := exec.CommandContext(ctx, "go", "build", "-o", os.DevNull, "-overlay", file, pkg)
-			build.Dir = ".."
-			out, err := build.CombinedOutput()
-			Expect(err).NotTo(HaveOccurred(), "%s:\n%s", pkg, out)
+		for pkg := range packages {
+			program := filepath.Join(GinkgoT().TempDir(), "program")
+			build := []string{"test", "-c", "-vet=off", "-o", program, "-overlay", file, pkg}
+			if strings.HasSuffix(pkg, "/main") {
+				build = []string{"build", "-o", program, "-overlay", file, pkg}
+			}
+			command(ctx, "..", "go", build...)
+			if !strings.HasSuffix(pkg, "/main") {
+				command(ctx, GinkgoT().TempDir(), program)
+			}
 		}
 	}, SpecTimeout(5*patience))
 
@@ -51,19 +56,31 @@ var _ = Describe("The code in README.md and docs", func() {
 	})
 })
 
+func command(ctx context.Context, dir, name string, args ...string) {
+	GinkgoHelper()
+	c := exec.CommandContext(ctx, name, args...)
+	c.Dir = dir
+	out, err := c.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s %s:\n%s", name, strings.Join(args, " "), out)
+}
+
 // overlay makes files part of the module for one build without writing them
 // into it.
 type overlay struct{ Replace map[string]string }
 
-// add returns the package that the text becomes.
-func (o overlay) add(name, text string) string {
+// add adds a file to a page's package, and returns the package.
+func (o overlay) add(page, name string, i int, text string) string {
 	GinkgoHelper()
 	root, err := filepath.Abs("..")
 	Expect(err).NotTo(HaveOccurred())
-	dir := strings.ToLower(strings.ReplaceAll(name, ".", "-"))
-	file := filepath.Join(GinkgoT().TempDir(), "main.go")
+	dir := strings.ToLower(strings.ReplaceAll(page, ".", "-")) + "/" + name
+	base := fmt.Sprintf("file%d.go", i)
+	if strings.Contains(text, "*testing.T") {
+		base = fmt.Sprintf("file%d_test.go", i)
+	}
+	file := filepath.Join(GinkgoT().TempDir(), base)
 	Expect(os.WriteFile(file, []byte(text), 0o600)).To(Succeed())
-	o.Replace[filepath.Join(root, "docs", "code", dir, "main.go")] = file
+	o.Replace[filepath.Join(root, "docs", "code", dir, base)] = file
 	return "./docs/code/" + dir
 }
 

@@ -44,9 +44,10 @@ type ReconcileFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Res
 // transaction; when it returns one, nothing is.
 //
 // The transaction succeeds only if none of the objects that it writes has
-// changed since the snapshot. Otherwise nothing is written and the function is
-// called again on a newer snapshot; that is no error. The function must
-// therefore have no effects but through the Tx, or idempotent ones.
+// changed since the snapshot, as their resourceVersions tell. Otherwise nothing
+// is written and the function is called again on a newer snapshot; that is no
+// error. The function must therefore have no effects but through the Tx, or
+// idempotent ones. Its Result counts only if the transaction succeeds.
 //
 // The function is not called for an object that is gone. What is to be done
 // before an object goes is done when it has a deletionTimestamp and a finalizer
@@ -58,6 +59,9 @@ func New[T store.Object](m *Manager, name string, reconcile ReconcileFunc[T], o 
 	inf, err := informer.For[T](m.replica)
 	if err != nil {
 		return fmt.Errorf("controller %q: %w", name, err)
+	}
+	if reconcile == nil {
+		return fmt.Errorf("controller %q: the reconcile function is nil", name)
 	}
 	return NewFor[T](m, name, &transactional[T]{m, inf, reconcile}, o, sources...)
 }
@@ -76,21 +80,26 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 		return Result{}, nil
 	}
 	result, err := r.reconcile(ctx, tx, obj.DeepCopyObject().(T))
-	if err != nil || tx.committed {
+	if err != nil {
 		return result, err
 	}
-	return result, tx.Commit(ctx)
+	if err := tx.finish(ctx); err != nil {
+		return Result{}, err // what was decided did not happen
+	}
+	return result, nil
 }
 
 func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, sources []Source[R]) error {
-	if name == "" {
+	switch {
+	case name == "":
 		return fmt.Errorf("controller: the name is missing")
-	}
-	if len(sources) == 0 {
+	case r == nil:
+		return fmt.Errorf("controller %q: the reconciler is nil", name)
+	case len(sources) == 0:
 		return fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
 	}
-	l := &loop[R]{name: name, manager: m, reconciler: r, options: o.withDefaults(), log: m.log.WithName(name)}
-	b := &binding[R]{manager: m, primary: primary, enqueue: func(key R) { l.queue.Add(key) }}
+	l := newLoop(m, name, r, o)
+	b := &binding[R]{manager: m, log: l.log, primary: primary, enqueue: l.queue.Add}
 	for _, s := range sources {
 		start, err := s.bind(b)
 		if err != nil {

@@ -8,7 +8,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -24,6 +26,11 @@ var etcd *etcdtest.Cluster
 var _ = BeforeSuite(func() {
 	etcdtest.VerifyNoLeaks(GinkgoTB())
 	etcd = etcdtest.Start(GinkgoTB())
+	SetDefaultEventuallyTimeout(20 * time.Second)
+})
+
+var _ = BeforeEach(func() {
+	etcdtest.VerifyNoLeaks(GinkgoTB())
 })
 
 func TestController(t *testing.T) {
@@ -43,16 +50,29 @@ type SiteStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration"`
 }
 
-func newManager(o controller.ManagerOptions) *controller.Manager {
+var siteKind = store.Kind[*Site]{
+	GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Site"},
+}
+
+// newStore returns a store below a prefix that no other spec uses.
+func newStore(client *clientv3.Client) *store.Store {
 	GinkgoHelper()
-	s, err := store.New(etcd.Client(), store.Options{
+	s, err := store.New(client, store.Options{
 		Scheme: scheme.Scheme,
 		Prefix: fmt.Sprintf("/spec-%d/", time.Now().UnixNano()),
-		Kinds: []store.AnyKind{store.Kind[*Site]{
-			GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Site"},
-		}},
+		Kinds:  []store.AnyKind{siteKind},
 	})
 	Expect(err).NotTo(HaveOccurred())
+	return s
+}
+
+func newManager(o controller.ManagerOptions) *controller.Manager {
+	GinkgoHelper()
+	return newManagerOn(newStore(etcd.Client()), o)
+}
+
+func newManagerOn(s *store.Store, o controller.ManagerOptions) *controller.Manager {
+	GinkgoHelper()
 	m, err := controller.NewManager(s, o)
 	Expect(err).NotTo(HaveOccurred())
 	return m
@@ -79,3 +99,25 @@ func newSite(name string, replicas int32) *Site {
 func newDeployment(name string) *appsv1.Deployment {
 	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
 }
+
+func newConfigMap(name string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+}
+
+// create creates objects, one after the other.
+func create(ctx context.Context, s *store.Store, objects ...store.Object) {
+	GinkgoHelper()
+	for _, obj := range objects {
+		Expect(s.Create(ctx, obj)).Error().NotTo(HaveOccurred())
+	}
+}
+
+// count returns how many objects of a kind etcd holds.
+func count[T store.Object](ctx context.Context, s *store.Store) int {
+	GinkgoHelper()
+	list, err := store.List[T](ctx, s, store.ListOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	return len(list.Items)
+}
+
+func request(obj store.Object) controller.Request { return controller.Request{Key: store.KeyOf(obj)} }

@@ -21,19 +21,27 @@
 //     begins after it and sees it. Several changes may share one reconcile.
 //   - A key is not reconciled on a snapshot that lacks what its last reconcile
 //     wrote, deletions included: who created a child sees that child. This
-//     holds for writes through stores with the etcd client of the manager's.
+//     holds for writes that end before the reconcile does, with its context,
+//     through stores with the etcd client of the manager's. After a write whose
+//     outcome is unknown, etcd is asked first how far it has come.
 //   - Losing a race is no failure: a Conflict, and for transactions also an
 //     object that appeared or went since the snapshot, means to look again, on a
-//     snapshot that has what was lost to.
+//     snapshot that has what was lost to. Losing ten times in a row is reported
+//     as a failure, since what is in the way may stay there.
 //   - A failed key is tried again after a pause that doubles up to a ceiling. A
-//     panic is a failure.
-//   - [Manager.Run] returns when all goroutines that it started have ended.
+//     panic is a failure, and ends neither the worker nor the process.
+//   - [Manager.Run] returns when all goroutines that it started have ended. No
+//     function of a source's is called any more then.
 //
 // # What is not guaranteed
 //
 //   - How often a key is reconciled: be idempotent.
 //   - That reconciles of different keys see the same state.
+//   - That a write whose outcome is unknown is seen when etcd executes it only
+//     after it was asked: it may have been on its way.
 //   - That a process is the only one: two managers on one etcd both reconcile.
 //     Conditions on what was read keep them from undoing each other's writes,
 //     not from doing work twice.
+//   - That Run returns while a reconcile or a runnable ignores that its context
+//     is done.
 package controller

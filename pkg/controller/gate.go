@@ -2,10 +2,18 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/homeostat/homeostat/pkg/informer"
-	"github.com/homeostat/homeostat/pkg/store"
+)
+
+const (
+	// askTimeout bounds a question to etcd that a worker needs answered.
+	askTimeout = 5 * time.Second
+	// reviewInterval is how often keys that wait long are looked at.
+	reviewInterval = 2 * time.Second
 )
 
 // gates keeps a key from being reconciled on a replica that has not reached
@@ -15,45 +23,89 @@ type gates[R comparable] struct {
 	replica *informer.Replica
 	enqueue func(R)
 
-	mu    sync.Mutex
-	needs map[R]*need
+	mu     sync.Mutex
+	needs  map[R]*need
+	doubts map[R]struct{} // keys with a write whose outcome is unknown
+}
+
+func newGates[R comparable](replica *informer.Replica, enqueue func(R)) *gates[R] {
+	return &gates[R]{replica: replica, enqueue: enqueue, needs: map[R]*need{}, doubts: map[R]struct{}{}}
 }
 
 // need is what one key waits for.
 type need struct {
 	revision int64
-	wanted   bool // the key was to be reconciled meanwhile
+	wanted   bool        // the key was to be reconciled meanwhile
+	reviewed bool        // it was there at the last review
+	stop     func() bool // ends the wait; nil until the wait has begun
 }
 
 // admit reports whether a key may be reconciled now. When it may not, it is
-// enqueued again as soon as it may.
-func (g *gates[R]) admit(key R) bool {
+// enqueued again as soon as it may. The error says that this cannot be known,
+// since etcd does not tell what became of the key's writes.
+func (g *gates[R]) admit(ctx context.Context, key R) (bool, error) {
+	if err := g.resolve(ctx, key); err != nil {
+		return false, err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := g.needs[key]
 	if n == nil || n.revision <= g.replica.Snapshot().Revision() {
-		return true
+		return true, nil
 	}
 	n.wanted = true
-	return false
+	return false, nil
 }
 
-// raise has a key wait for a revision.
+// doubt has a key wait for what etcd is at when the key is to be reconciled
+// next: only that is sure to show a write whose outcome is unknown.
+func (g *gates[R]) doubt(key R) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.doubts[key] = struct{}{}
+}
+
+func (g *gates[R]) resolve(ctx context.Context, key R) error {
+	g.mu.Lock()
+	_, doubtful := g.doubts[key]
+	g.mu.Unlock()
+	if !doubtful {
+		return nil
+	}
+	now, err := g.ask(ctx)
+	if err != nil {
+		return fmt.Errorf("see what became of a write whose outcome is unknown: %w", err)
+	}
+	g.raise(key, now)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.doubts, key)
+	return nil
+}
+
+func (g *gates[R]) ask(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return g.replica.Store().Revision(ctx)
+}
+
+// raise has a key wait for a revision. It is called by the key's worker alone.
 func (g *gates[R]) raise(key R, revision int64) {
 	if revision <= g.replica.Snapshot().Revision() {
 		return
 	}
 	n := &need{revision: revision}
 	g.mu.Lock()
-	if g.needs == nil {
-		g.needs = map[R]*need{}
-	}
 	if old := g.needs[key]; old != nil {
 		n.revision, n.wanted = max(revision, old.revision), old.wanted
+		old.end()
 	}
 	g.needs[key] = n
 	g.mu.Unlock()
-	g.replica.AfterRevision(n.revision, func() { g.satisfied(key, n) })
+	stop := g.replica.AfterRevision(n.revision, func() { g.satisfied(key, n) })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n.stop = stop
 }
 
 func (g *gates[R]) satisfied(key R, n *need) {
@@ -68,41 +120,59 @@ func (g *gates[R]) satisfied(key R, n *need) {
 	}
 }
 
-// writes notes down which revision a reconcile must see next.
-type writes struct {
-	replica *informer.Replica
-
-	mu       sync.Mutex
-	revision int64
-	unknown  bool // a write's outcome is unknown
+func (n *need) end() {
+	if n.stop != nil {
+		n.stop()
+	}
 }
 
-func (w *writes) observe(write store.Write) {
-	if write.Client != w.replica.Store().Client() {
-		return // revisions of another etcd mean nothing here
+// watchOver reviews the gates until ctx is done.
+func (g *gates[R]) watchOver(ctx context.Context, tick <-chan time.Time) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+			g.review(ctx)
+		}
 	}
-	covered := false
-	for _, key := range write.Keys {
-		covered = covered || w.replica.Covers(key)
-	}
-	if !covered {
+}
+
+// review opens the gates that nothing else would: those of revisions that
+// etcd has lost, because it was wiped or restored from a backup.
+func (g *gates[R]) review(ctx context.Context) {
+	overdue := g.overdue()
+	if len(overdue) == 0 {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.revision = max(w.revision, write.Revision)
-	w.unknown = w.unknown || store.IsUnknownOutcome(write.Err)
+	now, err := g.ask(ctx)
+	if err != nil {
+		return // whatever is wrong, the replica reports it
+	}
+	for key, n := range overdue {
+		if n.revision > now {
+			g.giveUp(key, n)
+		}
+	}
 }
 
-// needed returns the revision that the next reconcile must see. After a write
-// whose outcome is unknown that is what etcd is at now.
-func (w *writes) needed(ctx context.Context) (int64, error) {
-	w.mu.Lock()
-	revision, unknown := w.revision, w.unknown
-	w.mu.Unlock()
-	if !unknown {
-		return revision, nil
+// overdue returns the needs that the last review saw already.
+func (g *gates[R]) overdue() map[R]*need {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	overdue := map[R]*need{}
+	for key, n := range g.needs {
+		if n.reviewed {
+			overdue[key] = n
+		}
+		n.reviewed = true
 	}
-	now, err := w.replica.Store().Revision(ctx)
-	return max(revision, now), err
+	return overdue
+}
+
+func (g *gates[R]) giveUp(key R, n *need) {
+	g.mu.Lock()
+	n.end()
+	g.mu.Unlock()
+	g.satisfied(key, n)
 }

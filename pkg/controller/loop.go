@@ -2,15 +2,11 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-logr/logr"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/homeostat/homeostat/pkg/store"
@@ -26,9 +22,23 @@ type loop[R comparable] struct {
 	log        logr.Logger
 	starts     []func() (stop func()) // of the sources
 
-	queue workqueue.TypedRateLimitingInterface[R]
-	gates gates[R]
-	ids   atomic.Uint64 // numbers the reconciles, for their log lines
+	queue   workqueue.TypedInterface[R]
+	gates   *gates[R]
+	delays  *delays[R]
+	backoff workqueue.TypedRateLimiter[R]
+	ids     atomic.Uint64 // numbers the reconciles, for their log lines
+}
+
+func newLoop[R comparable](m *Manager, name string, r Reconciler[R], o Options) *loop[R] {
+	o = o.withDefaults()
+	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[R]{Clock: m.clock})
+	return &loop[R]{
+		name: name, manager: m, reconciler: r, options: o, log: m.log.WithName(name),
+		queue:   queue,
+		gates:   newGates(m.replica, queue.Add),
+		delays:  newDelays(m.clock, queue.Add),
+		backoff: workqueue.NewTypedItemExponentialFailureRateLimiter[R](o.BackoffBase, o.BackoffMax),
+	}
 }
 
 func (l *loop[R]) controllerName() string { return l.name }
@@ -37,133 +47,82 @@ func (l *loop[R]) controllerName() string { return l.name }
 // way finish, for as long as the grace period lasts. It returns when the last
 // has ended.
 func (l *loop[R]) run(ctx context.Context) error {
-	l.queue = workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[R](l.options.BackoffBase, l.options.BackoffMax),
-		workqueue.TypedRateLimitingQueueConfig[R]{Clock: l.manager.clock})
-	l.gates = gates[R]{replica: l.manager.replica, enqueue: func(key R) { l.queue.Add(key) }}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var workers sync.WaitGroup
+	var running sync.WaitGroup
 	for range l.options.Workers {
-		workers.Go(func() { l.work(work) })
+		running.Go(func() { l.work(ctx, work) })
 	}
+	running.Go(func() {
+		ticker := l.manager.clock.NewTicker(reviewInterval)
+		defer ticker.Stop()
+		l.gates.watchOver(ctx, ticker.C())
+	})
 	var stops []func()
 	for _, start := range l.starts {
 		stops = append(stops, start())
 	}
 	<-ctx.Done()
+	grace := l.manager.clock.AfterFunc(l.manager.options.GracePeriod, cancel)
+	defer grace.Stop()
+	l.queue.ShutDown()
+	l.delays.stop()
 	for _, stop := range stops {
 		stop()
 	}
-	l.queue.ShutDown()
-	grace := l.manager.clock.AfterFunc(l.manager.options.GracePeriod, cancel)
-	defer grace.Stop()
-	workers.Wait()
+	running.Wait()
 	return nil
 }
 
-func (l *loop[R]) work(ctx context.Context) {
+// work reconciles keys in the context work until none are left. No reconcile
+// begins once ctx is done.
+func (l *loop[R]) work(ctx, work context.Context) {
 	for {
 		key, stopped := l.queue.Get()
 		if stopped {
 			return
 		}
-		l.process(ctx, key)
+		if ctx.Err() == nil {
+			l.process(ctx, work, key)
+		}
+		l.queue.Done(key)
 	}
 }
 
 // process reconciles one key, unless it has to wait for its own writes.
-func (l *loop[R]) process(ctx context.Context, key R) {
-	defer l.queue.Done(key)
-	if l.queue.ShuttingDown() || !l.gates.admit(key) {
-		return
-	}
+func (l *loop[R]) process(ctx, work context.Context, key R) {
 	log := l.log.WithValues("key", key, "reconcile", l.ids.Add(1))
-	wrote := &writes{replica: l.manager.replica}
-	result, err := l.reconcile(store.ObserveWrites(logr.NewContext(ctx, log), wrote.observe), key)
-	revision, revErr := wrote.needed(ctx)
-	if revErr != nil && err == nil {
-		err = revErr
-	}
-	l.gates.raise(key, revision)
-	l.settle(log, key, result, err)
-}
-
-// settle decides when the key comes back.
-func (l *loop[R]) settle(log logr.Logger, key R, result Result, err error) {
-	switch {
-	case err == nil && result.RequeueAfter > 0:
-		l.queue.Forget(key)
-		l.queue.AddAfter(key, result.RequeueAfter)
-	case err == nil:
-		l.queue.Forget(key)
-	case isTerminal(err):
-		l.queue.Forget(key)
-		log.Error(err, "reconcile failed for good; waiting for a change")
-	case isLookAgain(err):
-		log.V(1).Info("reconcile met another writer; looking again", "cause", err.Error())
-		l.queue.AddRateLimited(key)
-	default:
-		logFailure(log, err)
-		if result.RequeueAfter > 0 {
-			l.queue.AddAfter(key, result.RequeueAfter)
-		} else {
-			l.queue.AddRateLimited(key)
-		}
-	}
-}
-
-func logFailure(log logr.Logger, err error) {
-	if p, ok := err.(*panicError); ok {
-		log.Error(err, "reconcile failed", "stack", p.stack)
+	switch admitted, err := l.gates.admit(ctx, key); {
+	case err != nil:
+		l.settle(ctx, log, key, Result{}, err)
+		return
+	case !admitted:
 		return
 	}
-	log.Error(err, "reconcile failed")
+	wrote := &writes{replica: l.manager.replica}
+	result, err := l.reconcile(store.ObserveWrites(logr.NewContext(work, log), wrote.observe), key)
+	revision, unknown := wrote.result()
+	l.gates.raise(key, revision)
+	if unknown {
+		l.gates.doubt(key)
+	}
+	l.settle(work, log, key, result, err)
 }
 
-// isLookAgain reports whether a reconcile failed only because somebody else
-// was faster.
-func isLookAgain(err error) bool {
-	var outdated *lookAgainError
-	return apierrors.IsConflict(err) || errors.As(err, &outdated)
-}
-
+// reconcile calls the reconciler. A panic of it is a failure.
 func (l *loop[R]) reconcile(ctx context.Context, key R) (result Result, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{p, string(debug.Stack())}
-		}
-	}()
 	if l.options.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, l.options.Timeout,
-			fmt.Errorf("reconcile took longer than %s", l.options.Timeout))
+			fmt.Errorf("the reconcile took longer than %s", l.options.Timeout))
 		defer cancel()
 	}
-	return l.reconciler.Reconcile(ctx, key)
-}
-
-// Options configure a controller. The zero value is useful.
-type Options struct {
-	// Workers is how many keys are reconciled at once. Defaults to 1.
-	Workers int
-	// Timeout bounds one reconcile: its context is done after it. Defaults to
-	// none.
-	Timeout time.Duration
-	// BackoffBase is the pause after a key's first failure; it doubles with
-	// each further one up to BackoffMax. They default to 5 ms and 5 minutes.
-	BackoffBase, BackoffMax time.Duration
-}
-
-func (o Options) withDefaults() Options {
-	if o.Workers <= 0 {
-		o.Workers = 1
+	err = guard("reconciler", func() error {
+		result, err = l.reconciler.Reconcile(ctx, key)
+		return err
+	})
+	if err != nil && ctx.Err() == context.DeadlineExceeded {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	if o.BackoffBase <= 0 {
-		o.BackoffBase = 5 * time.Millisecond
-	}
-	if o.BackoffMax <= 0 {
-		o.BackoffMax = 5 * time.Minute
-	}
-	return o
+	return result, err
 }

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/informer"
@@ -39,8 +35,11 @@ type Manager struct {
 	log     logr.Logger
 	clock   clock.WithTickerAndDelayedExecution
 
+	informers sync.Map // reflect.Type -> *informer.Informer of it; see knownInformer
+
 	mu          sync.Mutex
 	started     bool
+	names       map[string]bool
 	controllers []controllerLoop
 	runnables   []namedRunnable
 }
@@ -67,7 +66,7 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 		o.Clock = clock.RealClock{}
 	}
 	replica := informer.NewReplica(s, informer.Options{Log: o.Log.WithName("replica"), Clock: o.Clock})
-	return &Manager{store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock}, nil
+	return &Manager{store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock, names: map[string]bool{}}, nil
 }
 
 // Replica returns the replica that the manager's controllers share. Register
@@ -80,82 +79,33 @@ func (m *Manager) Replica() *informer.Replica { return m.replica }
 func (m *Manager) Store() *store.Store { return m.store }
 
 // Add has a function run beside the controllers, from when the replica has
-// synced. When it returns an error the manager stops; when it returns nil the
-// manager goes on.
+// synced until its context is done. When it returns an error or panics the
+// manager stops; when it returns nil the manager goes on. The name must be
+// unlike those of the manager's controllers and other functions.
 func (m *Manager) Add(name string, run func(ctx context.Context) error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.started {
-		return fmt.Errorf("runnable %q: the manager runs already", name)
+	switch {
+	case name == "":
+		return errors.New("runnable: the name is missing")
+	case run == nil:
+		return fmt.Errorf("runnable %q: the function is nil", name)
 	}
-	m.runnables = append(m.runnables, namedRunnable{name, run})
-	return nil
+	return m.register(name, "runnable", func() { m.runnables = append(m.runnables, namedRunnable{name, run}) })
 }
 
 func (m *Manager) addController(c controllerLoop) error {
+	return m.register(c.controllerName(), "controller", func() { m.controllers = append(m.controllers, c) })
+}
+
+func (m *Manager) register(name, what string, add func()) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.started {
-		return fmt.Errorf("controller %q: the manager runs already", c.controllerName())
+		return fmt.Errorf("%s %q: the manager runs already", what, name)
 	}
-	for _, other := range m.controllers {
-		if other.controllerName() == c.controllerName() {
-			return fmt.Errorf("controller %q: the manager has a controller of that name", c.controllerName())
-		}
+	if m.names[name] {
+		return fmt.Errorf("%s %q: the manager has a controller or runnable of that name", what, name)
 	}
-	m.controllers = append(m.controllers, c)
+	m.names[name] = true
+	add()
 	return nil
-}
-
-// Run starts the replica, waits until it has synced, then starts the
-// controllers and what was added with Add, and stops all in the reverse order
-// when ctx is done or something fails. It returns when everything that it
-// started has ended: nil when ctx was done, otherwise the first failure. A
-// manager runs once.
-func (m *Manager) Run(ctx context.Context) error {
-	m.mu.Lock()
-	if m.started {
-		m.mu.Unlock()
-		return errors.New("manager: Run was called before")
-	}
-	m.started = true
-	m.mu.Unlock()
-
-	// The replica outlives the controllers: what is under way may still read.
-	replicaCtx, stopReplica := context.WithCancel(context.WithoutCancel(ctx))
-	var replica errgroup.Group
-	replica.Go(func() error { return m.replica.Run(replicaCtx) })
-	err := m.runControllers(ctx)
-	stopReplica()
-	return errors.Join(err, replica.Wait())
-}
-
-func (m *Manager) runControllers(ctx context.Context) error {
-	if err := m.replica.WaitForSync(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // stopped before it began
-		}
-		return fmt.Errorf("manager: %w", err)
-	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	for _, c := range m.controllers {
-		group.Go(func() error { return c.run(groupCtx) })
-	}
-	for _, r := range m.runnables {
-		group.Go(func() error {
-			if err := r.run(groupCtx); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("runnable %q: %w", r.name, err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
-// SignalContext returns a context that is done when the process is asked to
-// end, by an interrupt or SIGTERM. A second such signal ends it at once.
-func SignalContext() context.Context {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx
 }

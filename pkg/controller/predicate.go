@@ -9,12 +9,19 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
+// Predicate decides whether a change matters. It must be fast and must not
+// change the objects. Objects that were there before the controller started
+// come as Added events with Initial set. A Modified event can join several
+// changes of one object. A predicate that panics passes the change.
+type Predicate[T store.Object] func(e informer.Event[T]) bool
+
 // GenerationChanged passes what changed an object's spec, its creation and its
 // deletion, and the mark that it is being deleted; it drops what changed only
-// metadata or status.
+// metadata or status. It passes all changes of objects that have no generation,
+// which are those of kinds without a spec.
 func GenerationChanged[T store.Object]() Predicate[T] {
 	return func(e informer.Event[T]) bool {
-		return e.Type != store.Modified || e.Object.GetGeneration() != e.Old.GetGeneration() ||
+		return e.Type != store.Modified || e.Object.GetGeneration() == 0 || e.Object.GetGeneration() != e.Old.GetGeneration() ||
 			e.Object.GetDeletionTimestamp().IsZero() != e.Old.GetDeletionTimestamp().IsZero()
 	}
 }
@@ -44,7 +51,8 @@ func Matching[T store.Object](selector labels.Selector) Predicate[T] {
 	}
 }
 
-// Any passes what at least one of the predicates passes.
+// Any passes what at least one of the predicates passes: nothing, when there
+// are none.
 func Any[T store.Object](predicates ...Predicate[T]) Predicate[T] {
 	return func(e informer.Event[T]) bool {
 		for _, p := range predicates {
@@ -56,7 +64,8 @@ func Any[T store.Object](predicates ...Predicate[T]) Predicate[T] {
 	}
 }
 
-// Not passes what the predicate drops.
+// Not passes what the predicate drops. Of creations and deletions most
+// predicates drop none, so that their opposites drop all.
 func Not[T store.Object](p Predicate[T]) Predicate[T] {
 	return func(e informer.Event[T]) bool { return !p(e) }
 }

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/homeostat/homeostat/pkg/store"
@@ -18,8 +17,10 @@ type Request struct {
 // Result says what shall happen after a reconcile.
 type Result struct {
 	// RequeueAfter, when above 0, has the key reconciled again after that time,
-	// beside whatever changes do. With an error, it takes the place of the
-	// backoff.
+	// unless a change does so before. Only a key's last reconcile counts: what
+	// an earlier one asked for is forgotten. With an error, RequeueAfter takes
+	// the place of the backoff; with a [TerminalError] or a Conflict it counts
+	// for nothing.
 	RequeueAfter time.Duration
 }
 
@@ -39,8 +40,13 @@ type Func[R comparable] func(ctx context.Context, key R) (Result, error)
 func (f Func[R]) Reconcile(ctx context.Context, key R) (Result, error) { return f(ctx, key) }
 
 // TerminalError wraps an error that trying again cannot mend. The key is not
-// tried again until something changes.
-func TerminalError(err error) error { return &terminalError{err} }
+// tried again until something changes. It is nil for nil.
+func TerminalError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &terminalError{err}
+}
 
 type terminalError struct{ err error }
 
@@ -51,11 +57,3 @@ func isTerminal(err error) bool {
 	var t *terminalError
 	return errors.As(err, &t)
 }
-
-// panicError is a recovered panic of a reconciler.
-type panicError struct {
-	value any
-	stack string
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("reconciler panicked: %v", e.value) }

@@ -20,5 +20,9 @@
 // # What it does not do
 //
 // It knows only the kinds that it was given. A reference to any other kind
-// counts as one to an owner that exists.
+// counts as one to an owner that exists, and so does that of a cluster-scoped
+// object to a kind that has namespaces.
+//
+// It deletes in the background: an owner does not wait for its dependents to be
+// gone, whatever blockOwnerDeletion says.
 package garbagecollector

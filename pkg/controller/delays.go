@@ -1,0 +1,109 @@
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// delays hands keys over later. A key has one delay at most: another one takes
+// its place. client-go's delaying queue cannot do that, and its goroutine
+// outlives its shutdown.
+type delays[R comparable] struct {
+	clock   clock.WithDelayedExecution
+	enqueue func(R)
+
+	mu      sync.Mutex
+	stopped bool
+	pending map[R]*delay
+	ending  sync.WaitGroup // the delays whose end is not certain yet
+}
+
+type delay struct {
+	timer clock.Timer // nil until it runs
+	over  bool        // it was replaced or cancelled, or has ended
+}
+
+func newDelays[R comparable](c clock.WithDelayedExecution, enqueue func(R)) *delays[R] {
+	return &delays[R]{clock: c, enqueue: enqueue, pending: map[R]*delay{}}
+}
+
+// set has a key enqueued after a while, and not at any time that was set for
+// it before. A pause of zero or less only cancels that.
+func (d *delays[R]) set(key R, pause time.Duration) {
+	next := &delay{}
+	old, ok := d.replace(key, next, pause > 0)
+	d.cancel(old)
+	if !ok {
+		return
+	}
+	// The clock is called without the lock, since it may call back at once.
+	timer := d.clock.AfterFunc(pause, func() { d.fire(key, next) })
+	d.mu.Lock()
+	next.timer = timer
+	over := next.over
+	d.mu.Unlock()
+	if over {
+		d.cancel(next)
+	}
+}
+
+func (d *delays[R]) replace(key R, next *delay, wanted bool) (old *delay, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if old = d.pending[key]; old != nil {
+		old.over = true
+		delete(d.pending, key)
+	}
+	if d.stopped || !wanted {
+		return old, false
+	}
+	d.pending[key] = next
+	d.ending.Add(1)
+	return old, true
+}
+
+func (d *delays[R]) fire(key R, due *delay) {
+	defer d.ending.Done()
+	d.mu.Lock()
+	over := due.over
+	if !over {
+		due.over = true
+		delete(d.pending, key)
+	}
+	d.mu.Unlock()
+	if !over {
+		d.enqueue(key)
+	}
+}
+
+// cancel stops the timer of a delay that is over.
+func (d *delays[R]) cancel(old *delay) {
+	if old == nil {
+		return
+	}
+	d.mu.Lock()
+	timer := old.timer
+	old.timer = nil
+	d.mu.Unlock()
+	if timer != nil && timer.Stop() {
+		d.ending.Done()
+	}
+}
+
+// stop cancels all delays, for good. It returns when nothing of them is left.
+func (d *delays[R]) stop() {
+	d.mu.Lock()
+	d.stopped = true
+	pending := d.pending
+	d.pending = map[R]*delay{}
+	for _, p := range pending {
+		p.over = true
+	}
+	d.mu.Unlock()
+	for _, p := range pending {
+		d.cancel(p)
+	}
+	d.ending.Wait()
+}

@@ -1,0 +1,59 @@
+package controller_test
+
+import (
+	"context"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+)
+
+var _ = Describe("A reconcile that goes wrong", func() {
+	var (
+		m   *controller.Manager
+		log *logbook
+	)
+
+	BeforeEach(func() {
+		log = new(logbook)
+		m = newManager(controller.ManagerOptions{Log: log.logger()})
+	})
+
+	It("by a panic is a failure, logged with its stack", func(ctx SpecContext) {
+		var calls journal[string]
+		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+			func(_ context.Context, r controller.Request) (controller.Result, error) {
+				calls.note(r.Name)
+				if calls.len() == 1 {
+					var nothing *Site
+					nothing.Name = "oops"
+				}
+				return controller.Result{}, nil
+			}), controller.Options{})).To(Succeed())
+		run(m)
+		create(ctx, m.Store(), newSite("a", 1))
+		Eventually(calls.all).Should(Equal([]string{"a", "a"}))
+		Expect(log.with("reconciler panicked")).To(ConsistOf(And(
+			ContainSubstring("nil pointer"), ContainSubstring("failure_test.go"), ContainSubstring(`"name"="a"`))))
+	}, SpecTimeout(20*time.Second))
+
+	It("by taking too long has its context done, and says so", func(ctx SpecContext) {
+		var calls journal[error]
+		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
+				if calls.len() > 0 {
+					calls.note(nil)
+					return controller.Result{}, nil
+				}
+				<-ctx.Done()
+				calls.note(ctx.Err())
+				return controller.Result{}, ctx.Err()
+			}), controller.Options{Timeout: 20 * time.Millisecond})).To(Succeed())
+		run(m)
+		create(ctx, m.Store(), newSite("a", 1))
+		Eventually(calls.all).Should(Equal([]error{context.DeadlineExceeded, nil}))
+		Expect(log.with("longer than 20ms")).To(HaveLen(1))
+	}, SpecTimeout(20*time.Second))
+})

@@ -1,0 +1,184 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+)
+
+// journal notes down what happens, in order.
+type journal[T comparable] struct {
+	mu      sync.Mutex
+	entries []T
+}
+
+func (j *journal[T]) note(entry T) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, entry)
+}
+
+func (j *journal[T]) all() []T {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.entries)
+}
+
+func (j *journal[T]) len() int { return len(j.all()) }
+
+// names is a reconciler that notes down the names it is called for.
+type names struct{ journal[string] }
+
+func (n *names) Reconcile(_ context.Context, r controller.Request) (controller.Result, error) {
+	n.note(r.Name)
+	return controller.Result{}, nil
+}
+
+// logbook is a log that can be read.
+type logbook struct{ journal[string] }
+
+func (l *logbook) logger() logr.Logger {
+	return funcr.New(func(prefix, args string) { l.note(prefix + " " + args) }, funcr.Options{Verbosity: 1})
+}
+
+func (l *logbook) with(text string) []string {
+	return slices.DeleteFunc(l.all(), func(line string) bool { return !strings.Contains(line, text) })
+}
+
+// hastyClock is the system's clock, but pauses of a minute or more pass at once
+// and are noted down.
+type hastyClock struct {
+	clock.RealClock
+	pauses journal[time.Duration]
+}
+
+func (c *hastyClock) AfterFunc(d time.Duration, f func()) clock.Timer {
+	if d < time.Minute {
+		return c.RealClock.AfterFunc(d, f)
+	}
+	c.pauses.note(d)
+	return c.RealClock.AfterFunc(0, f)
+}
+
+// faults lets a client's watches fall behind, and the answers to its requests
+// get lost.
+type faults struct {
+	client *clientv3.Client
+
+	mu   sync.Mutex
+	held *held
+	lose map[string]int // how many answers, by method
+}
+
+// held is what keeps watches back.
+type held struct {
+	over chan struct{} // closed when it does so no more
+	lost bool          // what was kept back is not delivered, and the watches end
+}
+
+// newFaulty returns a client of the spec's own that suffers faults on demand.
+func newFaulty(cluster *etcdtest.Cluster, change ...func(*clientv3.Config)) *faults {
+	GinkgoHelper()
+	f := &faults{lose: map[string]int{}}
+	client, err := cluster.NewClient(append(change, func(cfg *clientv3.Config) {
+		cfg.DialOptions = append(cfg.DialOptions,
+			grpc.WithChainStreamInterceptor(f.stream), grpc.WithChainUnaryInterceptor(f.unary))
+	})...)
+	Expect(err).NotTo(HaveOccurred())
+	f.client = client
+	DeferCleanup(func() { f.release(); _ = client.Close() })
+	return f
+}
+
+// hold keeps back what the watches bring, until release.
+func (f *faults) hold() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held == nil {
+		f.held = &held{over: make(chan struct{})}
+	}
+}
+
+// release delivers what was kept back.
+func (f *faults) release() { f.end(false) }
+
+// drop loses what was kept back, and the watches with it.
+func (f *faults) drop() { f.end(true) }
+
+func (f *faults) end(lost bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held != nil {
+		f.held.lost = lost
+		close(f.held.over)
+		f.held = nil
+	}
+}
+
+// loseAnswers has the answers to the next n requests of a method get lost,
+// after etcd has executed them.
+func (f *faults) loseAnswers(method string, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lose["/etcdserverpb.KV/"+method] = n
+}
+
+func (f *faults) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lose[method] > 0 {
+		f.lose[method]--
+		return status.Error(codes.Internal, fmt.Sprintf("the answer to %s got lost", method))
+	}
+	return err
+}
+
+func (f *faults) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := open(ctx, desc, cc, method, opts...)
+	if err != nil || !strings.HasSuffix(method, "/Watch") {
+		return s, err
+	}
+	return &heldStream{s, f}, nil
+}
+
+// heldStream is a watch's stream that can be held back.
+type heldStream struct {
+	grpc.ClientStream
+	*faults
+}
+
+func (s *heldStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
+	if held == nil {
+		return err
+	}
+	select {
+	case <-held.over:
+	case <-s.Context().Done():
+		return s.Context().Err()
+	}
+	if held.lost {
+		return status.Error(codes.Unavailable, "the watch got lost")
+	}
+	return err
+}

@@ -1,0 +1,87 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/go-logr/logr"
+
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// listen returns what starts a source: a handler of an informer's events. What
+// that returns in turn ends it, and returns when no call of the source's
+// functions is under way any more.
+func listen[T store.Object, R comparable](b *binding[R], inf *informer.Informer[T], keys func(context.Context, informer.Event[T]) []R, predicates []Predicate[T]) (func() func(), error) {
+	if keys == nil {
+		return nil, errors.New("watches: the function that names keys is nil")
+	}
+	return func() (stop func()) {
+		l := &listener[T, R]{binding: b, keys: keys, predicates: predicates}
+		registration := inf.AddHandler(l.handle)
+		return func() {
+			registration.Remove()
+			l.stop()
+		}
+	}, nil
+}
+
+// listener turns events into keys.
+type listener[T store.Object, R comparable] struct {
+	*binding[R]
+	keys       func(context.Context, informer.Event[T]) []R
+	predicates []Predicate[T]
+
+	mu      sync.Mutex // held while an event is handled; there is one at a time
+	stopped bool
+}
+
+func (l *listener[T, R]) handle(ctx context.Context, e informer.Event[T]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return
+	}
+	var keys []R
+	l.guard(e, "the function that names keys", func() {
+		if l.passes(e) {
+			keys = l.keys(ctx, e)
+		}
+	})
+	for _, key := range keys {
+		l.enqueue(key)
+	}
+}
+
+// passes reports whether all predicates pass an event. One that panics passes
+// it: a reconcile too many does no harm, one too few does.
+func (l *listener[T, R]) passes(e informer.Event[T]) bool {
+	for _, p := range l.predicates {
+		pass := true
+		l.guard(e, "a predicate", func() { pass = p(e) })
+		if !pass {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *listener[T, R]) guard(e informer.Event[T], what string, f func()) {
+	err := guard(what, func() error { f(); return nil })
+	if err != nil {
+		logFailure(l.logOf(e), err, "event not handled as it should be")
+	}
+}
+
+func (l *listener[T, R]) logOf(e informer.Event[T]) logr.Logger {
+	kind, _ := l.manager.store.KindOf(e.Object)
+	return l.log.WithValues("event", e.Type, "kind", kind.GroupVersionKind.Kind, "object", store.KeyOf(e.Object), "revision", e.Revision)
+}
+
+func (l *listener[T, R]) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopped = true
+}

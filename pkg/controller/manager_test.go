@@ -1,0 +1,143 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+)
+
+var _ = Describe("A manager", func() {
+	nothing := func(context.Context) error { return nil }
+	untilDone := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+	It("needs a store", func() {
+		_, err := controller.NewManager(nil, controller.ManagerOptions{})
+		Expect(err).To(MatchError(ContainSubstring("store is nil")))
+	})
+
+	It("returns when it is cancelled before it has begun", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		done, cancel := context.WithCancel(ctx)
+		cancel()
+		Expect(m.Run(done)).To(Succeed())
+	}, SpecTimeout(20*time.Second))
+
+	for how, fault := range map[string]func(*etcdtest.Link){
+		"refuses connections": (*etcdtest.Link).Cut,
+		"does not answer":     (*etcdtest.Link).Freeze,
+	} {
+		It("returns when it is cancelled before it has synced, with an etcd that "+how, func(ctx SpecContext) {
+			link, err := etcd.Member(0).NewLink()
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(link.Close)
+			client, err := etcd.NewClient(etcdtest.To(link.Endpoint()))
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(client.Close)
+			fault(link)
+
+			m := newManagerOn(newStore(client), controller.ManagerOptions{})
+			var calls names
+			Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).To(Succeed())
+			running, cancel := context.WithCancel(ctx)
+			ended := make(chan error)
+			go func() { ended <- m.Run(running) }()
+			Eventually(func() int64 { return int64(len(goroutinesIn("/pkg/informer.(*Replica).Run"))) }).Should(Equal(int64(1)))
+			cancel()
+			Eventually(ended).Should(Receive(BeNil()))
+			Expect(goroutinesIn("/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
+			Expect(calls.all()).To(BeEmpty())
+		}, SpecTimeout(20*time.Second))
+	}
+
+	It("stops all when a runnable fails, and returns the first cause", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		cause := errors.New("first")
+		stopped := make(chan struct{})
+		Expect(m.Add("fails", func(context.Context) error { return cause })).To(Succeed())
+		Expect(m.Add("follows", func(ctx context.Context) error {
+			<-ctx.Done()
+			close(stopped)
+			return errors.New("second")
+		})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		err := m.Run(ctx)
+		Expect(err).To(MatchError(cause))
+		Expect(err).To(MatchError(And(ContainSubstring(`"fails"`), Not(ContainSubstring("second")))))
+		Expect(stopped).To(BeClosed())
+	}, SpecTimeout(20*time.Second))
+
+	It("stops all when a runnable panics", func(ctx SpecContext) {
+		var log logbook
+		m := newManager(controller.ManagerOptions{Log: log.logger()})
+		Expect(m.Add("panics", func(context.Context) error { panic("oh no") })).To(Succeed())
+		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("oh no")))
+		Expect(log.with("oh no")).To(ConsistOf(ContainSubstring("manager_test.go")))
+	}, SpecTimeout(20*time.Second))
+
+	It("goes on when a runnable ends, and knows no error when it was told to stop", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		ended := make(chan struct{})
+		Expect(m.Add("short", func(context.Context) error { close(ended); return nil })).To(Succeed())
+		Expect(m.Add("long", untilDone)).To(Succeed())
+		var calls names
+		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).To(Succeed())
+		run(m)
+		Eventually(ended).Should(BeClosed())
+		create(ctx, m.Store(), newSite("a", 1))
+		Eventually(calls.all).Should(Equal([]string{"a"}))
+	}, SpecTimeout(20*time.Second))
+
+	It("runs once, and takes nothing more then", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		stop := run(m)
+		Eventually(func() error { return m.Add("late", nothing) }).Should(MatchError(ContainSubstring("runs already")))
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(MatchError(ContainSubstring("runs already")))
+		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("called before")))
+		stop()
+		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("called before")))
+	}, SpecTimeout(20*time.Second))
+
+	It("fails at once when somebody else runs its replica", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		running, cancel := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = m.Replica().Run(running) }()
+		DeferCleanup(func() { cancel(); <-ended })
+		Expect(m.Replica().WaitForSync(ctx)).To(Succeed())
+		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("while the replica runs")))
+	}, SpecTimeout(20*time.Second))
+
+	It("refuses names that it has, and runnables that are none", func() {
+		m := newManager(controller.ManagerOptions{})
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		Expect(m.Add("r", nothing)).To(Succeed())
+		for _, name := range []string{"c", "r"} {
+			Expect(controller.NewFor[*Site](m, name, new(names), controller.Options{})).To(MatchError(ContainSubstring("of that name")))
+			Expect(m.Add(name, nothing)).To(MatchError(ContainSubstring("of that name")))
+		}
+		Expect(m.Add("", nothing)).To(MatchError(ContainSubstring("name is missing")))
+		Expect(m.Add("nil", nil)).To(MatchError(ContainSubstring("function is nil")))
+	})
+
+	It("does not know of another one in the process", func(ctx SpecContext) {
+		s := newStore(etcd.Client())
+		var calls [2]names
+		for i := range calls {
+			m := newManagerOn(s, controller.ManagerOptions{})
+			Expect(controller.NewFor[*Site](m, "same", &calls[i], controller.Options{})).To(Succeed())
+			run(m)
+		}
+		create(ctx, s, newSite("a", 1))
+		for i := range calls {
+			Eventually(calls[i].all).Should(Equal([]string{"a"}))
+		}
+	}, SpecTimeout(20*time.Second))
+})

@@ -1,0 +1,98 @@
+package controller
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// overlay has what a Tx has written, as it will be: nil for what will be gone.
+// A Go type stands for its kind, since a store has at most one for each.
+type overlay map[overlayKey]store.Object
+
+type overlayKey struct {
+	kind reflect.Type
+	key  store.Key
+}
+
+func (o *overlay) set(obj, now store.Object) {
+	if obj == nil || obj.GetName() == "" {
+		return // the transaction has the error, or a name that is not made yet
+	}
+	if *o == nil {
+		*o = overlay{}
+	}
+	(*o)[overlayKey{reflect.TypeOf(obj), store.KeyOf(obj)}] = now
+}
+
+// put takes in a created or updated object. One whose last finalizer is taken
+// out while it is being deleted will be gone.
+func (o *overlay) put(obj store.Object) {
+	if obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && grace(obj) == 0 {
+		o.set(obj, nil)
+		return
+	}
+	o.set(obj, obj)
+}
+
+// delete takes in a deletion, which finalizers and a grace period turn into a
+// mark.
+func (o *overlay) delete(obj store.Object, graceSeconds int64, now time.Time) {
+	if len(obj.GetFinalizers()) == 0 && graceSeconds <= 0 {
+		o.set(obj, nil)
+		return
+	}
+	marked := obj.DeepCopyObject().(store.Object)
+	if marked.GetDeletionTimestamp() == nil {
+		at := metav1.NewTime(now.Add(time.Duration(graceSeconds) * time.Second)).Rfc3339Copy()
+		marked.SetDeletionTimestamp(&at)
+	}
+	marked.SetDeletionGracePeriodSeconds(&graceSeconds)
+	o.set(obj, marked)
+}
+
+func grace(obj store.Object) int64 {
+	if seconds := obj.GetDeletionGracePeriodSeconds(); seconds != nil {
+		return *seconds
+	}
+	return 0
+}
+
+// lookup returns what was written for an object: false when nothing was.
+func lookup[T store.Object](o overlay, key store.Key) (obj T, exists, written bool) {
+	if len(o) == 0 {
+		return obj, false, false
+	}
+	found, written := o[overlayKey{reflect.TypeFor[T](), key}]
+	if found != nil {
+		obj, exists = found.(T), true
+	}
+	return obj, exists, written
+}
+
+// selected returns the written objects of a kind that a list selects, in the
+// order of their keys.
+func selected[T store.Object](o overlay, opts informer.ListOptions) []T {
+	var objects []T
+	for k, obj := range o {
+		if k.kind == reflect.TypeFor[T]() && obj != nil && opts.Selects(obj) {
+			objects = append(objects, obj.(T))
+		}
+	}
+	slices.SortFunc(objects, func(a, b T) int { return compareKeys(store.KeyOf(a), store.KeyOf(b)) })
+	return objects
+}
+
+// compareKeys orders keys as etcd does: a namespace ends in a slash.
+func compareKeys(a, b store.Key) int {
+	if a.Namespace == b.Namespace {
+		return strings.Compare(a.Name, b.Name)
+	}
+	return strings.Compare(a.Namespace+"/", b.Namespace+"/")
+}

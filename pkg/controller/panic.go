@@ -1,0 +1,25 @@
+package controller
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+// panicError is a recovered panic.
+type panicError struct {
+	what  string // that panicked
+	value any
+	stack string
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.what, e.value) }
+
+// guard calls f and turns a panic of it into an error.
+func guard(what string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{what, p, string(debug.Stack())}
+		}
+	}()
+	return f()
+}

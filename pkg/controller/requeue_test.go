@@ -1,0 +1,108 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+)
+
+var _ = Describe("A key comes back", func() {
+	var (
+		m     *controller.Manager
+		clock *hastyClock
+		log   *logbook
+	)
+	failure := errors.New("no such luck")
+	race := apierrors.NewConflict(schema.GroupResource{Resource: "sites"}, "a", failure)
+
+	BeforeEach(func() {
+		clock, log = new(hastyClock), new(logbook)
+		m = newManager(controller.ManagerOptions{Clock: clock, Log: log.logger()})
+	})
+
+	// script has the reconciles of the site "a" end in these ways, one after
+	// the other, and then well.
+	type ending struct {
+		after time.Duration
+		err   error
+	}
+	script := func(ctx context.Context, o controller.Options, endings ...ending) (calls *journal[int]) {
+		calls = new(journal[int])
+		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+			func(context.Context, controller.Request) (controller.Result, error) {
+				n := calls.len()
+				calls.note(n)
+				if n >= len(endings) {
+					return controller.Result{}, nil
+				}
+				return controller.Result{RequeueAfter: endings[n].after}, endings[n].err
+			}), o)).To(Succeed())
+		run(m)
+		create(ctx, m.Store(), newSite("a", 1))
+		return calls
+	}
+	minutes := controller.Options{BackoffBase: time.Minute, BackoffMax: 10 * time.Minute}
+
+	It("after the time that its result asks for", func(ctx SpecContext) {
+		calls := script(ctx, minutes, ending{after: time.Hour}, ending{after: 2 * time.Hour})
+		Eventually(calls.len).Should(Equal(3))
+		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Hour, 2 * time.Hour}))
+	}, SpecTimeout(20*time.Second))
+
+	It("after a backoff that doubles up to its ceiling, and begins anew after success", func(ctx SpecContext) {
+		fail := ending{err: failure}
+		calls := script(ctx, minutes, fail, fail, fail, fail, fail, fail, ending{after: time.Hour}, fail)
+		Eventually(calls.len).Should(Equal(9))
+		Expect(clock.pauses.all()).To(Equal([]time.Duration{
+			time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 10 * time.Minute, 10 * time.Minute,
+			time.Hour, time.Minute,
+		}))
+		Expect(log.with("reconcile failed")).To(HaveLen(7))
+	}, SpecTimeout(20*time.Second))
+
+	It("after the time asked for in place of the backoff, when there is an error too", func(ctx SpecContext) {
+		calls := script(ctx, minutes, ending{err: failure}, ending{after: time.Hour, err: failure}, ending{err: failure})
+		Eventually(calls.len).Should(Equal(4))
+		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Minute, time.Hour, 2 * time.Minute}))
+	}, SpecTimeout(20*time.Second))
+
+	It("soon after a lost race, which is no failure, whatever else it asks for", func(ctx SpecContext) {
+		calls := script(ctx, minutes, ending{err: race}, ending{after: time.Hour, err: race})
+		Eventually(calls.len).Should(Equal(3))
+		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Minute, 2 * time.Minute}))
+		Expect(log.with("failed")).To(BeEmpty())
+		Expect(log.with("another writer")).To(HaveLen(2))
+	}, SpecTimeout(20*time.Second))
+
+	It("and a race that is always lost is reported", func(ctx SpecContext) {
+		var endings []ending
+		for range 11 {
+			endings = append(endings, ending{err: race})
+		}
+		calls := script(ctx, minutes, endings...)
+		Eventually(calls.len).Should(Equal(12))
+		Expect(log.with("again and again")).To(HaveLen(1))
+	}, SpecTimeout(20*time.Second))
+
+	It("not at all after a terminal error, until something changes", func(ctx SpecContext) {
+		calls := script(ctx, minutes, ending{after: time.Hour, err: controller.TerminalError(failure)})
+		Eventually(calls.len).Should(Equal(1))
+		Eventually(func() []string { return log.with("for good") }).Should(HaveLen(1))
+		site := newSite("a", 2)
+		Expect(m.Store().Update(ctx, site)).Error().NotTo(HaveOccurred())
+		Eventually(calls.len).Should(Equal(2))
+		Expect(clock.pauses.all()).To(BeEmpty())
+	}, SpecTimeout(20*time.Second))
+
+	It("keeps the error within a terminal one, and none for nil", func() {
+		Expect(errors.Is(controller.TerminalError(failure), failure)).To(BeTrue())
+		Expect(controller.TerminalError(nil)).To(BeNil())
+	})
+})

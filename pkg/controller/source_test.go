@@ -1,0 +1,214 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = Describe("A source", func() {
+	var (
+		m     *controller.Manager
+		calls *names
+	)
+
+	BeforeEach(func() {
+		m = newManager(controller.ManagerOptions{})
+		calls = new(names)
+	})
+
+	It("For reconciles what is there at the start, and what changes and goes", func(ctx SpecContext) {
+		create(ctx, m.Store(), newSite("old", 1))
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).To(Succeed())
+		run(m)
+		Eventually(calls.all).Should(Equal([]string{"old"}))
+
+		site := newSite("new", 1)
+		create(ctx, m.Store(), site)
+		Eventually(calls.all).Should(Equal([]string{"old", "new"}))
+		site.Spec.Replicas++
+		Expect(m.Store().Update(ctx, site)).Error().NotTo(HaveOccurred())
+		Eventually(calls.len).Should(Equal(3))
+		Expect(m.Store().Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Eventually(calls.all).Should(Equal([]string{"old", "new", "new", "new"}))
+	}, SpecTimeout(20*time.Second))
+
+	It("Owns reconciles the controller that an object has, and the one that it had", func(ctx SpecContext) {
+		a, b := newSite("a", 1), newSite("b", 1)
+		create(ctx, m.Store(), a, b)
+		never := controller.Predicate[*Site](func(informer.Event[*Site]) bool { return false })
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
+			controller.For(never), controller.Owns[*corev1.ConfigMap]())).To(Succeed())
+		run(m)
+
+		child := newConfigMap("child")
+		child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), a)}
+		create(ctx, m.Store(), newConfigMap("orphan"), child)
+		Eventually(calls.all).Should(Equal([]string{"a"}))
+		child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), b)}
+		Expect(m.Store().Update(ctx, child)).Error().NotTo(HaveOccurred())
+		Eventually(calls.all).Should(ConsistOf("a", "a", "b"))
+		Expect(m.Store().Delete(ctx, child)).Error().NotTo(HaveOccurred())
+		Eventually(calls.all).Should(ConsistOf("a", "a", "b", "b"))
+	}, SpecTimeout(20*time.Second))
+
+	It("Owns finds cluster-scoped owners, and leaves other kinds' children alone", func(ctx SpecContext) {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}
+		deployment := newDeployment("deployment")
+		create(ctx, m.Store(), node, deployment)
+		var keys journal[controller.Request]
+		never := controller.Predicate[*corev1.Node](func(informer.Event[*corev1.Node]) bool { return false })
+		Expect(controller.NewFor[*corev1.Node](m, "c", controller.Func[controller.Request](
+			func(_ context.Context, r controller.Request) (controller.Result, error) {
+				keys.note(r)
+				return controller.Result{}, nil
+			}), controller.Options{}, controller.For(never), controller.Owns[*corev1.ConfigMap]())).To(Succeed())
+		run(m)
+
+		foreign, child := newConfigMap("foreign"), newConfigMap("child")
+		foreign.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), deployment)}
+		child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), node)}
+		create(ctx, m.Store(), foreign, child)
+		Eventually(keys.all).Should(Equal([]controller.Request{{Key: store.Key{Name: "node"}}}))
+	}, SpecTimeout(20*time.Second))
+
+	It("Watches reconciles any keys that its function names", func(ctx SpecContext) {
+		var keys journal[int]
+		Expect(controller.NewReconciler(m, "c", controller.Func[int](
+			func(_ context.Context, key int) (controller.Result, error) {
+				keys.note(key)
+				return controller.Result{}, nil
+			}), controller.Options{},
+			controller.Watches(func(_ context.Context, e informer.Event[*Site]) []int {
+				if e.Type == store.Deleted {
+					return []int{-1}
+				}
+				return []int{int(e.Object.Spec.Replicas), int(e.Object.Spec.Replicas) + 1}
+			}))).To(Succeed())
+		run(m)
+		site := newSite("a", 10)
+		create(ctx, m.Store(), site)
+		Eventually(keys.all).Should(Equal([]int{10, 11}))
+		Expect(m.Store().Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Eventually(keys.all).Should(Equal([]int{10, 11, -1}))
+	}, SpecTimeout(20*time.Second))
+
+	It("WatchesInformer takes events from a replica of another etcd, and predicates", func(ctx SpecContext) {
+		other := newStore(etcdtest.Start(GinkgoTB()).Client())
+		replica := informer.NewReplica(other, informer.Options{})
+		sites, err := informer.ForObject(replica, &Site{})
+		Expect(err).NotTo(HaveOccurred())
+		replicaCtx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = replica.Run(replicaCtx) }()
+		DeferCleanup(func() { cancel(); <-ended })
+
+		Expect(controller.NewReconciler(m, "c", calls, controller.Options{},
+			controller.WatchesInformer(sites, func(_ context.Context, e informer.Event[store.Object]) []controller.Request {
+				return []controller.Request{request(e.Object)}
+			}, func(e informer.Event[store.Object]) bool { return e.Object.GetName() != "dull" }))).To(Succeed())
+		run(m)
+		create(ctx, other, newSite("a", 1), newSite("dull", 1), newSite("b", 1))
+		create(ctx, m.Store(), newSite("here", 1))
+		Eventually(calls.all).Should(Equal([]string{"a", "b"}))
+	}, SpecTimeout(20*time.Second))
+
+	It("survives functions that panic: a predicate then passes", func(ctx SpecContext) {
+		var log logbook
+		m = newManager(controller.ManagerOptions{Log: log.logger()})
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
+			controller.For(func(e informer.Event[*Site]) bool { panic("bad predicate") }),
+			controller.Watches(func(_ context.Context, e informer.Event[*appsv1.Deployment]) []controller.Request {
+				if e.Object.Name == "bad" {
+					panic("bad mapping")
+				}
+				return []controller.Request{request(e.Object)}
+			}))).To(Succeed())
+		run(m)
+		create(ctx, m.Store(), newDeployment("bad"), newDeployment("good"), newSite("site", 1))
+		Eventually(calls.all).Should(ConsistOf("good", "site"))
+		for _, what := range []string{"bad predicate", "bad mapping"} {
+			Expect(log.with(what)).To(ConsistOf(And(ContainSubstring("goroutine"), ContainSubstring(`"namespace"="default"`))))
+		}
+	}, SpecTimeout(20*time.Second))
+
+	It("calls none of its functions once Run has returned", func(ctx SpecContext) {
+		entered, leave := make(chan struct{}), make(chan struct{})
+		var returned bool
+		replica := informer.NewReplica(newStore(etcd.Client()), informer.Options{})
+		sites, err := informer.For[*Site](replica)
+		Expect(err).NotTo(HaveOccurred())
+		replicaCtx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = replica.Run(replicaCtx) }()
+		DeferCleanup(func() { cancel(); <-ended })
+		Expect(controller.NewReconciler(m, "c", calls, controller.Options{},
+			controller.WatchesInformer(sites, func(ctx context.Context, _ informer.Event[*Site]) []controller.Request {
+				close(entered)
+				<-ctx.Done() // which it is when the source ends
+				<-leave
+				returned = true
+				return nil
+			}))).To(Succeed())
+		stop := run(m)
+		create(ctx, replica.Store(), newSite("a", 1))
+		Eventually(entered).Should(BeClosed())
+		time.AfterFunc(50*time.Millisecond, func() { close(leave) })
+		stop()
+		Expect(returned).To(BeTrue())
+	}, SpecTimeout(20*time.Second))
+
+	DescribeTable("is refused where it cannot work", func(add func(*controller.Manager) error, complaint string) {
+		Expect(add(m)).To(MatchError(ContainSubstring(complaint)))
+	},
+		Entry("no name", func(m *controller.Manager) error {
+			return controller.NewFor[*Site](m, "", new(names), controller.Options{})
+		}, "name is missing"),
+		Entry("no reconciler", func(m *controller.Manager) error {
+			return controller.NewFor[*Site](m, "c", nil, controller.Options{})
+		}, "reconciler is nil"),
+		Entry("no function", func(m *controller.Manager) error {
+			return controller.New[*Site](m, "c", nil, controller.Options{})
+		}, "function is nil"),
+		Entry("no sources", func(m *controller.Manager) error {
+			return controller.NewReconciler[int](m, "c", controller.Func[int](nil), controller.Options{})
+		}, "no sources"),
+		Entry("Owns without an owner's kind", func(m *controller.Manager) error {
+			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Owns[*corev1.Pod]())
+		}, "make the controller with New or NewFor"),
+		Entry("For without a kind", func(m *controller.Manager) error {
+			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.For[*corev1.Pod]())
+		}, "make it with New or NewFor"),
+		Entry("For of another kind", func(m *controller.Manager) error {
+			return controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.For[*corev1.Pod]())
+		}, "the controller is one for Site"),
+		Entry("an unknown kind", func(m *controller.Manager) error {
+			return controller.NewFor[*store.Resource[int, int]](m, "c", new(names), controller.Options{})
+		}, "not known to this store"),
+		Entry("no mapping function", func(m *controller.Manager) error {
+			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Watches[*Site, controller.Request](nil))
+		}, "names keys is nil"),
+		Entry("no informer", func(m *controller.Manager) error {
+			return controller.NewReconciler(m, "c", new(names), controller.Options{},
+				controller.WatchesInformer[*Site](nil, func(context.Context, informer.Event[*Site]) []controller.Request { return nil }))
+		}, "informer is nil"),
+	)
+})
+
+func controllerRef(s *store.Store, owner store.Object) metav1.OwnerReference {
+	GinkgoHelper()
+	ref, err := s.OwnerReference(owner)
+	Expect(err).NotTo(HaveOccurred(), fmt.Sprint(owner.GetName()))
+	return ref
+}

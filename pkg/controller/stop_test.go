@@ -1,0 +1,105 @@
+package controller_test
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = Describe("A manager that is told to stop", func() {
+	It("lets a reconcile that is under way finish, writes included, and starts no other", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{GracePeriod: time.Minute})
+		var begun journal[string]
+		leave := make(chan struct{})
+		Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+			begun.note(site.Name)
+			<-leave
+			site.Status.Ready = 1
+			tx.UpdateStatus(site)
+			return controller.Result{RequeueAfter: time.Nanosecond}, ctx.Err()
+		}, controller.Options{})).To(Succeed())
+		managerCtx, cancel := context.WithCancel(ctx)
+		ended := make(chan error)
+		go func() { ended <- m.Run(managerCtx) }()
+		create(ctx, m.Store(), newSite("a", 1), newSite("b", 1))
+		Eventually(begun.len).Should(Equal(1))
+		cancel()
+		create(ctx, m.Store(), newSite("c", 1))
+		close(leave)
+		Eventually(ended).Should(Receive(BeNil()))
+		Expect(begun.len()).To(Equal(1))
+		site, err := store.Get[*Site](ctx, m.Store(), store.Key{Namespace: "default", Name: begun.all()[0]})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(site.Status.Ready).To(Equal(int32(1)))
+	}, SpecTimeout(20*time.Second))
+
+	It("cancels what is still under way when the grace period is over", func(ctx SpecContext) {
+		var log logbook
+		clock := new(hastyClock) // the grace period passes at once
+		m := newManager(controller.ManagerOptions{GracePeriod: time.Hour, Clock: clock, Log: log.logger()})
+		begun := make(chan struct{})
+		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
+				close(begun)
+				<-ctx.Done()
+				return controller.Result{}, ctx.Err()
+			}), controller.Options{})).To(Succeed())
+		stop := run(m)
+		create(ctx, m.Store(), newSite("a", 1))
+		Eventually(begun).Should(BeClosed())
+		Expect(clock.pauses.all()).To(BeEmpty())
+		stop()
+		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Hour}))
+		Expect(log.with("failed")).To(BeEmpty())
+	}, SpecTimeout(20*time.Second))
+
+	It("leaves no goroutine behind, not even for delayed keys, when Run has returned", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		var calls journal[string]
+		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+			func(_ context.Context, r controller.Request) (controller.Result, error) {
+				calls.note(r.Name)
+				return controller.Result{RequeueAfter: time.Hour}, nil
+			}), controller.Options{Workers: 4})).To(Succeed())
+		stop := run(m)
+		create(ctx, m.Store(), newSite("a", 1), newSite("b", 1))
+		Eventually(calls.len).Should(Equal(2))
+		stop()
+		Expect(goroutinesIn("/util/workqueue.", "/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
+	}, SpecTimeout(20*time.Second))
+
+	It("may be told twice", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		stop := run(m)
+		stop()
+		Expect(stop).NotTo(Panic())
+	}, SpecTimeout(20*time.Second))
+})
+
+// goroutinesIn returns the goroutines that run in one of the packages, without
+// those of etcd's client, which ends its watches' in the background.
+func goroutinesIn(packages ...string) []string {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	var found []string
+	for g := range strings.SplitSeq(string(buf), "\n\n") {
+		if strings.Contains(g, "client/v3.(*watchGRPCStream)") {
+			continue
+		}
+		for _, p := range packages {
+			if strings.Contains(g, p) {
+				found = append(found, g)
+				break
+			}
+		}
+	}
+	return found
+}
