@@ -9,15 +9,20 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
-// etcd serves the whole suite; each spec works below a prefix of its own.
+// etcd serves the whole suite; each spec works below a prefix of its own. Specs
+// that do something to its members have a cluster of their own.
 var etcd *etcdtest.Cluster
 
 var _ = BeforeSuite(func() {
-	etcdtest.VerifyNoLeaks(GinkgoTB())
 	etcd = etcdtest.Start(GinkgoTB())
+})
+
+var _ = BeforeEach(func() {
+	etcdtest.VerifyNoLeaks(GinkgoTB())
 })
 
 func TestInformer(t *testing.T) {
 	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(specTimeout)
 	RunSpecs(t, "informer")
 }

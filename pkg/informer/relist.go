@@ -4,13 +4,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
+	"math"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/tidwall/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -22,20 +24,12 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 	case <-f.relist:
 	default:
 	}
-	f.mu.Lock()
-	lists := make([]*kindList, len(f.kinds))
-	for i, k := range f.kinds {
-		lists[i] = &kindList{Replica: f.Replica, kind: k, old: k.objects, regressed: reason == reasonRegressed}
-		if k.objects != nil {
-			lists[i].old = k.objects.Copy()
-		}
-	}
-	f.mu.Unlock()
-
-	revision, err := f.store.Revision(ctx)
+	revision, err := f.revision(ctx)
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
+	f.contact = f.clock.Now()
+	lists := f.kindLists()
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, l := range lists {
 		group.Go(func() error { return l.read(groupCtx, revision) })
@@ -43,29 +37,71 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if at := f.Snapshot().revision; reason != reasonInitial || at != 0 {
-		f.log.V(1).Info("listed again", "reason", reason, "from", at, "to", revision)
+	at := f.Snapshot().revision
+	if revision < at {
+		reason = reasonRegressed
 	}
 	f.status.listed(reason)
-	f.replace(lists, revision)
+	f.logList(reason, at, revision)
+	f.replace(lists, revision, reason == reasonRegressed || reason == reasonReplaced)
 	return nil
+}
+
+// revision reads etcd's revision, linearizably.
+func (r *Replica) revision(ctx context.Context) (int64, error) {
+	timed, cancel := context.WithTimeout(ctx, r.timing.answer)
+	defer cancel()
+	revision, err := r.store.Revision(timed)
+	if err != nil && timed.Err() != nil {
+		err = r.unanswered(ctx, err)
+	}
+	return revision, err
+}
+
+func (f *reflector) logList(reason string, from, to int64) {
+	switch {
+	case reason == reasonRegressed || reason == reasonReplaced:
+		f.log.Info("etcd was wiped or restored; listed anew", "reason", reason, "from", from, "to", to)
+	case from != 0:
+		f.log.V(1).Info("listed again", "reason", reason, "from", from, "to", to)
+	}
 }
 
 // kindList is a list of one kind in the making.
 type kindList struct {
 	*Replica
-	kind      *kind
-	old       *btree.Map[string, *entry] // what was known; nil at first
-	regressed bool                       // revisions known from before mean nothing
+	kind *kind
+	old  *btree.Map[string, *entry] // what was known; nil at first
 
 	chunks [][]*entry
+
+	mu  sync.Mutex
+	bad map[string]bool // the etcd keys whose values cannot be decoded
+}
+
+func (r *Replica) kindLists() []*kindList {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lists := make([]*kindList, len(r.kinds))
+	for i, k := range r.kinds {
+		lists[i] = &kindList{Replica: r, kind: k, bad: map[string]bool{}}
+		if k.objects != nil {
+			lists[i].old = k.objects.Copy()
+		}
+	}
+	return lists
 }
 
 // read lists the kind and decodes on all cores while it reads.
 func (l *kindList) read(ctx context.Context, revision int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stall := l.clock.AfterFunc(l.timing.stall, cancel)
+	defer stall.Stop()
 	var decoders errgroup.Group
 	decoders.SetLimit(runtime.GOMAXPROCS(0))
 	_, err := store.ListRange(ctx, l.store.Client(), store.PrefixRange(l.kind.prefix), revision, func(kvs []*mvccpb.KeyValue) error {
+		stall.Reset(l.timing.stall)
 		chunk := make([]*entry, len(kvs))
 		l.chunks = append(l.chunks, chunk)
 		decoders.Go(func() error {
@@ -77,61 +113,79 @@ func (l *kindList) read(ctx context.Context, revision int64) error {
 		return nil
 	})
 	_ = decoders.Wait() // its functions return no errors
+	if err != nil && !stall.Stop() {
+		return fmt.Errorf("nothing from etcd for %v: %w", l.timing.stall, err)
+	}
 	return err
 }
 
 // entry returns the known entry where the list shows that nothing changed, and
-// where the value cannot be decoded; nil when there is none.
+// where the value cannot be decoded; nil when there is none. The revision alone
+// does not show it: etcd's data may have been replaced.
 func (l *kindList) entry(kv *mvccpb.KeyValue) *entry {
 	etcdKey := string(kv.Key)
 	var known *entry
 	if l.old != nil {
 		known, _ = l.old.Get(etcdKey[len(l.kind.prefix):])
 	}
-	if known != nil && known.rev == kv.ModRevision && !l.regressed {
+	if known != nil && known.rev == kv.ModRevision && known.sum == maphash.Bytes(l.seed, kv.Value) {
 		return known
 	}
-	e := l.decodeEntry(l.kind, etcdKey, kv)
-	if e == nil || known != nil && known.rev == e.rev && equality.Semantic.DeepEqual(known.obj, e.obj) {
-		return known
+	if e := l.decodeEntry(l.kind, etcdKey, kv); e != nil {
+		return e
 	}
-	return e
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bad[etcdKey] = true
+	return known
 }
 
-// replace makes the lists the replica's state.
-func (r *Replica) replace(lists []*kindList, revision int64) {
-	r.mu.Lock()
+// replace makes the lists the replica's state. When etcd has started anew, so do
+// the waits: the revisions that they wait for may never come.
+func (f *reflector) replace(lists []*kindList, revision int64, anew bool) {
+	f.certain, f.lag, f.witness = revision, lag{}, witness{}
+	f.mu.Lock()
+	if anew {
+		f.era++
+	}
 	changed := make([]*kind, len(lists))
 	var changes []change
 	for i, l := range lists {
 		changed[i] = l.kind
-		changes = append(changes, l.install(revision)...)
+		changes = append(changes, l.install(revision, &f.witness)...)
 	}
-	r.publish(revision, changed...)
+	f.publish(revision, changed...)
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(a.revision, b.revision) })
 	for _, c := range changes {
 		c.kind.tell(c)
 	}
 	for _, l := range lists {
-		l.kind.begin(r.Snapshot())
+		l.kind.begin()
 	}
-	close(r.listed)
-	r.listed = make(chan struct{})
-	r.mu.Unlock()
-	r.waits.reached(revision)
+	close(f.listed)
+	f.listed = make(chan struct{})
+	f.mu.Unlock()
+	if anew {
+		revision = math.MaxInt64
+	}
+	f.waits.reached(revision)
 }
 
 // install puts the list in place of the kind's objects and returns what differs
 // from them. Objects that were not known at all before are no change: handlers
 // learn of the first list from the snapshot.
-func (l *kindList) install(revision int64) []change {
+func (l *kindList) install(revision int64, w *witness) []change {
 	k := l.kind
 	objects, bytes := new(btree.Map[string, *entry]), int64(0)
 	for _, chunk := range l.chunks {
 		for _, e := range chunk {
-			if e != nil {
-				objects.Load(e.key, e)
-				bytes += int64(e.size)
+			if e == nil {
+				continue
+			}
+			objects.Load(e.key, e)
+			bytes += int64(e.size)
+			if etcdKey := k.prefix + e.key; e.rev >= w.rev && !l.bad[etcdKey] {
+				w.see(etcdKey, e)
 			}
 		}
 	}
@@ -143,6 +197,7 @@ func (l *kindList) install(revision int64) []change {
 	for i, def := range k.defs {
 		k.indexes[i] = def.build(objects)
 	}
+	l.status.onlyUndecodable(k.prefix, l.bad)
 	return changes
 }
 

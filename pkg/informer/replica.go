@@ -2,8 +2,8 @@ package informer
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -39,17 +39,21 @@ type Replica struct {
 	waits    waits
 	status   statusKeeper
 
-	relist chan struct{} // has an element when a kind was added
-	poke   chan struct{} // has an element when somebody waits for a revision
+	timing timing
+	seed   maphash.Seed // of the entries' sums
+
+	relist  chan struct{} // has an element when a kind was added
+	poke    chan struct{} // has an element when somebody waits for a revision
+	suspect chan struct{} // has an element when somebody saw etcd behind the replica
 
 	// mu is held while a new snapshot is made, so that what is registered
 	// sees either all of it or nothing.
-	mu     sync.Mutex
-	kinds  []*kind // by slot; only ever appended to
-	listed chan struct{}
-	stop   context.CancelFunc // of the handlers; nil unless running
-	ctx    context.Context    // of the handlers, while running
-	wg     sync.WaitGroup     // the handlers' goroutines
+	mu      sync.Mutex
+	kinds   []*kind       // by slot; only ever appended to
+	listed  chan struct{} // closed at the next list
+	era     int           // how often etcd's data were replaced
+	running bool
+	launch  func(*listener) // starts a handler; nil unless running
 }
 
 // kind is a registered kind. Its trees are the newest state and belong to
@@ -76,7 +80,9 @@ func NewReplica(s *store.Store, o Options) *Replica {
 	}
 	r := &Replica{
 		store: s, log: o.Log, clock: o.Clock,
-		relist: make(chan struct{}, 1), poke: make(chan struct{}, 1), listed: make(chan struct{}),
+		timing: defaultTiming(), seed: maphash.MakeSeed(),
+		relist: make(chan struct{}, 1), poke: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
+		listed: make(chan struct{}),
 	}
 	r.sorted.Store(new([]*kind))
 	r.snapshot.Store(&Snapshot{replica: r})
@@ -168,7 +174,7 @@ func (r *Replica) addIndex(k *kind, def *indexDef) {
 // revision. It is called with mu held.
 func (r *Replica) publish(revision int64, changed ...*kind) {
 	old := r.Snapshot()
-	s := &Snapshot{replica: r, revision: revision, kinds: old.kinds}
+	s := &Snapshot{replica: r, revision: revision, era: r.era, kinds: old.kinds}
 	if len(changed) > 0 {
 		s.kinds = make([]kindState, len(r.kinds))
 		copy(s.kinds, old.kinds)
@@ -244,6 +250,12 @@ func (r *Replica) unlisted(n int) *kind {
 
 // explainWait adds to the error of a wait what the replica suffers from.
 func (r *Replica) explainWait(err error) error {
+	r.mu.Lock()
+	running := r.running
+	r.mu.Unlock()
+	if !running {
+		return fmt.Errorf("%w (the replica does not run)", err)
+	}
 	if st := r.Status(); st.Err != nil {
 		return fmt.Errorf("%w (the replica is in trouble since %s: %w)", err, st.StaleSince.Format("15:04:05"), st.Err)
 	}
@@ -257,5 +269,3 @@ func signal(c chan struct{}) {
 	default:
 	}
 }
-
-var errRunning = errors.New("informer: Run was called while the replica runs")

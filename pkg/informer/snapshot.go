@@ -20,6 +20,7 @@ import (
 type Snapshot struct {
 	replica  *Replica
 	revision int64
+	era      int         // revisions compare within one only
 	kinds    []kindState // by kind.slot; kinds registered later are missing
 }
 
@@ -36,8 +37,9 @@ type kindState struct {
 type entry struct {
 	key  string // namespace/name, or name
 	obj  store.Object
-	rev  int64 // ModRevision
-	size int   // of key and value in etcd, in bytes
+	rev  int64  // ModRevision
+	sum  uint64 // of the encoded value
+	size int    // of key and value in etcd, in bytes
 }
 
 // kind returns the state of a kind as of this snapshot.

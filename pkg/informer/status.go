@@ -2,6 +2,7 @@ package informer
 
 import (
 	"maps"
+	"strings"
 	"sync"
 	"time"
 )
@@ -12,8 +13,9 @@ type Status struct {
 	Revision int64
 	// Synced says that every registered kind was listed.
 	Synced bool
-	// Err is what keeps the replica from following etcd, and StaleSince since
-	// when; nil and zero while it follows.
+	// Err is what keeps the replica from following etcd, and StaleSince when it
+	// last heard from etcd before that; nil and zero while it follows. That a
+	// connection died in silence is noticed within seconds, not at once.
 	Err        error
 	StaleSince time.Time
 	// Kinds has the registered kinds, in the order of their registration.
@@ -55,7 +57,7 @@ func (r *Replica) Status() Status {
 			ks.Objects = k.objects.Len()
 		}
 		for _, l := range k.listeners {
-			ks.Backlogs = append(ks.Backlogs, l.backlog())
+			ks.Backlogs = append(ks.Backlogs, l.pending())
 		}
 		st.Kinds = append(st.Kinds, ks)
 	}
@@ -86,19 +88,25 @@ func (k *statusKeeper) copy() Status {
 	return st
 }
 
-func (k *statusKeeper) failed(now time.Time, err error) {
+// failed reports whether this failure is the first in a row.
+func (k *statusKeeper) failed(since time.Time, err error) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.now.Err == nil {
-		k.now.StaleSince = now
+	first := k.now.Err == nil
+	if first {
+		k.now.StaleSince = since
 	}
 	k.now.Err = err
+	return first
 }
 
-func (k *statusKeeper) recovered() {
+// recovered reports whether something had failed.
+func (k *statusKeeper) recovered() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	had := k.now.Err != nil
 	k.now.Err, k.now.StaleSince = nil, time.Time{}
+	return had
 }
 
 func (k *statusKeeper) opening() {
@@ -139,4 +147,16 @@ func (k *statusKeeper) decodable(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.bad, key)
+}
+
+// onlyUndecodable forgets the keys below a prefix that are not among those that
+// a list has found undecodable.
+func (k *statusKeeper) onlyUndecodable(prefix string, bad map[string]bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key := range k.bad {
+		if strings.HasPrefix(key, prefix) && !bad[key] {
+			delete(k.bad, key)
+		}
+	}
 }

@@ -46,7 +46,8 @@ func (w *waits) furthest() int64 {
 
 // AfterRevision calls f once the replica has reached a revision: at once, if it
 // has already, otherwise from the replica's own goroutine, which f must not
-// block. Where the revision brings no event for the replica's kinds, it asks
+// block. It also calls f when etcd was wiped or restored and listed anew, since
+// a revision from before may then never come. Where the revision brings no event for the replica's kinds, it asks
 // etcd how far it has come. stop keeps f from being called; it returns false
 // when it was too late.
 func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
@@ -75,7 +76,8 @@ func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 }
 
 // WaitForRevision waits until the replica has reached a revision, such as that
-// of a write. The error is that of ctx, with what the replica suffers from.
+// of a write, or has listed anew an etcd that has lost it. The error is that of
+// ctx, with what the replica suffers from.
 func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 	reached := make(chan struct{})
 	stop := r.AfterRevision(revision, func() { close(reached) })
@@ -83,21 +85,48 @@ func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 	case <-reached:
 		return nil
 	case <-ctx.Done():
-		stop()
-		return r.explainWait(fmt.Errorf("wait for revision %d, at %d: %w", revision, r.Snapshot().revision, ctx.Err()))
 	}
+	if !stop() {
+		return nil // it was reached, at the last moment
+	}
+	return r.explainWait(fmt.Errorf("wait for revision %d, at %d: %w", revision, r.Snapshot().revision, ctx.Err()))
 }
 
 // Fresh returns a snapshot that is at least as new as etcd was when it was
 // called: a linearizable read of the whole replica, for which etcd is asked only
-// for its revision.
+// for its revision. The error is etcd's, or that of ctx with what the replica
+// suffers from.
 func (r *Replica) Fresh(ctx context.Context) (*Snapshot, error) {
+	before := r.Snapshot()
 	revision, err := r.store.Revision(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if revision < before.revision {
+		if err := r.waitForEra(ctx, before.era+1); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.WaitForRevision(ctx, revision); err != nil {
 		return nil, err
 	}
 	return r.Snapshot(), nil
+}
+
+// waitForEra waits until the replica has noticed that etcd went back.
+func (r *Replica) waitForEra(ctx context.Context, era int) error {
+	for {
+		r.mu.Lock()
+		now, listed := r.era, r.listed
+		r.mu.Unlock()
+		if now >= era {
+			return nil
+		}
+		signal(r.suspect)
+		select {
+		case <-listed:
+		case <-ctx.Done():
+			return r.explainWait(fmt.Errorf("wait for the list of an etcd that went back: %w", ctx.Err()))
+		}
+	}
 }

@@ -1,0 +1,159 @@
+package informer
+
+import (
+	"fmt"
+	"hash/maphash"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// apply takes in one response as a whole and publishes one snapshot.
+func (f *reflector) apply(resp clientv3.WatchResponse) error {
+	f.contact = f.clock.Now()
+	if resp.IsProgressNotify() {
+		f.advance(resp.Header.Revision)
+		return nil
+	}
+	if len(resp.Events) == 0 {
+		return nil
+	}
+	b, err := f.decode(resp.Events)
+	if err != nil {
+		return err
+	}
+	b.commit(b.last)
+	f.certain = b.last
+	f.progressed = true
+	return f.checkLag(resp.Header.Revision, b.last)
+}
+
+// advance publishes a snapshot that differs from the last in its revision only.
+func (f *reflector) advance(revision int64) {
+	if revision <= f.Snapshot().revision {
+		return
+	}
+	f.mu.Lock()
+	f.publish(revision)
+	f.mu.Unlock()
+	f.waits.reached(revision)
+	f.progressed = true
+}
+
+// batch is the changes of one response, decoded before any lock is taken.
+type batch struct {
+	*reflector
+	changes []change
+	touched map[*kind]bool
+	last    int64 // the newest revision
+}
+
+// change is what became of one object.
+type change struct {
+	kind     *kind
+	key      string
+	old, new *entry // nil: there was none, there is none
+	revision int64
+}
+
+// decode turns events into changes. It fails, and has the replica list, when
+// etcd says of a revision that it was done with that something happened in it.
+func (f *reflector) decode(events []*clientv3.Event) (*batch, error) {
+	b := &batch{reflector: f, touched: map[*kind]bool{}, last: f.Snapshot().revision}
+	before := b.last
+	for _, ev := range events {
+		rev := ev.Kv.ModRevision
+		if rev <= f.certain {
+			continue // etcd may repeat what came before a watch from the future
+		}
+		if rev <= before || rev < b.last {
+			f.reason = reasonDisorder
+			return nil, fmt.Errorf("etcd sent a change of revision %d after revision %d: listing", rev, b.last)
+		}
+		b.last = rev
+		b.add(ev)
+	}
+	return b, nil
+}
+
+func (b *batch) add(ev *clientv3.Event) {
+	etcdKey := string(ev.Kv.Key)
+	k := findKind(*b.sorted.Load(), etcdKey)
+	if k == nil {
+		b.status.foreign()
+		return
+	}
+	c := change{kind: k, key: etcdKey[len(k.prefix):], revision: ev.Kv.ModRevision}
+	if ev.Type == mvccpb.PUT {
+		if c.new = b.decodeEntry(k, etcdKey, ev.Kv); c.new == nil {
+			b.witness.lose(etcdKey)
+			return // undecodable: the last good object stays
+		}
+		b.witness.see(etcdKey, c.new)
+	} else {
+		b.status.decodable(etcdKey)
+		b.witness.lose(etcdKey)
+	}
+	b.changes = append(b.changes, c)
+	b.touched[k] = true
+}
+
+// decodeEntry returns nil for a value that cannot be decoded, and reports it.
+func (r *Replica) decodeEntry(k *kind, etcdKey string, kv *mvccpb.KeyValue) *entry {
+	obj, err := k.decodeValue(etcdKey, kv)
+	if err != nil {
+		if r.status.undecodable(etcdKey, kv.ModRevision, err) {
+			r.log.Error(err, "value cannot be decoded; keeping what was known of the object", "key", etcdKey, "revision", kv.ModRevision)
+		}
+		return nil
+	}
+	r.status.decodable(etcdKey)
+	return &entry{
+		key: etcdKey[len(k.prefix):], obj: obj, rev: kv.ModRevision,
+		sum: maphash.Bytes(r.seed, kv.Value), size: len(kv.Key) + len(kv.Value),
+	}
+}
+
+// decodeValue takes a panic for an error: it is the user's types that decode
+// themselves, and one bad value must not end the process.
+func (k *kind) decodeValue(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoding panicked: %v", p)
+		}
+	}()
+	obj, _, err = k.decode(etcdKey, kv.Value, kv.ModRevision)
+	return obj, err
+}
+
+// commit applies the changes, publishes the snapshot and tells the handlers.
+func (b *batch) commit(revision int64) {
+	b.mu.Lock()
+	touched := make([]*kind, 0, len(b.touched))
+	for k := range b.touched {
+		if k.objects == nil { // registered after the last list; the next has it
+			continue
+		}
+		touched = append(touched, k)
+	}
+	told := b.changes[:0]
+	for _, c := range b.changes {
+		if c.kind.objects == nil {
+			continue
+		}
+		c.old, _ = c.kind.objects.Get(c.key)
+		if c.old == nil && c.new == nil {
+			continue
+		}
+		c.kind.set(c.old, c.new)
+		told = append(told, c)
+	}
+	b.publish(revision, touched...)
+	for _, c := range told {
+		c.kind.tell(c)
+	}
+	b.mu.Unlock()
+	b.waits.reached(revision)
+}

@@ -1,0 +1,75 @@
+package informer
+
+// backlogLimit is how many changes may wait for a handler before the changes of
+// one object are told as one. Beyond it, the backlog grows only with the number
+// of objects.
+const backlogLimit = 4096
+
+// backlog holds the changes that a handler was not told yet, in order.
+type backlog struct {
+	limit int
+	// queue has the changes, of which base is the number of the first; an empty
+	// key marks one that was joined with a later one.
+	queue []change
+	base  int
+	live  int            // how many are not empty
+	last  map[string]int // the number of each key's last change
+}
+
+func newBacklog(limit int) backlog {
+	return backlog{limit: limit, last: map[string]int{}}
+}
+
+// push adds a change. At the limit it is joined with the key's last one, and
+// told when it would have been: earlier, it would overtake changes of others.
+func (b *backlog) push(c change) {
+	if n, ok := b.last[c.key]; ok && b.live >= b.limit {
+		pending := &b.queue[n-b.base]
+		c.old = pending.old
+		*pending = change{}
+		b.live--
+		delete(b.last, c.key)
+		if c.old == nil && c.new == nil {
+			return // it came and went unseen
+		}
+	}
+	b.last[c.key] = b.base + len(b.queue)
+	b.queue = append(b.queue, c)
+	b.live++
+	b.compact()
+}
+
+// compact drops the empty places once they are the greater part.
+func (b *backlog) compact() {
+	if len(b.queue) < b.limit || len(b.queue) < 2*b.live {
+		return
+	}
+	kept := make([]change, 0, 2*b.live)
+	for _, c := range b.queue {
+		if c.key != "" {
+			b.last[c.key] = b.base + len(kept)
+			kept = append(kept, c)
+		}
+	}
+	b.queue = kept
+}
+
+// pop takes out the oldest change.
+func (b *backlog) pop() (change, bool) {
+	for len(b.queue) > 0 {
+		c := b.queue[0]
+		b.queue[0] = change{}
+		b.queue = b.queue[1:]
+		b.base++
+		if c.key == "" {
+			continue
+		}
+		if b.last[c.key] == b.base-1 {
+			delete(b.last, c.key)
+		}
+		b.live--
+		return c, true
+	}
+	b.queue = nil
+	return change{}, false
+}

@@ -1,0 +1,198 @@
+package informer_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// exampleStore returns a store on an etcd in this process. A program makes its
+// store on a client of the etcd that it is given.
+func exampleStore(ctx context.Context) (s *store.Store, stop func()) {
+	cluster, err := etcdtest.Run(ctx, etcdtest.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err = store.New(cluster.Client(), store.Options{Scheme: scheme.Scheme})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return s, func() {
+		if err := cluster.Close(); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// run runs a replica and returns when it has synced. stop waits for its end.
+func run(ctx context.Context, r *informer.Replica) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	if err := r.WaitForSync(ctx); err != nil {
+		log.Fatal(err)
+	}
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+func mustCreate(ctx context.Context, s *store.Store, namespace, name, color string) int64 {
+	revision, err := s.Create(ctx, &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Data:       map[string]string{"color": color},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return revision
+}
+
+// A replica is a local copy of the kinds that were named to it.
+func ExampleNewReplica() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "rose", "red")
+
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(ctx, r)()
+
+	rose, ok := maps.Get(r.Snapshot(), store.Key{Namespace: "garden", Name: "rose"})
+	fmt.Println(ok, rose.Data["color"])
+	// Output: true red
+}
+
+func ExampleInformer_List() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "violet", "blue")
+	mustCreate(ctx, s, "garden", "rose", "red")
+	mustCreate(ctx, s, "sea", "coral", "red")
+
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(ctx, r)()
+
+	for cm := range maps.List(r.Snapshot(), informer.ListOptions{Namespace: "garden"}) {
+		fmt.Println(cm.Name)
+	}
+	// Output:
+	// rose
+	// violet
+}
+
+// An index finds objects by what a function says of each.
+func ExampleInformer_AddIndex() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "violet", "blue")
+	mustCreate(ctx, s, "garden", "rose", "red")
+	mustCreate(ctx, s, "sea", "coral", "red")
+
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	byColor := maps.AddIndex(func(cm *corev1.ConfigMap) []string { return []string{cm.Data["color"]} })
+	defer run(ctx, r)()
+
+	for cm := range byColor.Lookup(r.Snapshot(), "red") {
+		fmt.Println(store.KeyOf(cm))
+	}
+	// Output:
+	// garden/rose
+	// sea/coral
+}
+
+// A handler is told what there is, and then each change.
+func ExampleInformer_AddHandler() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "rose", "red")
+
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	told := make(chan string)
+	maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
+		select {
+		case told <- fmt.Sprintln(e.Type, e.Object.Name, e.Initial):
+		case <-ctx.Done():
+		}
+	})
+	defer run(ctx, r)()
+	fmt.Print(<-told)
+
+	mustCreate(ctx, s, "garden", "violet", "blue")
+	fmt.Print(<-told)
+	// Output:
+	// ADDED rose true
+	// ADDED violet false
+}
+
+// Each write has a revision. Who waits for it reads his own writes.
+func ExampleReplica_WaitForRevision() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(ctx, r)()
+
+	revision := mustCreate(ctx, s, "garden", "rose", "red")
+	if err := r.WaitForRevision(ctx, revision); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(maps.Len(r.Snapshot()))
+	// Output: 1
+}
+
+// A snapshot shows all kinds at one revision, and never changes.
+func ExampleReplica_Snapshot() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(ctx, r)()
+
+	before := r.Snapshot()
+	revision := mustCreate(ctx, s, "garden", "rose", "red")
+	if err := r.WaitForRevision(ctx, revision); err != nil {
+		log.Fatal(err)
+	}
+	after := r.Snapshot()
+	fmt.Println(maps.Len(before), maps.Len(after), after.Revision() >= revision)
+	// Output: 0 1 true
+}

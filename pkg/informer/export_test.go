@@ -1,0 +1,36 @@
+package informer
+
+import "time"
+
+// Hasten has a replica notice faults and try again sooner than it would.
+func Hasten(r *Replica) *Replica {
+	r.timing = timing{
+		retry: 5 * time.Millisecond, retryMax: 100 * time.Millisecond,
+		answer: time.Second, stall: 2 * time.Second, idle: 100 * time.Millisecond,
+		progress: 2 * time.Millisecond, progressMax: 50 * time.Millisecond,
+	}
+	return r
+}
+
+// ReplayLimit is how far a replica may be behind before it lists.
+const ReplayLimit = replayLimit
+
+// BacklogLimit is where changes of one object begin to be joined.
+const BacklogLimit = backlogLimit
+
+// Await has a replica wait longer for etcd's answers than Hasten does.
+func Await(r *Replica, answer time.Duration) { r.timing.answer = answer }
+
+// Waiting is how many wait for a revision.
+func Waiting(r *Replica) int {
+	r.waits.mu.Lock()
+	defer r.waits.mu.Unlock()
+	return len(r.waits.waiting)
+}
+
+// Running reports whether Run has begun.
+func Running(r *Replica) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running
+}

@@ -1,0 +1,294 @@
+package informer_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// HOMEOSTAT_FAULT_SEED replays a run, as far as etcd's timing allows;
+// HOMEOSTAT_FAULT_SECONDS makes runs longer.
+var _ = Describe("Under random faults", func() {
+	DescribeTable("a replica loses nothing",
+		func(ctx SpecContext, forgetful bool) {
+			seed, length := uint64(GinkgoRandomSeed()), 1500*time.Millisecond
+			if s, err := strconv.ParseUint(os.Getenv("HOMEOSTAT_FAULT_SEED"), 10, 64); err == nil {
+				seed = s
+			}
+			if s, err := strconv.ParseFloat(os.Getenv("HOMEOSTAT_FAULT_SECONDS"), 64); err == nil {
+				length = time.Duration(s * float64(time.Second))
+			}
+			By(fmt.Sprintf("HOMEOSTAT_FAULT_SEED=%d", seed))
+			newFaultRun(seed, forgetful).run(ctx, length)
+		},
+		Entry("and tells each change, while etcd forgets nothing", false),
+		Entry("while etcd compacts its history and the replica is stopped", true),
+	)
+})
+
+// groups is how many sets of objects, one of each kind, are written together.
+const groups = 6
+
+// faultRun is one run. Each group has either none of its objects, or all, with
+// the same label.
+type faultRun struct {
+	seed      uint64
+	forgetful bool
+	cluster   *etcdtest.Cluster
+	link      *etcdtest.Link
+	direct    *store.Store
+	replica   *informer.Replica
+	maps      *informer.Informer[*corev1.ConfigMap]
+	deploys   *informer.Informer[*appsv1.Deployment]
+	sites     *informer.Informer[*site]
+	stop      func()
+}
+
+func newFaultRun(seed uint64, forgetful bool) *faultRun {
+	GinkgoHelper()
+	f := &faultRun{seed: seed, forgetful: forgetful, cluster: etcdtest.Start(GinkgoTB())}
+	var behind *store.Store
+	f.link, behind, f.direct = linked(f.cluster)
+	f.replica, f.maps = newReplica(behind)
+	informer.Await(f.replica, 200*time.Millisecond)
+	f.deploys = informerFor[*appsv1.Deployment](f.replica)
+	f.sites = informerFor[*site](f.replica)
+	return f
+}
+
+// rand returns the random numbers of one participant.
+func (f *faultRun) rand(participant uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(f.seed, participant))
+}
+
+func (f *faultRun) run(ctx context.Context, length time.Duration) {
+	a, b, c := audited(f.maps), audited(f.deploys), audited(f.sites)
+	slow := &audit[*site]{}
+	dice := f.rand(1)
+	f.sites.AddHandler(func(ctx context.Context, e informer.Event[*site]) {
+		slow.handle(ctx, e)
+		pause(ctx, time.Duration(dice.IntN(int(2*time.Millisecond))))
+	})
+	f.stop = start(f.replica)
+
+	during, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	var all sync.WaitGroup
+	participants := []func(context.Context, *rand.Rand){f.read, f.listen, f.disturb}
+	for w := range 3 {
+		participants = append(participants, func(ctx context.Context, r *rand.Rand) { f.write(ctx, r, w, 3) })
+	}
+	for n, p := range participants {
+		all.Go(func() {
+			defer GinkgoRecover()
+			p(during, f.rand(uint64(n+2)))
+		})
+	}
+	all.Wait()
+	f.link.Heal()
+
+	fresh, err := f.replica.Fresh(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	f.expectWhole(fresh)
+	Expect(inSnapshot(f.maps, fresh)).To(Equal(inEtcd(ctx, f.direct, "core/configmaps")))
+	Expect(inSnapshot(f.deploys, fresh)).To(Equal(inEtcd(ctx, f.direct, "apps/deployments")))
+	Expect(inSnapshot(f.sites, fresh)).To(Equal(inEtcd(ctx, f.direct, "example.com/sites")))
+	expectTold(a, inSnapshot(f.maps, fresh))
+	expectTold(b, inSnapshot(f.deploys, fresh))
+	expectTold(c, inSnapshot(f.sites, fresh))
+	expectTold(slow, inSnapshot(f.sites, fresh))
+	By(fmt.Sprintf("%d events, lists: %v, watches: %d", len(a.all()), f.replica.Status().Relists, f.replica.Status().Watches))
+	if !f.forgetful {
+		Expect(f.replica.Status().Relists).To(Equal(map[string]int64{"initial": 1}))
+		expectTruth(ctx, a, f.direct, "core/configmaps/")
+		expectTruth(ctx, b, f.direct, "apps/deployments/")
+		expectTruth(ctx, c, f.direct, "example.com/sites/")
+		expectTruth(ctx, slow, f.direct, "example.com/sites/")
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+func expectTold[T store.Object](a *audit[T], state map[string]string) {
+	GinkgoHelper()
+	Eventually(a.told).Should(Equal(state))
+	Expect(a.found()).To(BeEmpty())
+}
+
+// expectTruth expects a handler to have been told exactly what a watch from the
+// first revision tells.
+func expectTruth[T store.Object](ctx context.Context, a *audit[T], s *store.Store, kind string) {
+	GinkgoHelper()
+	var told []string
+	first := 0 // what was told first is where the truth is entered
+	var from int64
+	for i, e := range a.all() {
+		if e.Initial {
+			first, from = i+1, max(from, e.Revision)
+			continue
+		}
+		told = append(told, fmt.Sprintf("%s %s %d", e.Type, e.Object.GetName(), e.Revision))
+	}
+	Expect(first).To(BeNumerically("<=", groups))
+	now, err := s.Revision(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	put(ctx, s.Client(), s.Prefix()+kind+"~", "") // no object, but the end of the watch
+	var truth []string
+	for resp := range s.Client().Watch(ctx, s.Prefix()+kind, clientv3.WithPrefix(), clientv3.WithRev(1)) {
+		for _, ev := range resp.Events {
+			if ev.Kv.ModRevision > now {
+				Expect(told).To(Equal(truth))
+				return
+			}
+			name, real := strings.CutPrefix(string(ev.Kv.Key), s.Prefix()+kind+"default/")
+			if ev.Kv.ModRevision <= from || !real {
+				continue
+			}
+			eventType := store.Modified
+			switch {
+			case ev.IsCreate():
+				eventType = store.Added
+			case ev.Type == clientv3.EventTypeDelete:
+				eventType = store.Deleted
+			}
+			truth = append(truth, fmt.Sprintf("%s %s %d", eventType, name, ev.Kv.ModRevision))
+		}
+	}
+}
+
+// write changes groups that nobody else writes.
+func (f *faultRun) write(ctx context.Context, r *rand.Rand, first, step int) {
+	for n := 0; ctx.Err() == nil; n++ {
+		g := first + step*r.IntN(groups/step)
+		t := f.direct.Txn()
+		objs := []store.Object{configMap(fmt.Sprint("g-", g)), deployment(fmt.Sprint("g-", g)), newSite(fmt.Sprint("g-", g), "")}
+		_, err := store.Get[*site](ctx, f.direct, store.KeyOf(objs[0]))
+		remove := r.IntN(4) == 0
+		for _, obj := range objs {
+			obj.SetLabels(map[string]string{"n": fmt.Sprint(n)})
+			switch {
+			case err != nil:
+				t.Create(obj)
+			case remove:
+				t.Delete(obj)
+			default:
+				t.Update(obj)
+			}
+		}
+		_, err = t.Commit(ctx)
+		if ctx.Err() == nil {
+			Expect(err).NotTo(HaveOccurred())
+		}
+		pause(ctx, time.Duration(r.IntN(int(4*time.Millisecond))))
+	}
+}
+
+// read looks at snapshots as they come.
+func (f *faultRun) read(ctx context.Context, r *rand.Rand) {
+	last := f.replica.Snapshot()
+	for ctx.Err() == nil {
+		s := f.replica.Snapshot()
+		Expect(s.Revision()).To(BeNumerically(">=", last.Revision()))
+		f.expectWhole(s)
+		last = s
+		pause(ctx, time.Duration(r.IntN(int(time.Millisecond))))
+	}
+}
+
+func (f *faultRun) expectWhole(s *informer.Snapshot) {
+	GinkgoHelper()
+	seen := map[string][]string{}
+	note := func(obj store.Object) { seen[obj.GetName()] = append(seen[obj.GetName()], obj.GetLabels()["n"]) }
+	for obj := range f.maps.List(s, informer.ListOptions{}) {
+		note(obj)
+	}
+	for obj := range f.deploys.List(s, informer.ListOptions{}) {
+		note(obj)
+	}
+	for obj := range f.sites.List(s, informer.ListOptions{}) {
+		note(obj)
+	}
+	for name, n := range seen {
+		if len(n) != 3 || n[0] != n[1] || n[1] != n[2] {
+			Fail(fmt.Sprintf("snapshot %d: group %s is of the transactions %v", s.Revision(), name, n))
+		}
+	}
+}
+
+// listen adds and removes handlers.
+func (f *faultRun) listen(ctx context.Context, r *rand.Rand) {
+	for ctx.Err() == nil {
+		a := &audit[*appsv1.Deployment]{}
+		reg := f.deploys.AddHandler(a.handle)
+		pause(ctx, time.Duration(r.IntN(int(100*time.Millisecond))))
+		reg.Remove()
+		Expect(a.found()).To(BeEmpty())
+	}
+}
+
+// disturb does what the network, operators and crashes do.
+func (f *faultRun) disturb(ctx context.Context, r *rand.Rand) {
+	faults := []func(context.Context, *rand.Rand){f.cut, f.cut, f.freeze}
+	if f.forgetful {
+		faults = append(faults, f.compact, f.cutAndCompact, f.cutAndCompact, f.restart)
+	}
+	for ctx.Err() == nil {
+		pause(ctx, time.Duration(r.IntN(int(100*time.Millisecond))))
+		faults[r.IntN(len(faults))](ctx, r)
+	}
+}
+
+func (f *faultRun) cut(ctx context.Context, r *rand.Rand) {
+	f.link.Cut()
+	pause(ctx, time.Duration(r.IntN(int(100*time.Millisecond))))
+	f.link.Heal()
+}
+
+func (f *faultRun) freeze(ctx context.Context, r *rand.Rand) {
+	f.link.Freeze()
+	pause(ctx, time.Duration(r.IntN(int(600*time.Millisecond))))
+	f.link.Heal()
+}
+
+func (f *faultRun) compact(ctx context.Context, _ *rand.Rand) {
+	resp, err := f.direct.Client().Get(ctx, "/", clientv3.WithCountOnly())
+	if err == nil {
+		// It may have been compacted there before.
+		_, _ = f.direct.Client().Compact(ctx, resp.Header.Revision)
+	}
+}
+
+func (f *faultRun) cutAndCompact(ctx context.Context, r *rand.Rand) {
+	f.link.Cut()
+	pause(ctx, time.Duration(r.IntN(int(50*time.Millisecond))))
+	f.compact(ctx, r)
+	f.link.Heal()
+}
+
+func (f *faultRun) restart(ctx context.Context, r *rand.Rand) {
+	f.stop()
+	pause(ctx, time.Duration(r.IntN(int(20*time.Millisecond))))
+	f.stop = start(f.replica)
+}

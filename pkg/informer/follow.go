@@ -1,0 +1,170 @@
+package informer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// follow applies what the watch brings until it ends. What it starts in asking
+// ends with ctx.
+func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.WaitGroup) error {
+	p := f.newProgress(w, asking)
+	defer p.timer.Stop()
+	c := f.newChecks(p)
+	defer c.timer.Stop()
+	for {
+		select {
+		case resp, ok := <-w.Responses:
+			if err := store.WatchError(resp, ok); err != nil {
+				return err
+			}
+			if err := f.apply(resp); err != nil {
+				return err
+			}
+			c.heard = true
+		case <-f.relist:
+			f.reason = reasonNewKind
+			return errNewKind
+		case <-f.poke:
+			p.soon()
+		case <-p.timer.C():
+			p.ask()
+		case err := <-p.asked:
+			p.busy = false
+			if err != nil {
+				return fmt.Errorf("request progress: %w", err)
+			}
+		case <-f.suspect:
+			c.start(ctx)
+		case <-c.timer.C():
+			c.start(ctx)
+		case l := <-c.looks:
+			if err := c.finish(ctx, l); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// progress asks etcd how far a watch has come, for those who wait for a revision
+// that brings no event.
+type progress struct {
+	*reflector
+	watch *store.RawWatch
+	timer clock.Timer
+	delay time.Duration // until etcd is asked once more
+	armed bool          // the timer runs for somebody for whom it was not asked yet
+
+	// etcd's client takes a request only while it is connected. Waiting for
+	// that is left to a goroutine, at most one.
+	busy   bool
+	asked  chan error
+	asking *sync.WaitGroup
+}
+
+func (f *reflector) newProgress(w *store.RawWatch, asking *sync.WaitGroup) *progress {
+	return &progress{
+		reflector: f, watch: w, asking: asking, asked: make(chan error, 1),
+		// Somebody may have begun to wait while there was no watch.
+		timer: f.clock.NewTimer(f.timing.progress), delay: f.timing.progress, armed: true,
+	}
+}
+
+// soon says that somebody waits.
+func (p *progress) soon() {
+	if !p.armed {
+		p.armed, p.delay = true, p.timing.progress
+		p.timer.Reset(p.delay)
+	}
+}
+
+// ask asks if somebody waits still.
+func (p *progress) ask() {
+	p.armed = false
+	if p.waits.furthest() <= p.Snapshot().revision {
+		return
+	}
+	p.request()
+	p.delay = min(2*p.delay, p.timing.progressMax)
+	p.timer.Reset(p.delay)
+}
+
+func (p *progress) request() {
+	if p.busy {
+		return
+	}
+	p.busy = true
+	p.asking.Go(func() { p.asked <- p.watch.RequestProgress() })
+}
+
+// checks finds out, again and again, whether etcd still has what the replica has
+// seen, and whether a silent watch is alive. Etcd is asked beside the watch, so
+// that a slow answer delays nothing.
+type checks struct {
+	*reflector
+	progress *progress
+	timer    clock.Timer
+	looks    chan *look
+	looking  bool
+	again    bool // it was to begin while one was under way
+
+	heard bool  // something came since the last check
+	asked int64 // the revision that the watch was last asked to reach
+}
+
+func (f *reflector) newChecks(p *progress) *checks {
+	return &checks{reflector: f, progress: p, timer: f.clock.NewTimer(f.timing.idle), looks: make(chan *look, 1)}
+}
+
+func (c *checks) start(ctx context.Context) {
+	if c.looking {
+		c.again = true
+		return
+	}
+	c.looking = true
+	l := c.newLook()
+	c.progress.asking.Go(func() {
+		l.take(ctx)
+		c.looks <- l
+	})
+}
+
+func (c *checks) finish(ctx context.Context, l *look) error {
+	c.looking = false
+	if err := c.seen(l); err != nil {
+		return err
+	}
+	if err := c.judgeSilence(l.now); err != nil {
+		return err
+	}
+	c.progressed = true
+	c.timer.Reset(c.timing.idle)
+	if c.again {
+		c.again = false
+		c.start(ctx)
+	}
+	return nil
+}
+
+// judgeSilence is told etcd's revision of some moments ago.
+func (c *checks) judgeSilence(now int64) error {
+	heard := c.heard
+	c.heard = false
+	at := c.Snapshot().revision
+	switch {
+	case heard || now <= at:
+		c.asked = 0
+	case c.asked > at:
+		return fmt.Errorf("the watch is stuck: asked for revision %d, it stays at %d", c.asked, at)
+	default:
+		c.asked = now
+		c.progress.request()
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package informer_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+type configMapEvent = informer.Event[*corev1.ConfigMap]
+
+var _ = Describe("A handler", func() {
+	It("can be added at any time, and is told what there is and then what happens", func(ctx SpecContext) {
+		s := newStore()
+		r, maps := newReplica(s)
+		first := audited(maps)
+		startSynced(ctx, r)
+		a := configMap("a", "v", "1")
+		Expect(r.WaitForRevision(ctx, create(ctx, s, a))).To(Succeed())
+		second := audited(maps)
+		setValue(ctx, s, a, "2")
+		Eventually(first.lines).Should(Equal([]string{"ADDED a 1", "MODIFIED a 2"}))
+		Eventually(second.lines).Should(Equal([]string{"ADDED a 1", "MODIFIED a 2"}))
+		Expect(first.all()[0].Initial).To(BeFalse())
+		Expect(second.all()[0].Initial).To(BeTrue())
+	}, SpecTimeout(specTimeout))
+
+	It("misses nothing and gets nothing twice when it is added under load", func(ctx SpecContext) {
+		s := newStore()
+		r, maps := newReplica(s)
+		startSynced(ctx, r)
+		done := make(chan struct{})
+		go func() {
+			defer GinkgoRecover()
+			defer close(done)
+			for i := range 150 {
+				cm := configMap(fmt.Sprint("cm-", i%10), "v", fmt.Sprint(i))
+				if i%20 < 10 {
+					create(ctx, s, cm)
+				} else {
+					remove(ctx, s, cm)
+				}
+			}
+		}()
+		var audits []*audit[*corev1.ConfigMap]
+		for range 30 {
+			audits = append(audits, audited(maps))
+			_, err := r.Fresh(ctx)
+			Expect(err).NotTo(HaveOccurred())
+		}
+		Eventually(done).Should(BeClosed())
+		final := inEtcd(ctx, s, "core/configmaps")
+		for _, a := range audits {
+			Eventually(a.told).Should(Equal(final))
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("is not called again once it is removed, and may remove itself", func(ctx SpecContext) {
+		s := newStore()
+		r, maps := newReplica(s)
+		var calls atomic.Int32
+		var reg *informer.Registration
+		registered := make(chan struct{})
+		reg = maps.AddHandler(func(context.Context, configMapEvent) {
+			<-registered
+			calls.Add(1)
+			reg.Remove()
+		})
+		close(registered)
+		witness := audited(maps)
+		startSynced(ctx, r)
+		create(ctx, s, configMap("a"))
+		create(ctx, s, configMap("b"))
+		Eventually(witness.told).Should(HaveLen(2))
+		Eventually(calls.Load).Should(BeEquivalentTo(1))
+		reg.Remove()
+		Expect(reg.Backlog()).To(BeZero())
+		Expect(r.Status().Kinds[0].Backlogs).To(HaveLen(1))
+		Expect(calls.Load()).To(BeEquivalentTo(1))
+	}, SpecTimeout(specTimeout))
+
+	It("has its context done when it is removed, and when the replica stops", func(ctx SpecContext) {
+		s := newStore()
+		create(ctx, s, configMap("a"))
+		r, maps := newReplica(s)
+		called, done := make(chan struct{}, 2), make(chan struct{}, 2)
+		block := func(ctx context.Context, _ configMapEvent) {
+			called <- struct{}{}
+			<-ctx.Done()
+			done <- struct{}{}
+		}
+		removed := maps.AddHandler(block)
+		maps.AddHandler(block)
+		stop := start(r)
+		Eventually(called).Should(Receive())
+		Eventually(called).Should(Receive())
+		removed.Remove()
+		Eventually(done).Should(Receive())
+		stop()
+		Expect(done).To(Receive(), "Run waits for handlers")
+	}, SpecTimeout(specTimeout))
+
+	It("goes on where it was when the replica is run again, in the middle of what it is told first", func(ctx SpecContext) {
+		s := newStore()
+		for i := range 10 {
+			create(ctx, s, configMap(fmt.Sprint("cm-", i)))
+		}
+		r, maps := newReplica(s)
+		var a audit[*corev1.ConfigMap]
+		runCtx, stop := context.WithCancel(ctx)
+		reg := maps.AddHandler(func(ctx context.Context, e configMapEvent) {
+			a.handle(ctx, e)
+			if len(a.all()) == 3 {
+				stop()
+			}
+		})
+		Expect(r.Run(runCtx)).To(Succeed())
+		Expect(a.all()).To(HaveLen(3))
+		Expect(reg.Backlog()).To(Equal(7))
+		remove(ctx, s, configMap("cm-9"))
+		start(r)
+		Eventually(a.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Expect(a.all()).To(HaveLen(11))
+		Expect(a.found()).To(BeEmpty())
+	}, SpecTimeout(specTimeout))
+
+	It("that panics is told what comes next, and harms no other", func(ctx SpecContext) {
+		s := newStore()
+		var log logLines
+		r, maps := newReplica(s, log.logger())
+		var a audit[*corev1.ConfigMap]
+		maps.AddHandler(func(ctx context.Context, e configMapEvent) {
+			a.handle(ctx, e)
+			panic("not today")
+		})
+		other := audited(maps)
+		startSynced(ctx, r)
+		create(ctx, s, configMap("a", "v", "1"))
+		create(ctx, s, configMap("b", "v", "1"))
+		Eventually(a.lines).Should(Equal([]string{"ADDED a 1", "ADDED b 1"}))
+		Eventually(other.lines).Should(Equal([]string{"ADDED a 1", "ADDED b 1"}))
+		Eventually(log.with("not today")).Should(HaveLen(2))
+		Expect(log.with(`"key"="default/a"`)()).To(HaveLen(1))
+	}, SpecTimeout(specTimeout))
+
+	It("that is slow holds up nobody, and is told the net change of each object", func(ctx SpecContext) {
+		s := newStore()
+		const objects, rounds = 100, 60
+		r, maps := newReplica(s)
+		release := make(chan struct{})
+		var slow audit[*corev1.ConfigMap]
+		reg := maps.AddHandler(func(ctx context.Context, e configMapEvent) {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+			slow.handle(ctx, e)
+		})
+		fast := audited(maps)
+		startSynced(ctx, r)
+		var rev int64
+		for round := range rounds {
+			rev = putAll(ctx, s, objects, fmt.Sprint(round))
+			Expect(reg.Backlog()).To(BeNumerically("<=", informer.BacklogLimit+objects))
+		}
+		Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
+		Eventually(func() int { return len(fast.all()) }).Should(Equal(objects * rounds))
+		Expect(reg.Backlog()).To(BeNumerically("<=", informer.BacklogLimit+objects))
+		close(release)
+		Eventually(slow.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Expect(len(slow.all())).To(BeNumerically("<", objects*rounds))
+		Expect(slow.found()).To(BeEmpty())
+	}, SpecTimeout(specTimeout))
+})
+
+// putAll writes as many ConfigMaps in one transaction.
+func putAll(ctx context.Context, s *store.Store, n int, value string) int64 {
+	GinkgoHelper()
+	var puts []clientv3.Op
+	for i := range n {
+		cm := configMap(fmt.Sprint("cm-", i), "v", value)
+		cm.APIVersion, cm.Kind = "v1", "ConfigMap"
+		encoded, err := json.Marshal(cm)
+		Expect(err).NotTo(HaveOccurred())
+		puts = append(puts, clientv3.OpPut(s.Prefix()+"core/configmaps/default/"+cm.Name, string(encoded)))
+	}
+	resp, err := s.Client().Txn(ctx).Then(puts...).Commit()
+	Expect(err).NotTo(HaveOccurred())
+	return resp.Header.Revision
+}
