@@ -1,0 +1,172 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/homeostat/homeostat/examples/watch/internal/keys"
+	"github.com/homeostat/homeostat/examples/watch/internal/show"
+	"github.com/homeostat/homeostat/pkg/condition"
+)
+
+const defaultEndpoint = "127.0.0.1:2379"
+
+// options is what the command line says.
+type options struct {
+	endpoints    []string
+	cacert       string
+	cert, tlsKey string
+	user         string
+
+	prefix, key, match string
+	rev                int64
+	resume             string
+
+	ops    map[string]bool // empty: all
+	where  string
+	window time.Duration
+	format string
+
+	// What follows from these.
+	selection keys.Selection
+	condition *condition.Condition // nil: none
+}
+
+const usage = `Usage: watch [flags]
+
+Prints each change of keys in an etcd, from now on or from a revision, until it
+is interrupted:
+
+  PUT key="/mykey" value="updated_value" mod_revision=5 length=13
+  DELETE key="/mykey" mod_revision=6
+
+It goes on after lost connections without a gap or a repeat.
+
+  watch --prefix /registry/core/pods/ --op create,delete
+  watch --match '/registry/*/deployments/**' --resume deployments.pos -o json
+  watch --where 'old.status.phase == "Pending" && new.status.phase == "Failed"'
+  watch --where 'key.matches("^/config/[0-9]+$") && value.size() > 1000'
+
+Exit status: 0 when interrupted, 1 when it cannot go on, 2 for wrong usage.
+
+`
+
+func parseFlags(args []string, out io.Writer) (options, error) {
+	o := options{endpoints: []string{defaultEndpoint}, ops: map[string]bool{}}
+	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.Usage = func() {
+		fmt.Fprint(out, usage)
+		flags.PrintDefaults()
+	}
+	o.connectionFlags(flags)
+	o.keyFlags(flags)
+	o.filterFlags(flags)
+	flags.DurationVar(&o.window, "window", 0, "join the changes of each key until none has come for this `time`, or for ten times as long in total, and print them as one batch")
+	flags.StringVar(&o.format, "o", "line", "the `format`: "+strings.Join(show.Formats(), ", "))
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	return o, o.check(flags.Args())
+}
+
+func (o *options) connectionFlags(flags *flag.FlagSet) {
+	flags.Func("endpoints", "comma-separated `URLs` of the etcd (default "+defaultEndpoint+")", func(s string) error {
+		o.endpoints = list(s)
+		return nil
+	})
+	flags.StringVar(&o.cacert, "cacert", "", "`file` with the CA that signed etcd's certificate")
+	flags.StringVar(&o.cert, "cert", "", "`file` with the client's certificate")
+	flags.StringVar(&o.tlsKey, "cert-key", "", "`file` with the key of the client's certificate")
+	flags.StringVar(&o.user, "user", "", "`name:password` of an etcd user")
+}
+
+func (o *options) keyFlags(flags *flag.FlagSet) {
+	flags.StringVar(&o.prefix, "prefix", "", "follow the keys with this `prefix` (default all keys)")
+	flags.StringVar(&o.key, "key", "", "follow this `key`")
+	flags.StringVar(&o.match, "match", "", "follow the keys that match a `pattern` as a whole: * is anything within a part of a key,\n"+
+		"** also across slashes, ? one character, and \\ takes the next character as it is")
+	flags.Int64Var(&o.rev, "rev", 0, "start with the changes of this `revision`; 0 is from now on")
+	flags.StringVar(&o.resume, "resume", "", "keep in this `file` how far it has come, and go on there if the file exists; --rev is then\n"+
+		"for the first time only. A program that was stopped goes on without a gap or a repeat; one\n"+
+		"that was killed, without a gap, but may repeat what it printed in about its last second, or\n"+
+		"its last batch. Not for two programs at once")
+}
+
+func (o *options) filterFlags(flags *flag.FlagSet) {
+	flags.Func("op", "print only these `operations`: put (which is create and update), create, update, delete; comma-separated or repeated", o.addOps)
+	flags.StringVar(&o.where, "where", "", "print only the changes that meet a `condition` in CEL over old and new (the values, as JSON;\n"+
+		"null when absent or no JSON), op, key, value and revision. It is not met when a field\n"+
+		"that it takes to decide is missing")
+}
+
+func list(s string) []string {
+	var items []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func (o *options) addOps(s string) error {
+	for _, op := range list(s) {
+		switch op {
+		case "put":
+			o.ops[condition.OpCreate], o.ops[condition.OpUpdate] = true, true
+		case condition.OpCreate, condition.OpUpdate, condition.OpDelete:
+			o.ops[op] = true
+		default:
+			return fmt.Errorf("%q is none of put, create, update, delete", op)
+		}
+	}
+	return nil
+}
+
+func (o *options) check(rest []string) error {
+	chosen := slices.DeleteFunc([]string{o.prefix, o.key, o.match}, func(s string) bool { return s == "" })
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("unexpected argument %q", rest[0])
+	case len(o.endpoints) == 0:
+		return fmt.Errorf("--endpoints: there is none")
+	case (o.cert == "") != (o.tlsKey == ""):
+		return fmt.Errorf("--cert and --cert-key belong together")
+	case o.user != "" && !strings.Contains(o.user, ":"):
+		return fmt.Errorf("--user: want name:password")
+	case len(chosen) > 1:
+		return fmt.Errorf("--prefix, --key and --match: give one of them")
+	case o.rev < 0:
+		return fmt.Errorf("--rev must not be negative")
+	case o.window < 0:
+		return fmt.Errorf("--window must not be negative")
+	case !slices.Contains(show.Formats(), o.format):
+		return fmt.Errorf("-o: %q is none of %s", o.format, strings.Join(show.Formats(), ", "))
+	}
+	return o.compile()
+}
+
+// compile works out what follows from the flags.
+func (o *options) compile() (err error) {
+	switch {
+	case o.key != "":
+		o.selection = keys.Key(o.key)
+	case o.match != "":
+		if o.selection, err = keys.Glob(o.match); err != nil {
+			return fmt.Errorf("--match: %w", err)
+		}
+	default:
+		o.selection = keys.Prefix(o.prefix)
+	}
+	if o.where != "" {
+		if o.condition, err = condition.Compile(o.where); err != nil {
+			return fmt.Errorf("--where: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package condition
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+)
+
+const (
+	// costLimit is the bound that Kubernetes sets to one of its expressions;
+	// reaching it takes about a tenth of a second.
+	costLimit = 1_000_000
+	// timeLimit backs it up: the cost of one step does not count how large
+	// a value it looks at. Only a loop can take many such steps.
+	timeLimit = 2 * time.Second
+)
+
+// Condition is a compiled expression. It is safe for concurrent use.
+type Condition struct {
+	expr    string
+	program cel.Program
+	names   map[string]bool // what the expression refers to
+	loops   bool
+}
+
+// Compile compiles an expression. The error is a [*CompileError] when the
+// expression is at fault.
+func Compile(expr string) (*Condition, error) {
+	env, err := newEnv()
+	if err != nil {
+		return nil, fmt.Errorf("condition: %w", err)
+	}
+	checked, issues := env.Compile(expr)
+	if issues.Err() != nil {
+		return nil, newCompileError(expr, issues)
+	}
+	if !checked.OutputType().IsExactType(cel.BoolType) {
+		return nil, notBool(expr, checked)
+	}
+	program, err := env.Program(checked, cel.CostLimit(costLimit), cel.InterruptCheckFrequency(1))
+	if err != nil {
+		return nil, &CompileError{Expr: expr, Line: 1, Column: 1, Reason: err.Error()}
+	}
+	return &Condition{expr: expr, program: program, names: namesIn(checked), loops: hasLoop(checked)}, nil
+}
+
+func namesIn(checked *cel.Ast) map[string]bool {
+	names := map[string]bool{}
+	for _, ref := range checked.NativeRep().ReferenceMap() {
+		names[ref.Name] = true
+	}
+	return names
+}
+
+func hasLoop(checked *cel.Ast) bool {
+	root := ast.NavigateAST(checked.NativeRep())
+	return len(ast.MatchDescendants(root, ast.KindMatcher(ast.ComprehensionKind))) > 0
+}
+
+func newEnv() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.Variable(varOld, cel.DynType), cel.Variable(varNew, cel.DynType),
+		cel.Variable(varOp, cel.StringType), cel.Variable(varKey, cel.StringType),
+		cel.Variable(varValue, cel.StringType), cel.Variable(varRevision, cel.IntType),
+		cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), cel.DefaultUTCTimeZone(true),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
+	)
+}
+
+// String returns the expression.
+func (c *Condition) String() string { return c.expr }
+
+// Uses reports whether the expression refers to a name, such as "old". What
+// a condition does not use need not be got for it.
+func (c *Condition) Uses(name string) bool { return c.names[name] }
+
+// Matches reports whether a change from old to new meets the condition. The
+// values are as JSON is decoded: map[string]any, []any, string, bool, float64,
+// int64 or nil, which also stands for a value that is not there. An expression
+// that uses key, value or revision is an error.
+func (c *Condition) Matches(old, new any) (bool, error) {
+	if err := c.needsOnlyValues(); err != nil {
+		return false, err
+	}
+	return c.MatchesChange(Change{Old: old, New: new})
+}
+
+func (c *Condition) needsOnlyValues() error {
+	for _, name := range []string{varKey, varValue, varRevision} {
+		if c.Uses(name) {
+			return fmt.Errorf("condition %q: %s is known only of changes in etcd, not of two values", c.expr, name)
+		}
+	}
+	return nil
+}
+
+// MatchesChange reports whether a change meets the condition.
+func (c *Condition) MatchesChange(change Change) (bool, error) {
+	vars := change.variables()
+	result, err := c.eval(vars)
+	if missing(err) || c.lacks(vars) && unfit(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("condition %q: %w", c.expr, err)
+	}
+	return result == types.True, nil
+}
+
+// lacks reports whether a value that the expression uses is not there. It is
+// asked after the evaluation, when the lazy values have been replaced.
+func (c *Condition) lacks(vars map[string]any) bool {
+	return c.Uses(varOld) && vars[varOld] == nil || c.Uses(varNew) && vars[varNew] == nil
+}
+
+func (c *Condition) eval(vars map[string]any) (ref.Val, error) {
+	if !c.loops {
+		result, _, err := c.program.Eval(vars)
+		return result, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
+	defer cancel()
+	result, _, err := c.program.ContextEval(ctx, vars)
+	return result, err
+}

@@ -1,0 +1,42 @@
+package condition
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// ForObjects compiles an expression about typed objects. The function that it
+// returns may be called concurrently; an object that is the zero value of T is
+// one that is not there. Objects are not changed, and are turned into fields
+// and values only when the expression comes to need them: one that begins with
+// op == "update" does not for a creation.
+//
+// Fields have the names that they have in JSON. A field that is left out of the
+// JSON when empty is missing when it is empty.
+func ForObjects[T store.Object](expr string) (func(old, new T) (bool, error), error) {
+	c, err := Compile(expr)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.needsOnlyValues(); err != nil {
+		return nil, err
+	}
+	return func(old, new T) (bool, error) {
+		return c.MatchesChange(Change{Old: fields(old), New: fields(new)})
+	}, nil
+}
+
+// fields returns nil for no object, and otherwise the object's fields, lazily.
+func fields[T store.Object](obj T) any {
+	var none T
+	if any(obj) == any(none) {
+		return nil
+	}
+	return Lazy(func() (any, error) {
+		if u, ok := any(obj).(runtime.Unstructured); ok {
+			return u.UnstructuredContent(), nil
+		}
+		return runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	})
+}
