@@ -46,7 +46,10 @@ func (i *Informer[T]) AddHandler(handle Handler[T]) *Registration {
 }
 
 func eventOf[T store.Object](c change, initial bool) Event[T] {
-	e := Event[T]{Revision: c.revision, Initial: initial}
+	e := Event[T]{Revision: c.revision, Initial: initial, Key: c.kind.prefix + c.key}
+	if c.new != nil {
+		e.Size = c.new.size - len(e.Key)
+	}
 	switch {
 	case c.new == nil:
 		e.Type, e.Object = store.Deleted, c.old.obj.(T)

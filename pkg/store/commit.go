@@ -177,8 +177,7 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 		if len(then) == 0 || refused(err) {
 			return 0, false, fmt.Errorf("%s: %w", t.what(), explain(err))
 		}
-		rev, err = t.resolve(ctx, err)
-		return rev, err == nil, err
+		return t.resolve(ctx, err)
 	}
 	t.seen = resp.Header.Revision
 	if resp.Succeeded {

@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
@@ -61,31 +62,67 @@ func refused(err error) bool {
 }
 
 // resolve finds out what became of a transaction whose answer did not arrive,
-// or does not say. One object speaks for all. A created object is known by its
-// uid, which nobody else can have written. One that is as it was tells that
-// nothing was written, but only if etcd has answered: otherwise the request may
-// still be on its way. Anything else may also be another writer's doing, so that
-// it stays unknown.
-func (t *Txn) resolve(ctx context.Context, cause error) (int64, error) {
+// or does not say. It is done when the transaction has happened. When it
+// certainly has not, and never will, it is to be tried again. One object speaks
+// for all: a created one by its uid, a changed one by what came after the
+// revision that it was to replace.
+func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, err error) {
 	unknown := fmt.Errorf("%s: %w", t.what(), &UnknownOutcomeError{Err: explain(cause)})
 	answered := errors.Is(cause, rpctypes.ErrNoSpace)
 	for _, o := range t.ops {
-		_, create := o.verb.(createVerb)
-		if o.out.action == keep || !create && !answered {
+		if o.out.action == keep {
 			continue
 		}
 		resp, err := t.store.client.Get(ctx, o.etcdKey)
-		switch {
-		case err != nil:
-			return 0, unknown
-		case create && o.wrote(resp.Kvs):
-			return t.finish(resp.Kvs[0].CreateRevision, true), nil
-		case answered && o.unchanged(resp.Kvs):
-			return 0, fmt.Errorf("%s: %w", t.what(), explain(cause))
+		if err != nil {
+			return 0, false, unknown
 		}
-		return 0, unknown
+		if answered && o.unchanged(resp.Kvs) {
+			return 0, false, fmt.Errorf("%s: %w", t.what(), explain(cause))
+		}
+		if _, create := o.verb.(createVerb); create {
+			if o.wrote(resp.Kvs) {
+				return t.finish(resp.Kvs[0].CreateRevision, true), true, nil
+			}
+			return 0, false, unknown
+		}
+		successor := o.successor(ctx, t.store.client, resp.Kvs)
+		switch {
+		case successor == nil:
+			continue // another object may tell
+		case o.out.action == remove || string(successor.Value) != o.out.value:
+			t.forget() // another writer was first: etcd will refuse ours
+			return 0, false, nil
+		case o.kind.codec.keys != nil: // nobody else can have encrypted it to this
+			return t.finish(successor.ModRevision, true), true, nil
+		}
 	}
-	return 0, unknown
+	return 0, false, unknown
+}
+
+// maxHistory bounds how many later values of a key are looked at to find the one
+// that replaced the one that was planned on.
+const maxHistory = 32
+
+// successor returns the value that replaced the one that the plan was made on.
+// It is this transaction's, if that has happened. It returns nil when there is
+// none, since the value is still there or the object was deleted, and when
+// history does not reach back that far.
+func (o *op) successor(ctx context.Context, client *clientv3.Client, kvs []*mvccpb.KeyValue) *mvccpb.KeyValue {
+	for range maxHistory {
+		if len(kvs) == 0 || o.unchanged(kvs) {
+			return nil
+		}
+		before, err := client.Get(ctx, o.etcdKey, clientv3.WithRev(kvs[0].ModRevision-1))
+		if err != nil || len(before.Kvs) == 0 {
+			return nil
+		}
+		if o.unchanged(before.Kvs) {
+			return kvs[0]
+		}
+		kvs = before.Kvs
+	}
+	return nil
 }
 
 // wrote reports whether a key holds the object that this creation made.

@@ -97,6 +97,47 @@ var _ = Describe("A write", func() {
 			write(func(t *store.Txn) { t.Delete(gone) })
 		})
 
+		// beaten has another writer come first, and the request get lost.
+		beaten := func(ctx SpecContext) func(func() error) error {
+			return func(func() error) error {
+				_, _, err := store.Mutate(ctx, sure, store.Key{Namespace: "default", Name: "a"}, func(s *Site) error {
+					s.Spec.Replicas++
+					return nil
+				})
+				Expect(err).NotTo(HaveOccurred())
+				return status.Error(codes.Unavailable, "error reading from server: EOF")
+			}
+		}
+
+		It("is a Conflict if another writer has certainly been first", func(ctx SpecContext) {
+			site := created(ctx, sure, "a")
+			site.Spec.Image = "x"
+			w.onTxn(2, beaten(ctx))
+			_, err := s.Update(ctx, site)
+			Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
+			Expect(get(ctx, sure, "a").Spec.Image).To(BeEmpty())
+		})
+
+		It("is tried again on what another writer has left, where no revision was asked for", func(ctx SpecContext) {
+			site := created(ctx, sure, "a")
+			site.Spec.Image, site.ResourceVersion = "x", ""
+			w.onTxn(2, beaten(ctx))
+			_, err := s.Update(ctx, site)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(get(ctx, sure, "a").Spec.Image).To(Equal("x"))
+		})
+
+		It("is recognised if values are encrypted, since no two writers encrypt alike", func(ctx SpecContext) {
+			s := newStoreOn(newClient(w.tap), keys("k"))
+			site := created(ctx, s, "a")
+			site.Spec.Image = "x"
+			w.onTxn(2, lost)
+			rev, err := s.Update(ctx, site)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(site.ResourceVersion).To(Equal(store.FormatRevision(rev)))
+			Expect(get(ctx, s, "a").Spec.Image).To(Equal("x"))
+		})
+
 		It("is unknown if another object has the name", func(ctx SpecContext) {
 			w.onTxn(1, func(func() error) error {
 				created(ctx, sure, "a")

@@ -191,6 +191,15 @@ func raw(ctx context.Context, key string) string {
 	return string(resp.Kvs[0].Value)
 }
 
+// rawAt returns the bytes that were stored at a revision.
+func rawAt(ctx context.Context, key string, rev int64) string {
+	GinkgoHelper()
+	resp, err := etcd.Client().Get(ctx, key, clientv3.WithRev(rev))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(resp.Kvs).To(HaveLen(1))
+	return string(resp.Kvs[0].Value)
+}
+
 func compact(ctx context.Context, rev int64) {
 	GinkgoHelper()
 	_, err := etcd.Client().Compact(ctx, rev, clientv3.WithCompactPhysical())

@@ -37,6 +37,10 @@ type Event[T Object] struct {
 	// Revision is etcd's at the change. Several events can share one: they
 	// happened together.
 	Revision int64
+	// Key is the whole etcd key; empty for a Bookmark.
+	Key string
+	// Size is how many bytes the object's value has in etcd; 0 for Deleted.
+	Size int
 	// Initial says that the event tells of an object that was there already
 	// when the listener came.
 	Initial bool
@@ -179,7 +183,7 @@ func (w *typedWatch[T]) yieldEvent(ev *clientv3.Event, yield func(Event[T], erro
 	if err != nil {
 		return yield(Event[T]{}, err)
 	}
-	e := Event[T]{Object: object, Revision: ev.Kv.ModRevision}
+	e := Event[T]{Object: object, Revision: ev.Kv.ModRevision, Key: string(ev.Kv.Key), Size: len(ev.Kv.Value)}
 	old, known := w.previous(ev)
 	is, was := w.selects(object), known && w.selects(old)
 	switch {
@@ -190,10 +194,10 @@ func (w *typedWatch[T]) yieldEvent(ev *clientv3.Event, yield func(Event[T], erro
 	case is: // it may have been selected, or not
 		e.Type = Modified
 	case was:
-		e.Type, e.Object = Deleted, old
+		e.Type, e.Object, e.Size = Deleted, old, 0
 		e.Object.SetResourceVersion(FormatRevision(e.Revision))
 	case !known && !ev.IsCreate(): // it may have been selected
-		e.Type = Deleted
+		e.Type, e.Size = Deleted, 0
 	default:
 		return true
 	}
@@ -227,7 +231,7 @@ func (w *typedWatch[T]) yieldDelete(ev *clientv3.Event, yield func(Event[T], err
 		object.SetName(key.Name)
 	}
 	object.SetResourceVersion(FormatRevision(ev.Kv.ModRevision))
-	return yield(Event[T]{Type: Deleted, Object: object, Revision: ev.Kv.ModRevision}, nil)
+	return yield(Event[T]{Type: Deleted, Object: object, Revision: ev.Kv.ModRevision, Key: string(ev.Kv.Key)}, nil)
 }
 
 func (w *typedWatch[T]) selects(obj T) bool {
