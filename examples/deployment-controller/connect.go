@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -39,17 +42,17 @@ func connect(ctx context.Context, o options) (*connection, error) {
 		config.Username, config.Password, _ = strings.Cut(o.user, ":")
 	}
 	if o.cacert != "" || o.cert != "" {
-		tls, err := transport.TLSInfo{TrustedCAFile: o.cacert, CertFile: o.cert, KeyFile: o.key}.ClientConfig()
+		var err error
+		config.TLS, err = transport.TLSInfo{TrustedCAFile: o.cacert, CertFile: o.cert, KeyFile: o.key}.ClientConfig()
 		if err != nil {
 			return nil, fmt.Errorf("--cacert, --cert, --key: %w", err)
 		}
-		config.TLS = tls
 	}
 	client, err := clientv3.New(config)
 	if err != nil {
 		return nil, fmt.Errorf("etcd at %s: %w", strings.Join(o.endpoints, ","), err)
 	}
-	if err := reach(ctx, client, o); err != nil {
+	if err := reach(ctx, client, o, config.TLS); err != nil {
 		_ = client.Close()
 		return nil, err
 	}
@@ -58,13 +61,35 @@ func connect(ctx context.Context, o options) (*connection, error) {
 
 // reach makes sure that etcd answers, so that a wrong endpoint is an error
 // rather than silence.
-func reach(ctx context.Context, client *clientv3.Client, o options) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+func reach(ctx context.Context, client *clientv3.Client, o options, config *tls.Config) error {
+	bounded, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if _, err := client.Get(ctx, o.prefix, clientv3.WithCountOnly()); err != nil {
-		return fmt.Errorf("etcd at %s does not answer: %w", strings.Join(o.endpoints, ","), err)
+	_, err := client.Get(bounded, o.prefix, clientv3.WithCountOnly())
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return fmt.Errorf("etcd at %s does not answer: %w", strings.Join(o.endpoints, ","), errors.Join(probe(ctx, o.endpoints[0], config), err))
 	}
-	return nil
+	return fmt.Errorf("etcd at %s: %w", strings.Join(o.endpoints, ","), err)
+}
+
+// probe says what is wrong with an endpoint, which etcd's client keeps to
+// itself: that nothing listens there, or that TLS fails, and why.
+func probe(ctx context.Context, endpoint string, config *tls.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var conn net.Conn
+	var err error
+	if addr, secure := strings.CutPrefix(endpoint, "https://"); secure {
+		conn, err = (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", addr)
+	} else {
+		conn, err = new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(endpoint, "http://"))
+	}
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 func embed(ctx context.Context, o options) (*connection, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -39,6 +40,9 @@ type options struct {
 // that is somebody's.
 func (o options) samples() bool { return len(o.files) == 0 && len(o.endpoints) == 0 }
 
+// secured reports whether etcd is reached with certificates or a user.
+func (o options) secured() bool { return o.cacert != "" || o.cert != "" || o.user != "" }
+
 func parseFlags(args []string, out io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("deployment-controller", flag.ContinueOnError)
@@ -50,7 +54,12 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 			"applies nothing but what -f names.\n\n")
 		flags.PrintDefaults()
 	}
-	flags.Func("endpoints", "comma-separated `URLs` of an etcd to use instead of an embedded one", list(&o.endpoints))
+	flags.Func("endpoints", "comma-separated `URLs` of an etcd to use instead of an embedded one", func(s string) error {
+		if o.endpoints = list(s); len(o.endpoints) == 0 {
+			return errors.New("is empty: leave it out for an embedded etcd")
+		}
+		return nil
+	})
 	flags.StringVar(&o.cacert, "cacert", "", "`file` with the CA that signed etcd's certificate")
 	flags.StringVar(&o.cert, "cert", "", "`file` with the client's certificate")
 	flags.StringVar(&o.key, "key", "", "`file` with the key of the client's certificate")
@@ -64,7 +73,10 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	flags.BoolVar(&o.wait, "wait", false, "exit when every applied Deployment is complete: 0, or 1 when one fails")
 	flags.DurationVar(&o.timeout, "timeout", 0, "with --wait, give up after this time; 0 is never")
 	o.controllers = []string{deploymentController, replicaSetController, hollowNode, garbageCollector}
-	flags.Func("controllers", "comma-separated `names` of the controllers to run; empty for none (default "+strings.Join(o.controllers, ",")+")", list(&o.controllers))
+	flags.Func("controllers", "comma-separated `names` of the controllers to run; empty for none (default "+strings.Join(o.controllers, ",")+")", func(s string) error {
+		o.controllers = list(s)
+		return nil
+	})
 	flags.DurationVar(&o.startDelay, "pod-start-delay", time.Second, "how long a Pod takes to become ready")
 	flags.IntVar(&o.verbosity, "v", 0, "how much to log: 0 is what is wrong, 1 what happens")
 	if err := flags.Parse(args); err != nil {
@@ -73,16 +85,14 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	return o, o.check(flags.Args())
 }
 
-func list(into *[]string) func(string) error {
-	return func(s string) error {
-		*into = nil
-		for name := range strings.SplitSeq(s, ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				*into = append(*into, name)
-			}
+// list splits at commas; the empty string is an empty list.
+func list(s string) (names []string) {
+	for name := range strings.SplitSeq(s, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
 		}
-		return nil
 	}
+	return names
 }
 
 func (o options) check(rest []string) error {
@@ -99,10 +109,12 @@ func (o options) check(rest []string) error {
 		return fmt.Errorf("--data-dir is the embedded etcd's, which --endpoints replaces: give one of them")
 	case (o.cert == "") != (o.key == ""):
 		return fmt.Errorf("--cert and --key belong together")
-	case len(o.endpoints) == 0 && (o.cacert != "" || o.cert != "" || o.user != ""):
+	case len(o.endpoints) == 0 && o.secured():
 		return fmt.Errorf("--cacert, --cert, --key and --user are for --endpoints")
 	case o.user != "" && !strings.Contains(o.user, ":"):
 		return fmt.Errorf("--user: want name:password")
+	case !strings.HasSuffix(o.prefix, "/"):
+		return fmt.Errorf("--prefix %q: must end in a slash", o.prefix)
 	case o.timeout < 0 || o.startDelay < 0:
 		return fmt.Errorf("--timeout and --pod-start-delay must not be negative")
 	case o.timeout > 0 && !o.wait:

@@ -18,18 +18,26 @@ import (
 type screen struct {
 	mu      sync.Mutex
 	err     io.Writer
-	live    bool
+	shared  bool // err is the terminal that shows the live table
 	display *progress.Display
 }
 
 func newScreen(out, errOut io.Writer) *screen {
 	live, width := terminal(out)
-	return &screen{err: errOut, live: live, display: progress.New(out, live, width, time.Now)}
+	errLive, _ := terminal(errOut)
+	return &screen{err: errOut, shared: live && errLive, display: progress.New(out, live, width, time.Now)}
 }
 
+// minHeight is how many lines a live table may need.
+const minHeight = 24
+
+// terminal reports whether a live table can be drawn, and how wide.
 func terminal(out io.Writer) (bool, func() int) {
 	f, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false, func() int { return 0 }
+	}
+	if _, height, err := term.GetSize(int(f.Fd())); err != nil || height < minHeight {
 		return false, func() int { return 0 }
 	}
 	return true, func() int {
@@ -48,12 +56,12 @@ func (s *screen) say(line string) {
 	s.display.Note(line)
 }
 
-// warn prints a line about something that is wrong. With a live table, both are
-// on the same terminal.
+// warn prints a line about something that is wrong. A live table on the same
+// terminal moves down for it.
 func (s *screen) warn(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.live {
+	if s.shared {
 		s.display.Note(line)
 		return
 	}

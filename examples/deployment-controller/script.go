@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/controllers"
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
@@ -25,7 +26,7 @@ var sampleUpdate string
 type script struct {
 	*program
 	docs []manifest.Document
-	bad  int // documents that could not be used
+	bad  int // problems with documents
 
 	applied  []store.Key // Deployments
 	revision int64       // the newest that applying made
@@ -47,13 +48,18 @@ func (s *script) play(ctx context.Context) error {
 		return s.playSamples(ctx)
 	}
 	s.applyAll(ctx, s.docs)
+	if len(s.options.files) == 0 { // nothing was named: all that there is
+		for _, d := range s.view.now().deployments {
+			s.applied = append(s.applied, store.KeyOf(d))
+		}
+	}
 	if s.options.wait {
 		if err := s.waitComplete(ctx); err != nil {
 			return err
 		}
 	}
 	if s.bad > 0 {
-		return fmt.Errorf("%d of the documents could not be applied", s.bad)
+		return fmt.Errorf("%d problems with the manifests, listed above", s.bad)
 	}
 	return s.stay(ctx)
 }
@@ -107,8 +113,9 @@ func (s *script) applyAll(ctx context.Context, docs []manifest.Document) {
 	for _, doc := range docs {
 		obj, err := s.apply(ctx, doc)
 		if err != nil {
-			s.bad++
-			s.screen.warn((&manifest.Error{Source: doc.Source, Index: doc.Index, Err: err}).Error())
+			problems := problemsOf(doc, err)
+			s.bad += len(problems)
+			s.screen.complain(problems)
 			continue
 		}
 		if rev, err := store.ParseRevision(obj.GetResourceVersion()); err == nil {
@@ -165,6 +172,22 @@ func (s *script) judge(now state) (pending, failed error) {
 	return pending, failed
 }
 
+// problemsOf tells what is wrong with a document that could not be applied: a
+// line for each field, as for those that could not be read.
+func problemsOf(doc manifest.Document, err error) []*manifest.Error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
+		return []*manifest.Error{{Source: doc.Source, Index: doc.Index, Err: err}}
+	}
+	var problems []*manifest.Error
+	for _, cause := range status.Status().Details.Causes {
+		problems = append(problems, &manifest.Error{
+			Source: doc.Source, Index: doc.Index, Field: cause.Field, Err: errors.New(cause.Message),
+		})
+	}
+	return problems
+}
+
 func replicasOf(d *appsv1.Deployment) int32 {
 	if d.Spec.Replicas == nil {
 		return 1
@@ -176,11 +199,18 @@ func replicasOf(d *appsv1.Deployment) int32 {
 func (s *script) hint() {
 	endpoints := strings.Join(s.connection.endpoints, ",")
 	prefix := s.store.Prefix()
+	same := "--endpoints=" + endpoints
+	if prefix != store.DefaultPrefix {
+		same += " --prefix=" + prefix
+	}
+	if s.options.secured() {
+		s.say("(The commands below also need this one's flags for certificates and user.)")
+	}
 	s.screen.show(s.view.now())
 	s.say("Everything is in etcd. Look at it, or change it, from another terminal:")
 	s.say("  etcdctl --endpoints=%s get --prefix %s --keys-only", endpoints, prefix)
 	s.say("  etcdctl --endpoints=%s watch --prefix %sapps/deployments/", endpoints, prefix)
-	s.say("  go run ./examples/deployment-controller --endpoints=%s --controllers= -f FILE", endpoints)
+	s.say("  go run ./examples/deployment-controller %s --controllers= -f FILE", same)
 	s.say("Running until interrupted (Ctrl-C).")
 }
 

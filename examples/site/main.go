@@ -6,13 +6,17 @@ import (
 	"context"
 	"log"
 
+	"github.com/go-logr/logr/funcr"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/controller/garbagecollector"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -56,17 +60,27 @@ func reconcile(_ context.Context, tx *controller.Tx, site *Site) (controller.Res
 }
 
 func main() {
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:2379"}})
+	ctx := controller.SignalContext()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:2379"}, Logger: zap.NewNop()})
 	check(err)
 	s, err := store.New(client, store.Options{Kinds: []store.AnyKind{
 		store.Kind[*Site]{GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Site"}},
 		store.Kind[*appsv1.Deployment]{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment")},
 	}})
 	check(err)
-	m, err := controller.NewManager(s, controller.ManagerOptions{})
+	logger := funcr.New(func(_, line string) { log.Println(line) }, funcr.Options{})
+	m, err := controller.NewManager(s, controller.ManagerOptions{Log: logger})
 	check(err)
 	check(controller.New(m, "site", reconcile, controller.Options{}, controller.Owns[*appsv1.Deployment]()))
-	check(m.Run(controller.SignalContext()))
+	check(garbagecollector.Add(m, &Site{}, &appsv1.Deployment{}))
+	check(m.Add("sample", func(ctx context.Context) error {
+		blog := &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "blog"}, Spec: SiteSpec{Image: "nginx", Replicas: 2}}
+		if _, err := s.Create(ctx, blog); err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		return nil
+	}))
+	check(m.Run(ctx))
 }
 
 func check(err error) {

@@ -22,12 +22,17 @@
 //   - A handler is told each change once, in the order of revisions. After a
 //     disturbance (a lost connection, a compaction, a wiped or restored etcd) it
 //     is told the difference between what it was last told and what is, missed
-//     deletions with the last known object included.
+//     deletions with the last known object included. An object that was deleted
+//     and created again never looks like one that was modified.
 //   - A handler that is slow or panics disturbs nobody else. What waits for it
 //     is bounded by the number of objects.
 //   - A value that cannot be decoded is reported with its key, in the log and in
 //     [Replica.Status]; the last good object stays.
-//   - [Replica.Run] returns when all goroutines that it started have ended.
+//   - A lost connection and lost data are noticed: at once when the connection
+//     breaks, otherwise within seconds. The replica stays readable, and
+//     [Replica.Status] says why it is stale and since when.
+//   - [Replica.Run] returns when all goroutines that it started have ended, and
+//     leaves no watch behind in etcd's client.
 //
 // # What is not guaranteed
 //
@@ -38,5 +43,7 @@
 //   - When an object was deleted, if that was found by a list: the event has the
 //     list's revision.
 //   - That etcd's data being replaced is noticed when the new data's revision is
-//     not below the replica's.
+//     not below the replica's and the newest object that the replica has is in
+//     them unchanged, as after the restore of a backup that lacks only deletions.
+//     The next list, for whatever reason, sets it right.
 package informer

@@ -34,3 +34,6 @@ func Running(r *Replica) bool {
 	defer r.mu.Unlock()
 	return r.running
 }
+
+// Uncheck keeps a replica from asking etcd, now and then, whether all is well.
+func Uncheck(r *Replica) { r.timing.idle = time.Hour }

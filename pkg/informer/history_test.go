@@ -298,13 +298,19 @@ var _ = Describe("A value that cannot be decoded", func() {
 		link, behind, direct := linked(etcd)
 		etcdKey := direct.Prefix() + "core/configmaps/default/"
 		create(ctx, direct, configMap("bad", "v", "1"))
-		create(ctx, direct, configMap("gone", "v", "1"))
-		create(ctx, direct, configMap("replaced", "v", "1"))
+		create(ctx, direct, configMap("good", "v", "1"))
+		create(ctx, direct, configMap("gone", "v", "1")) // the newest
 		r, maps := newReplica(behind)
 		a := audited(maps)
 		startSynced(ctx, r)
 		Expect(r.WaitForRevision(ctx, put(ctx, direct.Client(), etcdKey+"gone", garbage))).To(Succeed())
 		Eventually(a.lines).Should(HaveLen(3))
+
+		link.Cut()
+		Eventually(replicaErr(r)).Should(HaveOccurred())
+		link.Heal()
+		Eventually(replicaErr(r)).ShouldNot(HaveOccurred())
+		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}), "nor does it look like another etcd")
 
 		link.Cut()
 		Eventually(replicaErr(r)).Should(HaveOccurred())
@@ -317,7 +323,7 @@ var _ = Describe("A value that cannot be decoded", func() {
 		Expect(r.WaitForRevision(ctx, create(ctx, direct, configMap("new", "v", "1")))).To(Succeed())
 		Expect(relists(r)()).To(HaveKey("compacted"))
 		Eventually(a.lines).Should(Equal([]string{
-			"ADDED bad 1", "ADDED gone 1", "ADDED replaced 1", "DELETED gone 1", "ADDED new 1"}))
+			"ADDED bad 1", "ADDED gone 1", "ADDED good 1", "DELETED gone 1", "ADDED new 1"}))
 		Expect(valueOf(maps, "bad")()).To(Equal("1"))
 		Expect(r.Status().Undecodable).To(HaveLen(2))
 		Expect(r.Status().Undecodable).To(HaveKey(etcdKey + "bad"))

@@ -140,7 +140,7 @@ var _ = Describe("A replica", func() {
 			read <- n
 		}()
 		var rev int64
-		for v := range 10 {
+		for v := range 6 {
 			t := s.Txn()
 			for i := range objs {
 				objs[i].Data["v"], sites[i].Spec.Region = fmt.Sprint(v+1), fmt.Sprint(v+1)

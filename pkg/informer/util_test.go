@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -175,10 +176,15 @@ func compact(ctx context.Context, client *clientv3.Client) {
 // burn makes revisions that no kind has a part in.
 func burn(ctx context.Context, client *clientv3.Client, n int) {
 	GinkgoHelper()
+	var puts errgroup.Group
+	puts.SetLimit(16)
 	for range n {
-		_, err := client.Put(ctx, "/burnt", "")
-		Expect(err).NotTo(HaveOccurred())
+		puts.Go(func() error {
+			_, err := client.Put(ctx, "/burnt", "")
+			return err
+		})
 	}
+	Expect(puts.Wait()).To(Succeed())
 }
 
 // valueOf returns the value of a ConfigMap in the newest snapshot.

@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // DeleteOptions refine a deletion.
@@ -15,6 +18,15 @@ type DeleteOptions struct {
 	// leaves it to whoever looks after it to delete it for good, with 0, in at
 	// most this many seconds.
 	GracePeriodSeconds int64
+	// Propagation says what becomes of the objects that have the deleted one as
+	// their owner. It is a note to the garbage collector, without which nothing
+	// becomes of them: Foreground keeps the object, marked and with the finalizer
+	// [metav1.FinalizerDeleteDependents], until those that block its deletion are
+	// gone; Orphan keeps it likewise, with [metav1.FinalizerOrphanDependents],
+	// until they no longer refer to it; Background keeps it for neither. It takes
+	// the place of what an earlier deletion said. Defaults to what the object's
+	// finalizers say, and to Background where they say nothing.
+	Propagation metav1.DeletionPropagation
 }
 
 // Delete deletes an object, of which obj needs only type, namespace and name,
@@ -40,7 +52,11 @@ func (deleteVerb) String() string { return "delete" }
 
 func (deleteVerb) prepare(o *op) error {
 	o.rev = 0
-	return nil
+	switch o.del.Propagation {
+	case "", metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan:
+		return nil
+	}
+	return apierrors.NewBadRequest(fmt.Sprintf("propagation %q: want Background, Foreground or Orphan", o.del.Propagation))
 }
 
 func (deleteVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
@@ -61,14 +77,45 @@ func (deleteVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 			return outcome{}, err
 		}
 	}
+	replaced := setPropagation(obj, o.del.Propagation)
 	if len(obj.GetFinalizers()) == 0 && o.del.GracePeriodSeconds <= 0 {
 		return outcome{action: remove, result: obj}, nil
 	}
-	if !s.markDeleted(obj, o.del.GracePeriodSeconds) {
+	marked := s.markDeleted(obj, o.del.GracePeriodSeconds)
+	switch {
+	case deletionComplete(obj): // only finalizers that are gone now held it back
+		return outcome{action: remove, result: obj}, nil
+	case !marked && !replaced:
 		return outcome{action: keep, result: obj}, nil
 	}
 	value, err := o.kind.encode(obj)
 	return outcome{action: put, value: value, result: obj}, err
+}
+
+// setPropagation has the object's finalizers say what becomes of its dependents,
+// and nothing else about it. It reports whether anything changed.
+func setPropagation(obj Object, policy metav1.DeletionPropagation) bool {
+	var own string
+	switch policy {
+	case "":
+		return false
+	case metav1.DeletePropagationForeground:
+		own = metav1.FinalizerDeleteDependents
+	case metav1.DeletePropagationOrphan:
+		own = metav1.FinalizerOrphanDependents
+	}
+	old := obj.GetFinalizers()
+	finalizers := slices.DeleteFunc(slices.Clone(old), func(f string) bool {
+		return f != own && (f == metav1.FinalizerDeleteDependents || f == metav1.FinalizerOrphanDependents)
+	})
+	if own != "" && !slices.Contains(finalizers, own) {
+		finalizers = append(finalizers, own)
+	}
+	if slices.Equal(finalizers, old) {
+		return false
+	}
+	obj.SetFinalizers(finalizers)
+	return true
 }
 
 // markDeleted marks an object as being deleted. A grace period can only be

@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
@@ -226,4 +227,73 @@ func ExampleStore_WithFences() {
 	// Output:
 	// while leading: <nil>
 	// afterwards fenced: true
+}
+
+func ExampleList_pages() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	for _, name := range []string{"desk", "floor", "shelf"} {
+		if _, err := s.Create(ctx, newLamp(name)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	page := store.ListOptions{Limit: 2}
+	for {
+		list, err := store.List[*Lamp](ctx, s, page)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, lamp := range list.Items {
+			fmt.Print(lamp.Name, " ")
+		}
+		if page.Continue = list.Continue; page.Continue == "" {
+			break
+		}
+		fmt.Println("and", *list.Remaining, "more")
+	}
+	// Output:
+	// desk floor and 1 more
+	// shelf
+}
+
+func ExampleStream() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	if _, err := s.Create(ctx, newLamp("desk")); err != nil {
+		log.Fatal(err)
+	}
+	lamps, err := store.Stream[*Lamp](ctx, s, store.ListOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for lamp, err := range lamps.All() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(lamp.Name)
+	}
+	// Output: desk
+}
+
+func ExampleDeleteCollection() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	for _, name := range []string{"desk", "shelf"} {
+		if _, err := s.Create(ctx, newLamp(name)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	deleted, _, err := store.DeleteCollection[*Lamp](ctx, s,
+		store.ListOptions{Fields: fields.OneTermNotEqualSelector("metadata.name", "desk")}, store.DeleteOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("deleted:", deleted)
+	// Output: deleted: 1
 }

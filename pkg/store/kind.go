@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -51,6 +52,11 @@ type Kind[T Object] struct {
 
 	// ValidateDelete may refuse a deletion.
 	ValidateDelete func(obj T) field.ErrorList
+
+	// Fields tells by which fields, beside metadata.name and metadata.namespace,
+	// a list can select, and their values in an object. It returns the same
+	// fields for every object, be it empty, and must not change it.
+	Fields func(obj T) fields.Set
 }
 
 // AnyKind is a [Kind] or a [Version] of any type. Only this package implements
@@ -72,6 +78,7 @@ type kindInfo struct {
 	validateCreate func(Object) field.ErrorList
 	validateUpdate func(obj, old Object) field.ErrorList
 	validateDelete func(Object) field.ErrorList
+	fields         func(Object) fields.Set
 
 	codec  *codec
 	prefix string // of the etcd keys
@@ -127,6 +134,9 @@ func (k Kind[T]) addHooks(info *kindInfo) {
 	}
 	if k.ValidateDelete != nil {
 		info.validateDelete = func(o Object) field.ErrorList { return k.ValidateDelete(o.(T)) }
+	}
+	if k.Fields != nil {
+		info.fields = func(o Object) fields.Set { return k.Fields(o.(T)) }
 	}
 }
 

@@ -2,12 +2,16 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // listPage is the size of a page where the server cannot stream. Every page
@@ -23,23 +27,32 @@ const listPage = 10_000
 //
 // A chunk is each's to keep. An error of each ends the list and is returned as
 // it is. When the revision is compacted, even in the middle, the error is
-// [apierrors.IsResourceExpired].
+// [apierrors.IsResourceExpired]; when it is yet to come, it is a Timeout with the
+// cause [metav1.CauseTypeResourceVersionTooLarge].
 func ListRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error) (int64, error) {
 	if revision < 0 {
 		return 0, fmt.Errorf("list %s at revision %d: must not be negative", r.Start, revision)
 	}
 	if revision == 0 {
-		resp, err := client.Get(ctx, r.Start, clientv3.WithCountOnly())
-		if err != nil {
-			return 0, fmt.Errorf("list %s: read etcd's revision: %w", r.Start, explain(err))
+		var err error
+		if revision, err = currentRevision(ctx, client, r); err != nil {
+			return 0, err
 		}
-		revision = resp.Header.Revision
 	}
 	streamed, err := streamRange(ctx, client, r, revision, each)
 	if !streamed && err == nil {
 		err = pageRange(ctx, client, r, revision, each)
 	}
 	return revision, err
+}
+
+// currentRevision asks with a key of the range, which the user may surely read.
+func currentRevision(ctx context.Context, client *clientv3.Client, r Range) (int64, error) {
+	resp, err := client.Get(ctx, r.Start, clientv3.WithCountOnly())
+	if err != nil {
+		return 0, fmt.Errorf("list %s: read etcd's revision: %w", r.Start, explain(err))
+	}
+	return resp.Header.Revision, nil
 }
 
 // streamRange returns false when the server cannot stream. The client's
@@ -74,14 +87,28 @@ func streamResult(r Range, revision int64, err error) (bool, error) {
 	if status.Code(err) == codes.Unimplemented {
 		return false, nil
 	}
-	return true, fmt.Errorf("list %s at revision %d: %w", r.Start, revision, explain(err))
+	return true, listError(r, revision, err)
+}
+
+// listError says which list failed. Where a revision is yet to come, it is the
+// error that Kubernetes has for that.
+func listError(r Range, revision int64, err error) error {
+	explained := explain(err)
+	if errors.Is(err, rpctypes.ErrFutureRev) {
+		tooLarge := apierrors.NewTimeoutError(fmt.Sprintf("too large resource version: %d", revision), 1)
+		tooLarge.ErrStatus.Details.Causes = []metav1.StatusCause{{
+			Type: metav1.CauseTypeResourceVersionTooLarge, Message: "too large resource version",
+		}}
+		explained = fmt.Errorf("%w: %w", tooLarge, err)
+	}
+	return fmt.Errorf("list %s at revision %d: %w", r.Start, revision, explained)
 }
 
 func pageRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error) error {
 	for {
 		resp, err := client.Get(ctx, r.Start, clientv3.WithRange(r.End), clientv3.WithRev(revision), clientv3.WithLimit(listPage))
 		if err != nil {
-			return fmt.Errorf("list %s at revision %d: %w", r.Start, revision, explain(err))
+			return listError(r, revision, err)
 		}
 		if len(resp.Kvs) > 0 {
 			r.Start = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"

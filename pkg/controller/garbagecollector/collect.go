@@ -8,42 +8,58 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// reconcile deletes one object if it is garbage.
+// reconcile deletes one object if it is garbage, and lets it go if it is being
+// deleted and waits for its dependents no longer. Every dependent is decided on
+// by itself, so that it does not matter how many an owner has.
 func (c *collector) reconcile(ctx context.Context, req request) (controller.Result, error) {
 	snapshot := c.replica.Snapshot()
 	obj, ok := c.kinds[req.kind].objects.Get(snapshot, req.Key)
-	if !ok || obj.GetDeletionTimestamp() != nil {
+	switch {
+	case !ok:
 		return controller.Result{}, nil
+	case obj.GetDeletionTimestamp() != nil:
+		return c.release(ctx, req, snapshot, obj)
 	}
+	return controller.Result{}, c.collect(ctx, req, snapshot, obj)
+}
+
+// collect deletes an object that no owner keeps. Where one does, it takes out
+// the references to those that do not.
+func (c *collector) collect(ctx context.Context, req request, s *informer.Snapshot, obj store.Object) error {
 	txn := c.store.Txn()
-	check := &ownerCheck{collector: c, snapshot: snapshot, obj: obj, txn: txn, seen: map[string]bool{}}
+	check := &ownerCheck{collector: c, snapshot: s, obj: obj, txn: txn, seen: map[string]bool{}}
 	var kept []metav1.OwnerReference
+	var found [orphans + 1]int
 	refs := obj.GetOwnerReferences()
 	for _, ref := range refs {
-		gone, err := check.gone(ref)
+		state, err := check.state(ref)
 		if err != nil {
-			return controller.Result{}, controller.TerminalError(err)
+			return controller.TerminalError(err)
 		}
-		if !gone {
+		if found[state]++; state == keeps {
 			kept = append(kept, ref)
 		}
 	}
+	changed := obj.DeepCopyObject().(store.Object)
 	switch {
-	case len(kept) == len(refs):
-		return controller.Result{}, nil
-	case len(kept) == 0:
-		doomed := obj.DeepCopyObject().(store.Object)
-		txn.Delete(doomed, store.DeleteOptions{ResourceVersion: obj.GetResourceVersion()})
+	case found[keeps] == len(refs):
+		return nil
+	case found[keeps] == 0 && found[orphans] == 0:
+		o := store.DeleteOptions{ResourceVersion: obj.GetResourceVersion()}
+		if found[waits] > 0 && c.hasDependents(s, req.kind, obj) {
+			o.Propagation = metav1.DeletePropagationForeground // the owner waits for these as well
+		}
+		txn.Delete(changed, o)
 	default:
-		disowned := obj.DeepCopyObject().(store.Object)
-		disowned.SetOwnerReferences(kept)
-		txn.Update(disowned)
+		changed.SetOwnerReferences(kept)
+		txn.Update(changed)
 	}
 	_, err := txn.Commit(ctx)
-	return controller.Result{}, outdated(req, err)
+	return outdated(req, err)
 }
 
 // outdated turns the errors which say that the snapshot was too old into

@@ -9,6 +9,13 @@
 // the object with the referenced uid: another object that took its name later
 // is not.
 //
+// An owner that is deleted with the propagation Foreground stays, marked, until
+// the dependents that block its deletion are gone; the collector deletes these
+// and all others that no other owner keeps, in the foreground too where they have
+// dependents of their own. With Orphan it stays until no dependent refers to it
+// any more, which keeps these alive; those that are being deleted already are
+// past that. Dependents that would wait for each other in a circle do not.
+//
 // # Guarantees
 //
 // Owners and dependents are read from one snapshot, and the deletion's
@@ -17,12 +24,24 @@
 // decoded, and none is missed because its owner went while the collector was
 // not running.
 //
+// The same holds for an owner that waits: what becomes of a dependent is
+// conditional on the owner being as it was in the snapshot, so that a deletion
+// with another propagation takes effect at once for all that is left. The owner is
+// let go by a snapshot that shows both its mark and no dependent that counts, if
+// it has not changed since. So every dependent that existed when the owner was
+// marked is deleted, or kept, as was asked for. Every step is found out from what
+// etcd holds: a collector that stops in the middle goes on when it runs again.
+//
 // # What it does not do
+//
+// It cannot keep anybody from creating a dependent of an owner that is being
+// deleted. One that the collector sees in time is treated like the others; one
+// that comes in the very moment in which the owner goes is garbage, even if the
+// owner was to orphan its dependents. Do not create dependents of an owner with a
+// deletionTimestamp.
 //
 // It knows only the kinds that it was given. A reference to any other kind
 // counts as one to an owner that exists, and so does that of a cluster-scoped
 // object to a kind that has namespaces.
-//
-// It deletes in the background: an owner does not wait for its dependents to be
-// gone, whatever blockOwnerDeletion says.
+// Neither they nor objects that cannot be decoded hold an owner back.
 package garbagecollector

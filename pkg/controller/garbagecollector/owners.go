@@ -10,6 +10,28 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
+// ownerState is what an owner means for its dependents.
+type ownerState int
+
+const (
+	keeps   ownerState = iota // it stays, or nobody knows
+	absent                    // it does not exist
+	waits                     // it is being deleted and waits for its dependents to go
+	orphans                   // it is being deleted and waits for its dependents to forget it
+)
+
+// stateOf is the state of an owner that exists. Without a finalizer of the
+// collector's, an owner that is being deleted is like any other until it is gone.
+func stateOf(owner store.Object) ownerState {
+	switch pendingFinalizer(owner) {
+	case metav1.FinalizerOrphanDependents:
+		return orphans
+	case metav1.FinalizerDeleteDependents:
+		return waits
+	}
+	return keeps
+}
+
 // ownerCheck looks for the owners of one object in a snapshot.
 type ownerCheck struct {
 	*collector
@@ -19,35 +41,30 @@ type ownerCheck struct {
 	seen     map[string]bool // the owners' keys that txn checks already
 }
 
-// gone reports whether a referenced owner does not exist. If it does not, the
-// transaction must find the owner's key as the snapshot has it: its value may
-// just not be decodable.
-func (c *ownerCheck) gone(ref metav1.OwnerReference) (bool, error) {
-	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+// state tells the state of a referenced owner. Where it is the reason for a
+// write, the transaction must find the owner's key as the snapshot has it: an
+// owner that is missing may just not be decodable, and one that is being deleted
+// may have been told to treat its dependents otherwise.
+func (c *ownerCheck) state(ref metav1.OwnerReference) (ownerState, error) {
+	owners, key, known, err := c.resolve(c.obj, ref)
 	if err != nil {
-		return false, fmt.Errorf("%s %s: owner reference to %s %s: %w",
+		return keeps, fmt.Errorf("%s %s: owner reference to %s %s: %w",
 			c.obj.GetObjectKind().GroupVersionKind().Kind, store.KeyOf(c.obj), ref.Kind, ref.Name, err)
 	}
-	owners, ok := c.kinds[schema.GroupKind{Group: gv.Group, Kind: ref.Kind}]
-	if !ok {
-		return false, nil
+	if !known {
+		return keeps, nil
 	}
-	if !owners.info.ClusterScoped && c.obj.GetNamespace() == "" {
-		return false, nil // an object of which namespace is not said
-	}
-	key := store.Key{Namespace: c.obj.GetNamespace(), Name: ref.Name}
-	if owners.info.ClusterScoped {
-		key.Namespace = ""
-	}
+	state := absent
 	owner, exists := owners.objects.Get(c.snapshot, key)
 	if exists && owner.GetUID() == ref.UID {
-		return false, nil
+		state = stateOf(owner)
 	}
-	if id := owners.info.Resource.String() + "/" + key.String(); !c.seen[id] {
+	isSelf := exists && owner.GetUID() == c.obj.GetUID() // what is written cannot be a condition too
+	if id := owners.info.Resource.String() + "/" + key.String(); state != keeps && !isSelf && !c.seen[id] {
 		c.seen[id] = true
 		c.expect(owners.info, key, owner)
 	}
-	return true, nil
+	return state, nil
 }
 
 // expect has the transaction check that a key is as the snapshot has it.
@@ -60,4 +77,23 @@ func (c *ownerCheck) expect(kind store.KindInfo, key store.Key, found store.Obje
 	absent.SetNamespace(key.Namespace)
 	absent.SetName(key.Name)
 	c.txn.Absent(absent)
+}
+
+// resolve tells where the owner that an object refers to must be. It does not
+// know that for a kind which is not the collector's, or where the object does
+// not say in which namespace.
+func (c *collector) resolve(obj store.Object, ref metav1.OwnerReference) (owners tracked, key store.Key, known bool, err error) {
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	if err != nil {
+		return owners, key, false, err
+	}
+	owners, known = c.kinds[schema.GroupKind{Group: gv.Group, Kind: ref.Kind}]
+	if !known || !owners.info.ClusterScoped && obj.GetNamespace() == "" {
+		return owners, key, false, nil
+	}
+	key = store.Key{Namespace: obj.GetNamespace(), Name: ref.Name}
+	if owners.info.ClusterScoped {
+		key.Namespace = ""
+	}
+	return owners, key, true, nil
 }

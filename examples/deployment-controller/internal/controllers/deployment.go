@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/rollout"
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/workloads"
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -50,6 +51,7 @@ func AddDeployment(m *controller.Manager) error {
 
 // reconcile takes one step of a rollout.
 func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployment *appsv1.Deployment) (controller.Result, error) {
+	workloads.DefaultDeployment(deployment) // it may have been stored by somebody who does not
 	in := rollout.Input{
 		Deployment:  deployment,
 		ReplicaSets: slices.Collect(controller.List[*appsv1.ReplicaSet](tx, informer.ListOptions{Namespace: deployment.Namespace})),

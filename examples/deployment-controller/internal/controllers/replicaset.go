@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas"
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/workloads"
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -50,6 +51,7 @@ func AddReplicaSet(m *controller.Manager) error {
 // reconcile creates or deletes as many Pods as fit into one transaction, and
 // reports what there is.
 func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *appsv1.ReplicaSet) (controller.Result, error) {
+	workloads.DefaultReplicaSet(rs) // it may have been stored by somebody who does not
 	in := replicas.Input{
 		ReplicaSet: rs,
 		Pods: slices.Concat(

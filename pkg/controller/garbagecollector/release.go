@@ -1,0 +1,69 @@
+package garbagecollector
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// lookAgainAfter is the pause between looks at an owner that is held back.
+const lookAgainAfter = time.Second
+
+// pendingFinalizer is the collector's finalizer for which an object that is
+// being deleted waits, or none. Orphaning comes first, since it can be made up
+// for later and deleting cannot.
+func pendingFinalizer(obj store.Object) string {
+	if obj.GetDeletionTimestamp() == nil {
+		return ""
+	}
+	for _, f := range []string{metav1.FinalizerOrphanDependents, metav1.FinalizerDeleteDependents} {
+		if slices.Contains(obj.GetFinalizers(), f) {
+			return f
+		}
+	}
+	return ""
+}
+
+// release takes its finalizer from an owner that nothing holds back any more.
+//
+// The snapshot has the owner's mark, so it has every dependent that was there
+// when the deletion began, and those that remain are seen. The owner must not
+// have changed since: it may have been told to treat them otherwise. What refers
+// to it only after the snapshot wakes the collector by itself, and finds the
+// owner either still waiting or gone.
+//
+// The wake-up by its last dependent may fail to come, so it is looked at again
+// after a while: the informer tells nothing of an object that came and went
+// before there was time to tell, and the snapshot may have had it in between.
+func (c *collector) release(ctx context.Context, req request, s *informer.Snapshot, owner store.Object) (controller.Result, error) {
+	finalizer := pendingFinalizer(owner)
+	if finalizer == "" {
+		return controller.Result{}, nil
+	}
+	for d := range c.dependents(s, req.kind, owner) {
+		if c.holds(s, d, owner) {
+			return controller.Result{RequeueAfter: lookAgainAfter}, nil
+		}
+	}
+	released := owner.DeepCopyObject().(store.Object)
+	released.SetFinalizers(slices.DeleteFunc(released.GetFinalizers(), func(f string) bool { return f == finalizer }))
+	_, err := c.store.Update(ctx, released)
+	return controller.Result{}, outdated(req, err)
+}
+
+// holds reports whether a dependent keeps an owner from being released. One that
+// is being deleted itself is not worth orphaning. One that would in turn wait for
+// the owner does not count, or neither would ever go.
+func (c *collector) holds(s *informer.Snapshot, d dependent, owner store.Object) bool {
+	if stateOf(owner) == orphans {
+		return d.obj.GetDeletionTimestamp() == nil
+	}
+	return blocks(d.ref) && !c.blockedBy(s, d.kind, d.obj, owner.GetUID(), map[types.UID]bool{})
+}

@@ -1,0 +1,131 @@
+package events_test
+
+import (
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/events"
+)
+
+var _ = Describe("Without etcd", func() {
+	var (
+		link *etcdtest.Link
+		log  *lines
+	)
+
+	// through has a recorder write through a link.
+	through := func(o *events.Options) {
+		GinkgoHelper()
+		var err error
+		link, err = etcd.Member(0).NewLink()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(link.Close)
+		o.Client, err = etcd.NewClient(etcdtest.To(link.Endpoint()))
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(o.Client.Close)
+		log = &lines{}
+		o.Log = log.logger()
+	}
+	realTime := func(o *events.Options) { o.Clock = clock.RealClock{} }
+	cut := func() { link.Cut() }
+	freeze := func() { link.Freeze() }
+
+	DescribeTable("nobody waits, and nothing is lost when it comes back", func(ctx SpecContext, disturb func()) {
+		b := newBench(through, realTime)
+		stop := run(b.Recorder)
+		b.tell(newSite("web"), "Created", "")
+		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(1))
+
+		disturb()
+		for i := range 100 {
+			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+		}
+		Eventually(ctx, log.all).Should(ContainElement(ContainSubstring("events cannot be written")))
+		link.Heal()
+		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(101))
+		b.tell(newSite("last"), "Created", "")
+		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(102))
+		stop()
+		Expect(b.Dropped()).To(BeZero())
+		Expect(log.all()).To(HaveExactElements(
+			ContainSubstring("events cannot be written"),
+			And(ContainSubstring("events can be written again"), MatchRegexp(`"failures"=[1-9]`)),
+		))
+	},
+		Entry("after a cut", cut),
+		Entry("after a freeze", freeze),
+	)
+
+	It("each trouble is told of, and counted anew", func(ctx SpecContext) {
+		b := newBench(through)
+		run(b.Recorder)
+		for i := range 3 {
+			link.Cut()
+			b.clock.Step(time.Minute)
+			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+			Eventually(ctx, func() []string {
+				b.clock.Step(time.Second) // the client itself tries for as long as it may
+				return log.all()
+			}).Should(HaveLen(2*i + 1))
+			link.Heal()
+			Eventually(ctx, func() int {
+				b.clock.Step(time.Second)
+				return len(b.raw(ctx))
+			}).Should(Equal(i + 1))
+			Eventually(ctx, log.all).Should(HaveLen(2*i + 2))
+		}
+		Expect(log.all()).To(HaveEach(Or(
+			And(ContainSubstring("cannot be written"), ContainSubstring(`"failures"=1 `)),
+			ContainSubstring("can be written again"),
+		)))
+	})
+
+	DescribeTable("it is given up after a while", func(ctx SpecContext, disturb func()) {
+		b := newBench(through, func(o *events.Options) { o.Buffer = 50 })
+		stop := run(b.Recorder)
+		disturb()
+		for i := range 60 {
+			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+		}
+		b.tell(newSite("site-0"), "Created", "")
+		Eventually(ctx, b.stepped(b.Dropped)).Should(Equal(events.Drops{Full: 10, Failed: 51}))
+		Expect(log.all()).To(ContainElement(And(ContainSubstring("events dropped"), ContainSubstring("etcd cannot be written to"))))
+
+		link.Heal()
+		b.tell(newSite("web"), "Created", "")
+		Eventually(ctx, func() int {
+			b.clock.Step(time.Second)
+			return len(b.raw(ctx))
+		}).Should(BeNumerically(">", 0))
+		stop()
+		Expect(b.list(ctx)).To(ContainElement(HaveField("Regarding.Name", "web")))
+	},
+		Entry("after a cut", cut),
+		Entry("after a freeze", freeze),
+	)
+
+	DescribeTable("it stops, and says what is lost", func(ctx SpecContext, disturb func()) {
+		b := newBench(through)
+		disturb()
+		b.tell(newSite("a"), "Created", "")
+		b.tell(newSite("a"), "Created", "")
+		b.tell(newSite("b"), "Created", "")
+		stop := run(b.Recorder)
+		stopped := make(chan struct{})
+		go func() { defer close(stopped); stop() }()
+		Eventually(ctx, func() <-chan struct{} {
+			b.clock.Step(time.Second)
+			return stopped
+		}).Should(BeClosed())
+		Expect(b.Dropped()).To(Equal(events.Drops{Failed: 3}))
+		Expect(log.all()).To(ContainElement(And(ContainSubstring("events dropped"), ContainSubstring("stopping"))))
+	},
+		Entry("after a cut", cut),
+		Entry("after a freeze", freeze),
+	)
+})

@@ -1,0 +1,52 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// requestTime bounds one attempt to write, the lease included.
+const requestTime = 5 * time.Second
+
+// write stores Events in one transaction. Nobody else writes them, so it asks
+// no conditions, and may be repeated when its outcome is unknown.
+func (w *writer) write(ctx context.Context, batch []write) error {
+	ctx, cancel := w.within(ctx, requestTime)
+	defer cancel()
+	err := w.put(ctx, batch)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		w.leases.forget() // the process stood still, or etcd was restored
+		err = w.put(ctx, batch)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return fmt.Errorf("no answer in time: %w", err)
+	}
+	return err
+}
+
+func (w *writer) put(ctx context.Context, batch []write) error {
+	lease, err := w.leases.current(ctx)
+	if err != nil {
+		return fmt.Errorf("grant a lease for events: %w", err)
+	}
+	puts := make([]clientv3.Op, 0, len(batch))
+	for _, b := range batch {
+		value, err := json.Marshal(b.event)
+		if err != nil {
+			return fmt.Errorf("encode event %s/%s: %w", b.event.Namespace, b.event.Name, err)
+		}
+		key := w.keys + b.event.Namespace + "/" + b.event.Name
+		puts = append(puts, clientv3.OpPut(key, string(value), clientv3.WithLease(lease)))
+	}
+	if _, err = w.options.Client.Txn(ctx).Then(puts...).Commit(); err != nil {
+		return fmt.Errorf("write %d events, the first being %s%s/%s: %w",
+			len(batch), w.keys, batch[0].event.Namespace, batch[0].event.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// deleteBatch is how many objects of a collection are deleted at once.
+const deleteBatch = 100
+
+// DeleteCollection deletes the objects of one kind that a list would return,
+// each by the rules of [Store.Delete], in transactions of many objects. What is
+// created meanwhile stays. An object that is changed meanwhile is looked at
+// again, and stays if it is no longer selected.
+//
+// It returns how many objects it deleted or marked as being deleted, without
+// those that were marked already, and the newest revision that it made. When
+// there was nothing to write, the revision is that of the list.
+//
+// An object that must not be deleted, or cannot be decoded, stays as it is and
+// keeps no other from being deleted; the error names them all. Any other error
+// ends the work, and what was deleted until then remains so. It is
+// [apierrors.IsResourceExpired] when the list is compacted before its end: call
+// again. A Limit, a Continue, an order or a Revision, and a condition on a
+// resourceVersion, are a BadRequest.
+func DeleteCollection[T Object](ctx context.Context, s *Store, o ListOptions, d DeleteOptions) (deleted int, revision int64, err error) {
+	if o.Revision != 0 || d.ResourceVersion != "" {
+		return 0, 0, fmt.Errorf("delete collection: %w", apierrors.NewBadRequest("a collection is deleted as it is now: leave the revision out"))
+	}
+	objects, err := Stream[T](ctx, s, o)
+	if err != nil {
+		return 0, 0, fmt.Errorf("delete collection: %w", err)
+	}
+	selects, err := newListing(s, reflect.TypeFor[T](), o)
+	if err != nil {
+		return 0, 0, fmt.Errorf("delete collection: %w", err)
+	}
+	c := &collection{store: s, list: selects, options: d, undecodable: &UndecodableError{}}
+	if err = c.deleteAll(ctx, objects.batches(c.batchSize())); err != nil {
+		err = fmt.Errorf("delete collection: %w", err)
+	}
+	if c.revision == 0 {
+		c.revision = objects.Revision
+	}
+	return c.deleted, c.revision, errors.Join(err, errors.Join(c.refused...), c.undecodable.orNil())
+}
+
+// collection is a deletion of many objects under way.
+type collection struct {
+	store   *Store
+	list    *listing // tells which objects are selected
+	options DeleteOptions
+
+	deleted     int
+	revision    int64
+	refused     []error
+	undecodable *UndecodableError
+}
+
+// batchSize leaves room for the fences.
+func (c *collection) batchSize() int {
+	return max(1, min(deleteBatch, MaxTxnOps-len(c.store.fences)))
+}
+
+// batches yields the objects of a stream, several at a time.
+func (st *ObjectStream[T]) batches(size int) func(yield func([]Object, error) bool) {
+	return func(yield func([]Object, error) bool) {
+		var batch []Object
+		for obj, err := range st.all {
+			if err != nil {
+				if !yield(nil, err) {
+					return
+				}
+				continue
+			}
+			if batch = append(batch, obj); len(batch) == size {
+				if !yield(batch, nil) {
+					return
+				}
+				batch = nil
+			}
+		}
+		if len(batch) > 0 {
+			yield(batch, nil)
+		}
+	}
+}
+
+func (c *collection) deleteAll(ctx context.Context, batches func(yield func([]Object, error) bool)) error {
+	for batch, err := range batches {
+		var undecodable *UndecodableError
+		switch {
+		case errors.As(err, &undecodable):
+			c.undecodable.merge(undecodable)
+		case err != nil:
+			return err
+		default:
+			if err := c.delete(ctx, batch); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// delete deletes objects together. Where that fails because of some of them, it
+// halves them until it knows which.
+func (c *collection) delete(ctx context.Context, batch []Object) error {
+	var others contention
+	for len(batch) > 0 {
+		others.attempt()
+		err := c.try(ctx, batch)
+		switch {
+		case err == nil:
+			return nil
+		case !ofObject(err):
+			return err
+		case len(batch) > 1 && !outdated(err):
+			return c.halve(ctx, batch)
+		case !outdated(err):
+			c.refused = append(c.refused, err)
+			return nil
+		}
+		others.wait(ctx)
+		if batch, err = c.reread(ctx, batch); err != nil {
+			return err
+		}
+		if others.failed > 1 && len(batch) > 1 {
+			return c.halve(ctx, batch) // others write too much of it to get all at once
+		}
+	}
+	return nil
+}
+
+func (c *collection) halve(ctx context.Context, batch []Object) error {
+	if err := c.delete(ctx, batch[:len(batch)/2]); err != nil {
+		return err
+	}
+	return c.delete(ctx, batch[len(batch)/2:])
+}
+
+// outdated reports whether an object is not what it was when it was read.
+func outdated(err error) bool { return apierrors.IsConflict(err) || apierrors.IsNotFound(err) }
+
+// ofObject reports whether a transaction failed because of one of its objects,
+// or because of how many they are.
+func ofObject(err error) bool {
+	var undecodable *UndecodableError
+	return outdated(err) || apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) || errors.As(err, &undecodable)
+}
+
+// try deletes objects together if none has changed.
+func (c *collection) try(ctx context.Context, batch []Object) error {
+	t := c.store.Txn()
+	for _, obj := range batch {
+		d := c.options
+		d.ResourceVersion = obj.GetResourceVersion()
+		t.Delete(obj.DeepCopyObject().(Object), d)
+	}
+	if t.err == nil && c.list.kind.stored == nil { // otherwise what was read is not what is stored
+		for i, o := range t.ops {
+			rev, err := ParseRevision(batch[i].GetResourceVersion())
+			if err != nil {
+				return err
+			}
+			o.learn(&stored{obj: batch[i], rev: rev, cached: true})
+		}
+	}
+	revision, err := t.Commit(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range t.ops {
+		if o.out.action != keep {
+			c.deleted++
+			c.revision = revision
+		}
+	}
+	return nil
+}
+
+// reread returns what is left of a batch: those of its objects that are still
+// there and selected, as they are now.
+func (c *collection) reread(ctx context.Context, batch []Object) (left []Object, err error) {
+	gets := make([]clientv3.Op, len(batch))
+	uids := map[types.UID]bool{}
+	for i, obj := range batch {
+		gets[i] = clientv3.OpGet(c.list.kind.etcdKey(KeyOf(obj)))
+		uids[obj.GetUID()] = true
+	}
+	resp, err := c.store.client.Txn(ctx).Then(gets...).Commit()
+	if err != nil {
+		return nil, explain(err)
+	}
+	for _, r := range resp.Responses {
+		for _, kv := range r.GetResponseRange().Kvs {
+			obj, selected, err := c.list.read(kv)
+			switch {
+			case err != nil:
+				c.undecodable.add(string(kv.Key), err)
+			case selected && uids[obj.GetUID()]:
+				left = append(left, obj)
+			}
+		}
+	}
+	return left, nil
+}
+
+func (e *UndecodableError) merge(other *UndecodableError) {
+	for i, key := range other.Keys {
+		e.add(key, other.Reasons[i])
+	}
+}

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// listing is a list, or what is left of it, whose options make sense.
+type listing struct {
+	store      *Store
+	kind       *kindInfo
+	selection  selection
+	namespace  string
+	prefix     string // of the keys of the kind, or of the namespace
+	within     Range  // what is still to be read
+	descending bool
+	revision   int64  // 0 is the newest, until it is known
+	token      string // continues behind a page
+}
+
+func newListing(s *Store, t reflect.Type, o ListOptions) (*listing, error) {
+	k, err := s.kinds.ofType(t)
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{store: s, kind: k, namespace: o.Namespace, prefix: k.prefix, descending: o.Descending, revision: o.Revision}
+	if o.Namespace != "" {
+		if err := checkNamespace(k, o.Namespace); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		l.prefix += o.Namespace + "/"
+	}
+	l.within = PrefixRange(l.prefix)
+	if l.selection, err = newSelection(k, o); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	switch {
+	case o.Revision < 0:
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("revision %d must not be negative", o.Revision))
+	case o.Limit < 0:
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("limit %d must not be negative", o.Limit))
+	case o.Continue == "":
+		return l, nil
+	case o.Revision != 0:
+		return nil, apierrors.NewBadRequest("a list that is continued has a revision already: leave Revision out")
+	}
+	return l, l.resume(o.Continue)
+}
+
+// read decodes what lies under a key and tells whether it is selected.
+func (l *listing) read(kv *mvccpb.KeyValue) (obj Object, selected bool, err error) {
+	if obj, err = l.kind.decodeKV(l.kind.prefix, kv); err != nil {
+		return nil, false, err
+	}
+	selected, err = l.selection.matches(obj)
+	return obj, selected, err
+}
+
+// rest hands all that is left to take, in the order of keys.
+func (l *listing) rest(ctx context.Context, take func(*mvccpb.KeyValue) bool) (err error) {
+	l.revision, err = ListRange(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
+		for _, kv := range kvs {
+			take(kv)
+		}
+		return nil
+	})
+	return err
+}
+
+// page hands values to take until it has taken as many as the limit says. It
+// returns how many are left where that can be known.
+func (l *listing) page(ctx context.Context, limit int64, take func(*mvccpb.KeyValue) bool) (remaining *int64, err error) {
+	for size := min(limit, listPage); ; size = min(2*size, listPage) {
+		resp, err := l.store.client.Get(ctx, l.within.Start, l.readOptions(size)...)
+		if err != nil {
+			return nil, listError(l.within, l.revision, err)
+		}
+		if l.revision == 0 {
+			l.revision = resp.Header.Revision
+		}
+		for i, kv := range resp.Kvs {
+			l.pass(kv.Key)
+			if !take(kv) {
+				continue
+			}
+			if limit--; limit == 0 {
+				return l.leave(kv.Key, resp.Count-int64(i+1)), nil
+			}
+		}
+		if !resp.More {
+			return nil, nil
+		}
+	}
+}
+
+func (l *listing) readOptions(size int64) []clientv3.OpOption {
+	o := []clientv3.OpOption{clientv3.WithRange(l.within.End), clientv3.WithLimit(size), clientv3.WithRev(l.revision)}
+	if l.descending {
+		o = append(o, clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
+	}
+	return o
+}
+
+// pass takes a key, and all before it, out of what is still to be read.
+func (l *listing) pass(key []byte) {
+	if l.descending {
+		l.within.End = string(key)
+	} else {
+		l.within.Start = string(key) + "\x00"
+	}
+}
+
+// leave makes the token behind the last key of a page.
+func (l *listing) leave(last []byte, left int64) (remaining *int64) {
+	if left == 0 {
+		return nil
+	}
+	l.token = continuation{
+		Version: continueVersion, Resource: l.kind.resource.String(), Namespace: l.namespace,
+		Revision: l.revision, Last: last[len(l.prefix):], Descending: l.descending,
+	}.encode()
+	if l.selection.all() {
+		return &left
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+func txnRules[T store.Object]() []rule[T] {
+	return []rule[T]{
+		{"a transaction writes objects of several kinds at one revision", txnOneRevision[T]},
+		{"a transaction of which one write is refused writes nothing", txnNothing[T]},
+		{"a transaction holds only while what it relies on is unchanged or absent", txnConditions[T]},
+		{"a transaction that changes nothing costs no revision", txnNoChange[T]},
+		{"a transaction takes an object once", txnTwice[T]},
+		{"a transaction that is too large is not sent", txnTooLarge[T]},
+		{"many transactions at once keep a sum", txnSum[T]},
+	}
+}
+
+// commit is a write that commits a transaction on one object, and others.
+func (e *env[T]) commit(add func(*store.Txn, store.Object)) write {
+	return func(ctx context.Context, obj store.Object) (int64, error) {
+		t := e.s.Txn()
+		add(t, obj)
+		return t.Commit(ctx)
+	}
+}
+
+func txnOneRevision[T store.Object](e *env[T]) {
+	changed, gone := e.created("changed"), e.created("gone")
+	*e.spec(changed) = 3
+	fresh := e.named("fresh")
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}
+	t := e.s.Txn()
+	t.Create(fresh)
+	t.Create(cm)
+	t.Update(changed)
+	t.Delete(gone)
+	equal(e, "length", t.Len(), 4)
+	rev := e.done(t.Commit(e.Context()))
+	equal(e, "revision", rev, e.revision())
+	for _, obj := range []store.Object{fresh, cm, changed, gone} {
+		e.at(obj, rev)
+	}
+	e.same(e.get("fresh"), fresh)
+	e.same(e.get("changed"), changed)
+	e.gone("gone")
+	if _, err := t.Commit(e.Context()); err == nil {
+		e.Fatal("it was committed twice")
+	}
+	equal(e, "revision of an empty one", e.done(e.s.Txn().Commit(e.Context())), 0)
+}
+
+func txnNothing[T store.Object](e *env[T]) {
+	stale, other := e.created("a"), e.created("b")
+	now := e.get("a")
+	*e.spec(now) = 3
+	e.done(e.s.Update(e.Context(), now))
+	*e.spec(other) = 4
+	for _, bad := range []struct {
+		is    func(error) bool
+		spoil func(*store.Txn)
+	}{
+		{isConflict, func(t *store.Txn) { t.Update(stale) }},
+		{isTaken, func(t *store.Txn) { t.Create(e.named("a")) }},
+		{isNotFound, func(t *store.Txn) { t.Delete(e.named("none")) }},
+	} {
+		e.refuses(e.commit(func(t *store.Txn, obj store.Object) {
+			t.Create(e.named("fresh"))
+			t.Update(obj)
+			bad.spoil(t)
+		}), other, bad.is)
+	}
+	e.gone("fresh")
+}
+
+func txnConditions[T store.Object](e *env[T]) {
+	relied := e.created("relied")
+	obj := e.created("a")
+	add := func(t *store.Txn, obj store.Object) {
+		t.Unchanged(relied)
+		t.Absent(e.named("absent"))
+		t.Update(obj)
+	}
+	*e.spec(obj) = 2
+	e.done(e.commit(add)(e.Context(), obj))
+	*e.spec(obj) = 3
+	e.created("absent")
+	e.refuses(e.commit(add), obj, isTaken)
+	e.done(e.s.Delete(e.Context(), e.named("absent")))
+	now := e.get("relied")
+	*e.spec(now) = 9
+	e.done(e.s.Update(e.Context(), now))
+	e.refuses(e.commit(add), obj, isConflict)
+	e.done(e.s.Delete(e.Context(), now))
+	e.refuses(e.commit(add), obj, isNotFound)
+	e.refuses(e.commit(func(t *store.Txn, obj store.Object) { t.Unchanged(obj) }), e.named("a"), isBadRequest)
+}
+
+func txnNoChange[T store.Object](e *env[T]) {
+	a, b := e.created("a"), e.created("b")
+	before := e.revision()
+	t := e.s.Txn()
+	t.Update(a)
+	t.UpdateStatus(b)
+	equal(e, "revision", store.FormatRevision(e.done(t.Commit(e.Context()))), b.GetResourceVersion())
+	e.stillAt(before)
+}
+
+func txnTwice[T store.Object](e *env[T]) {
+	obj := e.created("a")
+	twice := saying(isOther, "already part of the transaction")
+	e.refuses(e.commit(func(t *store.Txn, obj store.Object) {
+		t.Update(obj)
+		t.Update(obj)
+	}), obj, twice)
+	e.refuses(e.commit(func(t *store.Txn, obj store.Object) {
+		t.Update(obj)
+		t.Delete(obj)
+	}), obj, twice)
+}
+
+func txnTooLarge[T store.Object](e *env[T]) {
+	full := func(n int) write {
+		return e.commit(func(t *store.Txn, _ store.Object) {
+			for i := range n {
+				t.Create(e.named(fmt.Sprintf("a%d", i)))
+			}
+		})
+	}
+	e.refuses(full(store.MaxTxnOps+1), e.named("none"), isTooLarge)
+	e.done(full(store.MaxTxnOps)(e.Context(), e.named("none")))
+}
+
+// txnSum moves amounts between two objects, from many sides.
+func txnSum[T store.Object](e *env[T]) {
+	const sum = 100
+	e.created("a", func(obj T) { *e.spec(obj) = sum })
+	e.created("b")
+	for _, err := range together(8, func(i int) error { return e.move(int32(i)) }) {
+		e.must(err)
+	}
+	equal(e, "sum", *e.spec(e.get("a"))+*e.spec(e.get("b")), sum)
+	equal(e, "moved", *e.spec(e.get("b")), 28)
+}
+
+// move takes an amount from a to b, however often it has to try.
+func (e *env[T]) move(amount int32) error {
+	for {
+		a, err := store.Get[T](e.Context(), e.s, key("a"))
+		if err != nil {
+			return err
+		}
+		b, err := store.Get[T](e.Context(), e.s, key("b"))
+		if err != nil {
+			return err
+		}
+		*e.spec(a) -= amount
+		*e.spec(b) += amount
+		t := e.s.Txn()
+		t.Update(a)
+		t.Update(b)
+		if _, err = t.Commit(e.Context()); !isConflict(err) {
+			return err
+		}
+	}
+}

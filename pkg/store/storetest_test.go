@@ -1,0 +1,80 @@
+package store_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/store/storetest"
+)
+
+// forms are all the forms in which values can be written.
+func forms() map[string]func(*store.Options) {
+	encrypted := func(o *store.Options) {
+		o.EncryptionKeys = []store.EncryptionKey{{Name: "alpha", Secret: bytes.Repeat([]byte("a"), 32)}}
+	}
+	return map[string]func(*store.Options){
+		"JSON":               func(o *store.Options) { o.Codec = store.JSON },
+		"protobuf":           func(o *store.Options) { o.Codec = store.Protobuf },
+		"encrypted JSON":     func(o *store.Options) { o.Codec = store.JSON; encrypted(o) },
+		"encrypted protobuf": func(o *store.Options) { o.Codec = store.Protobuf; encrypted(o) },
+	}
+}
+
+// storesOn makes stores in one form, each below a prefix of its own.
+func storesOn(client *clientv3.Client, form string) storetest.NewStore {
+	n := 0
+	return func(t *testing.T, o store.Options) *store.Store {
+		t.Helper()
+		n++
+		o.Prefix = fmt.Sprintf("/%s/%d/", form, n)
+		forms()[form](&o)
+		s, err := store.New(client, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+}
+
+func TestConformance(t *testing.T) {
+	etcdtest.VerifyNoLeaks(t)
+	client := etcdtest.Start(t).Client()
+	for form := range forms() {
+		t.Run(form, func(t *testing.T) { storetest.Run(t, storesOn(client, form)) })
+	}
+}
+
+func TestConformanceWithOneOfThreeMembersDown(t *testing.T) {
+	etcdtest.VerifyNoLeaks(t)
+	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	leader, err := cluster.Leader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Member(leader).Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cluster.Leader(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client, err := cluster.NewClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Run(t, storesOn(client, "protobuf"))
+}
+
+func TestConformanceAcrossRestarts(t *testing.T) {
+	etcdtest.VerifyNoLeaks(t)
+	cluster := etcdtest.Start(t)
+	storetest.RunInterrupted(t, storesOn(cluster.Client(), "encrypted protobuf"), func(t *testing.T) {
+		if err := cluster.Member(0).Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
