@@ -41,10 +41,12 @@ func (o *overlay) put(obj store.Object) {
 	o.set(obj, obj)
 }
 
-// delete takes in a deletion, which finalizers and a grace period turn into a
-// mark.
-func (o *overlay) delete(obj store.Object, graceSeconds int64, now time.Time) {
-	if len(obj.GetFinalizers()) == 0 && graceSeconds <= 0 {
+// delete takes in a deletion, which finalizers, a grace period and dependents
+// that are to be dealt with first turn into a mark.
+func (o *overlay) delete(obj store.Object, opts store.DeleteOptions, now time.Time) {
+	graceSeconds := opts.GracePeriodSeconds
+	waits := opts.Propagation == metav1.DeletePropagationForeground || opts.Propagation == metav1.DeletePropagationOrphan
+	if len(obj.GetFinalizers()) == 0 && graceSeconds <= 0 && !waits {
 		o.set(obj, nil)
 		return
 	}

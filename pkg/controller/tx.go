@@ -87,7 +87,7 @@ func (tx *Tx) Delete(obj store.Object, opts ...store.DeleteOptions) {
 	}
 	doomed := obj.DeepCopyObject().(store.Object) // obj may be shared
 	tx.txn.Delete(doomed, append([]store.DeleteOptions{o}, opts[min(1, len(opts)):]...)...)
-	tx.own.delete(obj, o.GracePeriodSeconds, tx.manager.clock.Now())
+	tx.own.delete(obj, o, tx.manager.clock.Now())
 }
 
 // Unchanged adds the condition that an object, which is not written, is still

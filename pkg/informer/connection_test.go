@@ -32,6 +32,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 
 		link.Cut()
 		Eventually(replicaErr(r)).Should(HaveOccurred())
+		GinkgoWriter.Println("YY", r.Status().Err)
 		Expect(r.Status().StaleSince).NotTo(BeZero())
 		setValue(ctx, direct, cm, "2")
 		remove(ctx, direct, cm)

@@ -63,7 +63,8 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 		if wanted != "" {
 			next.SetResourceVersion(wanted)
 		}
-		fixed := next.GetResourceVersion() != there.GetResourceVersion()
+		// Another identity would conflict for ever, however often it is tried.
+		fixed := next.GetResourceVersion() != there.GetResourceVersion() || next.GetUID() != there.GetUID()
 		txn := s.Txn()
 		write(txn, next)
 		rev, err := txn.Commit(ctx)
