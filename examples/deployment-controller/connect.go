@@ -69,7 +69,10 @@ func reach(ctx context.Context, client *clientv3.Client, o options, config *tls.
 	case err == nil:
 		return nil
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return fmt.Errorf("etcd at %s does not answer: %w", strings.Join(o.endpoints, ","), errors.Join(probe(ctx, o.endpoints[0], config), err))
+		if cause := probe(ctx, o.endpoints[0], config); cause != nil {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+		return fmt.Errorf("etcd at %s does not answer: %w", strings.Join(o.endpoints, ","), err)
 	}
 	return fmt.Errorf("etcd at %s: %w", strings.Join(o.endpoints, ","), err)
 }

@@ -101,6 +101,13 @@ func startSynced(ctx context.Context, r *informer.Replica) (stop func()) {
 	return stop
 }
 
+// follows waits until a replica has a watch: nothing else tells it of what is
+// none of its own.
+func follows(ctx context.Context, r *informer.Replica) {
+	GinkgoHelper()
+	Expect(r.WaitForRevision(ctx, put(ctx, etcd.Client(), "/elsewhere", ""))).To(Succeed())
+}
+
 // linked returns a store below a prefix of its own whose client can be cut off,
 // and one on the same prefix whose client is not disturbed.
 func linked(c *etcdtest.Cluster) (link *etcdtest.Link, behind, direct *store.Store) {

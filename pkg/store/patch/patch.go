@@ -51,6 +51,9 @@ func ApplyStatus(ctx context.Context, s *store.Store, obj store.Object, p Patch)
 
 func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write func(*store.Txn, store.Object)) (int64, error) {
 	wanted := obj.GetResourceVersion()
+	if isAny(wanted) {
+		wanted = ""
+	}
 	for {
 		there, err := s.GetLike(ctx, obj)
 		if err != nil {
@@ -63,8 +66,11 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 		if wanted != "" {
 			next.SetResourceVersion(wanted)
 		}
+		if isAny(next.GetResourceVersion()) { // the patch was made for what is there, and for nothing else
+			next.SetResourceVersion(there.GetResourceVersion())
+		}
 		// Another identity would conflict for ever, however often it is tried.
-		fixed := next.GetResourceVersion() != there.GetResourceVersion() || next.GetUID() != there.GetUID()
+		fixed := next.GetResourceVersion() != there.GetResourceVersion() || next.GetUID() != "" && next.GetUID() != there.GetUID()
 		txn := s.Txn()
 		write(txn, next)
 		rev, err := txn.Commit(ctx)
@@ -77,6 +83,12 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 		reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(next).Elem())
 		return rev, nil
 	}
+}
+
+// isAny reports whether a resourceVersion names none.
+func isAny(resourceVersion string) bool {
+	rev, err := store.ParseRevision(resourceVersion)
+	return err == nil && rev == 0
 }
 
 // result returns what the patch makes of an object, which stays as it is.

@@ -304,15 +304,20 @@ func TestApplyThatChangesNothingCostsNoRevision(t *testing.T) {
 }
 
 // Many writers add to a list at once: one that was applied to what is no longer
-// there would lose another's entry.
+// there would lose another's entry. A patch that takes the resourceVersion away
+// does not have it overwrite them either.
 func TestApplyIsAppliedAgainAfterAConflict(t *testing.T) {
 	s := newStore(t)
 	create(t, s, newSite())
 	const writers = 20
 	errs := make(chan error)
-	for range writers {
+	for i := range writers {
+		p := jsonPatch(`[{"op":"add","path":"/spec/tags/-","value":"z"},{"op":"remove","path":"/metadata/resourceVersion"}]`)
+		if i%2 == 0 {
+			p = jsonPatch(`[{"op":"add","path":"/spec/tags/-","value":"z"},{"op":"remove","path":"/metadata/uid"}]`)
+		}
 		go func() {
-			_, err := patch.Apply(t.Context(), s, &site{ObjectMeta: named()}, jsonPatch(`[{"op":"add","path":"/spec/tags/-","value":"z"}]`))
+			_, err := patch.Apply(t.Context(), s, &site{ObjectMeta: named()}, p)
 			errs <- err
 		}()
 	}
