@@ -83,7 +83,6 @@ func TestDataDir(t *testing.T) {
 				}
 			}
 			put(t, c.Client(), "a", "1")
-			rev = revision(t, c.Client())
 			must(t, c.Client().Sync(bounded(t)))
 			put(t, c.Client(), "b", "1")
 			rev = revision(t, c.Client())

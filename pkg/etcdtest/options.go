@@ -6,7 +6,7 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// Unix, as Options.ClientAddr, asks for unix sockets in a private temporary
+// Unix is the Options.ClientAddr that asks for unix sockets in a private temporary
 // directory: faster than TCP, and with no port that another process may take.
 const Unix = "unix"
 

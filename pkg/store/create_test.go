@@ -60,13 +60,14 @@ var _ = Describe("Create", func() {
 		s := newStore()
 		deleted := metav1.Now()
 		site := created(ctx, s, "a", func(s *Site) {
-			s.UID, s.Generation, s.SelfLink = "mine", 7, "/here"
+			s.UID, s.Generation = "mine", 7
+			s.SetSelfLink("/here")
 			s.DeletionTimestamp, s.DeletionGracePeriodSeconds = &deleted, ptr.To(int64(9))
 			s.CreationTimestamp = metav1.NewTime(time.Unix(1, 0))
 		})
 		Expect(site.UID).NotTo(BeEquivalentTo("mine"))
 		Expect(site.Generation).To(BeEquivalentTo(1))
-		Expect(site.SelfLink).To(BeEmpty())
+		Expect(site.GetSelfLink()).To(BeEmpty())
 		Expect(site.DeletionTimestamp).To(BeNil())
 		Expect(site.DeletionGracePeriodSeconds).To(BeNil())
 		Expect(site.CreationTimestamp.Unix()).NotTo(BeEquivalentTo(1))
@@ -201,9 +202,9 @@ var _ = Describe("Create", func() {
 
 	It("refuses an object that etcd would find too large, and takes one that is just small enough", func(ctx SpecContext) {
 		s := newStore()
-		site := created(ctx, s, "a", func(s *Site) { s.Spec.Image = "x" })
+		created(ctx, s, "a", func(s *Site) { s.Spec.Image = "x" })
 		spare := store.MaxRequestBytes - 2*64 - 3*len(siteKey(s, "a")) - len(raw(ctx, siteKey(s, "a")))
-		site = newSite("b")
+		site := newSite("b")
 		site.Spec.Image = strings.Repeat("x", 2+spare)
 		before := site.DeepCopy()
 		_, err := s.Create(ctx, site)

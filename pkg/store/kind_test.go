@@ -91,7 +91,9 @@ var _ = Describe("New", func() {
 		Expect(must(store.KindOf[*corev1.Pod](s))).To(Equal(store.KindInfo{
 			GroupVersionKind: gvk("", "Pod"), Resource: schema.GroupResource{Resource: "pods"}}))
 		Expect(must(store.KindOf[*corev1.Node](s)).ClusterScoped).To(BeTrue())
-		Expect(must(store.KindOf[*corev1.Endpoints](s)).Resource.Resource).To(Equal("endpoints"))
+		endpoints, known := s.LookupKind(gvk("", "Endpoints"))
+		Expect(known).To(BeTrue())
+		Expect(endpoints.Resource.Resource).To(Equal("endpoints"))
 		Expect(must(store.KindOf[*certificatesv1beta1.PodCertificateRequest](s)).ClusterScoped).To(BeFalse())
 		Expect(must(store.KindOf[*certificatesv1beta1.ClusterTrustBundle](s)).ClusterScoped).To(BeTrue())
 	})
