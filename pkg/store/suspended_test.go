@@ -131,6 +131,7 @@ type holder struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
 	lease clientv3.LeaseID
+	wrote int32 // rounds that it has told of
 }
 
 func startHolder(t *testing.T, endpoint string, ttl int64) *holder {
@@ -186,6 +187,7 @@ func (h *holder) suspend() {
 		if got := h.line(); got != "wrote" {
 			h.t.Fatalf("the holder says %q", got)
 		}
+		h.wrote++
 	}
 	h.signal(syscall.SIGSTOP)
 	var status syscall.WaitStatus
@@ -194,13 +196,17 @@ func (h *holder) suspend() {
 	}
 }
 
-// goOn lets the process go on, and returns when it has been refused a write.
-func (h *holder) goOn() {
+// goOn lets the process go on, and returns when it has been refused a write. It
+// may first tell of rounds that it wrote before it lost its key, but of no more.
+func (h *holder) goOn(rounds int32) {
 	h.t.Helper()
 	h.signal(syscall.SIGCONT)
 	for {
 		switch got := h.line(); got {
-		case "wrote": // written before it was suspended
+		case "wrote":
+			if h.wrote++; h.wrote > rounds {
+				h.t.Fatalf("the holder has written on: %d rounds, of which %d were before it lost its key", h.wrote, rounds)
+			}
 		case "fenced":
 			if err := h.cmd.Wait(); err != nil {
 				h.t.Fatal(err)
@@ -274,10 +280,14 @@ func testSuspended(t *testing.T, c suspension) {
 	h.suspend()
 	c.take(t, client, h)
 	lost := lostAt(t, client)
+	counter, err := store.Get[*Site](t.Context(), s, store.KeyOf(newSite("counter")))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := workOnce(t.Context(), s.WithFences(succeed(t, client)), "successor", 0); err != nil {
 		t.Fatal(err)
 	}
-	h.goOn()
+	h.goOn(counter.Spec.Replicas)
 	checkFenced(t, client, s, lost)
 }
 
