@@ -20,7 +20,13 @@
 // [Store.UpdateStatus] and [Store.Delete] write; [Mutate] reads, changes and
 // writes until no other writer comes in between. Each single write is a
 // transaction of one object; [Store.Txn] makes larger ones. A [Kind] adds
-// defaults and validation.
+// defaults and validation, a [Version] another form of a kind. Lists come in
+// pages where they have a limit; [Stream] hands out large ones as they are read,
+// and [DeleteCollection] deletes what a list selects.
+//
+// Values are JSON or protobuf, see [Codec], and encrypted where
+// [Options].EncryptionKeys says so. Each says which it is, so that [Rewrite] moves
+// a store from one to another while it is in use.
 //
 // Objects that the store returns are the caller's own. A successful write fills
 // in the object that it was given with what is stored now; one that fails
@@ -46,10 +52,12 @@
 //
 // # What is not
 //
-//   - When the answer to a write is lost, nobody knows whether it happened: see
-//     [IsUnknownOutcome]. Only a creation can be, and is, recognised afterwards.
-//     A write that found no connection, or that etcd clearly refused, is not
-//     reported so.
+//   - When the answer to a write is lost, it is looked for in etcd: a creation is
+//     known by its uid, an update that another writer forestalled by what stands
+//     in its place, and any update if values are encrypted. What remains is
+//     reported as unknown, see [IsUnknownOutcome]: an update that may have
+//     happened, and one that may yet. A write that found no connection, or that
+//     etcd clearly refused, is not reported so.
 //   - Objects that share a revision are yielded by a watch one by one. Whoever
 //     needs them together has to wait for the next revision, or to use a replica
 //     of the informer package.
@@ -57,7 +65,8 @@
 //     by a watch; the informer package looks for that.
 //   - Owner references are kept and checked for form. Nothing is deleted because
 //     of them: that is a controller's work.
-//   - One kind has one version. A value of another version is undecodable.
+//   - A value of a version that the store was not told of, see [Version], is
+//     undecodable.
 //   - Who may read or write what is up to etcd's own users and roles, by keys.
 //
 // # Keys
