@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -27,13 +28,14 @@ const (
 
 // codec is how a store writes and reads values.
 type codec struct {
-	form Codec
-	keys *keyring // nil: values are not encrypted
+	form   Codec
+	strict bool
+	keys   *keyring // nil: values are not encrypted
 }
 
 // setCodec completes the kinds with what depends on the store.
 func (ks *kinds) setCodec(o Options, l layout) error {
-	c := &codec{form: o.Codec}
+	c := &codec{form: o.Codec, strict: o.Strict}
 	switch c.form {
 	case "":
 		c.form = JSON
@@ -114,7 +116,7 @@ func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Object, err
 // that the value is of, from which it converts.
 func (k *kindInfo) decodePlain(plain []byte) (Object, error) {
 	obj := k.newObject()
-	gvk, err := unmarshal(plain, obj)
+	gvk, err := k.codec.unmarshal(plain, obj)
 	if gvk == k.gvk {
 		return obj, err
 	}
@@ -126,7 +128,7 @@ func (k *kindInfo) decodePlain(plain []byte) (Object, error) {
 		return nil, fmt.Errorf("value is of kind %q, want %q", gvk, k.gvk)
 	}
 	obj = stored.newObject()
-	if _, err := unmarshal(plain, obj); err != nil {
+	if _, err := k.codec.unmarshal(plain, obj); err != nil {
 		return nil, err
 	}
 	return convert(obj, stored, k)
@@ -135,11 +137,11 @@ func (k *kindInfo) decodePlain(plain []byte) (Object, error) {
 // unmarshal decodes a value that is not encrypted, and says what kind it is of,
 // even when it is none that obj can be. In JSON, field names are matched exactly
 // and integers stay integers.
-func unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, error) {
+func (c *codec) unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, error) {
 	if isProtobuf(plain) {
 		return decodeProtobuf(plain, obj)
 	}
-	err := kjson.UnmarshalCaseSensitivePreserveInts(plain, obj)
+	err := c.unmarshalJSON(plain, obj)
 	if err == nil {
 		return obj.GetObjectKind().GroupVersionKind(), nil
 	}
@@ -148,6 +150,14 @@ func unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, error) {
 		return schema.GroupVersionKind{}, err
 	}
 	return tag.GroupVersionKind(), err
+}
+
+func (c *codec) unmarshalJSON(plain []byte, obj Object) error {
+	if !c.strict {
+		return kjson.UnmarshalCaseSensitivePreserveInts(plain, obj)
+	}
+	strict, err := kjson.UnmarshalStrict(plain, obj)
+	return errors.Join(append([]error{err}, strict...)...)
 }
 
 // timestamp is a time as it is after it has been stored, so that what a write

@@ -59,7 +59,11 @@ func compileOwn(t reflect.Type) (func(reflect.Value), bool) {
 	if !ok || m.Type.NumIn() != 2 || m.Type.In(1) != ptr || m.Type.NumOut() != 0 {
 		return nil, false
 	}
+	nilable := t.Kind() == reflect.Map || t.Kind() == reflect.Slice
 	return func(v reflect.Value) {
+		if nilable && v.IsNil() {
+			return // generated code would not call the method, which makes an empty one
+		}
 		src := reflect.New(t)
 		src.Elem().Set(v)
 		v.SetZero()

@@ -81,6 +81,21 @@ var _ = Describe("The form of a stored value", func() {
 		}
 	})
 
+	It("must have no unknown fields, and none twice, where strictness is asked for", func(ctx SpecContext) {
+		lax := newStore()
+		strict := newStore(sharing(lax), func(o *store.Options) { o.Strict = true })
+		created(ctx, strict, "good")
+		for name, spec := range map[string]string{"unknown": `{"replcias":1}`, "twice": `{"replicas":1,"replicas":2}`} {
+			put(ctx, siteKey(lax, name), fmt.Sprintf(`{"apiVersion":"example.com/v1","kind":"Site","metadata":{"name":%q,"namespace":"default"},"spec":%s}`, name, spec))
+			get(ctx, lax, name)
+			_, err := store.Get[*Site](ctx, strict, store.Key{Namespace: "default", Name: name})
+			var undecodable *store.UndecodableError
+			Expect(errors.As(err, &undecodable)).To(BeTrue())
+			Expect(err).To(MatchError(ContainSubstring(`"spec.repl`)))
+		}
+		Expect(get(ctx, strict, "good").Name).To(Equal("good"))
+	})
+
 	It("is refused when it is unknown", func() {
 		_, err := store.New(etcd.Client(), store.Options{Kinds: []store.AnyKind{siteKind()}, Codec: "xml"})
 		Expect(err).To(MatchError(ContainSubstring(`codec "xml"`)))

@@ -30,6 +30,11 @@ type Options struct {
 	// Codec is the form in which values are written. Defaults to [JSON].
 	Codec Codec
 
+	// Strict has stored JSON values refused as undecodable that have fields which
+	// their type has not, or a field twice. Defaults to ignoring such fields: a
+	// value may have been written by a later version of the program.
+	Strict bool
+
 	// EncryptionKeys, when there are any, have values encrypted, with the first
 	// of them; the others are for reading. To rotate keys, put a new one first
 	// and call [Rewrite] for each kind; then the old one can go. Names of
