@@ -61,8 +61,9 @@
 //   - Objects that share a revision are yielded by a watch one by one. Whoever
 //     needs them together has to wait for the next revision, or to use a replica
 //     of the informer package.
-//   - An etcd whose data were wiped, or restored from a backup, is not noticed
-//     by a watch; the informer package looks for that.
+//   - An etcd whose data were wiped, or restored from a backup, is noticed by a
+//     watch only when it is opened, or opened again, before etcd has come as far
+//     as the watch was; the informer package looks closer.
 //   - Owner references are kept and checked for form. Nothing is deleted because
 //     of them: that is a controller's work.
 //   - A value of a version that the store was not told of, see [Version], is

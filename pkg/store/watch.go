@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -68,7 +69,9 @@ type WatchOptions struct {
 // concern: the watch continues where it was.
 //
 // The error is [apierrors.IsResourceExpired], with a [CompactedError] that
-// tells the oldest revision left, when changes asked for are gone: list again.
+// tells the oldest revision left, when changes asked for are gone, and without
+// one when etcd, as it is when the watch is opened or opened again, has not come
+// as far yet, since it was wiped or restored: list again.
 // A value that cannot be decoded yields an [UndecodableError] and does not end
 // the watch. Of an object whose last value is unknown, because it cannot be
 // decoded or has been compacted, a deletion tells the name alone, and is
@@ -144,7 +147,25 @@ func (w *typedWatch[T]) open(ctx context.Context, yield func(Event[T], error) bo
 	if err != nil {
 		return err
 	}
+	if err := w.checkRevision(ctx, raw); err != nil {
+		return err
+	}
 	return w.follow(raw, yield)
+}
+
+// checkRevision refuses to wait for a revision that etcd has not reached: it
+// would come one day, with other changes than those that were meant. A member
+// that only lags behind the others is waited for.
+func (w *typedWatch[T]) checkRevision(ctx context.Context, raw *RawWatch) error {
+	if raw.Created >= w.next-1 {
+		return nil
+	}
+	now, err := w.store.Revision(ctx)
+	if err != nil || now >= w.next-1 {
+		return err
+	}
+	return fmt.Errorf("%w: etcd is at revision %d: it was wiped or restored, or the revision is another etcd's",
+		apierrors.NewResourceExpired("too large resource version"), now)
 }
 
 // follow yields what a watch brings until it ends; nil says that the consumer

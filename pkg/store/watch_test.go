@@ -101,6 +101,15 @@ var _ = Describe("Watch", func() {
 		Expect(must(next()).Revision).To(Equal(rev))
 	})
 
+	It("does not wait for a revision that etcd has not reached", func(ctx SpecContext) {
+		s := newStore()
+		_, err := watching(ctx, s, store.WatchOptions{From: revision(ctx, s) + 1000})()
+		Expect(err).To(MatchError(apierrors.IsResourceExpired, "ResourceExpired"))
+		Expect(err).To(MatchError(ContainSubstring("too large resource version")))
+		var compacted *store.CompactedError
+		Expect(errors.As(err, &compacted)).To(BeFalse())
+	})
+
 	It("keeps to a namespace", func(ctx SpecContext) {
 		s := newStore()
 		from := revision(ctx, s) + 1
