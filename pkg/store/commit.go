@@ -74,7 +74,24 @@ func (t *Txn) plan() (again bool, err error) {
 			return false, o.wrap(err)
 		}
 	}
-	return again, t.checkSize()
+	if again {
+		return true, nil
+	}
+	if err := t.checkSize(); err == nil || !t.distrustCache() {
+		return false, err
+	}
+	return true, nil // what is there now may be smaller
+}
+
+// distrustCache has what came from a cache read anew, and reports whether
+// anything did.
+func (t *Txn) distrustCache() (any bool) {
+	for _, o := range t.ops {
+		if o.needsObject() && o.prior != nil && o.prior.cached {
+			o.known, o.fresh, any = false, true, true
+		}
+	}
+	return any
 }
 
 func (t *Txn) planOne(o *op) (err error) {

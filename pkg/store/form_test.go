@@ -237,6 +237,23 @@ var _ = Describe("A further version of a kind", func() {
 		Expect(err).NotTo(HaveOccurred())
 	})
 
+	It("is deleted by its name alone, whatever its conversion asks for", func(ctx SpecContext) {
+		picky := oldVersion()
+		picky.To = func(from *OldSite, to *Site) error { return errors.New("spec.replicas is missing") }
+		s := newStore(func(o *store.Options) { o.Kinds = append(o.Kinds, picky) })
+		created(ctx, s, "a")
+		_, err := s.Delete(ctx, &OldSite{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}})
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("is not for Rewrite, which needs the stored one", func(ctx SpecContext) {
+		s := newStore(versions)
+		before := created(ctx, s, "a", func(site *Site) { site.Spec.Zone = "b" })
+		_, err := store.Rewrite[*OldSite](ctx, s)
+		Expect(err).To(MatchError(ContainSubstring("rewrite that")))
+		Expect(get(ctx, s, "a")).To(Equal(before))
+	})
+
 	It("is read where it was stored itself, and moved with Rewrite", func(ctx SpecContext) {
 		s := newStore(versions)
 		put(ctx, siteKey(s, "a"), `{"apiVersion":"example.com/v1alpha1","kind":"Site","metadata":{"name":"a","namespace":"default","uid":"u"},"spec":{"repository":"nginx","tag":"1","replicas":"3"}}`)

@@ -78,7 +78,7 @@ func (s *Store) newOp(v verb, given Object, part op) (*op, error) {
 	k := asked.storage()
 	o := &part
 	o.verb, o.kind, o.name, o.obj, o.targets = v, k, KeyOf(given), given, []target{{obj: given, kind: asked}}
-	obj, err := convert(given, asked, k)
+	obj, err := o.asStored(given, asked)
 	if err != nil {
 		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
 	}
@@ -102,6 +102,21 @@ func (s *Store) newOp(v verb, given Object, part op) (*op, error) {
 		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
 	}
 	return o, nil
+}
+
+// asStored returns the caller's object as it is stored. Of what is deleted or
+// checked only the metadata matter: there may be nothing else to convert.
+func (o *op) asStored(given Object, asked *kindInfo) (Object, error) {
+	switch o.verb.(type) {
+	case createVerb, updateVerb:
+		return convert(given, asked, o.kind)
+	}
+	if asked == o.kind {
+		return given, nil
+	}
+	obj := o.kind.newObject()
+	metaOf(obj).Set(metaOf(given.DeepCopyObject().(Object)))
+	return obj, nil
 }
 
 // id names the write in errors.

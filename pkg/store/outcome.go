@@ -48,6 +48,12 @@ func refused(err error) bool {
 	if errors.Is(err, rpctypes.ErrNoSpace) {
 		return false
 	}
+	// gRPC itself, and proxies, use some of these codes for what befell a
+	// connection after etcd had the request.
+	var named rpctypes.EtcdError
+	if !errors.As(err, &named) {
+		return false
+	}
 	code := status.Code(err)
 	var coded interface{ Code() codes.Code }
 	if errors.As(err, &coded) {
@@ -77,10 +83,11 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 		if err != nil {
 			return 0, false, unknown
 		}
+		_, create := o.verb.(createVerb)
 		if answered && o.unchanged(resp.Kvs) {
 			return 0, false, fmt.Errorf("%s: %w", t.what(), explain(cause))
 		}
-		if _, create := o.verb.(createVerb); create {
+		if create {
 			if o.wrote(resp.Kvs) {
 				return t.finish(resp.Kvs[0].CreateRevision, true), true, nil
 			}
