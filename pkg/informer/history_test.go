@@ -178,6 +178,7 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 	It("notices by itself, when nothing happens in the new etcd", func(ctx SpecContext) {
 		diverse(ctx)
 		startSynced(ctx, r)
+		Eventually(a.lines).Should(HaveLen(3))
 		Expect(cluster.Wipe(ctx)).To(Succeed())
 		Eventually(a.told).Should(BeEmpty())
 		Expect(maps.Len(r.Snapshot())).To(BeZero())
