@@ -102,7 +102,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 		Eventually(calls.Load).Should(Equal(int32(1)))
 		nudge(ctx)
 		Expect(calls.Load()).To(Equal(int32(1)))
-		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(Equal(1))
+		Eventually(func() int { return count[*corev1.ConfigMap](ctx, m.Store()) }).Should(Equal(1))
 		slow.release()
 		Eventually(calls.Load).Should(BeNumerically(">", 2))
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(Equal(1))

@@ -127,8 +127,8 @@ var _ = Describe("A handler", func() {
 		Expect(reg.Backlog()).To(Equal(7))
 		remove(ctx, s, configMap("cm-9"))
 		start(r)
-		Eventually(a.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
-		Expect(a.all()).To(HaveLen(11))
+		Eventually(a.all).Should(HaveLen(11))
+		Expect(a.told()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(a.found()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 

@@ -69,7 +69,7 @@ var _ = Describe("A replica", func() {
 		Expect(deployments.Listed(before)).To(BeFalse())
 		Expect(r.WaitForRevision(ctx, create(ctx, s, deployment("e")))).To(Succeed())
 		Eventually(told.lines).Should(Equal([]string{"ADDED d", "ADDED e"}))
-		Expect(a.lines()).To(Equal([]string{"ADDED a 1"}))
+		Eventually(a.lines).Should(Equal([]string{"ADDED a 1"}))
 		Expect(relists(r)()).To(HaveKeyWithValue("new kind", BeNumerically(">=", 1)))
 	}, SpecTimeout(specTimeout))
 
