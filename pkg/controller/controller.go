@@ -99,7 +99,7 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 		return fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
 	}
 	l := newLoop(m, name, r, o)
-	b := &binding[R]{manager: m, log: l.log, primary: primary, enqueue: l.queue.Add}
+	b := &binding[R]{manager: m, log: l.log, primary: primary}
 	for _, s := range sources {
 		start, err := s.bind(b)
 		if err != nil {

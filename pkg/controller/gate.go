@@ -126,6 +126,17 @@ func (n *need) end() {
 	}
 }
 
+// stop ends all waits: no key is enqueued any more, unless that is under way.
+func (g *gates[R]) stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for key, n := range g.needs {
+		n.wanted = false
+		n.end()
+		delete(g.needs, key)
+	}
+}
+
 // watchOver reviews the gates until ctx is done.
 func (g *gates[R]) watchOver(ctx context.Context, tick <-chan time.Time) {
 	for {

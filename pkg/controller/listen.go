@@ -11,15 +11,13 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// listen returns what starts a source: a handler of an informer's events. What
-// that returns in turn ends it, and returns when no call of the source's
-// functions is under way any more.
-func listen[T store.Object, R comparable](b *binding[R], inf *informer.Informer[T], keys func(context.Context, informer.Event[T]) []R, predicates []Predicate[T]) (func() func(), error) {
+// listen returns what starts a source: a handler of an informer's events.
+func listen[T store.Object, R comparable](b *binding[R], inf *informer.Informer[T], keys func(context.Context, informer.Event[T]) []R, predicates []Predicate[T]) (starter[R], error) {
 	if keys == nil {
 		return nil, errors.New("watches: the function that names keys is nil")
 	}
-	return func() (stop func()) {
-		l := &listener[T, R]{binding: b, keys: keys, predicates: predicates}
+	return func(enqueue func(R)) (stop func()) {
+		l := &listener[T, R]{binding: b, enqueue: enqueue, keys: keys, predicates: predicates}
 		registration := inf.AddHandler(l.handle)
 		return func() {
 			registration.Remove()
@@ -31,6 +29,7 @@ func listen[T store.Object, R comparable](b *binding[R], inf *informer.Informer[
 // listener turns events into keys.
 type listener[T store.Object, R comparable] struct {
 	*binding[R]
+	enqueue    func(R)
 	keys       func(context.Context, informer.Event[T]) []R
 	predicates []Predicate[T]
 

@@ -16,7 +16,7 @@ import (
 // controller, by its owner reference, it is or was. The owner is of the kind
 // that the controller is for, in the same namespace or cluster-scoped.
 func Owns[T store.Object](predicates ...Predicate[T]) Source[Request] {
-	return Source[Request]{bind: func(b *binding[Request]) (func() func(), error) {
+	return Source[Request]{bind: func(b *binding[Request]) (starter[Request], error) {
 		owner := b.primary
 		if owner.GroupVersionKind.Empty() {
 			return nil, errors.New("owns: the owner's kind is not known: make the controller with New or NewFor")

@@ -15,31 +15,31 @@ const lostRaces = 10
 
 // settle decides when the key comes back. What an earlier reconcile of it has
 // asked for no longer counts. ctx is the reconcile's.
-func (l *loop[R]) settle(ctx context.Context, log logr.Logger, key R, result Result, err error) {
+func (r *run[R]) settle(ctx context.Context, log logr.Logger, key R, result Result, err error) {
 	switch {
 	case err == nil:
-		l.backoff.Forget(key)
-		l.delays.set(key, result.RequeueAfter)
+		r.backoff.Forget(key)
+		r.delays.set(key, result.RequeueAfter)
 	case ctx.Err() != nil:
 		log.V(1).Info("reconcile ended by the stop of the manager", "cause", err.Error())
 	case isTerminal(err):
-		l.backoff.Forget(key)
-		l.delays.set(key, 0)
+		r.backoff.Forget(key)
+		r.delays.set(key, 0)
 		logFailure(log, err, "reconcile failed for good; waiting for a change")
 	case isLookAgain(err):
-		if l.backoff.NumRequeues(key) >= lostRaces {
+		if r.backoff.NumRequeues(key) >= lostRaces {
 			logFailure(log, err, "reconcile lost again and again to another writer")
 		} else {
 			log.V(1).Info("reconcile met another writer; looking again", "cause", err.Error())
 		}
-		l.delays.set(key, l.backoff.When(key))
+		r.delays.set(key, r.backoff.When(key))
 	default:
 		logFailure(log, err, "reconcile failed")
 		pause := result.RequeueAfter
 		if pause <= 0 {
-			pause = l.backoff.When(key)
+			pause = r.backoff.When(key)
 		}
-		l.delays.set(key, pause)
+		r.delays.set(key, pause)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // sources of this package are [For], [Owns], [Watches] and [WatchesInformer].
 type Source[R comparable] struct {
 	primary bool // it is For
-	bind    func(b *binding[R]) (start func() (stop func()), err error)
+	bind    func(b *binding[R]) (starter[R], error)
 }
 
 // binding is what a source needs of the controller that it is given to.
@@ -23,8 +23,12 @@ type binding[R comparable] struct {
 	manager *Manager
 	log     logr.Logger
 	primary store.KindInfo // empty where the controller is for no kind
-	enqueue func(R)
 }
+
+// starter starts a source for one run of its controller, which it hands its
+// keys to. stop ends it, and returns when no call of the source's functions is
+// under way any more and no key will follow.
+type starter[R comparable] func(enqueue func(R)) (stop func())
 
 // For has the objects of the kind T reconciled when they change: all changes
 // that pass all predicates.
@@ -32,7 +36,7 @@ func For[T store.Object](predicates ...Predicate[T]) Source[Request] {
 	keys := func(_ context.Context, e informer.Event[T]) []Request {
 		return []Request{{store.KeyOf(e.Object)}}
 	}
-	return Source[Request]{primary: true, bind: func(b *binding[Request]) (func() func(), error) {
+	return Source[Request]{primary: true, bind: func(b *binding[Request]) (starter[Request], error) {
 		k, err := store.KindOf[T](b.manager.store)
 		switch {
 		case err != nil:
@@ -51,7 +55,7 @@ func For[T store.Object](predicates ...Predicate[T]) Source[Request] {
 // replica's snapshots; it must be fast. When it panics, the change is logged and
 // names no keys.
 func Watches[T store.Object, R comparable](keys func(ctx context.Context, e informer.Event[T]) []R, predicates ...Predicate[T]) Source[R] {
-	return Source[R]{bind: func(b *binding[R]) (func() func(), error) {
+	return Source[R]{bind: func(b *binding[R]) (starter[R], error) {
 		return watch(b, keys, predicates)
 	}}
 }
@@ -61,7 +65,7 @@ func Watches[T store.Object, R comparable](keys func(ctx context.Context, e info
 // other than the manager's is run by the caller, and reconciles do not wait for
 // it: what they write may not be in its snapshots yet.
 func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, e informer.Event[T]) []R, predicates ...Predicate[T]) Source[R] {
-	return Source[R]{bind: func(b *binding[R]) (func() func(), error) {
+	return Source[R]{bind: func(b *binding[R]) (starter[R], error) {
 		if inf == nil {
 			return nil, errors.New("watches: the informer is nil")
 		}
@@ -69,7 +73,7 @@ func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], ke
 	}}
 }
 
-func watch[T store.Object, R comparable](b *binding[R], keys func(context.Context, informer.Event[T]) []R, predicates []Predicate[T]) (func() func(), error) {
+func watch[T store.Object, R comparable](b *binding[R], keys func(context.Context, informer.Event[T]) []R, predicates []Predicate[T]) (starter[R], error) {
 	inf, err := informer.For[T](b.manager.replica)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,63 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-logr/logr"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// work reconciles keys in the context work until none are left. No reconcile
+// begins once ctx is done.
+func (r *run[R]) work(ctx, work context.Context) {
+	for {
+		key, stopped := r.queue.Get()
+		if stopped {
+			return
+		}
+		if ctx.Err() == nil {
+			r.process(ctx, work, key)
+		}
+		r.queue.Done(key)
+	}
+}
+
+// process reconciles one key, unless it has to wait for its own writes.
+func (r *run[R]) process(ctx, work context.Context, key R) {
+	log := r.log.WithValues("key", key, "reconcile", r.ids.Add(1))
+	switch admitted, err := r.gates.admit(ctx, key); {
+	case err != nil:
+		r.settle(ctx, log, key, Result{}, err)
+		return
+	case !admitted:
+		return
+	}
+	wrote := &writes{replica: r.manager.replica}
+	result, err := r.reconcile(store.ObserveWrites(logr.NewContext(work, log), wrote.observe), key)
+	revision, unknown := wrote.result()
+	r.gates.raise(key, revision)
+	if unknown {
+		r.gates.doubt(key)
+	}
+	r.settle(work, log, key, result, err)
+}
+
+// reconcile calls the reconciler. A panic of it is a failure.
+func (r *run[R]) reconcile(ctx context.Context, key R) (result Result, err error) {
+	if r.options.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, r.options.Timeout,
+			fmt.Errorf("the reconcile took longer than %s", r.options.Timeout))
+		defer cancel()
+	}
+	err = guard("reconciler", func() error {
+		result, err = r.reconciler.Reconcile(ctx, key)
+		return err
+	})
+	if err != nil && ctx.Err() == context.DeadlineExceeded {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return result, err
+}
