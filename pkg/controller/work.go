@@ -45,15 +45,15 @@ func (r *run[R]) process(ctx, work context.Context, key R) {
 }
 
 // reconcile calls the reconciler. A panic of it is a failure.
-func (r *run[R]) reconcile(ctx context.Context, key R) (result Result, err error) {
-	if r.options.Timeout > 0 {
+func (l *loop[R]) reconcile(ctx context.Context, key R) (result Result, err error) {
+	if l.options.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, r.options.Timeout,
-			fmt.Errorf("the reconcile took longer than %s", r.options.Timeout))
+		ctx, cancel = context.WithTimeoutCause(ctx, l.options.Timeout,
+			fmt.Errorf("the reconcile took longer than %s", l.options.Timeout))
 		defer cancel()
 	}
 	err = guard("reconciler", func() error {
-		result, err = r.reconciler.Reconcile(ctx, key)
+		result, err = l.reconciler.Reconcile(ctx, key)
 		return err
 	})
 	if err != nil && ctx.Err() == context.DeadlineExceeded {

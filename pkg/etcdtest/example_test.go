@@ -58,6 +58,22 @@ func ExampleStart() {
 	}
 }
 
+// A test runs a function of the program's, such as a manager's Run, until it ends.
+func ExampleBackground() {
+	_ = func(t *testing.T) {
+		client := etcdtest.Start(t).Client()
+		etcdtest.Background(t, func(ctx context.Context) error {
+			for range client.Watch(ctx, "key") {
+				fmt.Println("the key has changed")
+			}
+			return nil
+		})
+		if _, err := client.Put(t.Context(), "key", "value"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A Ginkgo suite shares one cluster and checks every spec for leaks.
 func ExampleVerifyNoLeaks() {
 	var cluster *etcdtest.Cluster

@@ -1,0 +1,141 @@
+package controllertest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// Outcome is what a reconcile did.
+type Outcome struct {
+	// Result and Err are what the reconciler returned, or its commit did.
+	Result controller.Result
+	Err    error
+	// Changes has the net change of each object that the reconcile created,
+	// changed or deleted, in the order of etcd's keys.
+	Changes Changes
+}
+
+// Changes can be printed, one line for each, and compared so.
+type Changes []Change
+
+// Change is what became of one object.
+type Change struct {
+	Type store.EventType
+	// Key is the whole etcd key, without the store's prefix.
+	Key string
+	// Old is nil for what was added, New for what was deleted. They are the
+	// caller's own.
+	Old, New store.Object
+}
+
+// String is such as "MODIFIED apps/deployments/default/web".
+func (c Change) String() string { return fmt.Sprintf("%s %s", c.Type, c.Key) }
+
+// String has a line for each change.
+func (c Changes) String() string {
+	lines := make([]string, len(c))
+	for i, change := range c {
+		lines[i] = change.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Written returns the objects of one type as they became: those that were added
+// or modified.
+func Written[T store.Object](o Outcome) []T {
+	var objects []T
+	for _, c := range o.Changes {
+		if obj, ok := c.New.(T); ok {
+			objects = append(objects, obj)
+		}
+	}
+	return objects
+}
+
+// Deleted returns the objects of one type that are gone, as they were.
+func Deleted[T store.Object](o Outcome) []T {
+	var objects []T
+	for _, c := range o.Changes {
+		if obj, ok := c.Old.(T); ok && c.New == nil {
+			objects = append(objects, obj)
+		}
+	}
+	return objects
+}
+
+// state is what etcd has below the store's prefix, by key without that.
+type state map[string]item
+
+type item struct {
+	revision int64
+	object   store.Object
+}
+
+func (e *Env) state(ctx context.Context) state {
+	e.t.Helper()
+	prefix := e.Store().Prefix()
+	resp, err := e.Store().Client().Get(ctx, prefix, clientv3.WithPrefix())
+	e.must(err)
+	st := state{}
+	for _, kv := range resp.Kvs {
+		key := strings.TrimPrefix(string(kv.Key), prefix)
+		obj, err := e.decode(string(kv.Key), kv.Value, kv.ModRevision)
+		e.must(err)
+		if obj != nil {
+			st[key] = item{kv.ModRevision, obj}
+		}
+	}
+	return st
+}
+
+// decode returns nil for what is no object, such as keys that a replica keeps
+// for itself.
+func (e *Env) decode(etcdKey string, value []byte, revision int64) (store.Object, error) {
+	var tag metav1.TypeMeta
+	if json.Unmarshal(value, &tag) != nil || tag.Kind == "" {
+		return nil, nil
+	}
+	like, ok := e.Store().NewObject(tag.GroupVersionKind())
+	if !ok {
+		return nil, fmt.Errorf("key %s: the store does not know %s", etcdKey, tag.GroupVersionKind())
+	}
+	_, decode, err := e.Store().Decoder(like)
+	if err != nil {
+		return nil, err
+	}
+	obj, _, err := decode(etcdKey, value, revision)
+	return obj, err
+}
+
+func diff(before, after state) Changes {
+	var changes Changes
+	for _, key := range slices.Sorted(maps.Keys(union(before, after))) {
+		was, is := before[key], after[key]
+		switch {
+		case was.revision == is.revision:
+		case was.object == nil:
+			changes = append(changes, Change{Type: store.Added, Key: key, New: is.object})
+		case is.object == nil:
+			changes = append(changes, Change{Type: store.Deleted, Key: key, Old: was.object})
+		default:
+			changes = append(changes, Change{Type: store.Modified, Key: key, Old: was.object, New: is.object})
+		}
+	}
+	return changes
+}
+
+func union(a, b state) state {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}
