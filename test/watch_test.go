@@ -502,7 +502,7 @@ var _ = Describe("The watch example", func() {
 			"backslash":                                       {`--match=a\`},
 			"must not be negative":                            {"--rev=-1"},
 			"unexpected argument":                             {"/mykey"},
-			"--cert and --cert-key":                           {"--cert=x"},
+			"belong together":                                 {"--cert=x"},
 			"want name:password":                              {"--user=x"},
 			"flag provided but not defined":                   {"--nonsense"},
 		} {

@@ -2,22 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
-	"strings"
-	"time"
 
-	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
 )
-
-// connectTimeout is how long etcd may take to answer the first request.
-const connectTimeout = 5 * time.Second
 
 // connection is a client, of an embedded etcd or of another.
 type connection struct {
@@ -27,72 +18,15 @@ type connection struct {
 	close     func() error
 }
 
-func connect(ctx context.Context, o options) (*connection, error) {
-	if len(o.endpoints) == 0 {
+func dial(ctx context.Context, o options) (*connection, error) {
+	if len(o.etcd.Endpoints) == 0 {
 		return embed(ctx, o)
 	}
-	config := clientv3.Config{
-		Endpoints:            o.endpoints,
-		DialTimeout:          connectTimeout,
-		DialKeepAliveTime:    10 * time.Second,
-		DialKeepAliveTimeout: 5 * time.Second,
-		Logger:               zap.NewNop(),
-	}
-	if o.user != "" {
-		config.Username, config.Password, _ = strings.Cut(o.user, ":")
-	}
-	if o.cacert != "" || o.cert != "" {
-		var err error
-		config.TLS, err = transport.TLSInfo{TrustedCAFile: o.cacert, CertFile: o.cert, KeyFile: o.key}.ClientConfig()
-		if err != nil {
-			return nil, fmt.Errorf("--cacert, --cert, --key: %w", err)
-		}
-	}
-	client, err := clientv3.New(config)
+	client, err := o.etcd.Open(ctx, store.PrefixRange(o.prefix))
 	if err != nil {
-		return nil, fmt.Errorf("etcd at %s: %w", strings.Join(o.endpoints, ","), err)
-	}
-	if err := reach(ctx, client, o, config.TLS); err != nil {
-		_ = client.Close()
 		return nil, err
 	}
-	return &connection{client: client, endpoints: o.endpoints, close: client.Close}, nil
-}
-
-// reach makes sure that etcd answers, so that a wrong endpoint is an error
-// rather than silence.
-func reach(ctx context.Context, client *clientv3.Client, o options, config *tls.Config) error {
-	bounded, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	_, err := client.Get(bounded, o.prefix, clientv3.WithCountOnly())
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		if cause := probe(ctx, o.endpoints[0], config); cause != nil {
-			err = fmt.Errorf("%w: %w", cause, err)
-		}
-		return fmt.Errorf("etcd at %s does not answer: %w", strings.Join(o.endpoints, ","), err)
-	}
-	return fmt.Errorf("etcd at %s: %w", strings.Join(o.endpoints, ","), err)
-}
-
-// probe says what is wrong with an endpoint, which etcd's client keeps to
-// itself: that nothing listens there, or that TLS fails, and why.
-func probe(ctx context.Context, endpoint string, config *tls.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var conn net.Conn
-	var err error
-	if addr, secure := strings.CutPrefix(endpoint, "https://"); secure {
-		conn, err = (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", addr)
-	} else {
-		conn, err = new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(endpoint, "http://"))
-	}
-	if err != nil {
-		return err
-	}
-	return conn.Close()
+	return &connection{client: client, endpoints: o.etcd.Endpoints, close: client.Close}, nil
 }
 
 func embed(ctx context.Context, o options) (*connection, error) {

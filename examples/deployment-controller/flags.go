@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homeostat/homeostat/pkg/connect"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -22,10 +22,7 @@ const (
 
 // options is what the command line says.
 type options struct {
-	endpoints   []string // empty: an embedded etcd
-	cacert      string
-	cert, key   string
-	user        string
+	etcd        connect.Options // no endpoints: an embedded etcd
 	prefix      string
 	dataDir     string
 	files       []string
@@ -38,10 +35,7 @@ type options struct {
 
 // samples reports whether the built-in samples may be applied: never to an etcd
 // that is somebody's.
-func (o options) samples() bool { return len(o.files) == 0 && len(o.endpoints) == 0 }
-
-// secured reports whether etcd is reached with certificates or a user.
-func (o options) secured() bool { return o.cacert != "" || o.cert != "" || o.user != "" }
+func (o options) samples() bool { return len(o.files) == 0 && len(o.etcd.Endpoints) == 0 }
 
 func parseFlags(args []string, out io.Writer) (options, error) {
 	var o options
@@ -54,16 +48,8 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 			"applies nothing but what -f names.\n\n")
 		flags.PrintDefaults()
 	}
-	flags.Func("endpoints", "comma-separated `URLs` of an etcd to use instead of an embedded one", func(s string) error {
-		if o.endpoints = list(s); len(o.endpoints) == 0 {
-			return errors.New("is empty: leave it out for an embedded etcd")
-		}
-		return nil
-	})
-	flags.StringVar(&o.cacert, "cacert", "", "`file` with the CA that signed etcd's certificate")
-	flags.StringVar(&o.cert, "cert", "", "`file` with the client's certificate")
-	flags.StringVar(&o.key, "key", "", "`file` with the key of the client's certificate")
-	flags.StringVar(&o.user, "user", "", "`name:password` of an etcd user")
+	o.etcd.Flags(flags)
+	flags.Lookup("endpoints").Usage = "comma-separated `URLs` of an etcd to use instead of an embedded one"
 	flags.StringVar(&o.prefix, "prefix", store.DefaultPrefix, "what all keys begin with; ends in a slash")
 	flags.StringVar(&o.dataDir, "data-dir", "", "keep the embedded etcd's data in this `directory`")
 	flags.Func("f", "apply the manifests in a `file`, in the files of a directory, or from standard input (-); repeatable", func(s string) error {
@@ -74,7 +60,7 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	flags.DurationVar(&o.timeout, "timeout", 0, "with --wait, give up after this time; 0 is never")
 	o.controllers = []string{deploymentController, replicaSetController, hollowNode, garbageCollector}
 	flags.Func("controllers", "comma-separated `names` of the controllers to run; empty for none (default "+strings.Join(o.controllers, ",")+")", func(s string) error {
-		o.controllers = list(s)
+		o.controllers = connect.List(s)
 		return nil
 	})
 	flags.DurationVar(&o.startDelay, "pod-start-delay", time.Second, "how long a Pod takes to become ready")
@@ -83,16 +69,6 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 		return o, err
 	}
 	return o, o.check(flags.Args())
-}
-
-// list splits at commas; the empty string is an empty list.
-func list(s string) (names []string) {
-	for name := range strings.SplitSeq(s, ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 func (o options) check(rest []string) error {
@@ -105,14 +81,10 @@ func (o options) check(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("unexpected argument %q: manifests are given with -f", rest[0])
-	case len(o.endpoints) > 0 && o.dataDir != "":
+	case len(o.etcd.Endpoints) > 0 && o.dataDir != "":
 		return fmt.Errorf("--data-dir is the embedded etcd's, which --endpoints replaces: give one of them")
-	case (o.cert == "") != (o.key == ""):
-		return fmt.Errorf("--cert and --key belong together")
-	case len(o.endpoints) == 0 && o.secured():
-		return fmt.Errorf("--cacert, --cert, --key and --user are for --endpoints")
-	case o.user != "" && !strings.Contains(o.user, ":"):
-		return fmt.Errorf("--user: want name:password")
+	case len(o.etcd.Endpoints) == 0 && o.etcd.Secured():
+		return fmt.Errorf("certificates and a user are for --endpoints")
 	case !strings.HasSuffix(o.prefix, "/"):
 		return fmt.Errorf("--prefix %q: must end in a slash", o.prefix)
 	case o.timeout < 0 || o.startDelay < 0:
@@ -120,5 +92,5 @@ func (o options) check(rest []string) error {
 	case o.timeout > 0 && !o.wait:
 		return fmt.Errorf("--timeout is for --wait")
 	}
-	return nil
+	return o.etcd.Check()
 }

@@ -46,7 +46,7 @@ func (p *program) run(ctx context.Context) (err error) {
 	}
 	docs, bad := manifest.Load(scheme, p.options.files, p.stdin)
 	p.screen.complain(bad)
-	if p.connection, err = connect(ctx, p.options); err != nil {
+	if p.connection, err = dial(ctx, p.options); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.connection.close()) }()

@@ -203,7 +203,7 @@ func (s *script) hint() {
 	if prefix != store.DefaultPrefix {
 		same += " --prefix=" + prefix
 	}
-	if s.options.secured() {
+	if s.options.etcd.Secured() {
 		s.say("(The commands below also need this one's flags for certificates and user.)")
 	}
 	s.screen.show(s.view.now())

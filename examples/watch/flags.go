@@ -11,16 +11,12 @@ import (
 	"github.com/homeostat/homeostat/examples/watch/internal/keys"
 	"github.com/homeostat/homeostat/examples/watch/internal/show"
 	"github.com/homeostat/homeostat/pkg/condition"
+	"github.com/homeostat/homeostat/pkg/connect"
 )
-
-const defaultEndpoint = "127.0.0.1:2379"
 
 // options is what the command line says.
 type options struct {
-	endpoints    []string
-	cacert       string
-	cert, tlsKey string
-	user         string
+	etcd connect.Options
 
 	prefix, key, match string
 	rev                int64
@@ -56,7 +52,7 @@ Exit status: 0 when interrupted, 1 when it cannot go on, 2 for wrong usage.
 `
 
 func parseFlags(args []string, out io.Writer) (options, error) {
-	o := options{endpoints: []string{defaultEndpoint}, ops: map[string]bool{}}
+	o := options{ops: map[string]bool{}}
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.Usage = func() {
@@ -74,15 +70,16 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	return o, o.check(flags.Args())
 }
 
+// connectionFlags are the usual ones, save that --key is an etcd key here.
 func (o *options) connectionFlags(flags *flag.FlagSet) {
-	flags.Func("endpoints", "comma-separated `URLs` of the etcd (default "+defaultEndpoint+")", func(s string) error {
-		o.endpoints = list(s)
-		return nil
+	usual := flag.NewFlagSet("", flag.ContinueOnError)
+	o.etcd.Flags(usual)
+	usual.VisitAll(func(f *flag.Flag) {
+		if f.Name == "key" {
+			f.Name = "cert-key"
+		}
+		flags.Var(f.Value, f.Name, f.Usage)
 	})
-	flags.StringVar(&o.cacert, "cacert", "", "`file` with the CA that signed etcd's certificate")
-	flags.StringVar(&o.cert, "cert", "", "`file` with the client's certificate")
-	flags.StringVar(&o.tlsKey, "cert-key", "", "`file` with the key of the client's certificate")
-	flags.StringVar(&o.user, "user", "", "`name:password` of an etcd user")
 }
 
 func (o *options) keyFlags(flags *flag.FlagSet) {
@@ -104,18 +101,8 @@ func (o *options) filterFlags(flags *flag.FlagSet) {
 		"that it takes to decide is missing")
 }
 
-func list(s string) []string {
-	var items []string
-	for item := range strings.SplitSeq(s, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			items = append(items, item)
-		}
-	}
-	return items
-}
-
 func (o *options) addOps(s string) error {
-	for _, op := range list(s) {
+	for _, op := range connect.List(s) {
 		switch op {
 		case "put":
 			o.ops[condition.OpCreate], o.ops[condition.OpUpdate] = true, true
@@ -133,12 +120,6 @@ func (o *options) check(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("unexpected argument %q", rest[0])
-	case len(o.endpoints) == 0:
-		return fmt.Errorf("--endpoints: there is none")
-	case (o.cert == "") != (o.tlsKey == ""):
-		return fmt.Errorf("--cert and --cert-key belong together")
-	case o.user != "" && !strings.Contains(o.user, ":"):
-		return fmt.Errorf("--user: want name:password")
 	case len(chosen) > 1:
 		return fmt.Errorf("--prefix, --key and --match: give one of them")
 	case o.rev < 0:
@@ -147,6 +128,9 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("--window must not be negative")
 	case !slices.Contains(show.Formats(), o.format):
 		return fmt.Errorf("-o: %q is none of %s", o.format, strings.Join(show.Formats(), ", "))
+	}
+	if err := o.etcd.Check(); err != nil {
+		return err
 	}
 	return o.compile()
 }

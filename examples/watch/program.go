@@ -48,7 +48,7 @@ func stopped() *time.Timer {
 }
 
 func (p *program) run(ctx context.Context) error {
-	client, header, err := connect(ctx, p.options)
+	client, header, err := dial(ctx, p.options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted while connecting

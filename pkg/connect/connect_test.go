@@ -1,0 +1,148 @@
+package connect_test
+
+import (
+	"context"
+	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"sigs.k8s.io/yaml"
+
+	"github.com/homeostat/homeostat/pkg/connect"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var all = store.PrefixRange("/registry/")
+
+func TestOpen(t *testing.T) {
+	etcdtest.VerifyNoLeaks(t)
+	cluster := etcdtest.Start(t)
+	client, err := connect.Options{Endpoints: cluster.Endpoints()}.Open(t.Context(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Put(t.Context(), "/registry/a", "b"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenAsUser(t *testing.T) {
+	cluster := etcdtest.Start(t)
+	enableAuth(t, cluster.Client())
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		options connect.Options
+		keys    store.Range
+		want    string // empty: it works
+	}{
+		"with a password":        {connect.Options{User: "reader:secret"}, all, ""},
+		"with a file":            {connect.Options{User: "reader", PasswordFile: password}, all, ""},
+		"with a wrong password":  {connect.Options{User: "reader:wrong"}, all, "authentication failed"},
+		"without permission":     {connect.Options{User: "reader:secret"}, store.PrefixRange("/other/"), "permission denied"},
+		"without a user":         {connect.Options{}, all, "user name is empty"},
+		"with no file":           {connect.Options{User: "reader", PasswordFile: password + "s"}, all, "password file"},
+		"with what is no option": {connect.Options{User: "reader"}, all, "name:password"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.options.Endpoints = cluster.Endpoints()
+			client, err := c.options.Open(t.Context(), c.keys)
+			if err == nil {
+				defer client.Close()
+			}
+			switch {
+			case c.want == "" && err != nil:
+				t.Fatal(err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Fatalf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func enableAuth(t *testing.T, client *clientv3.Client) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := client.RoleAdd(ctx, "reader")
+	must(err)
+	_, err = client.RoleGrantPermission(ctx, "reader", all.Start, all.End, clientv3.PermissionType(clientv3.PermRead))
+	must(err)
+	for user, role := range map[string]string{"root": "root", "reader": "reader"} {
+		_, err = client.UserAdd(ctx, user, "secret")
+		must(err)
+		_, err = client.UserGrantRole(ctx, user, role)
+		must(err)
+	}
+	_, err = client.AuthEnable(ctx)
+	must(err)
+}
+
+func TestOpenNamesTheCause(t *testing.T) {
+	secure := httptest.NewTLSServer(nil)
+	t.Cleanup(secure.Close)
+	for name, c := range map[string]struct {
+		options connect.Options
+		want    []string
+	}{
+		"nothing listens":       {connect.Options{Endpoints: []string{"http://127.0.0.1:1"}}, []string{"etcd at http://127.0.0.1:1 does not answer", "connection refused"}},
+		"no socket":             {connect.Options{Endpoints: []string{"unix:///nowhere/at/all"}}, []string{"does not answer", "no such file"}},
+		"untrusted certificate": {connect.Options{Endpoints: []string{secure.URL}}, []string{"does not answer", "certificate"}},
+		"no such CA file":       {connect.Options{CACert: "/nowhere"}, []string{"certificates", "/nowhere"}},
+		"a key alone":           {connect.Options{Key: "k"}, []string{"belong together"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := c.options.Open(t.Context(), all)
+			if err == nil {
+				t.Fatal("it opened")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q lacks %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestOpenObeysItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (connect.Options{Endpoints: []string{"http://127.0.0.1:1"}}).Open(ctx, all); err == nil {
+		t.Fatal("it opened")
+	}
+}
+
+func TestFlagsOverrideAFile(t *testing.T) {
+	var o connect.Options
+	if err := yaml.UnmarshalStrict([]byte("endpoints: [a, b]\nuser: me:pw\ncacert: ca.pem\n"), &o); err != nil {
+		t.Fatal(err)
+	}
+	flags := flag.NewFlagSet("test", flag.ContinueOnError)
+	o.Flags(flags)
+	if err := flags.Parse([]string{"--endpoints", "c, d,", "--cert=cert.pem", "--key=key.pem"}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(o.Endpoints, []string{"c", "d"}) || o.User != "me:pw" || o.CACert != "ca.pem" || o.Cert != "cert.pem" || o.Key != "key.pem" {
+		t.Fatalf("got %+v", o)
+	}
+	flags.SetOutput(new(strings.Builder))
+	if err := flags.Parse([]string{"--endpoints", ""}); err == nil {
+		t.Fatal("no endpoints is no error")
+	}
+}
