@@ -98,14 +98,11 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 	case len(sources) == 0:
 		return fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
 	}
-	l := newLoop(m, name, r, o)
-	b := &binding[R]{manager: m, log: l.log, primary: primary}
+	l := newLoop(m, name, r, o, primary)
 	for _, s := range sources {
-		start, err := s.bind(b)
-		if err != nil {
+		if _, err := l.sources.add(s); err != nil {
 			return fmt.Errorf("controller %q: %w", name, err)
 		}
-		l.starts = append(l.starts, start)
 	}
 	return m.addController(l)
 }

@@ -7,12 +7,12 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// delays hands keys over later. A key has one delay at most: another one takes
-// its place. client-go's delaying queue cannot do that, and its goroutine
+// delays hands keys over later, each with the cause that it then has. A key has
+// one delay at most: another one takes its place. client-go's delaying queue cannot do that, and its goroutine
 // outlives its shutdown.
 type delays[R comparable] struct {
 	clock   clock.WithDelayedExecution
-	enqueue func(R)
+	enqueue func(R, Cause, class)
 
 	mu      sync.Mutex
 	stopped bool
@@ -21,19 +21,21 @@ type delays[R comparable] struct {
 }
 
 type delay struct {
+	cause Cause
+	class class
 	timer clock.Timer // nil until it runs
 	over  bool        // it was replaced or cancelled, or has ended
 }
 
-func newDelays[R comparable](c clock.WithDelayedExecution, enqueue func(R)) *delays[R] {
+func newDelays[R comparable](c clock.WithDelayedExecution, enqueue func(R, Cause, class)) *delays[R] {
 	return &delays[R]{clock: c, enqueue: enqueue, pending: map[R]*delay{}}
 }
 
 // set has a key enqueued after a while, and not at any time that was set for
-// it before. A pause of zero or less only cancels that.
-func (d *delays[R]) set(key R, pause time.Duration) {
-	next := &delay{}
-	old, ok := d.replace(key, next, pause > 0)
+// it before.
+func (d *delays[R]) set(key R, pause time.Duration, cause Cause, cl class) {
+	next := &delay{cause: cause, class: cl}
+	old, ok := d.replace(key, next)
 	d.cancel(old)
 	if !ok {
 		return
@@ -49,14 +51,20 @@ func (d *delays[R]) set(key R, pause time.Duration) {
 	}
 }
 
-func (d *delays[R]) replace(key R, next *delay, wanted bool) (old *delay, ok bool) {
+// clear forgets the time that was set for a key.
+func (d *delays[R]) clear(key R) {
+	old, _ := d.replace(key, nil)
+	d.cancel(old)
+}
+
+func (d *delays[R]) replace(key R, next *delay) (old *delay, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if old = d.pending[key]; old != nil {
 		old.over = true
 		delete(d.pending, key)
 	}
-	if d.stopped || !wanted {
+	if d.stopped || next == nil {
 		return old, false
 	}
 	d.pending[key] = next
@@ -74,7 +82,7 @@ func (d *delays[R]) fire(key R, due *delay) {
 	}
 	d.mu.Unlock()
 	if !over {
-		d.enqueue(key)
+		d.enqueue(key, due.cause, due.class)
 	}
 }
 

@@ -22,7 +22,7 @@ type dueKey struct {
 	at  time.Duration
 }
 
-func (d *due) enqueue(key string) {
+func (d *due) enqueue(key string, _ Cause, _ class) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.keys = append(d.keys, dueKey{key, time.Since(d.begin)})
@@ -34,30 +34,30 @@ func TestDelays(t *testing.T) {
 		want []dueKey
 	}{
 		"hand keys over when they are due": {func(d *delays[string]) {
-			d.set("b", 2*time.Second)
-			d.set("a", time.Second)
+			d.set("b", 2*time.Second, Cause{}, prompt)
+			d.set("a", time.Second, Cause{}, prompt)
 		}, []dueKey{{"a", time.Second}, {"b", 2 * time.Second}}},
 		"put a later one in the place of an earlier": {func(d *delays[string]) {
-			d.set("a", time.Second)
-			d.set("a", time.Hour)
+			d.set("a", time.Second, Cause{}, prompt)
+			d.set("a", time.Hour, Cause{}, prompt)
 		}, []dueKey{{"a", time.Hour}}},
 		"put an earlier one in the place of a later": {func(d *delays[string]) {
-			d.set("a", time.Hour)
-			d.set("a", time.Second)
+			d.set("a", time.Hour, Cause{}, prompt)
+			d.set("a", time.Second, Cause{}, prompt)
 		}, []dueKey{{"a", time.Second}}},
-		"cancel with a pause of zero": {func(d *delays[string]) {
-			d.set("a", time.Second)
-			d.set("a", 0)
+		"forget a time that was set": {func(d *delays[string]) {
+			d.set("a", time.Second, Cause{}, prompt)
+			d.clear("a")
 		}, nil},
 		"take a key again that was handed over": {func(d *delays[string]) {
-			d.set("a", time.Second)
+			d.set("a", time.Second, Cause{}, prompt)
 			time.Sleep(2 * time.Second)
-			d.set("a", time.Second)
+			d.set("a", time.Second, Cause{}, prompt)
 		}, []dueKey{{"a", time.Second}, {"a", 3 * time.Second}}},
 		"hand over nothing once stopped": {func(d *delays[string]) {
-			d.set("a", time.Second)
+			d.set("a", time.Second, Cause{}, prompt)
 			d.stop()
-			d.set("b", time.Second)
+			d.set("b", time.Second, Cause{}, prompt)
 			d.stop()
 		}, nil},
 	} {
@@ -88,7 +88,7 @@ func TestDelaysRace(t *testing.T) {
 	for _, key := range []string{"a", "b", "c", "d"} {
 		setters.Go(func() {
 			for i := range 2000 {
-				d.set(key, time.Duration(i%3)*time.Microsecond)
+				d.set(key, time.Duration(i%3)*time.Microsecond, Cause{}, prompt)
 			}
 		})
 	}

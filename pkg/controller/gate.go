@@ -21,15 +21,15 @@ const (
 // older than its own writes, and no worker waits for that.
 type gates[R comparable] struct {
 	replica *informer.Replica
-	enqueue func(R)
+	release func(key R, revision int64)
 
 	mu     sync.Mutex
 	needs  map[R]*need
 	doubts map[R]struct{} // keys with a write whose outcome is unknown
 }
 
-func newGates[R comparable](replica *informer.Replica, enqueue func(R)) *gates[R] {
-	return &gates[R]{replica: replica, enqueue: enqueue, needs: map[R]*need{}, doubts: map[R]struct{}{}}
+func newGates[R comparable](replica *informer.Replica, release func(key R, revision int64)) *gates[R] {
+	return &gates[R]{replica: replica, release: release, needs: map[R]*need{}, doubts: map[R]struct{}{}}
 }
 
 // need is what one key waits for.
@@ -116,7 +116,7 @@ func (g *gates[R]) satisfied(key R, n *need) {
 	wanted := n.wanted
 	g.mu.Unlock()
 	if wanted {
-		g.enqueue(key)
+		g.release(key, n.revision)
 	}
 }
 

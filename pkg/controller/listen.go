@@ -16,8 +16,8 @@ func listen[T store.Object, R comparable](b *binding[R], inf *informer.Informer[
 	if keys == nil {
 		return nil, errors.New("watches: the function that names keys is nil")
 	}
-	return func(enqueue func(R)) (stop func()) {
-		l := &listener[T, R]{binding: b, enqueue: enqueue, keys: keys, predicates: predicates}
+	return func(enqueue func(R, Cause)) (stop func()) {
+		l := &listener[T, R]{binding: b, informer: inf, enqueue: enqueue, keys: keys, predicates: predicates}
 		registration := inf.AddHandler(l.handle)
 		return func() {
 			registration.Remove()
@@ -29,12 +29,14 @@ func listen[T store.Object, R comparable](b *binding[R], inf *informer.Informer[
 // listener turns events into keys.
 type listener[T store.Object, R comparable] struct {
 	*binding[R]
-	enqueue    func(R)
+	informer   *informer.Informer[T]
+	enqueue    func(R, Cause)
 	keys       func(context.Context, informer.Event[T]) []R
 	predicates []Predicate[T]
 
 	mu      sync.Mutex // held while an event is handled; there is one at a time
 	stopped bool
+	kind    string // of the events' objects; known from the first on
 }
 
 func (l *listener[T, R]) handle(ctx context.Context, e informer.Event[T]) {
@@ -49,9 +51,31 @@ func (l *listener[T, R]) handle(ctx context.Context, e informer.Event[T]) {
 			keys = l.keys(ctx, e)
 		}
 	})
-	for _, key := range keys {
-		l.enqueue(key)
+	if len(keys) == 0 {
+		return
 	}
+	cause := l.cause(e)
+	for _, key := range keys {
+		l.enqueue(key, cause)
+	}
+}
+
+func (l *listener[T, R]) cause(e informer.Event[T]) Cause {
+	if l.kind == "" {
+		l.kind = l.kindOf(e)
+	}
+	c := Cause{Kind: l.kind, Object: store.KeyOf(e.Object), Revision: e.Revision}
+	switch {
+	case e.Initial:
+		c.Type = CauseInitial
+	case e.Type == store.Added:
+		c.Type = CauseAdded
+	case e.Type == store.Modified:
+		c.Type = CauseModified
+	case e.Type == store.Deleted:
+		c.Type = CauseDeleted
+	}
+	return c
 }
 
 // passes reports whether all predicates pass an event. One that panics passes
@@ -75,8 +99,13 @@ func (l *listener[T, R]) guard(e informer.Event[T], what string, f func()) {
 }
 
 func (l *listener[T, R]) logOf(e informer.Event[T]) logr.Logger {
-	kind, _ := l.manager.store.KindOf(e.Object)
-	return l.log.WithValues("event", e.Type, "kind", kind.GroupVersionKind.Kind, "object", store.KeyOf(e.Object), "revision", e.Revision)
+	return l.log.WithValues("event", e.Type, "kind", l.kindOf(e), "object", store.KeyOf(e.Object), "revision", e.Revision)
+}
+
+// kindOf asks the informer's own store: another replica's may know other kinds.
+func (l *listener[T, R]) kindOf(e informer.Event[T]) string {
+	kind, _ := l.informer.Replica().Store().KindOf(e.Object)
+	return kind.GroupVersionKind.Kind
 }
 
 func (l *listener[T, R]) stop() {

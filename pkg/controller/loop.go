@@ -7,6 +7,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // loop is a controller: a reconciler, and the sources of its keys. It may run
@@ -18,34 +20,53 @@ type loop[R comparable] struct {
 	reconciler Reconciler[R]
 	options    Options
 	log        logr.Logger
-	starts     []starter[R]  // of the sources
+	sources    sources[R]
 	ids        atomic.Uint64 // numbers the reconciles, for their log lines
 }
 
 // run is one run of a loop: a queue of keys, and workers that reconcile them.
+// Keys get into the queue by add alone.
 type run[R comparable] struct {
 	*loop[R]
+	notes   notes[R] // why which keys are to be reconciled
 	queue   workqueue.TypedInterface[R]
 	gates   *gates[R]
 	delays  *delays[R]
 	backoff workqueue.TypedRateLimiter[R]
 }
 
-func newLoop[R comparable](m *Manager, name string, r Reconciler[R], o Options) *loop[R] {
-	return &loop[R]{name: name, manager: m, reconciler: r, options: o.withDefaults(), log: m.log.WithName(name)}
+func newLoop[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo) *loop[R] {
+	log := m.log.WithName(name)
+	return &loop[R]{
+		name: name, manager: m, reconciler: r, options: o.withDefaults(), log: log,
+		sources: sources[R]{binding: binding[R]{manager: m, log: log, primary: primary}},
+	}
 }
 
 func (l *loop[R]) controllerName() string { return l.name }
 
 func (l *loop[R]) newRun() *run[R] {
-	queue := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[R]{Clock: l.manager.clock})
-	return &run[R]{
+	r := &run[R]{
 		loop:    l,
-		queue:   queue,
-		gates:   newGates(l.manager.replica, queue.Add),
-		delays:  newDelays(l.manager.clock, queue.Add),
 		backoff: workqueue.NewTypedItemExponentialFailureRateLimiter[R](l.options.BackoffBase, l.options.BackoffMax),
 	}
+	r.queue = workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[R]{
+		Clock: l.manager.clock,
+		Queue: newOrder(r.notes.class),
+	})
+	r.delays = newDelays(l.manager.clock, r.add)
+	r.gates = newGates(l.manager.replica, func(key R, revision int64) {
+		r.enqueue(key, Cause{Type: CauseOwnWrites, Revision: revision})
+	})
+	return r
+}
+
+// enqueue has a key reconciled, as soon as befits the cause.
+func (r *run[R]) enqueue(key R, c Cause) { r.add(key, c, c.class()) }
+
+func (r *run[R]) add(key R, c Cause, cl class) {
+	r.notes.add(key, c, cl)
+	r.queue.Add(key)
 }
 
 // run reconciles until ctx is done and then lets the reconciles that are under
@@ -64,18 +85,13 @@ func (l *loop[R]) run(ctx context.Context) error {
 		defer ticker.Stop()
 		r.gates.watchOver(ctx, ticker.C())
 	})
-	var stops []func()
-	for _, start := range l.starts {
-		stops = append(stops, start(r.queue.Add))
-	}
+	l.sources.begin(r)
 	<-ctx.Done()
 	grace := l.manager.clock.AfterFunc(l.manager.options.GracePeriod, cancel)
 	defer grace.Stop()
 	r.queue.ShutDown()
 	r.delays.stop()
-	for _, stop := range stops {
-		stop()
-	}
+	l.sources.end()
 	running.Wait()
 	r.gates.stop()
 	return nil

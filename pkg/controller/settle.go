@@ -14,17 +14,22 @@ import (
 const lostRaces = 10
 
 // settle decides when the key comes back. What an earlier reconcile of it has
-// asked for no longer counts. ctx is the reconcile's.
-func (r *run[R]) settle(ctx context.Context, log logr.Logger, key R, result Result, err error) {
+// asked for no longer counts. ctx is the reconcile's, and cl the class that it
+// had: trying again is as urgent as trying was.
+func (r *run[R]) settle(ctx context.Context, log logr.Logger, key R, cl class, result Result, err error) {
 	switch {
 	case err == nil:
 		r.backoff.Forget(key)
-		r.delays.set(key, result.RequeueAfter)
+		if result.RequeueAfter <= 0 {
+			r.delays.clear(key)
+			return
+		}
+		r.delays.set(key, result.RequeueAfter, Cause{Type: CauseRequeueAfter}, later)
 	case ctx.Err() != nil:
 		log.V(1).Info("reconcile ended by the stop of the manager", "cause", err.Error())
 	case isTerminal(err):
 		r.backoff.Forget(key)
-		r.delays.set(key, 0)
+		r.delays.clear(key)
 		logFailure(log, err, "reconcile failed for good; waiting for a change")
 	case isLookAgain(err):
 		if r.backoff.NumRequeues(key) >= lostRaces {
@@ -32,14 +37,14 @@ func (r *run[R]) settle(ctx context.Context, log logr.Logger, key R, result Resu
 		} else {
 			log.V(1).Info("reconcile met another writer; looking again", "cause", err.Error())
 		}
-		r.delays.set(key, r.backoff.When(key))
+		r.delays.set(key, r.backoff.When(key), Cause{Type: CauseBackoff}, cl)
 	default:
 		logFailure(log, err, "reconcile failed")
-		pause := result.RequeueAfter
-		if pause <= 0 {
-			pause = r.backoff.When(key)
+		if result.RequeueAfter > 0 {
+			r.delays.set(key, result.RequeueAfter, Cause{Type: CauseRequeueAfter}, cl)
+			return
 		}
-		r.delays.set(key, pause)
+		r.delays.set(key, r.backoff.When(key), Cause{Type: CauseBackoff}, cl)
 	}
 }
 

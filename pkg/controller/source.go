@@ -11,8 +11,10 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Source says which changes have a controller reconcile which keys. The
-// sources of this package are [For], [Owns], [Watches] and [WatchesInformer].
+// Source says what has a controller reconcile which keys. Changes of objects do:
+// [For], [Owns], [OwnsAny], [Watches] and [WatchesInformer]; so do other parts of
+// the program, [FromChannel]; and time, [Every] and [Resync]. [AddSource] adds
+// one to a controller that is there already.
 type Source[R comparable] struct {
 	primary bool // it is For
 	bind    func(b *binding[R]) (starter[R], error)
@@ -28,7 +30,7 @@ type binding[R comparable] struct {
 // starter starts a source for one run of its controller, which it hands its
 // keys to. stop ends it, and returns when no call of the source's functions is
 // under way any more and no key will follow.
-type starter[R comparable] func(enqueue func(R)) (stop func())
+type starter[R comparable] func(enqueue func(R, Cause)) (stop func())
 
 // For has the objects of the kind T reconciled when they change: all changes
 // that pass all predicates.
@@ -62,7 +64,8 @@ func Watches[T store.Object, R comparable](keys func(ctx context.Context, e info
 
 // WatchesInformer is [Watches] for an informer, which may be one of another
 // replica, or of a kind that is known only when the program runs. A replica
-// other than the manager's is run by the caller, and reconciles do not wait for
+// other than the manager's is run by the manager when it was given to
+// [Manager.AddReplica], and otherwise by the caller. Reconciles do not wait for
 // it: what they write may not be in its snapshots yet.
 func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, e informer.Event[T]) []R, predicates ...Predicate[T]) Source[R] {
 	return Source[R]{bind: func(b *binding[R]) (starter[R], error) {

@@ -24,24 +24,31 @@ func (r *run[R]) work(ctx, work context.Context) {
 	}
 }
 
-// process reconciles one key, unless it has to wait for its own writes.
+// process reconciles one key, unless a reconcile has begun since that serves
+// it, or it has to wait for its own writes.
 func (r *run[R]) process(ctx, work context.Context, key R) {
-	log := r.log.WithValues("key", key, "reconcile", r.ids.Add(1))
+	if !r.notes.has(key) {
+		return
+	}
+	why := &reasons{}
+	log := r.logOf(key, why)
 	switch admitted, err := r.gates.admit(ctx, key); {
 	case err != nil:
-		r.settle(ctx, log, key, Result{}, err)
+		r.settle(ctx, log, key, later, Result{}, err)
 		return
 	case !admitted:
 		return
 	}
+	*why = r.notes.take(key)
 	wrote := &writes{replica: r.manager.replica}
-	result, err := r.reconcile(store.ObserveWrites(logr.NewContext(work, log), wrote.observe), key)
+	reconcileCtx := context.WithValue(logr.NewContext(work, log), causesKey{}, why)
+	result, err := r.reconcile(store.ObserveWrites(reconcileCtx, wrote.observe), key)
 	revision, unknown := wrote.result()
 	r.gates.raise(key, revision)
 	if unknown {
 		r.gates.doubt(key)
 	}
-	r.settle(work, log, key, result, err)
+	r.settle(work, log, key, why.class, result, err)
 }
 
 // reconcile calls the reconciler. A panic of it is a failure.
