@@ -40,6 +40,7 @@ type Manager struct {
 	mu          sync.Mutex
 	started     bool
 	names       map[string]bool
+	replicas    []namedReplica // its own, and those of others' data
 	controllers []controllerLoop
 	runnables   []namedRunnable
 }
@@ -47,6 +48,11 @@ type Manager struct {
 type controllerLoop interface {
 	controllerName() string
 	run(ctx context.Context) error
+}
+
+type namedReplica struct {
+	name    string
+	replica *informer.Replica
 }
 
 type namedRunnable struct {
@@ -66,7 +72,10 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 		o.Clock = clock.RealClock{}
 	}
 	replica := informer.NewReplica(s, informer.Options{Log: o.Log.WithName("replica"), Clock: o.Clock})
-	return &Manager{store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock, names: map[string]bool{}}, nil
+	return &Manager{
+		store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock,
+		names: map[string]bool{}, replicas: []namedReplica{{"", replica}},
+	}, nil
 }
 
 // Replica returns the replica that the manager's controllers share. Register
@@ -92,6 +101,23 @@ func (m *Manager) Add(name string, run func(ctx context.Context) error) error {
 	return m.register(name, "runnable", func() { m.runnables = append(m.runnables, namedRunnable{name, run}) })
 }
 
+// AddReplica has the manager run one more replica, such as that of another etcd,
+// which sources take part in by [WatchesInformer]. The controllers start when it
+// has synced too, and it runs until they have ended; when it fails, the manager
+// stops. The name must be unlike those of the manager's controllers, functions
+// and other replicas.
+func (m *Manager) AddReplica(name string, r *informer.Replica) error {
+	switch {
+	case name == "":
+		return errors.New("replica: the name is missing")
+	case r == nil:
+		return fmt.Errorf("replica %q: it is nil", name)
+	case r == m.replica:
+		return fmt.Errorf("replica %q: it is the manager's own", name)
+	}
+	return m.register(name, "replica", func() { m.replicas = append(m.replicas, namedReplica{name, r}) })
+}
+
 func (m *Manager) addController(c controllerLoop) error {
 	return m.register(c.controllerName(), "controller", func() { m.controllers = append(m.controllers, c) })
 }
@@ -103,7 +129,7 @@ func (m *Manager) register(name, what string, add func()) error {
 		return fmt.Errorf("%s %q: the manager runs already", what, name)
 	}
 	if m.names[name] {
-		return fmt.Errorf("%s %q: the manager has a controller or runnable of that name", what, name)
+		return fmt.Errorf("%s %q: the manager has a controller, runnable or replica of that name", what, name)
 	}
 	m.names[name] = true
 	add()

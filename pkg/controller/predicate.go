@@ -42,6 +42,14 @@ func AnnotationsChanged[T store.Object]() Predicate[T] {
 	}
 }
 
+// FieldChanged passes updates after which a function of the object returns
+// something else than before, and all creations and deletions.
+func FieldChanged[T store.Object, V comparable](field func(obj T) V) Predicate[T] {
+	return func(e informer.Event[T]) bool {
+		return e.Type != store.Modified || field(e.Object) != field(e.Old)
+	}
+}
+
 // Matching passes changes of objects that match a label selector, or did before
 // the change.
 func Matching[T store.Object](selector labels.Selector) Predicate[T] {

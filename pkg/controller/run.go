@@ -8,33 +8,45 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/homeostat/homeostat/pkg/informer"
 )
 
 // syncReport is how often a manager says that it still waits for etcd.
 const syncReport = 10 * time.Second
 
-// Run starts the replica, waits until it has synced, then starts the
+// Run starts the replicas, waits until they have synced, then starts the
 // controllers and what was added with Add. When ctx is done or something fails
-// it stops those, and then the replica. It returns when everything that it
+// it stops those, and then the replicas. It returns when everything that it
 // started has ended: nil when ctx was done, otherwise the first failure. A
 // manager runs once.
 func (m *Manager) Run(ctx context.Context) error {
 	if err := m.begin(); err != nil {
 		return err
 	}
-	// The replica outlives the controllers: what is under way may still read.
-	replicaCtx, stopReplica := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopReplica()
+	// The replicas outlive the controllers: what is under way may still read.
+	replicaCtx, stopReplicas := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopReplicas()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var replica errgroup.Group
-	replica.Go(func() error {
-		defer stop() // without it nothing can go on
-		return m.replica.Run(replicaCtx)
-	})
+	var replicas errgroup.Group
+	for _, r := range m.replicas {
+		replicas.Go(func() error {
+			defer stop() // without it nothing can go on
+			return r.run(replicaCtx)
+		})
+	}
 	err := m.runAll(ctx)
-	stopReplica()
-	return cmp.Or(err, replica.Wait())
+	stopReplicas()
+	return cmp.Or(err, replicas.Wait())
+}
+
+func (r namedReplica) run(ctx context.Context) error {
+	err := r.replica.Run(ctx)
+	if err != nil && r.name != "" {
+		return fmt.Errorf("replica %q: %w", r.name, err)
+	}
+	return err
 }
 
 func (m *Manager) begin() error {
@@ -48,8 +60,10 @@ func (m *Manager) begin() error {
 }
 
 func (m *Manager) runAll(ctx context.Context) error {
-	if !m.awaitSync(ctx) {
-		return nil // stopped before it began
+	for _, r := range m.replicas {
+		if !m.awaitSync(ctx, r.replica) {
+			return nil // stopped before it began
+		}
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, c := range m.controllers {
@@ -66,18 +80,18 @@ func (m *Manager) runAll(ctx context.Context) error {
 	return group.Wait()
 }
 
-// awaitSync waits until the replica has synced, and does not do so in silence.
+// awaitSync waits until a replica has synced, and does not do so in silence.
 // It returns false when ctx is done.
-func (m *Manager) awaitSync(ctx context.Context) bool {
+func (m *Manager) awaitSync(ctx context.Context, r *informer.Replica) bool {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, syncReport)
-		err := m.replica.WaitForSync(attempt)
+		err := r.WaitForSync(attempt)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err() == nil
 		}
-		m.log.Info("the controllers wait for the replica to have listed etcd",
-			"endpoints", m.store.Client().Endpoints(), "prefix", m.store.Prefix(), "cause", err.Error())
+		m.log.Info("the controllers wait for a replica to have listed etcd",
+			"endpoints", r.Store().Client().Endpoints(), "prefix", r.Store().Prefix(), "cause", err.Error())
 	}
 }
 
