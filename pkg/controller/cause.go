@@ -48,7 +48,7 @@ type Cause struct {
 func (c Cause) String() string {
 	switch {
 	case c.Kind != "":
-		return fmt.Sprintf("%s %s %s at %d", c.Type, c.Kind, c.Object, c.Revision)
+		return fmt.Sprintf("%s %s %s at %d", c.Type, c.Kind, strings.TrimPrefix(c.Object.String(), "/"), c.Revision)
 	case c.Revision != 0:
 		return fmt.Sprintf("%s at %d", c.Type, c.Revision)
 	}

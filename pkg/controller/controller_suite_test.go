@@ -57,9 +57,14 @@ var siteKind = store.Kind[*Site]{
 // newStore returns a store below a prefix that no other spec uses.
 func newStore(client *clientv3.Client) *store.Store {
 	GinkgoHelper()
+	return newStoreAt(client, fmt.Sprintf("/spec-%d/", time.Now().UnixNano()))
+}
+
+func newStoreAt(client *clientv3.Client, prefix string) *store.Store {
+	GinkgoHelper()
 	s, err := store.New(client, store.Options{
 		Scheme: scheme.Scheme,
-		Prefix: fmt.Sprintf("/spec-%d/", time.Now().UnixNano()),
+		Prefix: prefix,
 		Kinds:  []store.AnyKind{siteKind},
 	})
 	Expect(err).NotTo(HaveOccurred())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
 )
 
 var _ = Describe("A manager", func() {
@@ -126,6 +127,22 @@ var _ = Describe("A manager", func() {
 		Expect(m.Add("", nothing)).To(MatchError(ContainSubstring("name is missing")))
 		Expect(m.Add("nil", nil)).To(MatchError(ContainSubstring("function is nil")))
 	})
+
+	It("stops when a replica that was added fails, and refuses those that are none", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		Expect(m.AddReplica("", m.Replica())).To(MatchError(ContainSubstring("name is missing")))
+		Expect(m.AddReplica("r", nil)).To(MatchError(ContainSubstring("it is nil")))
+		Expect(m.AddReplica("r", m.Replica())).To(MatchError(ContainSubstring("manager's own")))
+
+		busy := informer.NewReplica(m.Store(), informer.Options{})
+		running, cancel := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = busy.Run(running) }()
+		DeferCleanup(func() { cancel(); <-ended })
+		Eventually(func() []string { return goroutinesIn("/pkg/informer.(*reflector)") }).ShouldNot(BeEmpty())
+		Expect(m.AddReplica("busy", busy)).To(Succeed())
+		Expect(m.Run(ctx)).To(MatchError(And(ContainSubstring(`replica "busy"`), ContainSubstring("while the replica runs"))))
+	}, SpecTimeout(20*time.Second))
 
 	It("does not know of another one in the process", func(ctx SpecContext) {
 		s := newStore(etcd.Client())

@@ -83,6 +83,30 @@ var _ = Describe("A source", func() {
 		Eventually(keys.all).Should(Equal([]controller.Request{{Key: store.Key{Name: "node"}}}))
 	}, SpecTimeout(20*time.Second))
 
+	It("OwnsAny reconciles all owners of the kind, and those that an object had", func(ctx SpecContext) {
+		a, b, other := newSite("a", 1), newSite("b", 1), newDeployment("other")
+		create(ctx, m.Store(), a, b, other)
+		never := controller.Predicate[*Site](func(informer.Event[*Site]) bool { return false })
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
+			controller.For(never), controller.OwnsAny[*corev1.ConfigMap]())).To(Succeed())
+		run(m)
+
+		user := controllerRef(m.Store(), b)
+		user.Controller = nil
+		child := newConfigMap("child")
+		child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), a), user}
+		create(ctx, m.Store(), newConfigMap("orphan"), child)
+		Eventually(calls.all).Should(ConsistOf("a", "b"))
+		foreign := controllerRef(m.Store(), other)
+		foreign.Controller = nil
+		child.OwnerReferences = []metav1.OwnerReference{user, foreign}
+		Expect(m.Store().Update(ctx, child)).Error().NotTo(HaveOccurred())
+		Eventually(calls.all).Should(ConsistOf("a", "b", "a", "b"))
+		child.OwnerReferences = nil
+		Expect(m.Store().Update(ctx, child)).Error().NotTo(HaveOccurred())
+		Eventually(calls.all).Should(ConsistOf("a", "b", "a", "b", "b"))
+	}, SpecTimeout(20*time.Second))
+
 	It("Watches reconciles any keys that its function names", func(ctx SpecContext) {
 		var keys journal[int]
 		Expect(controller.NewReconciler(m, "c", controller.Func[int](
@@ -122,6 +146,65 @@ var _ = Describe("A source", func() {
 		create(ctx, other, newSite("a", 1), newSite("dull", 1), newSite("b", 1))
 		create(ctx, m.Store(), newSite("here", 1))
 		Eventually(calls.all).Should(Equal([]string{"a", "b"}))
+	}, SpecTimeout(20*time.Second))
+
+	It("takes events from a replica that the manager runs, once that has synced", func(ctx SpecContext) {
+		other := newStore(etcdtest.Start(GinkgoTB()).Client())
+		create(ctx, other, newSite("there", 1))
+		replica := informer.NewReplica(other, informer.Options{})
+		sites, err := informer.For[*Site](replica)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(m.AddReplica("other", replica)).To(Succeed())
+		var found journal[bool]
+		Expect(controller.NewReconciler(m, "c", controller.Func[controller.Request](
+			func(_ context.Context, r controller.Request) (controller.Result, error) {
+				_, ok := sites.Get(replica.Snapshot(), r.Key)
+				found.note(ok)
+				return controller.Result{}, nil
+			}), controller.Options{},
+			controller.Every(time.Hour, func(context.Context) []controller.Request {
+				return []controller.Request{request(newSite("there", 1))}
+			}),
+			controller.WatchesInformer(sites, func(_ context.Context, e informer.Event[*Site]) []controller.Request {
+				return []controller.Request{request(e.Object)}
+			}))).To(Succeed())
+		stop := run(m)
+		create(ctx, other, newSite("new", 1))
+		Eventually(found.len).Should(BeNumerically(">=", 2))
+		stop()
+		Expect(found.all()).NotTo(ContainElement(false))
+		Expect(goroutinesIn("/pkg/informer.")).To(BeEmpty())
+	}, SpecTimeout(20*time.Second))
+
+	It("FromChannel reconciles what comes, until the channel is closed", func(ctx SpecContext) {
+		keys := make(chan controller.Request, 2)
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.FromChannel(keys))).To(Succeed())
+		keys <- request(newSite("a", 1))
+		keys <- request(newSite("b", 1))
+		run(m)
+		Eventually(calls.all).Should(ConsistOf("a", "b"))
+		close(keys)
+		Eventually(func() []string { return goroutinesIn("controller.FromChannel") }).Should(BeEmpty())
+		create(ctx, m.Store(), newSite("c", 1))
+		Eventually(calls.all).Should(ConsistOf("a", "b", "c"))
+	}, SpecTimeout(20*time.Second))
+
+	It("Resync reconciles all objects again and again", func(ctx SpecContext) {
+		create(ctx, m.Store(), newSite("a", 1), newSite("b", 1))
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.Resync[*Site](10*time.Millisecond))).To(Succeed())
+		run(m)
+		times := func(name string) func() int {
+			return func() (n int) {
+				for _, call := range calls.all() {
+					if call == name {
+						n++
+					}
+				}
+				return n
+			}
+		}
+		Eventually(times("a")).Should(BeNumerically(">", 3))
+		Eventually(times("b")).Should(BeNumerically(">", 3))
 	}, SpecTimeout(20*time.Second))
 
 	It("survives functions that panic: a predicate then passes", func(ctx SpecContext) {
@@ -199,6 +282,25 @@ var _ = Describe("A source", func() {
 		Entry("no mapping function", func(m *controller.Manager) error {
 			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Watches[*Site, controller.Request](nil))
 		}, "names keys is nil"),
+		Entry("an empty source", func(m *controller.Manager) error {
+			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Source[controller.Request]{})
+		}, "source is empty"),
+		Entry("no channel", func(m *controller.Manager) error {
+			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.FromChannel[controller.Request](nil))
+		}, "channel: it is nil"),
+		Entry("no interval", func(m *controller.Manager) error {
+			return controller.NewReconciler(m, "c", new(names), controller.Options{},
+				controller.Every(0, func(context.Context) []controller.Request { return nil }))
+		}, "must be above 0"),
+		Entry("no function for a timer", func(m *controller.Manager) error {
+			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Every[controller.Request](time.Hour, nil))
+		}, "names keys is nil"),
+		Entry("no interval to resync in", func(m *controller.Manager) error {
+			return controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.Resync[*Site](-1))
+		}, "must be above 0"),
+		Entry("a kind to resync that is unknown", func(m *controller.Manager) error {
+			return controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.Resync[*store.Resource[int, int]](time.Hour))
+		}, "not known to this store"),
 		Entry("no informer", func(m *controller.Manager) error {
 			return controller.NewReconciler(m, "c", new(names), controller.Options{},
 				controller.WatchesInformer[*Site](nil, func(context.Context, informer.Event[*Site]) []controller.Request { return nil }))

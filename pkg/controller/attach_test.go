@@ -1,0 +1,165 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = Describe("AddSource", func() {
+	var (
+		m     *controller.Manager
+		calls *names
+	)
+	handlers := func() int { return len(goroutinesIn("/pkg/informer.(*listener).run")) }
+	sameName := func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+		return []controller.Request{request(e.Object)}
+	}
+
+	BeforeEach(func() {
+		m, calls = newManager(controller.ManagerOptions{}), new(names)
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).To(Succeed())
+	})
+
+	It("adds to a running controller, of a kind that is new to its replica, and takes away, with the handler", func(ctx SpecContext) {
+		create(ctx, m.Store(), newConfigMap("old"), newSite("s1", 1))
+		run(m)
+		Eventually(calls.all).Should(Equal([]string{"s1"}))
+		Expect(handlers()).To(Equal(1))
+
+		remove, err := controller.AddSource(m, "c", controller.Watches(sameName))
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(calls.all).Should(Equal([]string{"s1", "old"}))
+		create(ctx, m.Store(), newConfigMap("new"))
+		Eventually(calls.all).Should(Equal([]string{"s1", "old", "new"}))
+		Expect(handlers()).To(Equal(2))
+
+		remove()
+		Eventually(handlers).Should(Equal(1))
+		create(ctx, m.Store(), newConfigMap("unseen"), newSite("s2", 1))
+		Eventually(calls.all).Should(Equal([]string{"s1", "old", "new", "s2"}))
+		remove()
+
+		_, err = controller.AddSource(m, "c", controller.Watches(sameName))
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(calls.all).Should(ConsistOf("s1", "old", "new", "s2", "old", "new", "unseen"))
+	}, SpecTimeout(20*time.Second))
+
+	It("adds before the manager runs, and remove takes away then too", func(ctx SpecContext) {
+		create(ctx, m.Store(), newConfigMap("map"), newSite("site", 1))
+		_, err := controller.AddSource(m, "c", controller.Watches(sameName))
+		Expect(err).NotTo(HaveOccurred())
+		remove, err := controller.AddSource(m, "c", controller.Watches(
+			func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request {
+				return []controller.Request{{Key: store.Key{Name: "removed"}}}
+			}))
+		Expect(err).NotTo(HaveOccurred())
+		remove()
+		run(m)
+		Eventually(calls.all).Should(ConsistOf("map", "site"))
+		Expect(handlers()).To(Equal(2))
+	}, SpecTimeout(20*time.Second))
+
+	It("remove waits for the source's function, and no call follows", func(ctx SpecContext) {
+		entered, leave := make(chan struct{}), make(chan struct{})
+		var returned, more atomic.Bool
+		remove, err := controller.AddSource(m, "c", controller.Watches(
+			func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+				more.Store(returned.Load())
+				if e.Object.Name == "first" {
+					close(entered)
+					<-leave
+					returned.Store(true)
+				}
+				return nil
+			}))
+		Expect(err).NotTo(HaveOccurred())
+		run(m)
+		create(ctx, m.Store(), newConfigMap("first"), newConfigMap("second"))
+		Eventually(entered).Should(BeClosed())
+		time.AfterFunc(50*time.Millisecond, func() { close(leave) })
+		remove()
+		Expect(returned.Load()).To(BeTrue())
+		create(ctx, m.Store(), newSite("s", 1))
+		Eventually(calls.all).Should(Equal([]string{"s"}))
+		Expect(more.Load()).To(BeFalse())
+	}, SpecTimeout(20*time.Second))
+
+	It("leaves nothing behind, whoever comes and goes while the manager starts and stops", func(ctx SpecContext) {
+		for range 10 {
+			m := newManager(controller.ManagerOptions{})
+			Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).To(Succeed())
+			create(ctx, m.Store(), newConfigMap("map"))
+			managerCtx, stop := context.WithCancel(ctx)
+			var users sync.WaitGroup
+			for i := range 8 {
+				users.Go(func() {
+					defer GinkgoRecover()
+					for range 20 {
+						remove, err := controller.AddSource(m, "c", controller.Watches(sameName))
+						Expect(err).NotTo(HaveOccurred())
+						if i%2 == 0 {
+							remove()
+						}
+					}
+				})
+			}
+			users.Go(func() {
+				defer GinkgoRecover()
+				Expect(m.Run(managerCtx)).To(Succeed())
+			})
+			users.Go(stop)
+			users.Wait()
+			Expect(goroutinesIn("/util/workqueue.", "/pkg/controller.(*", "/pkg/informer.")).To(BeEmpty())
+		}
+	}, SpecTimeout(time.Minute))
+
+	It("is refused where it cannot work", func() {
+		add := func(name string, s controller.Source[controller.Request]) error {
+			_, err := controller.AddSource(m, name, s)
+			return err
+		}
+		Expect(add("d", controller.Watches(sameName))).To(MatchError(ContainSubstring(`no controller "d"`)))
+		Expect(add("c", controller.Source[controller.Request]{})).To(MatchError(ContainSubstring("source is empty")))
+		Expect(add("c", controller.For[*corev1.ConfigMap]())).To(MatchError(ContainSubstring("one for Site")))
+		_, err := controller.AddSource(m, "c", controller.FromChannel(make(chan int)))
+		Expect(err).To(MatchError(ContainSubstring("its keys are no int")))
+	})
+})
+
+var _ = Describe("RequeueAfter", func() {
+	It("moves a key's time, earlier and later", func(ctx SpecContext) {
+		m, clock := newManager(controller.ManagerOptions{}), new(journal[string])
+		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+			func(ctx context.Context, r controller.Request) (controller.Result, error) {
+				causes, _ := controller.Causes(ctx)
+				clock.note(fmt.Sprint(r.Name, " ", causes[0].Type))
+				return controller.Result{RequeueAfter: time.Hour}, nil
+			}), controller.Options{})).To(Succeed())
+		a := request(newSite("a", 1))
+		Expect(controller.RequeueAfter(m, "c", a, 0)).To(MatchError(ContainSubstring("does not run here now")))
+		stop := run(m)
+		create(ctx, m.Store(), newSite("a", 1))
+		Eventually(clock.all).Should(Equal([]string{"a added"}))
+		Expect(controller.RequeueAfter(m, "c", a, 0)).To(Succeed())
+		Eventually(clock.all).Should(Equal([]string{"a added", "a requeue after"}))
+		Expect(controller.RequeueAfter(m, "c", a, 2*time.Hour)).To(Succeed())
+		Eventually(func() int {
+			Expect(controller.RequeueAfter(m, "c", a, time.Millisecond)).To(Succeed())
+			return clock.len()
+		}).Should(BeNumerically(">=", 3))
+		Expect(controller.RequeueAfter(m, "d", a, 0)).To(MatchError(ContainSubstring(`no controller "d"`)))
+		stop()
+		Expect(controller.RequeueAfter(m, "c", a, 0)).To(MatchError(ContainSubstring("does not run here now")))
+	}, SpecTimeout(20*time.Second))
+})

@@ -1,0 +1,73 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"k8s.io/utils/clock"
+)
+
+func TestEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines []string
+		b := &binding[string]{
+			manager: &Manager{clock: clock.RealClock{}},
+			log:     funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}),
+		}
+		begin, rounds, told := time.Now(), 0, &due{begin: time.Now()}
+		start, err := Every(time.Minute, func(context.Context) []string {
+			if rounds++; rounds == 2 {
+				panic("oh no")
+			}
+			time.Sleep(time.Second) // of the bubble's clock, as all here
+			return []string{"a", "b"}
+		}).bind(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := start(func(key string, c Cause) { told.enqueue(key, c, c.class()) })
+		time.Sleep(10 * time.Minute)
+		stop()
+		ended := rounds
+		time.Sleep(10 * time.Minute)
+		if rounds != ended || time.Since(begin) != 20*time.Minute {
+			t.Errorf("it went on after its stop")
+		}
+		if rounds != 10 && rounds != 9 || len(lines) != 1 || !strings.Contains(lines[0], "oh no") {
+			t.Errorf("in ten minutes: %d rounds, log: %v", rounds, lines)
+		}
+		checkRounds(t, told.keys, rounds)
+	})
+}
+
+// checkRounds checks that each round but the second, which panicked, named both
+// keys, and when.
+func checkRounds(t *testing.T, keys []dueKey, rounds int) {
+	t.Helper()
+	if len(keys) != 2*(rounds-1) {
+		t.Fatalf("%d keys of %d rounds: %v", len(keys), rounds, keys)
+	}
+	earliest, latest := time.Second, time.Second
+	var pauses []time.Duration
+	for i := 0; i < len(keys); i += 2 {
+		if keys[i].key != "a" || keys[i+1].key != "b" || keys[i].at < earliest || keys[i].at > latest {
+			t.Errorf("round %d: %v, not between %v and %v", i/2, keys[i:i+2], earliest, latest)
+		}
+		at := keys[i].at
+		earliest, latest = at+61*time.Second, at+67*time.Second
+		if i == 0 { // then comes the one that panicked, at once
+			earliest, latest = at+121*time.Second, at+133*time.Second
+		} else {
+			pauses = append(pauses, at)
+		}
+	}
+	slices.Sort(pauses)
+	if len(slices.Compact(pauses)) != rounds-2 {
+		t.Errorf("rounds at the same time: %v", pauses)
+	}
+}
