@@ -129,36 +129,36 @@ var _ = Describe("AddSource", func() {
 			_, err := controller.AddSource(m, name, s)
 			return err
 		}
-		Expect(add("d", controller.Watches(sameName))).To(MatchError(ContainSubstring(`no controller "d"`)))
+		Expect(add("d", controller.Watches(sameName))).To(MatchError(ContainSubstring(`controller "d": the manager has none`)))
 		Expect(add("c", controller.Source[controller.Request]{})).To(MatchError(ContainSubstring("source is empty")))
 		Expect(add("c", controller.For[*corev1.ConfigMap]())).To(MatchError(ContainSubstring("one for Site")))
 		_, err := controller.AddSource(m, "c", controller.FromChannel(make(chan int)))
-		Expect(err).To(MatchError(ContainSubstring("its keys are no int")))
+		Expect(err).To(MatchError(ContainSubstring("its keys are not of type int")))
 	})
 })
 
 var _ = Describe("RequeueAfter", func() {
 	It("moves a key's time, earlier and later", func(ctx SpecContext) {
-		m, clock := newManager(controller.ManagerOptions{}), new(journal[string])
+		m, calls := newManager(controller.ManagerOptions{}), new(journal[string])
 		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
 			func(ctx context.Context, r controller.Request) (controller.Result, error) {
 				causes, _ := controller.Causes(ctx)
-				clock.note(fmt.Sprint(r.Name, " ", causes[0].Type))
+				calls.note(fmt.Sprint(r.Name, " ", causes[0].Type))
 				return controller.Result{RequeueAfter: time.Hour}, nil
 			}), controller.Options{})).To(Succeed())
 		a := request(newSite("a", 1))
 		Expect(controller.RequeueAfter(m, "c", a, 0)).To(MatchError(ContainSubstring("does not run here now")))
-		stop := run(m)
 		create(ctx, m.Store(), newSite("a", 1))
-		Eventually(clock.all).Should(Equal([]string{"a added"}))
+		stop := run(m)
+		Eventually(calls.all).Should(Equal([]string{"a initial"}))
 		Expect(controller.RequeueAfter(m, "c", a, 0)).To(Succeed())
-		Eventually(clock.all).Should(Equal([]string{"a added", "a requeue after"}))
+		Eventually(calls.all).Should(Equal([]string{"a initial", "a requeue after"}))
 		Expect(controller.RequeueAfter(m, "c", a, 2*time.Hour)).To(Succeed())
 		Eventually(func() int {
 			Expect(controller.RequeueAfter(m, "c", a, time.Millisecond)).To(Succeed())
-			return clock.len()
+			return calls.len()
 		}).Should(BeNumerically(">=", 3))
-		Expect(controller.RequeueAfter(m, "d", a, 0)).To(MatchError(ContainSubstring(`no controller "d"`)))
+		Expect(controller.RequeueAfter(m, "d", a, 0)).To(MatchError(ContainSubstring(`controller "d": the manager has none`)))
 		stop()
 		Expect(controller.RequeueAfter(m, "c", a, 0)).To(MatchError(ContainSubstring("does not run here now")))
 	}, SpecTimeout(20*time.Second))

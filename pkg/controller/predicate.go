@@ -50,6 +50,24 @@ func FieldChanged[T store.Object, V comparable](field func(obj T) V) Predicate[T
 	}
 }
 
+// Condition passes what a function of the object before and after the change says
+// yes to. The first is the zero value for an object that was created, the second
+// for one that was deleted. A change that it cannot judge passes, and its error is
+// logged. The functions of package condition's ForObjects are such.
+func Condition[T store.Object](f func(old, new T) (bool, error)) Predicate[T] {
+	return func(e informer.Event[T]) bool {
+		old, obj := e.Old, e.Object
+		if e.Type == store.Deleted {
+			old, obj = obj, old
+		}
+		pass, err := f(old, obj)
+		if err != nil {
+			panic(err) // passes and is logged, as of any predicate
+		}
+		return pass
+	}
+}
+
 // Matching passes changes of objects that match a label selector, or did before
 // the change.
 func Matching[T store.Object](selector labels.Selector) Predicate[T] {

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/homeostat/homeostat/pkg/condition"
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -17,6 +18,14 @@ import (
 var _ = Describe("A predicate", func() {
 	blue := controller.Matching[*Site](labels.SelectorFromSet(labels.Set{"color": "blue"}))
 	generation, label, annotation := controller.GenerationChanged[*Site](), controller.LabelsChanged[*Site](), controller.AnnotationsChanged[*Site]()
+
+	replicas := controller.FieldChanged(func(s *Site) int32 { return s.Spec.Replicas })
+	compiled := func(expr string) controller.Predicate[*Site] {
+		f, err := condition.ForObjects[*Site](expr)
+		Expect(err).NotTo(HaveOccurred())
+		return controller.Condition(f)
+	}
+	grown, born := compiled(`old.spec.replicas < new.spec.replicas`), compiled(`op == "create"`)
 
 	modified := func(change func(obj *Site)) informer.Event[*Site] {
 		old := newSite("a", 1)
@@ -51,6 +60,17 @@ var _ = Describe("A predicate", func() {
 		Entry("labels: spec", label, modified(func(s *Site) { s.Generation++ }), false),
 		Entry("annotations: changed", annotation, modified(func(s *Site) { s.Annotations = map[string]string{"a": "b"} }), true),
 		Entry("annotations: labels", annotation, modified(func(s *Site) { s.Labels = map[string]string{"a": "b"} }), false),
+		Entry("field: created", replicas, added(""), true),
+		Entry("field: deleted", replicas, deleted(""), true),
+		Entry("field: changed", replicas, modified(func(s *Site) { s.Spec.Replicas++ }), true),
+		Entry("field: another", replicas, modified(func(s *Site) { s.Status.Ready++ }), false),
+		Entry("condition: created", grown, added(""), false),
+		Entry("condition: deleted", grown, deleted(""), false),
+		Entry("condition: met", grown, modified(func(s *Site) { s.Spec.Replicas++ }), true),
+		Entry("condition: not met", grown, modified(func(s *Site) { s.Spec.Replicas-- }), false),
+		Entry("condition: creation", born, added(""), true),
+		Entry("condition: creation is no deletion", born, deleted(""), false),
+		Entry("condition: creation is no update", born, modified(func(s *Site) { s.Spec.Replicas-- }), false),
 		Entry("matching: created", blue, added("blue"), true),
 		Entry("matching: another created", blue, added("red"), false),
 		Entry("matching: deleted", blue, deleted("blue"), true),

@@ -13,13 +13,13 @@ import (
 //
 // It fails when the controller does not run in this process now.
 func RequeueAfter[R comparable](m *Manager, name string, key R, pause time.Duration) error {
-	l, err := controllerOf[R](m, name)
+	l, err := loopNamed[R](m, name)
 	if err != nil {
-		return fmt.Errorf("requeue %v: %w", key, err)
+		return err
 	}
 	r := l.sources.current()
 	if r == nil {
-		return fmt.Errorf("requeue %v: controller %q does not run here now", key, name)
+		return fmt.Errorf("controller %q: it does not run here now: %v is not requeued", name, key)
 	}
 	if pause > 0 {
 		r.delays.set(key, pause, Cause{Type: CauseRequeueAfter}, later)

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -211,7 +212,8 @@ var _ = Describe("A source", func() {
 		var log logbook
 		m = newManager(controller.ManagerOptions{Log: log.logger()})
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
-			controller.For(func(e informer.Event[*Site]) bool { panic("bad predicate") }),
+			controller.For(func(e informer.Event[*Site]) bool { panic("bad predicate") },
+				controller.Condition(func(_, _ *Site) (bool, error) { return false, errors.New("bad condition") })),
 			controller.Watches(func(_ context.Context, e informer.Event[*appsv1.Deployment]) []controller.Request {
 				if e.Object.Name == "bad" {
 					panic("bad mapping")
@@ -221,7 +223,7 @@ var _ = Describe("A source", func() {
 		run(m)
 		create(ctx, m.Store(), newDeployment("bad"), newDeployment("good"), newSite("site", 1))
 		Eventually(calls.all).Should(ConsistOf("good", "site"))
-		for _, what := range []string{"bad predicate", "bad mapping"} {
+		for _, what := range []string{"bad predicate", "bad condition", "bad mapping"} {
 			Expect(log.with(what)).To(ConsistOf(And(ContainSubstring("goroutine"), ContainSubstring(`"namespace"="default"`))))
 		}
 	}, SpecTimeout(20*time.Second))

@@ -18,31 +18,15 @@ import (
 // the source has named until then are reconciled. It may be called more than
 // once.
 func AddSource[R comparable](m *Manager, name string, source Source[R]) (remove func(), err error) {
-	l, err := controllerOf[R](m, name)
+	l, err := loopNamed[R](m, name)
 	if err != nil {
-		return nil, fmt.Errorf("add a source: %w", err)
+		return nil, err
 	}
 	s, err := l.sources.add(source)
 	if err != nil {
 		return nil, fmt.Errorf("controller %q: %w", name, err)
 	}
 	return func() { l.sources.remove(s) }, nil
-}
-
-// controllerOf returns a manager's controller, with keys of the type R.
-func controllerOf[R comparable](m *Manager, name string) (*loop[R], error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, c := range m.controllers {
-		if c.controllerName() != name {
-			continue
-		}
-		if l, ok := c.(*loop[R]); ok {
-			return l, nil
-		}
-		return nil, fmt.Errorf("controller %q: its keys are no %T", name, *new(R))
-	}
-	return nil, fmt.Errorf("the manager has no controller %q", name)
 }
 
 // sources are those of a controller, which come and go whether it runs or not.
