@@ -137,14 +137,14 @@ var _ = Describe("A reconcile knows its causes", func() {
 	}, SpecTimeout(20*time.Second))
 
 	It("in its log lines", func(ctx SpecContext) {
+		site := newSite("a", 1)
+		create(ctx, m.Store(), site)
 		start(func(int) (controller.Result, error) {
 			return controller.Result{}, controller.TerminalError(errors.New("no"))
 		})
-		site := newSite("a", 1)
-		create(ctx, m.Store(), site)
 		Eventually(func() []string { return log.with("for good") }).Should(ConsistOf(And(
 			ContainSubstring(`"name"="a"`), ContainSubstring(`"reconcile"=1`),
-			ContainSubstring(`"causes"="added Site default/a at `+site.ResourceVersion+`"`))))
+			ContainSubstring(`"causes"="initial Site default/a at `+site.ResourceVersion+`"`))))
 	}, SpecTimeout(20*time.Second))
 
 	It("and what comes while it is under way is the next one's", func(ctx SpecContext) {
