@@ -14,6 +14,34 @@
 // [NewFor] take a [Reconciler] as controller-runtime has it, which reads from
 // snapshots and writes through [Manager.Store] as it likes.
 //
+// # Which key is next
+//
+// What has changed comes before what was there when a source began and before
+// what comes by time: a RequeueAfter, a timer, a resync. A key that is tried again
+// is as urgent as it was. Among equals namespaces take turns, or whatever a key
+// of another type says its [Tenant] is, and within one the first to come is the
+// first to go. But one of eight keys is the one that has waited longest, so that
+// no key waits for ever: one that had n others before it when it came is at the
+// latest the 8(n+1)th to begin.
+//
+// A key has at most one time at which it comes back. Each end of a reconcile sets
+// it anew, by its Result or as a backoff, or clears it; [RequeueAfter] moves it
+// meanwhile, earlier or later.
+//
+// # Why a key is reconciled
+//
+// The logger of a reconcile's context, and with it every line that the controller
+// writes of it, carries the key, the number of the reconcile and its causes;
+// [Causes] has them for the program. Each cause is told to one reconcile, the first
+// that begins after it.
+//
+// # What it costs
+//
+// A reconcile that writes nothing sends nothing to etcd: what it reads is in the
+// replica. One that writes sends its writes, and a transactional one a single
+// request for its transaction. Seeing one's own writes costs none, as long as
+// their answers arrive.
+//
 // # Guarantees
 //
 //   - A key is reconciled by one worker at a time.

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"time"
@@ -66,8 +67,13 @@ var _ = Describe("A manager that is told to stop", func() {
 		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				calls.note(r.Name)
+				if r.Name == "b" {
+					return controller.Result{}, errors.New("no such luck")
+				}
 				return controller.Result{RequeueAfter: time.Hour}, nil
-			}), controller.Options{Workers: 4})).To(Succeed())
+			}), controller.Options{Workers: 4, BackoffBase: time.Hour, BackoffMax: time.Hour},
+			controller.FromChannel(make(chan controller.Request)), controller.Resync[*Site](time.Hour),
+			controller.Every(time.Hour, func(context.Context) []controller.Request { return nil }))).To(Succeed())
 		stop := run(m)
 		create(ctx, m.Store(), newSite("a", 1), newSite("b", 1))
 		Eventually(calls.len).Should(Equal(2))

@@ -1,0 +1,232 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/homeostat/homeostat/pkg/condition"
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// Keys can come from any part of the program, here from what would be an HTTP
+// handler.
+func ExampleFromChannel() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	hooks := make(chan string)
+	reconcile := func(_ context.Context, repository string) (controller.Result, error) {
+		fmt.Println("build", repository)
+		stop()
+		return controller.Result{}, nil
+	}
+	check(controller.NewReconciler(m, "build", controller.Func[string](reconcile), controller.Options{},
+		controller.FromChannel(hooks)))
+
+	go func() { hooks <- "homeostat" }()
+	check(m.Run(ctx))
+	// Output: build homeostat
+}
+
+// What is outside of etcd is asked again and again.
+func ExampleEvery() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	machines := func(context.Context) []string { return []string{"m1", "m2"} }
+	seen := 0
+	reconcile := func(ctx context.Context, machine string) (controller.Result, error) {
+		causes, _ := controller.Causes(ctx)
+		fmt.Println("look after", machine, "because of the", causes[0].Type)
+		if seen++; seen == 2 {
+			stop()
+		}
+		return controller.Result{}, nil
+	}
+	check(controller.NewReconciler(m, "machines", controller.Func[string](reconcile), controller.Options{},
+		controller.Every(time.Minute, machines)))
+	check(m.Run(ctx))
+	// Output:
+	// look after m1 because of the timer
+	// look after m2 because of the timer
+}
+
+// Deployments drift outside of etcd, which nobody tells: all are looked at again
+// and again.
+func ExampleResync() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	looks := 0
+	reconcile := func(_ context.Context, _ *controller.Tx, d *appsv1.Deployment) (controller.Result, error) {
+		fmt.Println("look at", d.Name)
+		if looks++; looks == 3 {
+			stop()
+		}
+		return controller.Result{}, nil
+	}
+	check(controller.New(m, "drift", reconcile, controller.Options{},
+		controller.Resync[*appsv1.Deployment](time.Millisecond))) // elsewhere: time.Hour
+	add(ctx, m, deployment("town", "web"))
+	check(m.Run(ctx))
+	// Output:
+	// look at web
+	// look at web
+	// look at web
+}
+
+// A source for as long as it is needed.
+func ExampleAddSource() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	var remove func()
+	reconcile := func(_ context.Context, req controller.Request) (controller.Result, error) {
+		fmt.Println("reconcile", req.Name)
+		switch req.Name {
+		case "web": // which from now on has a theme
+			var err error
+			remove, err = controller.AddSource(m, "config", controller.Watches(
+				func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+					return []controller.Request{{Key: store.KeyOf(e.Object)}}
+				}))
+			return controller.Result{}, err
+		case "theme":
+			remove()
+			stop()
+		}
+		return controller.Result{}, nil
+	}
+	check(controller.NewFor[*appsv1.Deployment](m, "config", controller.Func[controller.Request](reconcile), controller.Options{}))
+	add(ctx, m, configMap("town", "theme"), deployment("town", "web"))
+	check(m.Run(ctx))
+	// Output:
+	// reconcile web
+	// reconcile theme
+}
+
+// A key that was to come back in an hour comes back now.
+func ExampleRequeueAfter() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	var asked bool
+	reconcile := func(_ context.Context, req controller.Request) (controller.Result, error) {
+		fmt.Println("reconcile", req.Name)
+		if asked {
+			stop()
+			return controller.Result{}, nil
+		}
+		asked = true
+		return controller.Result{}, controller.RequeueAfter(m, "c", controller.Request{Key: store.Key{Namespace: "town", Name: "other"}}, time.Millisecond)
+	}
+	check(controller.NewFor[*appsv1.Deployment](m, "c", controller.Func[controller.Request](reconcile), controller.Options{}))
+	add(ctx, m, deployment("town", "web"))
+	check(m.Run(ctx))
+	// Output:
+	// reconcile web
+	// reconcile other
+}
+
+// A reconcile that tells what brought it about.
+func ExampleCauses() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	reconcile := func(ctx context.Context, _ controller.Request) (controller.Result, error) {
+		causes, total := controller.Causes(ctx)
+		fmt.Println(total, causes[0].Type, causes[0].Kind, causes[0].Object)
+		stop()
+		return controller.Result{}, nil
+	}
+	check(controller.NewFor[*appsv1.Deployment](m, "c", controller.Func[controller.Request](reconcile), controller.Options{}))
+	add(ctx, m, deployment("town", "web"))
+	check(m.Run(ctx))
+	// Output: 1 initial Deployment town/web
+}
+
+// Sources on another etcd, whose replica the manager runs.
+func ExampleManager_AddReplica() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+	cluster, err := etcdtest.Run(ctx, etcdtest.Options{})
+	check(err)
+	defer cluster.Close()
+	edge, err := store.New(cluster.Client(), store.Options{Scheme: scheme.Scheme})
+	check(err)
+
+	replica := informer.NewReplica(edge, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](replica)
+	check(err)
+	check(m.AddReplica("edge", replica))
+	reconcile := func(_ context.Context, req controller.Request) (controller.Result, error) {
+		fmt.Println("at the edge:", req.Name)
+		stop()
+		return controller.Result{}, nil
+	}
+	check(controller.NewReconciler(m, "edge-config", controller.Func[controller.Request](reconcile), controller.Options{},
+		controller.WatchesInformer(maps, func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+			return []controller.Request{{Key: store.KeyOf(e.Object)}}
+		})))
+	_, err = edge.Create(ctx, configMap("town", "theme"))
+	check(err)
+	check(m.Run(ctx))
+	// Output: at the edge: theme
+}
+
+// An object is reconciled for all of its kind that own a ConfigMap, whoever
+// controls it.
+func ExampleOwnsAny() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	reconcile := func(_ context.Context, req controller.Request) (controller.Result, error) {
+		fmt.Println("reconcile", req.Name)
+		stop()
+		return controller.Result{}, nil
+	}
+	none := func(informer.Event[*appsv1.Deployment]) bool { return false }
+	check(controller.NewFor[*appsv1.Deployment](m, "c", controller.Func[controller.Request](reconcile), controller.Options{},
+		controller.For(none), controller.OwnsAny[*corev1.ConfigMap]()))
+	web, shared := deployment("town", "web"), configMap("town", "shared")
+	add(ctx, m, web)
+	shared.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: web.Name, UID: web.UID}}
+	add(ctx, m, shared)
+	check(m.Run(ctx))
+	// Output: reconcile web
+}
+
+// Only what pauses a Deployment, or ends its pause, matters.
+func ExampleFieldChanged() {
+	paused := controller.FieldChanged(func(d *appsv1.Deployment) bool { return d.Spec.Paused })
+	was, is := deployment("town", "web"), deployment("town", "web")
+	is.Spec.Paused = true
+	fmt.Println(paused(informer.Event[*appsv1.Deployment]{Type: store.Modified, Old: was, Object: is}))
+	fmt.Println(paused(informer.Event[*appsv1.Deployment]{Type: store.Modified, Old: is, Object: is}))
+	// Output:
+	// true
+	// false
+}
+
+// What matters can be left to the program's user.
+func ExampleCondition() {
+	failed, err := condition.ForObjects[*corev1.Pod](`old.status.phase != "Failed" && new.status.phase == "Failed"`)
+	if err != nil {
+		log.Fatal(err)
+	}
+	predicate := controller.Condition(failed)
+	was, is := &corev1.Pod{}, &corev1.Pod{}
+	was.Status.Phase, is.Status.Phase = corev1.PodRunning, corev1.PodFailed
+	fmt.Println(predicate(informer.Event[*corev1.Pod]{Type: store.Modified, Old: was, Object: is}))
+	// Output: true
+}
