@@ -183,7 +183,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 				return []controller.Request{request(e.Object), {Key: store.Key{Name: "all"}}}
 			}))).To(Succeed())
 		run(m)
-		const changes = 300
+		const changes = 40
 		for i := range 3 {
 			site := newSite(fmt.Sprint("s", i), 0)
 			create(ctx, m.Store(), site)
