@@ -104,5 +104,5 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 			return fmt.Errorf("controller %q: %w", name, err)
 		}
 	}
-	return m.addController(l)
+	return m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, run: l.run, loop: l})
 }

@@ -61,15 +61,52 @@
 //   - [Manager.Run] returns when all goroutines that it started have ended. No
 //     function of a source's is called any more then.
 //
+// # Leadership
+//
+// Where several processes run the same manager, [ManagerOptions].Leadership has
+// the controllers and runnables run in one of them at a time:
+//
+//	m, err := controller.NewManager(s, controller.ManagerOptions{
+//		Leadership: &controller.Leadership{Name: "shop"},
+//	})
+//
+// The leader is who created a key of etcd's, which is attached to a lease. The
+// revision that created it is the token of the term.
+//
+//   - A write of one term never happens after the next term has begun, or after
+//     the key is gone for whatever reason. The key is compared within the
+//     transaction of the write, so that this rests on no clock, and holds for
+//     processes that were suspended, cut off, or are wrong about the time.
+//     It costs no request.
+//   - A write carries the fence of the term under which its reconcile began, by
+//     way of its context, however late it is made. [Manager.Store] refuses a write
+//     whose context is not that of a reconcile or a runnable of the manager, or
+//     comes from it.
+//   - A term begins on a replica that has all that the terms before wrote.
+//   - A manager that stops gives up the leadership when the last reconcile has
+//     ended, and another takes it at once. After a crash that takes the time of
+//     the lease.
+//   - A manager that has lost its leadership, because the lease expired or was
+//     revoked, the key was deleted, etcd was out of reach for longer than the
+//     lease or was wiped, cancels its reconciles and the contexts of its
+//     runnables, and campaigns again. Its replica goes on. A write that etcd
+//     refused because of the fence is no failure of its key.
+//
+// Two processes may both believe that they lead, for as long as it takes one to
+// learn otherwise: what they write to etcd is fenced, what they do elsewhere is
+// not. [Manager.FencingToken] is for that. Writes through another store than the
+// manager's carry no fence. A reconcile that ignores its context keeps the
+// manager from campaigning again until it returns.
+//
 // # What is not guaranteed
 //
 //   - How often a key is reconciled: be idempotent.
 //   - That reconciles of different keys see the same state.
 //   - That a write whose outcome is unknown is seen when etcd executes it only
 //     after it was asked: it may have been on its way.
-//   - That a process is the only one: two managers on one etcd both reconcile.
-//     Conditions on what was read keep them from undoing each other's writes,
-//     not from doing work twice.
+//   - That a process is the only one, without leadership: two managers on one
+//     etcd both reconcile. Conditions on what was read keep them from undoing each
+//     other's writes, not from doing work twice.
 //   - That Run returns while a reconcile or a runnable ignores that its context
 //     is done.
 package controller

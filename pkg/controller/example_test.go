@@ -212,6 +212,80 @@ func ExampleManager_Add() {
 	// Output: ConfigMaps: 2
 }
 
+// Two managers, as of two processes. The second waits, and takes over as soon as
+// the first stops.
+func ExampleLeadership() {
+	ctx, first, _, closeEtcd := newExample()
+	defer closeEtcd()
+
+	work := func(identity string) (stop func(), began, ended chan struct{}) {
+		m, err := controller.NewManager(first.Store(), controller.ManagerOptions{
+			Leadership: &controller.Leadership{Name: "shop", Identity: identity},
+		})
+		check(err)
+		ctx, stop := context.WithCancel(ctx)
+		began, ended = make(chan struct{}), make(chan struct{})
+		check(m.Add("greet", func(context.Context) error {
+			fmt.Println(m.Leadership().Identity, "leads")
+			close(began)
+			return nil
+		}))
+		go func() {
+			defer close(ended)
+			check(m.Run(ctx))
+		}()
+		return stop, began, ended
+	}
+	stopNorth, northLeads, northEnded := work("north")
+	<-northLeads
+	stopSouth, southLeads, southEnded := work("south")
+	stopNorth()
+	<-southLeads
+	stopSouth()
+	<-northEnded
+	<-southEnded
+	// Output:
+	// north leads
+	// south leads
+}
+
+// Whoever can reach etcd can see who leads, and is told of changes.
+func ExampleLeaders() {
+	ctx, m, _, closeEtcd := newExample()
+	defer closeEtcd()
+
+	for leader, err := range controller.Leaders(ctx, m.Store(), "shop") {
+		switch {
+		case err != nil:
+			fmt.Println("unknown:", err)
+		case leader == controller.Leader{}:
+			fmt.Println("nobody leads")
+		default:
+			fmt.Println(leader.Identity, "leads since", leader.Since)
+		}
+		break
+	}
+	// Output: nobody leads
+}
+
+// A token that something outside of etcd can compare, to refuse a leader that is
+// one no more.
+func ExampleManager_FencingToken() {
+	ctx, plain, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	m, err := controller.NewManager(plain.Store(), controller.ManagerOptions{Leadership: &controller.Leadership{Name: "shop"}})
+	check(err)
+	check(m.Add("till", func(ctx context.Context) error {
+		token, ok := m.FencingToken(ctx)
+		fmt.Println("fenced:", ok, token == m.Leadership().Leader.Revision || m.Leadership().Leader == controller.Leader{})
+		stop()
+		return nil
+	}))
+	check(m.Run(ctx))
+	// Output: fenced: true true
+}
+
 // newExample returns a manager on an etcd of its own, and a context to run it
 // with, which stop ends.
 func newExample() (ctx context.Context, m *controller.Manager, stop func(), closeEtcd func() error) {

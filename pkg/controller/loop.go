@@ -43,8 +43,6 @@ func newLoop[R comparable](m *Manager, name string, r Reconciler[R], o Options, 
 	}
 }
 
-func (l *loop[R]) controllerName() string { return l.name }
-
 func (l *loop[R]) newRun() *run[R] {
 	r := &run[R]{
 		loop:    l,
@@ -70,10 +68,11 @@ func (r *run[R]) add(key R, c Cause, cl class) {
 }
 
 // run reconciles until ctx is done and then lets the reconciles that are under
-// way finish, for as long as the grace period lasts. It returns when the last
-// has ended and no source is told anything any more.
-func (l *loop[R]) run(ctx context.Context) error {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// way finish, for as long as the grace period lasts, or until work is done, the
+// context that they go by. It returns when the last has ended and no source is
+// told anything any more.
+func (l *loop[R]) run(ctx, work context.Context) error {
+	work, cancel := context.WithCancel(work)
 	defer cancel()
 	r := l.newRun()
 	var running sync.WaitGroup

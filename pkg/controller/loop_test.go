@@ -40,7 +40,7 @@ func TestLoopRunsAgain(t *testing.T) {
 	for range 3 {
 		term, end := context.WithCancel(ctx)
 		ended := make(chan error)
-		go func() { ended <- l.run(term) }()
+		go func() { ended <- l.run(term, ctx) }()
 		if got := <-calls; got != "map initial" {
 			t.Errorf("got %q", got)
 		}

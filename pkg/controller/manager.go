@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -22,6 +23,10 @@ type ManagerOptions struct {
 	// GracePeriod is how long reconciles that are under way may go on when the
 	// manager stops; then their contexts are done. Defaults to 5 seconds.
 	GracePeriod time.Duration
+	// Leadership, when set, has the controllers and runnables run in one process
+	// at a time, save those that say EveryProcess. Defaults to none: every
+	// process that runs the manager runs them.
+	Leadership *Leadership
 	// Clock times backoff and pauses. Defaults to the system's.
 	Clock clock.WithTickerAndDelayedExecution
 }
@@ -35,19 +40,16 @@ type Manager struct {
 	log     logr.Logger
 	clock   clock.WithTickerAndDelayedExecution
 
+	election     *election // nil without Leadership
+	fencedWrites atomic.Uint64
+
 	informers sync.Map // reflect.Type -> *informer.Informer of it; see knownInformer
 
-	mu          sync.Mutex
-	started     bool
-	names       map[string]bool
-	replicas    []namedReplica // its own, and those of others' data
-	controllers []controllerLoop
-	runnables   []namedRunnable
-}
-
-type controllerLoop interface {
-	controllerName() string
-	run(ctx context.Context) error
+	mu       sync.Mutex
+	started  bool
+	names    map[string]bool
+	replicas []namedReplica // its own, and those of others' data
+	parts    []part
 }
 
 type namedReplica struct {
@@ -55,9 +57,14 @@ type namedReplica struct {
 	replica *informer.Replica
 }
 
-type namedRunnable struct {
-	name string
-	run  func(ctx context.Context) error
+// part is a controller or a runnable. Under leadership it is run once in each
+// term. ctx is done when it is to stop, and work, which the reconciles that are
+// under way then go on with, when they must not.
+type part struct {
+	name         string
+	everyProcess bool
+	run          func(ctx, work context.Context) error
+	loop         any // the controller's *loop, whatever its keys; nil for a runnable
 }
 
 // NewManager returns a manager with no controllers. It does nothing until Run.
@@ -72,10 +79,19 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 		o.Clock = clock.RealClock{}
 	}
 	replica := informer.NewReplica(s, informer.Options{Log: o.Log.WithName("replica"), Clock: o.Clock})
-	return &Manager{
+	m := &Manager{
 		store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock,
 		names: map[string]bool{}, replicas: []namedReplica{{"", replica}},
-	}, nil
+	}
+	if o.Leadership != nil {
+		leadership, err := o.Leadership.withDefaults()
+		if err != nil {
+			return nil, fmt.Errorf("manager: %w", err)
+		}
+		m.election = newElection(s, leadership, o.Clock, o.Log)
+		m.store = m.store.WithFencesFrom(m.fences)
+	}
+	return m, nil
 }
 
 // Replica returns the replica that the manager's controllers share. Register
@@ -85,20 +101,45 @@ func (m *Manager) Replica() *informer.Replica { return m.replica }
 // Store returns the store that reconcilers are to write through. It is the one
 // that the manager was made with, helped by the replica: an update of an object
 // that the replica has needs one round trip.
+//
+// Under [Leadership] it writes only with the contexts of the manager's own
+// reconciles and runnables, and those that come from them: such a write carries
+// the fence of the term under which it was begun. Any other write through it is
+// refused.
 func (m *Manager) Store() *store.Store { return m.store }
+
+// RunnableOptions configure a function that a manager runs. The zero value is
+// useful.
+type RunnableOptions struct {
+	// EveryProcess has it run whoever leads. Its writes carry no fence.
+	EveryProcess bool
+}
 
 // Add has a function run beside the controllers, from when the replica has
 // synced until its context is done. When it returns an error or panics the
 // manager stops; when it returns nil the manager goes on. The name must be
 // unlike those of the manager's controllers and other functions.
-func (m *Manager) Add(name string, run func(ctx context.Context) error) error {
+//
+// Under [Leadership] it is called anew for each term, and its context is done
+// when the term is over; what it returns then counts for nothing.
+func (m *Manager) Add(name string, run func(ctx context.Context) error, opts ...RunnableOptions) error {
 	switch {
+	case len(opts) > 1:
+		return fmt.Errorf("runnable %q: %d RunnableOptions, want one at most", name, len(opts))
 	case name == "":
 		return errors.New("runnable: the name is missing")
 	case run == nil:
 		return fmt.Errorf("runnable %q: the function is nil", name)
 	}
-	return m.register(name, "runnable", func() { m.runnables = append(m.runnables, namedRunnable{name, run}) })
+	return m.addPart("runnable", part{
+		name: name, everyProcess: len(opts) > 0 && opts[0].EveryProcess,
+		run: func(ctx, work context.Context) error {
+			if err := m.call(ctx, name, run); err != nil && ctx.Err() == nil && work.Err() == nil {
+				return fmt.Errorf("runnable %q: %w", name, err)
+			}
+			return nil
+		},
+	})
 }
 
 // AddReplica has the manager run one more replica, such as that of another etcd,
@@ -118,8 +159,8 @@ func (m *Manager) AddReplica(name string, r *informer.Replica) error {
 	return m.register(name, "replica", func() { m.replicas = append(m.replicas, namedReplica{name, r}) })
 }
 
-func (m *Manager) addController(c controllerLoop) error {
-	return m.register(c.controllerName(), "controller", func() { m.controllers = append(m.controllers, c) })
+func (m *Manager) addPart(what string, p part) error {
+	return m.register(p.name, what, func() { m.parts = append(m.parts, p) })
 }
 
 func (m *Manager) register(name, what string, add func()) error {

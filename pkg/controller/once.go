@@ -16,11 +16,16 @@ import (
 // one thing and end.
 //
 // The manager need not run, but its replica must have synced: run it with
-// [informer.Replica.Run]. R is the type of the controller's keys.
+// [informer.Replica.Run]. R is the type of the controller's keys. Under
+// [Leadership], ctx must be that of a runnable of the manager's, unless the
+// controller runs in every process: otherwise what it writes is refused.
 func ReconcileOnce[R comparable](ctx context.Context, m *Manager, name string, key R) (Result, error) {
 	l, err := loopNamed[R](m, name)
 	if err != nil {
 		return Result{}, err
+	}
+	if l.options.EveryProcess {
+		ctx = m.unfenced(ctx)
 	}
 	if !m.replica.Status().Synced {
 		return Result{}, fmt.Errorf("controller %q: the manager's replica has not synced: run it and wait with WaitForSync", name)
@@ -32,11 +37,11 @@ func ReconcileOnce[R comparable](ctx context.Context, m *Manager, name string, k
 func loopNamed[R comparable](m *Manager, name string) (*loop[R], error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, c := range m.controllers {
-		if c.controllerName() != name {
+	for _, p := range m.parts {
+		if p.name != name || p.loop == nil {
 			continue
 		}
-		l, ok := c.(*loop[R])
+		l, ok := p.loop.(*loop[R])
 		if !ok {
 			return nil, fmt.Errorf("controller %q: its keys are not of type %T", name, *new(R))
 		}

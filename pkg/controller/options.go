@@ -9,6 +9,9 @@ type Options struct {
 	// Timeout bounds one reconcile: its context is done after it. Defaults to
 	// none.
 	Timeout time.Duration
+	// EveryProcess has the controller run whoever leads, where the manager has a
+	// [Leadership]. Its writes carry no fence.
+	EveryProcess bool
 	// BackoffBase is the pause after a key's first failure; it doubles with
 	// each further one up to BackoffMax. They default to 5 ms and 5 minutes.
 	BackoffBase, BackoffMax time.Duration

@@ -15,9 +15,10 @@ import (
 // syncReport is how often a manager says that it still waits for etcd.
 const syncReport = 10 * time.Second
 
-// Run starts the replicas, waits until they have synced, then starts the
-// controllers and what was added with Add. When ctx is done or something fails
-// it stops those, and then the replicas. It returns when everything that it
+// Run starts the replicas, waits until they have synced, campaigns for the
+// leadership if there is one, and starts the controllers and what was added with
+// Add. When ctx is done or something fails it stops those, gives up the
+// leadership, and then stops the replicas. It returns when everything that it
 // started has ended: nil when ctx was done, otherwise the first failure. A
 // manager runs once.
 func (m *Manager) Run(ctx context.Context) error {
@@ -65,17 +66,44 @@ func (m *Manager) runAll(ctx context.Context) error {
 			return nil // stopped before it began
 		}
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	for _, c := range m.controllers {
-		group.Go(func() error { return c.run(groupCtx) })
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return m.runParts(m.unfenced(ctx), m.unfenced(context.WithoutCancel(ctx)), m.partsOf(func(p part) bool { return !m.led(p) }))
+	})
+	if m.election != nil {
+		group.Go(func() error { return m.election.run(ctx, m.lead) })
 	}
-	for _, r := range m.runnables {
-		group.Go(func() error {
-			if err := m.call(groupCtx, r); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("runnable %q: %w", r.name, err)
-			}
-			return nil
-		})
+	return group.Wait()
+}
+
+// led reports whether a part runs under the leadership.
+func (m *Manager) led(p part) bool { return m.election != nil && !p.everyProcess }
+
+func (m *Manager) partsOf(belongs func(part) bool) []part {
+	var parts []part
+	for _, p := range m.parts {
+		if belongs(p) {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+// lead runs what is led for a term. It begins when the replica has what the
+// leaders before wrote: all of that is older than the term.
+func (m *Manager) lead(ctx context.Context, t *term) error {
+	if len(m.replica.Status().Kinds) > 0 && m.replica.WaitForRevision(ctx, t.fence.CreateRevision) != nil {
+		return nil // the term is over already
+	}
+	return m.runParts(m.inTerm(ctx, t), m.inTerm(t.ctx, t), m.partsOf(m.led))
+}
+
+// runParts runs parts until ctx is done or one of them fails, and returns when
+// all have ended.
+func (m *Manager) runParts(ctx, work context.Context, parts []part) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, p := range parts {
+		group.Go(func() error { return p.run(ctx, work) })
 	}
 	return group.Wait()
 }
@@ -96,11 +124,11 @@ func (m *Manager) awaitSync(ctx context.Context, r *informer.Replica) bool {
 }
 
 // call runs a runnable. A panic of it is a failure.
-func (m *Manager) call(ctx context.Context, r namedRunnable) error {
-	err := guard("it", func() error { return r.run(ctx) })
+func (m *Manager) call(ctx context.Context, name string, run func(context.Context) error) error {
+	err := guard("it", func() error { return run(ctx) })
 	var p *panicError
 	if errors.As(err, &p) {
-		m.log.Error(err, "runnable failed", "runnable", r.name, "stack", p.stack)
+		m.log.Error(err, "runnable failed", "runnable", name, "stack", p.stack)
 	}
 	return err
 }

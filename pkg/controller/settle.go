@@ -26,7 +26,7 @@ func (r *run[R]) settle(ctx context.Context, log logr.Logger, key R, cl class, r
 		}
 		r.delays.set(key, result.RequeueAfter, Cause{Type: CauseRequeueAfter}, later)
 	case ctx.Err() != nil:
-		log.V(1).Info("reconcile ended by the stop of the manager", "cause", err.Error())
+		log.V(1).Info("reconcile ended by the stop of the controller", "error", err.Error(), "cause", context.Cause(ctx).Error())
 	case isTerminal(err):
 		r.backoff.Forget(key)
 		r.delays.clear(key)

@@ -10,14 +10,14 @@ import (
 )
 
 // work reconciles keys in the context work until none are left. No reconcile
-// begins once ctx is done.
+// begins once ctx or work is done.
 func (r *run[R]) work(ctx, work context.Context) {
 	for {
 		key, stopped := r.queue.Get()
 		if stopped {
 			return
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && work.Err() == nil {
 			r.process(ctx, work, key)
 		}
 		r.queue.Done(key)

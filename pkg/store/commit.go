@@ -21,11 +21,11 @@ func (t *Txn) commit(ctx context.Context) (int64, error) {
 	if len(t.ops) == 0 {
 		return 0, nil
 	}
-	for _, f := range t.store.fences {
-		if err := f.valid(); err != nil {
-			return 0, fmt.Errorf("%s: %w", t.what(), err)
-		}
+	fences, err := t.store.fencesFor(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("%s: not sent: %w", t.what(), err)
 	}
+	t.fences = fences
 	if err := t.checkCount(); err != nil {
 		return 0, err
 	}
@@ -200,13 +200,13 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 	if resp.Succeeded {
 		return t.finish(resp.Header.Revision, len(then) > 0), true, nil
 	}
-	for i, f := range t.store.fences {
+	for i, f := range t.fences {
 		if err := f.check(resp.Responses[i].GetResponseRange().Kvs); err != nil {
 			return 0, false, fmt.Errorf("%s: %w", t.what(), err)
 		}
 	}
 	for i, o := range t.ops {
-		if err := o.learnFrom(resp.Responses[len(t.store.fences)+i].GetResponseRange().Kvs); err != nil {
+		if err := o.learnFrom(resp.Responses[len(t.fences)+i].GetResponseRange().Kvs); err != nil {
 			return 0, false, err
 		}
 	}
@@ -214,9 +214,9 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 }
 
 func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
-	for _, f := range t.store.fences {
-		conds = append(conds, f.compare())
-		orElse = append(orElse, clientv3.OpGet(f.Key, clientv3.WithKeysOnly()))
+	for _, f := range t.fences {
+		conds = append(conds, f.compares()...)
+		orElse = append(orElse, f.get())
 	}
 	for _, o := range t.ops {
 		conds = append(conds, o.compare())

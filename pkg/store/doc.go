@@ -44,7 +44,8 @@
 //     succeeds, and none is refused, on the word of a cache alone.
 //   - Under [Store.WithFences] nothing is written once a fence has fallen. This
 //     holds however late the writer learns of it, since etcd compares the fence
-//     within the write.
+//     within the write. Under [Store.WithFencesFrom] nothing is written whose
+//     context has no fence.
 //   - Get, and List of the newest revision, are linearizable. A list is of one
 //     revision, and a watch from the next one continues it without a gap.
 //   - A watch yields each change once, in the order of revisions, through any

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -17,6 +18,10 @@ type Fence struct {
 	Key string
 	// CreateRevision is the revision that created the key.
 	CreateRevision int64
+	// Lease, when set, is the lease that the key must be attached to. It tells
+	// the key from one that another holder created at the same revision of an
+	// etcd whose data were wiped meanwhile. It costs a second comparison.
+	Lease clientv3.LeaseID
 }
 
 // valid refuses the fence that would hold while its key does not exist.
@@ -27,8 +32,21 @@ func (f Fence) valid() error {
 	return nil
 }
 
-func (f Fence) compare() clientv3.Cmp {
-	return clientv3.Compare(clientv3.CreateRevision(f.Key), "=", f.CreateRevision)
+func (f Fence) compares() []clientv3.Cmp {
+	created := clientv3.Compare(clientv3.CreateRevision(f.Key), "=", f.CreateRevision)
+	if f.Lease == clientv3.NoLease {
+		return []clientv3.Cmp{created}
+	}
+	return []clientv3.Cmp{created, clientv3.Compare(clientv3.LeaseValue(f.Key), "=", f.Lease)}
+}
+
+// get reads what check looks at. An answer without values, which is cheaper, has
+// no lease.
+func (f Fence) get() clientv3.Op {
+	if f.Lease == clientv3.NoLease {
+		return clientv3.OpGet(f.Key, clientv3.WithKeysOnly())
+	}
+	return clientv3.OpGet(f.Key)
 }
 
 // check looks at what etcd says of the key.
@@ -36,8 +54,9 @@ func (f Fence) check(kvs []*mvccpb.KeyValue) error {
 	if len(kvs) == 0 {
 		return &FencedError{Fence: f}
 	}
-	if found := kvs[0].CreateRevision; found != f.CreateRevision {
-		return &FencedError{Fence: f, Found: found}
+	found := kvs[0]
+	if found.CreateRevision != f.CreateRevision || f.Lease != clientv3.NoLease && found.Lease != int64(f.Lease) {
+		return &FencedError{Fence: f, Found: found.CreateRevision}
 	}
 	return nil
 }
@@ -49,6 +68,44 @@ func (s *Store) WithFences(fences ...Fence) *Store {
 	d := *s
 	d.fences = append(append([]Fence(nil), s.fences...), fences...)
 	return &d
+}
+
+// WithFencesFrom returns a store that asks for further fences before every write:
+// those that a function finds in the write's context. The function's error
+// refuses the write, which is then not sent. So no write gets by without a
+// fence that only some contexts carry.
+func (s *Store) WithFencesFrom(find func(ctx context.Context) ([]Fence, error)) *Store {
+	d := *s
+	d.findFences = find
+	if outer := s.findFences; outer != nil {
+		d.findFences = func(ctx context.Context) ([]Fence, error) {
+			fences, err := outer(ctx)
+			if err != nil {
+				return nil, err
+			}
+			more, err := find(ctx)
+			return append(fences[:len(fences):len(fences)], more...), err
+		}
+	}
+	return &d
+}
+
+// fencesFor returns the fences of a write.
+func (s *Store) fencesFor(ctx context.Context) ([]Fence, error) {
+	fences := s.fences
+	if s.findFences != nil {
+		found, err := s.findFences(ctx)
+		if err != nil {
+			return nil, err
+		}
+		fences = append(fences[:len(fences):len(fences)], found...)
+	}
+	for _, f := range fences {
+		if err := f.valid(); err != nil {
+			return nil, err
+		}
+	}
+	return fences, nil
 }
 
 // FencedError says that etcd refused a write because a [Fence] no longer held.
@@ -63,6 +120,9 @@ type FencedError struct {
 func (e *FencedError) Error() string {
 	if e.Found == 0 {
 		return fmt.Sprintf("fenced: key %s, created at revision %d, is gone", e.Fence.Key, e.Fence.CreateRevision)
+	}
+	if e.Found == e.Fence.CreateRevision {
+		return fmt.Sprintf("fenced: key %s was created at revision %d with another lease: etcd's data were replaced", e.Fence.Key, e.Found)
 	}
 	return fmt.Sprintf("fenced: key %s was created at revision %d, want %d", e.Fence.Key, e.Found, e.Fence.CreateRevision)
 }

@@ -1,9 +1,15 @@
 package store_test
 
 import (
+	"context"
+	"errors"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -87,6 +93,76 @@ var _ = Describe("A fence", func() {
 		created(ctx, s, "a")
 		remove(ctx, f.Key)
 		get(ctx, fenced, "a")
+	})
+
+	It("that names a lease does not take another holder's key for its own, created at the same revision of other data", func(ctx SpecContext) {
+		cluster := etcdtest.Start(GinkgoTB())
+		s := newStoreOn(cluster.Client())
+		hold := func() store.Fence {
+			GinkgoHelper()
+			lease, err := cluster.Client().Grant(ctx, 600)
+			Expect(err).NotTo(HaveOccurred())
+			resp, err := cluster.Client().Put(ctx, "/leader", "", clientv3.WithLease(lease.ID))
+			Expect(err).NotTo(HaveOccurred())
+			return store.Fence{Key: "/leader", CreateRevision: resp.Header.Revision, Lease: lease.ID}
+		}
+		old := hold()
+		Expect(s.WithFences(old).Create(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(cluster.Wipe(ctx)).To(Succeed())
+		now := hold()
+		Expect(now.CreateRevision).To(Equal(old.CreateRevision))
+		_, err := s.WithFences(old).Create(ctx, newSite("b"))
+		var refused *store.FencedError
+		Expect(asError(err, &refused)).To(BeTrue())
+		Expect(refused.Fence).To(Equal(old))
+		Expect(err).To(MatchError(ContainSubstring("data were replaced")))
+		Expect(s.WithFences(now).Create(ctx, newSite("b"))).Error().NotTo(HaveOccurred())
+		Expect(s.WithFences(now).Create(ctx, newSite("b"))).Error().To(MatchError(apierrors.IsAlreadyExists, "AlreadyExists"))
+	})
+
+	It("can be one that the write's context carries", func(ctx SpecContext) {
+		type carried struct{}
+		s, _, f := hold(ctx)
+		find := func(ctx context.Context) ([]store.Fence, error) {
+			f, ok := ctx.Value(carried{}).(store.Fence)
+			if !ok {
+				return nil, errors.New("no fence")
+			}
+			return []store.Fence{f}, nil
+		}
+		carrying := context.WithValue(ctx, carried{}, f)
+		fenced := s.WithFencesFrom(find)
+		Expect(fenced.Create(carrying, newSite("a"))).Error().NotTo(HaveOccurred())
+
+		second := store.Fence{Key: s.Prefix() + "second"}
+		second.CreateRevision = put(ctx, second.Key, "")
+		both := fenced.WithFencesFrom(func(context.Context) ([]store.Fence, error) { return []store.Fence{second}, nil })
+		Expect(both.Create(carrying, newSite("b"))).Error().NotTo(HaveOccurred())
+		remove(ctx, second.Key)
+		_, err := both.Create(carrying, newSite("c"))
+		Expect(store.IsFenced(err)).To(BeTrue())
+		Expect(err).To(MatchError(ContainSubstring(second.Key)))
+
+		// Without it nothing is sent, whatever the verb.
+		now := revision(ctx, s)
+		site := get(ctx, s, "a")
+		for _, s := range []*store.Store{fenced, both} {
+			t := s.Txn()
+			t.Delete(site)
+			_, deleted := t.Commit(ctx)
+			_, created := s.Create(ctx, newSite("d"))
+			_, _, changed := store.Mutate(ctx, s, store.KeyOf(site), func(site *Site) error { site.Spec.Replicas++; return nil })
+			_, _, collected := store.DeleteCollection[*Site](ctx, s, store.ListOptions{}, store.DeleteOptions{})
+			for _, err := range []error{deleted, created, changed, collected} {
+				Expect(err).To(MatchError(ContainSubstring("not sent: no fence")))
+				Expect(store.IsFenced(err)).To(BeFalse())
+			}
+		}
+		Expect(revision(ctx, s)).To(Equal(now))
+
+		remove(ctx, f.Key)
+		_, err = fenced.Create(carrying, newSite("d"))
+		Expect(store.IsFenced(err)).To(BeTrue())
 	})
 
 	DescribeTable("that is incomplete lets no write through", func(ctx SpecContext, f store.Fence) {

@@ -8,7 +8,8 @@ import (
 
 // etcd's limits, as its servers have them by default.
 const (
-	// MaxTxnOps bounds the objects and the fences of one transaction together.
+	// MaxTxnOps bounds the objects and the fences of one transaction together. A
+	// fence with a lease counts twice.
 	MaxTxnOps = 128
 	// MaxRequestBytes bounds the encoded objects of one transaction together,
 	// keys included.
@@ -16,7 +17,10 @@ const (
 )
 
 func (t *Txn) checkCount() error {
-	n := len(t.ops) + len(t.store.fences)
+	n := len(t.ops)
+	for _, f := range t.fences {
+		n += len(f.compares())
+	}
 	if n <= MaxTxnOps {
 		return nil
 	}
@@ -30,8 +34,8 @@ func (t *Txn) checkCount() error {
 func (t *Txn) checkSize() error {
 	const overhead = 64 // of the messages around a key and its value
 	size := overhead
-	for _, f := range t.store.fences {
-		size += 2*len(f.Key) + overhead
+	for _, f := range t.fences {
+		size += 3*len(f.Key) + 2*overhead
 	}
 	for _, o := range t.ops {
 		size += 3*len(o.etcdKey) + len(o.out.value) + overhead

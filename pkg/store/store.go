@@ -57,8 +57,9 @@ type Store struct {
 	clock  clock.PassiveClock
 	log    logr.Logger
 
-	fences []Fence
-	cache  Cache
+	fences     []Fence
+	findFences func(context.Context) ([]Fence, error) // nil without WithFencesFrom
+	cache      Cache
 }
 
 // New returns a store on an etcd. It does not talk to etcd.

@@ -23,6 +23,8 @@ type Txn struct {
 	byKey map[string]*op
 	err   error // the first thing that was wrong with an argument
 
+	fences []Fence // as they are found when it is committed
+
 	// seen is the newest revision of an answer from etcd.
 	seen int64
 }

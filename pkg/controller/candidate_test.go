@@ -1,0 +1,240 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// Leases: one that a test can wait for, and that a busy machine keeps alive all
+// the same; and one that no test lives to see the end of.
+const briefly, patient = 3 * time.Second, 10 * time.Minute
+
+// candidate is a manager that stands for a leadership. While it leads it writes
+// all the time, in both forms of a reconciler, and every write says under which
+// term it was made.
+type candidate struct {
+	*controller.Manager
+	client   *clientv3.Client
+	link     *etcdtest.Link
+	stop     func()
+	heedless bool                     // its reconciles take a while, and go on though their term is over
+	terms    journal[int64]           // of its reconciles, a new one each time
+	ctx      journal[context.Context] // one of each of those
+}
+
+const leadershipName = "spec"
+
+// leadershipKeyOf is what the documentation says.
+func leadershipKeyOf(s *store.Store) string {
+	return "/homeostat/leadership" + s.Prefix() + leadershipName
+}
+
+func sharedStore(client *clientv3.Client, prefix string) (*store.Store, error) {
+	return store.New(client, store.Options{Scheme: scheme.Scheme, Prefix: prefix, Kinds: []store.AnyKind{siteKind}})
+}
+
+// newCandidate needs no test around it: a child process uses it, too.
+func newCandidate(client *clientv3.Client, prefix string, o controller.ManagerOptions) (*candidate, error) {
+	s, err := sharedStore(client, prefix)
+	if err != nil {
+		return nil, err
+	}
+	m, err := controller.NewManager(s, o)
+	if err != nil {
+		return nil, err
+	}
+	c := &candidate{Manager: m, client: client}
+	if err := controller.New(m, "transactional", c.writeInTx, controller.Options{}); err != nil {
+		return nil, err
+	}
+	return c, controller.NewFor[*corev1.ConfigMap](m, "plain", controller.Func[controller.Request](c.write), controller.Options{})
+}
+
+const again = 5 * time.Millisecond // how soon a candidate writes again
+
+func (c *candidate) writeInTx(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+	site.Status.ObservedGeneration = c.token(ctx)
+	site.Status.Ready++
+	tx.UpdateStatus(site)
+	return controller.Result{RequeueAfter: again}, tx.Commit(c.think(ctx))
+}
+
+func (c *candidate) write(ctx context.Context, r controller.Request) (controller.Result, error) {
+	token := c.token(ctx)
+	_, _, err := store.Mutate(c.think(ctx), c.Store(), r.Key, func(obj *corev1.ConfigMap) error {
+		n, _ := strconv.Atoi(obj.Data["n"])
+		obj.Data = map[string]string{"n": fmt.Sprint(n + 1), "token": fmt.Sprint(token)}
+		return nil
+	})
+	return controller.Result{RequeueAfter: again}, err
+}
+
+// think returns the context to write with.
+func (c *candidate) think(ctx context.Context) context.Context {
+	if !c.heedless {
+		return ctx
+	}
+	time.Sleep(10 * again)
+	return context.WithoutCancel(ctx)
+}
+
+func (c *candidate) token(ctx context.Context) int64 {
+	token, _ := c.FencingToken(ctx)
+	if known := c.terms.all(); len(known) == 0 || known[len(known)-1] < token {
+		c.terms.note(token)
+		c.ctx.note(ctx)
+	}
+	return token
+}
+
+// leads reports whether it has reconciled in a term that it holds.
+func (c *candidate) leads() bool {
+	status := c.Leadership()
+	terms := c.terms.all()
+	return status.Leading && len(terms) > 0 && terms[len(terms)-1] == status.Leader.Revision
+}
+
+// contest is several candidates, with etcd's clients and links of their own, and
+// a spec that looks at what they write.
+type contest struct {
+	cluster    *etcdtest.Cluster
+	store      *store.Store // of the spec's own
+	begun      int64        // the revision before anything was written
+	leaseTime  time.Duration
+	candidates []*candidate
+}
+
+func newContest(ctx context.Context, cluster *etcdtest.Cluster, leaseTime time.Duration) *contest {
+	GinkgoHelper()
+	c := &contest{cluster: cluster, store: newStore(cluster.Client()), leaseTime: leaseTime}
+	var err error
+	c.begun, err = c.store.Revision(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	create(ctx, c.store, newSite("a", 1), newConfigMap("a"))
+	return c
+}
+
+// enter has another candidate stand, through a link to a member.
+func (c *contest) enter(member int) *candidate {
+	GinkgoHelper()
+	x := c.prepare(member, controller.ManagerOptions{})
+	x.stop = run(x.Manager)
+	return x
+}
+
+func (c *contest) prepare(member int, o controller.ManagerOptions) *candidate {
+	GinkgoHelper()
+	link, err := c.cluster.Member(member).NewLink()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(link.Close)
+	client, err := c.cluster.NewClient(etcdtest.To(link.Endpoint()))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(client.Close)
+	o.Leadership = &controller.Leadership{
+		Name: leadershipName, Identity: fmt.Sprintf("candidate %d", len(c.candidates)), LeaseTime: c.leaseTime,
+	}
+	x, err := newCandidate(client, c.store.Prefix(), o)
+	Expect(err).NotTo(HaveOccurred())
+	x.link = link
+	c.candidates = append(c.candidates, x)
+	return x
+}
+
+// leaderKey returns what etcd has of the leadership's key, or nil.
+func (c *contest) leaderKey(ctx context.Context) (created int64, lease clientv3.LeaseID) {
+	GinkgoHelper()
+	resp, err := c.cluster.Client().Get(ctx, leadershipKeyOf(c.store))
+	Expect(err).NotTo(HaveOccurred())
+	if len(resp.Kvs) == 0 {
+		return 0, 0
+	}
+	return resp.Kvs[0].CreateRevision, clientv3.LeaseID(resp.Kvs[0].Lease)
+}
+
+// verify looks at all that etcd ever did. Every write of an object must bear the
+// token of the leadership's key that was there at the time. It returns how many
+// writes each term made.
+func (c *contest) verify(ctx context.Context) map[int64]int {
+	GinkgoHelper()
+	writes := map[int64]int{}
+	holds := int64(0)
+	for _, ev := range historyOf(ctx, c.store, c.begun+1) {
+		switch {
+		case string(ev.Kv.Key) == leadershipKeyOf(c.store):
+			holds = 0
+			if ev.Type == clientv3.EventTypePut {
+				Expect(ev.IsCreate()).To(BeTrue(), "the key changes hands while it is held, at revision %d", ev.Kv.ModRevision)
+				holds = ev.Kv.ModRevision
+			}
+		case strings.HasPrefix(string(ev.Kv.Key), c.store.Prefix()) && ev.IsModify():
+			token := tokenIn(c.store, ev)
+			Expect(token).To(Equal(holds), "a write of term %d at revision %d, when the term was %d", token, ev.Kv.ModRevision, holds)
+			writes[token]++
+		}
+	}
+	return writes
+}
+
+// tokenIn returns what an object written by a candidate says of its writer.
+func tokenIn(s *store.Store, ev *clientv3.Event) int64 {
+	GinkgoHelper()
+	for _, into := range []store.Object{&Site{}, &corev1.ConfigMap{}} {
+		prefix, decode, err := s.Decoder(into)
+		Expect(err).NotTo(HaveOccurred())
+		if !strings.HasPrefix(string(ev.Kv.Key), prefix) {
+			continue
+		}
+		obj, _, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)
+		Expect(err).NotTo(HaveOccurred())
+		switch obj := obj.(type) {
+		case *Site:
+			return obj.Status.ObservedGeneration
+		case *corev1.ConfigMap:
+			token, err := strconv.ParseInt(obj.Data["token"], 10, 64)
+			Expect(err).NotTo(HaveOccurred())
+			return token
+		}
+	}
+	Fail("who wrote " + string(ev.Kv.Key) + "?")
+	return 0
+}
+
+// historyOf returns all events of etcd from a revision up to now.
+func historyOf(ctx context.Context, s *store.Store, from int64) []*clientv3.Event {
+	GinkgoHelper()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	last, err := s.Revision(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	raw, err := store.OpenWatch(ctx, s.Client(), store.Range{Start: "\x00", End: "\xff"}, from)
+	Expect(err).NotTo(HaveOccurred())
+	end, err := s.Client().Put(ctx, "/end of history", "")
+	Expect(err).NotTo(HaveOccurred())
+	var events []*clientv3.Event
+	for resp := range raw.Responses {
+		Expect(store.WatchError(resp, true)).To(Succeed())
+		for _, ev := range resp.Events {
+			if ev.Kv.ModRevision >= end.Header.Revision {
+				return events
+			}
+			if ev.Kv.ModRevision <= last {
+				events = append(events, ev)
+			}
+		}
+	}
+	Fail("the watch has ended")
+	return nil
+}

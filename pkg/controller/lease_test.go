@@ -1,0 +1,97 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+const ttl = 9 * time.Second
+
+// keeping runs keepAlive in a bubble, for what renew answers.
+func keeping(ctx context.Context, renew func(context.Context) (time.Duration, error)) (lasted time.Duration, err error) {
+	begun := time.Now()
+	err = keepAlive(ctx, clock.RealClock{}, begun, ttl, renew)
+	return time.Since(begun), err
+}
+
+func TestALeaseIsRenewedEveryThirdOfItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*ttl+time.Second)
+		defer cancel()
+		renewals := 0
+		if _, err := keeping(ctx, func(context.Context) (time.Duration, error) { renewals++; return ttl, nil }); err != nil {
+			t.Fatal(err)
+		}
+		if renewals != 30 {
+			t.Errorf("%d renewals, want 30", renewals)
+		}
+	})
+}
+
+func TestALeaseThatIsGoneIsLostAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lasted, err := keeping(t.Context(), func(context.Context) (time.Duration, error) { return 0, errLeaseGone })
+		if !errors.Is(err, errLeaseGone) || lasted != ttl/3 {
+			t.Errorf("lost after %s: %v", lasted, err)
+		}
+	})
+}
+
+// TestALeaseIsLostWhenItMayHaveExpired has etcd answer, fail, or say nothing, as
+// chance will have it. However that comes out, the lease is held for lost exactly
+// when its time has passed since the last renewal that succeeded was sent.
+func TestALeaseIsLostWhenItMayHaveExpired(t *testing.T) {
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) {
+			chance := rand.New(rand.NewPCG(seed, 0))
+			renewed := time.Now()
+			refused := errors.New("etcd has no leader")
+			_, err := keeping(t.Context(), func(ctx context.Context) (time.Duration, error) {
+				sent := time.Now()
+				if sent.Sub(renewed) >= ttl {
+					t.Errorf("seed %d: renewed %s after the last", seed, sent.Sub(renewed))
+				}
+				switch chance.IntN(6) {
+				case 0:
+					<-ctx.Done() // no answer
+					return 0, ctx.Err()
+				case 1, 2, 3:
+					return 0, refused
+				default:
+					slow := time.NewTimer(time.Duration(chance.Int64N(int64(ttl / 2))))
+					defer slow.Stop()
+					select {
+					case <-slow.C:
+						renewed = sent
+						return ttl, nil
+					case <-ctx.Done():
+						return 0, ctx.Err()
+					}
+				}
+			})
+			if err == nil {
+				t.Fatalf("seed %d: ended without a cause", seed)
+			}
+			if held := time.Since(renewed); held != ttl {
+				t.Errorf("seed %d: held for %s after the last renewal, want %s: %v", seed, held, ttl, err)
+			}
+		})
+	}
+}
+
+func TestALeaseIsKeptNoLongerThanItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), ttl/3+time.Second)
+		defer cancel()
+		lasted, err := keeping(ctx, func(ctx context.Context) (time.Duration, error) { <-ctx.Done(); return 0, ctx.Err() })
+		if err != nil || lasted != ttl/3+time.Second {
+			t.Errorf("ended after %s: %v", lasted, err)
+		}
+	})
+}
