@@ -45,7 +45,7 @@ type order[R comparable] struct {
 
 // lanes are the tenants' keys of one class.
 type lanes[R comparable] struct {
-	of    map[string]*lane[R]
+	of    table[string, *lane[R]]
 	turns list[lane[R]] // whose turn it is comes first
 }
 
@@ -65,11 +65,7 @@ type place[R comparable] struct {
 }
 
 func newOrder[R comparable](classOf func(R) class) *order[R] {
-	o := &order[R]{classOf: classOf, tenantOf: tenantOf[R]()}
-	for c := range o.lanes {
-		o.lanes[c].of = map[string]*lane[R]{}
-	}
-	return o
+	return &order[R]{classOf: classOf, tenantOf: tenantOf[R]()}
 }
 
 // tenantOf returns the function that tells keys' tenants.
@@ -136,11 +132,11 @@ func (o *order[R]) next() *place[R] {
 // a round.
 func (o *order[R]) enter(p *place[R]) {
 	lanes, tenant := &o.lanes[p.class], o.tenantOf(p.key)
-	p.lane = lanes.of[tenant]
-	if p.lane == nil {
+	var there bool
+	if p.lane, there = lanes.of.get(tenant); !there {
 		p.lane = &lane[R]{tenant: tenant}
 		p.lane.turn.of = p.lane
-		lanes.of[tenant] = p.lane
+		lanes.of.set(tenant, p.lane)
 		lanes.turns.push(&p.lane.turn)
 	}
 	p.lane.keys.push(&p.inLane)
@@ -150,7 +146,7 @@ func (o *order[R]) leave(p *place[R]) {
 	p.lane.keys.remove(&p.inLane)
 	if p.lane.keys.first == nil {
 		lanes := &o.lanes[p.class]
-		delete(lanes.of, p.lane.tenant)
+		lanes.of.delete(p.lane.tenant)
 		lanes.turns.remove(&p.lane.turn)
 	}
 }

@@ -180,7 +180,7 @@ func FuzzOrder(f *testing.F) {
 			pops++
 			model = popChecked(t, o, model, classes, pops)
 		}
-		if o.ages.first != nil || len(o.lanes[prompt].of)+len(o.lanes[later].of) > 0 {
+		if o.ages.first != nil || o.lanes[prompt].of.len()+o.lanes[later].of.len() > 0 {
 			t.Fatal("it is empty, and keeps something")
 		}
 	})
