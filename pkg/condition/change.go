@@ -14,6 +14,7 @@ const (
 	varKey      = "key"
 	varValue    = "value"
 	varRevision = "revision"
+	varObject   = "object" // instead of all others
 )
 
 // What an expression finds in op.

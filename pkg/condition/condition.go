@@ -31,7 +31,17 @@ type Condition struct {
 // Compile compiles an expression. The error is a [*CompileError] when the
 // expression is at fault.
 func Compile(expr string) (*Condition, error) {
-	env, err := newEnv()
+	return compile(expr,
+		cel.Variable(varOld, cel.DynType), cel.Variable(varNew, cel.DynType),
+		cel.Variable(varOp, cel.StringType), cel.Variable(varKey, cel.StringType),
+		cel.Variable(varValue, cel.StringType), cel.Variable(varRevision, cel.IntType))
+}
+
+func compile(expr string, variables ...cel.EnvOption) (*Condition, error) {
+	env, err := cel.NewEnv(append(variables,
+		cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), cel.DefaultUTCTimeZone(true),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("condition: %w", err)
 	}
@@ -60,16 +70,6 @@ func namesIn(checked *cel.Ast) map[string]bool {
 func hasLoop(checked *cel.Ast) bool {
 	root := ast.NavigateAST(checked.NativeRep())
 	return len(ast.MatchDescendants(root, ast.KindMatcher(ast.ComprehensionKind))) > 0
-}
-
-func newEnv() (*cel.Env, error) {
-	return cel.NewEnv(
-		cel.Variable(varOld, cel.DynType), cel.Variable(varNew, cel.DynType),
-		cel.Variable(varOp, cel.StringType), cel.Variable(varKey, cel.StringType),
-		cel.Variable(varValue, cel.StringType), cel.Variable(varRevision, cel.IntType),
-		cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), cel.DefaultUTCTimeZone(true),
-		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
-	)
 }
 
 // String returns the expression.
@@ -101,7 +101,10 @@ func (c *Condition) needsOnlyValues() error {
 
 // MatchesChange reports whether a change meets the condition.
 func (c *Condition) MatchesChange(change Change) (bool, error) {
-	vars := change.variables()
+	return c.matches(change.variables())
+}
+
+func (c *Condition) matches(vars map[string]any) (bool, error) {
 	result, err := c.eval(vars)
 	if missing(err) || c.lacks(vars) && unfit(err) {
 		return false, nil
@@ -115,7 +118,12 @@ func (c *Condition) MatchesChange(change Change) (bool, error) {
 // lacks reports whether a value that the expression uses is not there. It is
 // asked after the evaluation, when the lazy values have been replaced.
 func (c *Condition) lacks(vars map[string]any) bool {
-	return c.Uses(varOld) && vars[varOld] == nil || c.Uses(varNew) && vars[varNew] == nil
+	for name, value := range vars {
+		if value == nil && c.Uses(name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Condition) eval(vars map[string]any) (ref.Val, error) {

@@ -1,6 +1,7 @@
 package condition
 
 import (
+	"github.com/google/cel-go/cel"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/homeostat/homeostat/pkg/store"
@@ -24,6 +25,19 @@ func ForObjects[T store.Object](expr string) (func(old, new T) (bool, error), er
 	}
 	return func(old, new T) (bool, error) {
 		return c.MatchesChange(Change{Old: fields(old), New: fields(new)})
+	}, nil
+}
+
+// ForObject compiles an expression about one object, which it calls object and
+// nothing else: object.status.phase == "Failed". All else is as with
+// [ForObjects].
+func ForObject[T store.Object](expr string) (func(obj T) (bool, error), error) {
+	c, err := compile(expr, cel.Variable(varObject, cel.DynType))
+	if err != nil {
+		return nil, err
+	}
+	return func(obj T) (bool, error) {
+		return c.matches(map[string]any{varObject: resolve(fields(obj))})
 	}, nil
 }
 

@@ -43,6 +43,38 @@ func TestForObjects(t *testing.T) {
 	}
 }
 
+func TestForObject(t *testing.T) {
+	for expr, want := range map[string]bool{
+		`object.status.phase == "Failed"`:                               true,
+		`object.status.phase == "Pending"`:                              false,
+		`object.metadata.name.startsWith("we") && !has(object.spec.os)`: true,
+		`object.status.reason == "Evicted"`:                             false,
+	} {
+		matches, err := condition.ForObject[*corev1.Pod](expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := matches(pod("Failed")); err != nil || got != want {
+			t.Errorf("%s: %v, %v; want %v", expr, got, err, want)
+		}
+		if got, err := matches(nil); err != nil || got {
+			t.Errorf("%s on no object: %v, %v", expr, got, err)
+		}
+	}
+	for _, expr := range []string{`new.status.phase == "Failed"`, `op == "create"`, `object.metadata`, `object ==`} {
+		if _, err := condition.ForObject[*corev1.Pod](expr); err == nil {
+			t.Errorf("%s: no error", expr)
+		}
+	}
+	divides, err := condition.ForObject[*corev1.Pod](`object.metadata.generation / 0 == 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if met, err := divides(pod("Failed")); met || err == nil {
+		t.Errorf("division by zero: %v, %v", met, err)
+	}
+}
+
 func TestForObjectsRefusesWhatOnlyKeysHave(t *testing.T) {
 	for _, expr := range []string{`key == "/a"`, `revision > 3`, `new.metadata`} {
 		if _, err := condition.ForObjects[*appsv1.Deployment](expr); err == nil {

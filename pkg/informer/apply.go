@@ -151,9 +151,8 @@ func (b *batch) commit(revision int64) {
 		told = append(told, c)
 	}
 	b.publish(revision, touched...)
-	for _, c := range told {
-		c.kind.tell(c)
-	}
+	listeners := listenersOf(touched)
 	b.mu.Unlock()
+	tell(listeners, told, revision)
 	b.waits.reached(revision)
 }

@@ -29,7 +29,7 @@ func (b *backlog) push(c change) {
 		*pending = change{}
 		b.live--
 		delete(b.last, c.key)
-		if c.old == nil && c.new == nil {
+		if c.old.same(c.new) {
 			return // it came and went unseen
 		}
 	}
@@ -37,6 +37,15 @@ func (b *backlog) push(c change) {
 	b.queue = append(b.queue, c)
 	b.live++
 	b.compact()
+}
+
+// same reports whether two states of one key are the same, as they are when an
+// etcd that was restored has an object as it was before.
+func (e *entry) same(other *entry) bool {
+	if e == nil || other == nil {
+		return e == other
+	}
+	return e.rev == other.rev && e.sum == other.sum
 }
 
 // compact drops the empty places once they are the greater part.

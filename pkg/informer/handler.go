@@ -25,7 +25,8 @@ type Registration struct {
 // so that a handler may remove itself. It may be called more than once.
 func (r *Registration) Remove() { r.listener.remove() }
 
-// Backlog returns how many changes the handler was not told yet.
+// Backlog returns how many changes the handler was not told yet. Of what there
+// was at first, it counts what no filter has looked at yet.
 func (r *Registration) Backlog() int { return r.listener.pending() }
 
 // AddHandler has a handler told of every object that there is, as Added events
@@ -35,12 +36,22 @@ func (r *Registration) Backlog() int { return r.listener.pending() }
 // instead of each. An object that was deleted and created again is told as
 // Deleted and Added even so, both with the revision of what is there now.
 //
+// It is told only what passes all filters, and as they see it: an object that
+// comes to pass is Added, one that ceases to is Deleted.
+//
 // It can be called at any time. The calls begin when the replica runs and has
 // listed.
-func (i *Informer[T]) AddHandler(handle Handler[T]) *Registration {
+func (i *Informer[T]) AddHandler(handle Handler[T], filters ...Filter[T]) *Registration {
 	l := newListener(i.kind, func(ctx context.Context, c change, initial bool) {
 		handle(ctx, eventOf[T](c, initial))
 	})
+	return i.register(l, filters)
+}
+
+func (i *Informer[T]) register(l *listener, filters []Filter[T]) *Registration {
+	if len(filters) > 0 {
+		l.filter = And(filters...).judge
+	}
 	i.replica.addListener(l)
 	return &Registration{l}
 }

@@ -2,19 +2,25 @@ package informer
 
 import (
 	"context"
+	"iter"
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/tidwall/btree"
 )
 
 // listener carries changes from the replica to one handler.
 type listener struct {
-	kind *kind
-	call func(ctx context.Context, c change, initial bool)
-	wake chan struct{} // has an element when there is something to tell
-	gone chan struct{} // closed by remove
+	kind   *kind
+	filter func(change) (change, error) // nil: everything passes
+	faults faults                       // of the filter
+	call   func(ctx context.Context, c change, initial bool)
+	batch  *batching     // instead of call
+	wake   chan struct{} // has an element when there is something to tell
+	gone   chan struct{} // closed by remove
 
 	mu      sync.Mutex
 	removed bool
@@ -26,8 +32,10 @@ type listener struct {
 
 // initialObjects is what a handler is told first, and how far it was.
 type initialObjects struct {
-	next btree.MapIter[string, *entry]
-	left int
+	objects  *btree.Map[string, *entry] // never changed
+	revision int64
+	next     btree.MapIter[string, *entry]
+	left     int
 }
 
 func newListener(k *kind, call func(ctx context.Context, c change, initial bool)) *listener {
@@ -37,30 +45,45 @@ func newListener(k *kind, call func(ctx context.Context, c change, initial bool)
 	}
 }
 
-// begin has a handler that knows nothing yet told a kind's objects first. The
-// tree is never changed.
-func (l *listener) begin(objects *btree.Map[string, *entry]) {
+// begin has a handler that knows nothing yet told a kind's objects first, as
+// they are at a revision. The tree is never changed.
+func (l *listener) begin(objects *btree.Map[string, *entry], revision int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.started || l.removed {
 		return
 	}
 	l.started = true
-	if objects.Len() > 0 {
-		l.initial = &initialObjects{objects.Iter(), objects.Len()}
+	if objects.Len() > 0 || l.batch != nil {
+		l.initial = &initialObjects{objects, revision, objects.Iter(), objects.Len()}
 		signal(l.wake)
 	}
 }
 
-// add takes in a change. It never blocks.
-func (l *listener) add(c change) {
+// take takes in what has led up to a revision, as a whole; changes of other
+// kinds are none of its business. It never blocks, save in the filter.
+func (l *listener) take(changes []change, revision int64) {
+	if l.filter != nil {
+		changes = l.filtered(changes)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.removed || !l.started {
 		return
 	}
-	l.backlog.push(c)
-	signal(l.wake)
+	idle, took := l.backlog.live == 0, false
+	for _, c := range changes {
+		if c.kind == l.kind {
+			l.backlog.push(c)
+			took = true
+		}
+	}
+	if took && l.batch != nil {
+		l.batch.arrived(idle, revision)
+	}
+	if idle && l.backlog.live > 0 {
+		signal(l.wake)
+	}
 }
 
 // next takes out what is to be told next.
@@ -98,41 +121,62 @@ func (l *listener) run(ctx context.Context) {
 	l.cancel = cancel
 	l.mu.Unlock()
 	for !l.isRemoved() && ctx.Err() == nil {
-		if c, initial, ok := l.next(); ok {
-			l.tell(ctx, c, initial)
-			continue
+		if l.batch != nil {
+			l.stepBatch(ctx)
+		} else {
+			l.step(ctx)
 		}
-		select {
-		case <-l.wake:
-		case <-l.gone:
-		case <-ctx.Done():
-		}
+	}
+}
+
+// step tells the handler one change, or waits until there is something to do.
+func (l *listener) step(ctx context.Context) {
+	c, initial, ok := l.next()
+	if initial {
+		c, ok = l.pass(c)
+	}
+	switch {
+	case ok:
+		l.tell(ctx, c, initial)
+	case !initial:
+		l.wait(ctx, nil)
+	}
+}
+
+// wait waits until there is something to do.
+func (l *listener) wait(ctx context.Context, due <-chan time.Time) {
+	select {
+	case <-l.wake:
+	case <-due:
+	case <-l.gone:
+	case <-ctx.Done():
 	}
 }
 
 // tell calls the handler, twice for an object that has taken the place of
 // another of the same name.
 func (l *listener) tell(ctx context.Context, c change, initial bool) {
-	if c.old != nil && c.new != nil && c.old.obj.GetUID() != c.new.obj.GetUID() {
-		l.tryCall(ctx, change{c.kind, c.key, c.old, nil, c.revision}, initial)
+	for step := range c.steps() {
 		if l.isRemoved() {
 			return
 		}
-		c.old = nil
+		l.guard(func() { l.call(ctx, step, initial) }, "key", c.key, "revision", c.revision)
 	}
-	l.tryCall(ctx, c, initial)
 }
 
-// tryCall calls the handler. A panic is the handler's own affair: it is logged,
-// and the next change is told.
-func (l *listener) tryCall(ctx context.Context, c change, initial bool) {
+// guard calls the handler. A panic is the handler's own affair: it is logged,
+// and what comes next is told.
+func (l *listener) guard(call func(), about ...any) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.kind.replica.log.Error(nil, "handler panicked", "kind", l.kind.info.GroupVersionKind.Kind,
-				"key", c.key, "revision", c.revision, "panic", p, "stack", string(debug.Stack()))
+			l.log().WithValues(about...).Error(nil, "handler panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	l.call(ctx, c, initial)
+	call()
+}
+
+func (l *listener) log() logr.Logger {
+	return l.kind.replica.log.WithValues("kind", l.kind.info.GroupVersionKind.Kind)
 }
 
 func (l *listener) isRemoved() bool {
@@ -157,10 +201,41 @@ func (l *listener) remove() {
 	l.kind.replica.dropListener(l)
 }
 
-func (k *kind) tell(c change) {
-	for _, l := range k.listeners {
-		l.add(c)
+// steps yields the change, or the two that it is when an object has taken the
+// place of another of the same name.
+func (c change) steps() iter.Seq[change] {
+	return func(yield func(change) bool) {
+		if c.old != nil && c.new != nil && c.old.obj.GetUID() != c.new.obj.GetUID() {
+			if !yield(change{c.kind, c.key, c.old, nil, c.revision}) {
+				return
+			}
+			c.old = nil
+		}
+		yield(c)
 	}
+}
+
+// tell has listeners take in what has led up to a revision.
+func tell(listeners []*listener, changes []change, revision int64) {
+	if len(changes) == 0 {
+		return
+	}
+	for _, l := range listeners {
+		l.take(changes, revision)
+	}
+}
+
+// listenersOf returns those of some kinds. Whoever is not among them begins with
+// a snapshot that is published later. It is called with mu held.
+func listenersOf(kinds []*kind) []*listener {
+	if len(kinds) == 1 {
+		return kinds[0].listeners
+	}
+	var all []*listener
+	for _, k := range kinds {
+		all = append(all, k.listeners...)
+	}
+	return all
 }
 
 // begin has the handlers that know nothing yet told what is there. It is called
@@ -169,9 +244,9 @@ func (k *kind) begin() {
 	if len(k.listeners) == 0 {
 		return
 	}
-	objects := k.replica.Snapshot().kind(k).objects
+	s := k.replica.Snapshot()
 	for _, l := range k.listeners {
-		l.begin(objects)
+		l.begin(s.kind(k).objects, s.revision)
 	}
 }
 
@@ -179,8 +254,8 @@ func (r *Replica) addListener(l *listener) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l.kind.listeners = append(l.kind.listeners, l)
-	if objects := r.Snapshot().kind(l.kind).objects; objects != nil {
-		l.begin(objects)
+	if s := r.Snapshot(); s.kind(l.kind).objects != nil {
+		l.begin(s.kind(l.kind).objects, s.revision)
 	}
 	if r.launch != nil {
 		r.launch(l)
@@ -190,7 +265,7 @@ func (r *Replica) addListener(l *listener) {
 func (r *Replica) dropListener(l *listener) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.kind.listeners = slices.DeleteFunc(l.kind.listeners, func(other *listener) bool { return other == l })
+	l.kind.listeners = slices.DeleteFunc(slices.Clone(l.kind.listeners), func(other *listener) bool { return other == l })
 }
 
 // startHandlers marks the replica as running. stop waits until all handlers have

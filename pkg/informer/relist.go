@@ -156,15 +156,14 @@ func (f *reflector) replace(lists []*kindList, revision int64, anew bool) {
 	}
 	f.publish(revision, changed...)
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(a.revision, b.revision) })
-	for _, c := range changes {
-		c.kind.tell(c)
+	for _, k := range changed {
+		k.begin()
 	}
-	for _, l := range lists {
-		l.kind.begin()
-	}
+	listeners := listenersOf(changed)
 	close(f.listed)
 	f.listed = make(chan struct{})
 	f.mu.Unlock()
+	tell(listeners, changes, revision)
 	if anew {
 		revision = math.MaxInt64
 	}

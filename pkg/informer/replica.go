@@ -68,7 +68,7 @@ type kind struct {
 	objects   *btree.Map[string, *entry] // nil until listed
 	defs      []*indexDef
 	indexes   []*btree.BTreeG[indexItem]
-	listeners []*listener
+	listeners []*listener // only ever appended to, or replaced
 	bytes     int64
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // The fields that every kind can be selected by.
@@ -41,6 +42,28 @@ func newSelection(k *kindInfo, o ListOptions) (selection, error) {
 		}
 	}
 	return s, nil
+}
+
+// Selects returns a function that says whether a list with these options would
+// have an object of a kind, for those who have objects from elsewhere. Only the
+// namespace and the selectors count. The function may be called concurrently; it
+// fails where an object cannot be converted to the version that is stored. A kind
+// that is not known, or does not have a field, is an error.
+func (s *Store) Selects(gvk schema.GroupVersionKind, o ListOptions) (func(obj Object) (bool, error), error) {
+	k := s.kinds.byGVK[gvk]
+	if k == nil {
+		return nil, fmt.Errorf("store: the store does not know %s", gvk)
+	}
+	selection, err := newSelection(k, o)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return func(obj Object) (bool, error) {
+		if o.Namespace != "" && obj.GetNamespace() != o.Namespace {
+			return false, nil
+		}
+		return selection.matches(obj)
+	}, nil
 }
 
 // all reports whether every object matches.

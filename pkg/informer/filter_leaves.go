@@ -1,0 +1,81 @@
+package informer
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// Operation is what happened to an object in etcd, whatever a handler is told.
+type Operation string
+
+const (
+	Create Operation = "create"
+	Update Operation = "update"
+	Delete Operation = "delete"
+)
+
+// Operations holds for changes by one of the operations. An object that was
+// deleted and created again is a Delete and a Create.
+func Operations[T store.Object](ops ...Operation) Filter[T] {
+	ops = slices.Clone(ops)
+	return aboutChange(func(e *evaluation[T]) (bool, error) {
+		return slices.Contains(ops, e.change.operation()), nil
+	})
+}
+
+func (c change) operation() Operation {
+	switch {
+	case c.old == nil:
+		return Create
+	case c.new == nil:
+		return Delete
+	}
+	return Update
+}
+
+// LabelSelector holds for objects whose labels match. A nil selector matches all.
+func LabelSelector[T store.Object](selector labels.Selector) Filter[T] {
+	if selector == nil {
+		return Filter[T]{}
+	}
+	return Where(func(obj T) bool { return selector.Matches(labels.Set(obj.GetLabels())) })
+}
+
+// FieldSelector holds for objects of the informer's kind whose fields match, as
+// [store.ListOptions] select them: by metadata.name, metadata.namespace and what
+// [store.Kind] adds. A nil selector matches all. A field that the kind does not
+// have is an error.
+func FieldSelector[T store.Object](i *Informer[T], selector fields.Selector) (Filter[T], error) {
+	selects, err := i.replica.store.Selects(i.kind.info.GroupVersionKind, store.ListOptions{Fields: selector})
+	if err != nil {
+		return Filter[T]{}, fmt.Errorf("informer: %w", err)
+	}
+	return aboutObject(func(obj T) (bool, error) { return selects(obj) }), nil
+}
+
+// Where holds for objects that a function says yes to.
+func Where[T store.Object](f func(obj T) bool) Filter[T] {
+	return aboutObject(func(obj T) (bool, error) { return f(obj), nil })
+}
+
+// TryWhere is [Where] for a function that can fail, such as one of
+// condition.ForObject.
+func TryWhere[T store.Object](f func(obj T) (bool, error)) Filter[T] { return aboutObject(f) }
+
+// Transition holds for changes that a function says yes to, which is given the
+// zero value of T where there is no object: old for one that was created, new
+// for one that was deleted.
+func Transition[T store.Object](f func(old, new T) bool) Filter[T] {
+	return aboutChange(func(e *evaluation[T]) (bool, error) { return f(e.old, e.new), nil })
+}
+
+// TryTransition is [Transition] for a function that can fail, such as one of
+// condition.ForObjects.
+func TryTransition[T store.Object](f func(old, new T) (bool, error)) Filter[T] {
+	return aboutChange(func(e *evaluation[T]) (bool, error) { return f(e.old, e.new) })
+}

@@ -1,0 +1,179 @@
+package informer
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// Window says how long changes are collected. The zero value collects what comes
+// while the last batch is handled, and no longer.
+type Window struct {
+	// Quiet is how long nothing must have come.
+	Quiet time.Duration
+	// Max is how long the first change of a batch waits at most, however busy
+	// it is. Defaults to ten times Quiet.
+	Max time.Duration
+}
+
+// Batch is what has happened to the objects of one kind between the revision of
+// the last batch and its own: the net difference, each object once. Who applies
+// each batch to what he knew after the last one has exactly what etcd held at
+// the batch's revision, as far as it passes the filters.
+type Batch[T store.Object] struct {
+	// Revision is etcd's. All that happened up to it is part of this batch or of
+	// one before, and nothing that happened later; a transaction is never split.
+	Revision int64
+	// Initial says that this is the first batch: all that there is, as Added
+	// events.
+	Initial bool
+	// Events are in the order of their revisions, those of the first batch in the
+	// order of their keys. An object that was deleted and created again has two,
+	// Deleted and Added, one after the other; any other has one, which says how
+	// it differs from what the last batch left.
+	Events []Event[T]
+}
+
+// BatchHandler is told what happens to the objects of one kind, one batch at a
+// time. What holds for a [Handler] holds for it: objects are shared, it may take
+// its time but returns when ctx is done, and a batch that it panicked over counts
+// as told.
+type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
+
+// AddBatchHandler is [Informer.AddHandler] for a handler of batches. The first
+// one has all objects that there are and that pass all filters, at the revision
+// of a snapshot. It is told as soon as there is a list, even when it is empty, so
+// that its handler knows that there is nothing.
+//
+// From then on changes are collected, and told as one batch once none has come
+// for as long as the window's Quiet, or when the first of them has waited for
+// Max; in either case not before the last batch was handled. Changes of an object
+// are joined to one; an object that came and went within a batch does not appear
+// in it, and a batch in which nothing is left is not told. What is collected is
+// bounded by the number of objects, and kept while the replica does not run.
+//
+// The time is that of [Options].Clock.
+func (i *Informer[T]) AddBatchHandler(w Window, handle BatchHandler[T], filters ...Filter[T]) *Registration {
+	l := newListener(i.kind, nil)
+	l.backlog = newBacklog(0) // joins from the first change on
+	l.batch = &batching{window: w, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
+		handle(ctx, batchOf[T](changes, revision, initial))
+	}}
+	return i.register(l, filters)
+}
+
+func batchOf[T store.Object](changes []change, revision int64, initial bool) Batch[T] {
+	b := Batch[T]{Revision: revision, Initial: initial, Events: make([]Event[T], 0, len(changes))}
+	for _, c := range changes {
+		for step := range c.steps() {
+			b.Events = append(b.Events, eventOf[T](step, initial))
+		}
+	}
+	return b
+}
+
+// batching is what a listener has of a batch handler.
+type batching struct {
+	window Window
+	clock  clock.WithTickerAndDelayedExecution
+	call   func(ctx context.Context, changes []change, revision int64, initial bool)
+
+	// Under the listener's lock: when the first and the last of the changes that
+	// wait have come, and the revision that they lead up to.
+	first, last time.Time
+	revision    int64
+}
+
+// arrived is told that changes have come, and whether none waited before.
+func (b *batching) arrived(first bool, revision int64) {
+	b.last, b.revision = b.clock.Now(), revision
+	if first {
+		b.first = b.last
+	}
+}
+
+// due is when what waits is to be told.
+func (w Window) due(first, last time.Time) time.Time {
+	longest := w.Max
+	if longest <= 0 {
+		longest = 10 * w.Quiet
+	}
+	quiet, latest := last.Add(w.Quiet), first.Add(longest)
+	if latest.Before(quiet) {
+		return latest
+	}
+	return quiet
+}
+
+// stepBatch tells a batch, or waits until there is something to do.
+func (l *listener) stepBatch(ctx context.Context) {
+	l.mu.Lock()
+	initial := l.initial
+	l.mu.Unlock()
+	if initial != nil {
+		l.tellInitial(ctx, initial)
+		return
+	}
+	changes, revision, left := l.nextBatch()
+	switch {
+	case len(changes) > 0:
+		l.tellBatch(ctx, changes, revision, false)
+	case left > 0:
+		due := l.batch.clock.NewTimer(left)
+		defer due.Stop()
+		l.wait(ctx, due.C())
+	default:
+		l.wait(ctx, nil)
+	}
+}
+
+// tellInitial tells the first batch, unless ctx ends before the filter has seen
+// all objects.
+func (l *listener) tellInitial(ctx context.Context, i *initialObjects) {
+	var changes []change
+	i.objects.Scan(func(key string, e *entry) bool {
+		if c, ok := l.pass(change{l.kind, key, nil, e, e.rev}); ok {
+			changes = append(changes, c)
+		}
+		return ctx.Err() == nil
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	l.mu.Lock()
+	l.initial = nil
+	l.mu.Unlock()
+	l.tellBatch(ctx, changes, i.revision, true)
+}
+
+// nextBatch takes out what waits, if it is due. Otherwise it returns how long
+// that takes; 0 when nothing waits.
+func (l *listener) nextBatch() (changes []change, revision int64, left time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.backlog.live == 0 {
+		return nil, 0, 0
+	}
+	b := l.batch
+	if left := b.window.due(b.first, b.last).Sub(b.clock.Now()); left > 0 {
+		return nil, 0, left
+	}
+	changes = make([]change, 0, l.backlog.live)
+	for {
+		c, ok := l.backlog.pop()
+		if !ok {
+			return changes, b.revision, 0
+		}
+		changes = append(changes, c)
+	}
+}
+
+func (l *listener) tellBatch(ctx context.Context, changes []change, revision int64, initial bool) {
+	if l.isRemoved() {
+		return
+	}
+	l.guard(func() { l.batch.call(ctx, changes, revision, initial) }, "revision", revision, "changes", len(changes))
+}
