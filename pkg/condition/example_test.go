@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/homeostat/homeostat/pkg/condition"
+	"github.com/homeostat/homeostat/pkg/informer"
 )
 
 func ExampleCompile() {
@@ -40,4 +41,21 @@ func ExampleForObjects() {
 	// Output:
 	// true <nil>
 	// false <nil>
+}
+
+// A condition as a filter of a handler: what comes to meet it is added, what
+// ceases to is deleted. [ForObjects] makes a filter of changes in the same way,
+// with informer.TryTransition.
+func ExampleForObject() {
+	failed, err := condition.ForObject[*corev1.Pod](`object.status.phase == "Failed"`)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var filter informer.Filter[*corev1.Pod] = informer.TryWhere(failed)
+	_ = filter // for Informer.AddHandler
+
+	is := &corev1.Pod{}
+	is.Status.Phase = corev1.PodFailed
+	fmt.Println(failed(is))
+	// Output: true <nil>
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -153,6 +154,130 @@ func ExampleInformer_AddHandler() {
 	// Output:
 	// ADDED rose true
 	// ADDED violet false
+}
+
+// A filter shows a handler the objects that it holds for: what comes to pass it
+// is added, what ceases to is deleted.
+func ExampleInformer_AddHandler_filter() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	garden, err := informer.KeyGlob[*corev1.ConfigMap]("garden/*")
+	if err != nil {
+		log.Fatal(err)
+	}
+	red := informer.Where(func(cm *corev1.ConfigMap) bool { return cm.Data["color"] == "red" })
+	told := make(chan string)
+	maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
+		select {
+		case told <- fmt.Sprintln(e.Type, e.Object.Name, e.Object.Data["color"]):
+		case <-ctx.Done():
+		}
+	}, informer.And(garden, red))
+	defer run(ctx, r)()
+
+	mustCreate(ctx, s, "sea", "coral", "red")
+	mustCreate(ctx, s, "garden", "rose", "white")
+	for _, color := range []string{"red", "yellow"} {
+		_, _, err := store.Mutate(ctx, s, store.Key{Namespace: "garden", Name: "rose"}, func(cm *corev1.ConfigMap) error {
+			cm.Data["color"] = color
+			return nil
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Print(<-told)
+	}
+	// Output:
+	// ADDED rose red
+	// DELETED rose red
+}
+
+// A transition is a change that a function of the old and the new object says
+// yes to. The handler is told of the changes, not of when they end.
+func ExampleTransition() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	withers := informer.Transition(func(old, new *corev1.ConfigMap) bool {
+		return old != nil && new != nil && old.Data["color"] != "brown" && new.Data["color"] == "brown"
+	})
+	told := make(chan string)
+	maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
+		select {
+		case told <- fmt.Sprintln(e.Type, e.Object.Name, "from", e.Old.Data["color"]):
+		case <-ctx.Done():
+		}
+	}, withers)
+	defer run(ctx, r)()
+
+	mustCreate(ctx, s, "garden", "rose", "red")
+	for _, color := range []string{"white", "brown"} {
+		_, _, err := store.Mutate(ctx, s, store.Key{Namespace: "garden", Name: "rose"}, func(cm *corev1.ConfigMap) error {
+			cm.Data["color"] = color
+			return nil
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Print(<-told)
+	// Output: MODIFIED rose from white
+}
+
+// A handler of batches is told the net change of a time.
+func ExampleInformer_AddBatchHandler() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "rose", "red")
+
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	told := make(chan informer.Batch[*corev1.ConfigMap])
+	window := informer.Window{Quiet: 200 * time.Millisecond, Max: 2 * time.Second}
+	maps.AddBatchHandler(window, func(ctx context.Context, b informer.Batch[*corev1.ConfigMap]) {
+		select {
+		case told <- b:
+		case <-ctx.Done():
+		}
+	})
+	defer run(ctx, r)()
+	first := <-told
+	fmt.Println(first.Initial, len(first.Events))
+
+	// Two objects in one transaction are always in one batch.
+	tx := s.Txn()
+	for _, name := range []string{"violet", "tulip"} {
+		tx.Create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "garden", Name: name}})
+	}
+	revision, err := tx.Commit(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	next := <-told
+	fmt.Println(next.Revision == revision)
+	for _, e := range next.Events {
+		fmt.Println(e.Type, e.Object.Name)
+	}
+	// Output:
+	// true 1
+	// true
+	// ADDED violet
+	// ADDED tulip
 }
 
 // Each write has a revision. Who waits for it reads his own writes.

@@ -1,0 +1,189 @@
+package informer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+func TestWindowDue(t *testing.T) {
+	start := time.Unix(0, 0)
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	for name, c := range map[string]struct {
+		window           Window
+		first, last, due int
+	}{
+		"quiet":                 {Window{Quiet: 100 * time.Millisecond}, 0, 50, 150},
+		"busy":                  {Window{Quiet: 100 * time.Millisecond}, 0, 950, 1000},
+		"busy, with a maximum":  {Window{Quiet: 100 * time.Millisecond, Max: 300 * time.Millisecond}, 0, 290, 300},
+		"a maximum below quiet": {Window{Quiet: 100 * time.Millisecond, Max: 30 * time.Millisecond}, 10, 10, 40},
+		"none":                  {Window{}, 10, 20, 10},
+	} {
+		if got := c.window.due(at(c.first), at(c.last)); !got.Equal(at(c.due)) {
+			t.Errorf("%s: due at %v, want %d ms", name, got.Sub(start), c.due)
+		}
+	}
+}
+
+// batchTest runs a batch handler in a bubble of its own time.
+type batchTest struct {
+	*testing.T
+	maps  *Informer[*corev1.ConfigMap]
+	start time.Time
+	told  []string
+	busy  time.Duration // how long each batch takes
+}
+
+// inBubble runs f while a batch handler is told. What it was told is compared
+// with want: when, at which revision, and what.
+func inBubble(t *testing.T, w Window, f func(b *batchTest, reg *Registration), want ...string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		_, maps := offline(t)
+		b := &batchTest{T: t, maps: maps, start: time.Now()}
+		reg := maps.AddBatchHandler(w, b.handle)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			reg.listener.run(ctx)
+		}()
+		f(b, reg)
+		time.Sleep(time.Hour)
+		cancel()
+		<-done
+		if !slices.Equal(b.told, want) {
+			t.Errorf("told was\n%s\nwant\n%s", strings.Join(b.told, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+func (b *batchTest) handle(_ context.Context, batch Batch[*corev1.ConfigMap]) {
+	line := fmt.Sprintf("%v at %d:", time.Since(b.start), batch.Revision)
+	for _, e := range batch.Events {
+		line += fmt.Sprintf(" %s %s %s", e.Type, e.Object.Name, e.Object.Data["values"])
+	}
+	b.told = append(b.told, line)
+	time.Sleep(b.busy)
+}
+
+// set lets an object change, and some time pass.
+func (b *batchTest) set(after time.Duration, name string, values ...string) {
+	set(b.maps, "default", name, values...)
+	time.Sleep(after)
+}
+
+func TestBatchWaitsForQuiet(t *testing.T) {
+	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
+		synctest.Wait()
+		b.set(900*time.Millisecond, "a", "1")
+		b.set(900*time.Millisecond, "b", "1")
+		b.set(1100*time.Millisecond, "a", "2")
+		b.set(0, "b")
+	}, "0s at 1:", "2.8s at 4: ADDED b 1 ADDED a 2", "3.9s at 5: DELETED b 1")
+}
+
+func TestBatchWaitsNoLongerThanMax(t *testing.T) {
+	inBubble(t, Window{Quiet: time.Second, Max: 2 * time.Second}, func(b *batchTest, _ *Registration) {
+		synctest.Wait()
+		for i := range 5 {
+			b.set(900*time.Millisecond, "a", fmt.Sprint(i))
+		}
+	}, "0s at 1:", "2s at 4: ADDED a 2", "4.6s at 6: MODIFIED a 4")
+}
+
+func TestBatchWithoutWindowIsToldAtOnce(t *testing.T) {
+	inBubble(t, Window{}, func(b *batchTest, _ *Registration) {
+		synctest.Wait()
+		b.set(time.Second, "a", "1")
+		synctest.Wait()
+		b.busy = 2 * time.Second
+		b.set(time.Second, "a", "2")
+		b.set(500*time.Millisecond, "a", "3") // while the handler is busy
+		b.set(0, "a", "4")
+	}, "0s at 1:", "0s at 2: ADDED a 1", "1s at 3: MODIFIED a 2", "3s at 5: MODIFIED a 4")
+}
+
+// What comes while a batch is handled has waited by then.
+func TestBatchIsDueWhenTheLastWasHandled(t *testing.T) {
+	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
+		synctest.Wait()
+		b.busy = 10 * time.Second
+		b.set(2*time.Second, "a", "1")
+		b.set(0, "a", "2")
+	}, "0s at 1:", "1s at 2: ADDED a 1", "11s at 3: MODIFIED a 2")
+}
+
+func TestBatchInWhichNothingIsLeftIsNotTold(t *testing.T) {
+	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
+		synctest.Wait()
+		b.set(800*time.Millisecond, "passing", "1")
+		b.set(100*time.Millisecond, "passing")
+		b.set(500*time.Millisecond, "a", "1") // the first of what is told
+		b.set(5*time.Second, "b", "1")
+		b.set(100*time.Millisecond, "passing", "1")
+		b.set(0, "passing")
+	}, "0s at 1:", "2.4s at 5: ADDED a 1 ADDED b 1")
+}
+
+func TestBatchHandlerThatPanicsIsToldWhatComesNext(t *testing.T) {
+	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
+		reg.listener.mu.Lock()
+		call := reg.listener.batch.call
+		reg.listener.batch.call = func(ctx context.Context, changes []change, revision int64, initial bool) {
+			call(ctx, changes, revision, initial)
+			panic("not today")
+		}
+		reg.listener.mu.Unlock()
+		b.set(2*time.Second, "a", "1")
+		b.set(0, "a", "2")
+	}, "0s at 1:", "1s at 2: ADDED a 1", "3s at 3: MODIFIED a 2")
+}
+
+func TestBatchHandlerIsNotToldOnceItIsRemoved(t *testing.T) {
+	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
+		synctest.Wait()
+		b.set(500*time.Millisecond, "a", "1")
+		if n := reg.Backlog(); n != 1 {
+			t.Errorf("%d changes wait", n)
+		}
+		reg.Remove()
+		b.set(0, "a", "2")
+		if n := reg.Backlog(); n != 0 {
+			t.Errorf("%d changes wait for nobody", n)
+		}
+	}, "0s at 1:")
+}
+
+// What is collected is kept while nobody runs, and bounded by the objects.
+func TestBatchIsKeptBetweenRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, maps := offline(t)
+		b := &batchTest{T: t, maps: maps, start: time.Now()}
+		reg := maps.AddBatchHandler(Window{Quiet: time.Second}, b.handle)
+		run := func(d time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			reg.listener.run(ctx)
+		}
+		run(time.Millisecond)
+		for i := range 100_000 {
+			set(maps, "default", fmt.Sprint("cm-", i%10), fmt.Sprint(i))
+		}
+		if n, places := reg.Backlog(), len(reg.listener.backlog.queue); n != 10 || places > 20 {
+			t.Errorf("%d changes wait in %d places", n, places)
+		}
+		run(500 * time.Millisecond)
+		time.Sleep(time.Hour)
+		run(time.Millisecond)
+		if len(b.told) != 2 || !strings.HasPrefix(b.told[1], "1h0m0.501s at 100001: ADDED cm-0 99990 ADDED cm-1 99991") {
+			t.Errorf("told was\n%s", strings.Join(b.told, "\n"))
+		}
+	})
+}
