@@ -182,7 +182,7 @@ var _ = Describe("A handler with a filter", func() {
 
 	It("has what it drops wait nowhere, and is exact when it is slow", func(ctx SpecContext) {
 		s := newStore()
-		const objects, rounds = 100, 60
+		const objects, rounds = 100, 44 // more changes than informer.BacklogLimit
 		r, maps := newReplica(s)
 		release := make(chan struct{})
 		slow := audit[*corev1.ConfigMap]{}

@@ -160,19 +160,23 @@ func (l *listener) tell(ctx context.Context, c change, initial bool) {
 		if l.isRemoved() {
 			return
 		}
-		l.guard(func() { l.call(ctx, step, initial) }, "key", c.key, "revision", c.revision)
+		l.tryCall(ctx, step, initial)
 	}
 }
 
-// guard calls the handler. A panic is the handler's own affair: it is logged,
-// and what comes next is told.
-func (l *listener) guard(call func(), about ...any) {
+// tryCall calls the handler. A panic is the handler's own affair: it is logged,
+// and the next change is told.
+func (l *listener) tryCall(ctx context.Context, c change, initial bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.log().WithValues(about...).Error(nil, "handler panicked", "panic", p, "stack", string(debug.Stack()))
+			l.panicked(p, "key", c.key, "revision", c.revision)
 		}
 	}()
-	call()
+	l.call(ctx, c, initial)
+}
+
+func (l *listener) panicked(p any, over ...any) {
+	l.log().WithValues(over...).Error(nil, "handler panicked", "panic", p, "stack", string(debug.Stack()))
 }
 
 func (l *listener) log() logr.Logger {

@@ -175,5 +175,10 @@ func (l *listener) tellBatch(ctx context.Context, changes []change, revision int
 	if l.isRemoved() {
 		return
 	}
-	l.guard(func() { l.batch.call(ctx, changes, revision, initial) }, "revision", revision, "changes", len(changes))
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(p, "revision", revision, "changes", len(changes))
+		}
+	}()
+	l.batch.call(ctx, changes, revision, initial)
 }
