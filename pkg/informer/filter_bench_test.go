@@ -16,7 +16,9 @@ func BenchmarkFilter(b *testing.B) {
 	}
 	label := LabelSelector[*corev1.ConfigMap](labels.SelectorFromSet(labels.Set{"color": "red"}))
 	where := Where(func(cm *corev1.ConfigMap) bool { return cm.Data["v"] == "2" })
-	grows := Transition(func(old, new *corev1.ConfigMap) bool { return old != nil && new != nil && old.Data["v"] < new.Data["v"] })
+	grows := Transition(func(old, new *corev1.ConfigMap) bool {
+		return old != nil && new != nil && old.Data["v"] < new.Data["v"]
+	})
 	state := func(v string) *entry {
 		return &entry{key: "team-a/web-1", obj: &corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "web-1", UID: "u", Labels: map[string]string{"color": "red"}},

@@ -153,7 +153,7 @@ var _ = Describe("A handler", func() {
 
 	It("that is slow holds up nobody, and is told the net change of each object", func(ctx SpecContext) {
 		s := newStore()
-		const objects, rounds = 100, 60
+		const objects, rounds = 100, 44 // more changes than informer.BacklogLimit
 		r, maps := newReplica(s)
 		release := make(chan struct{})
 		var slow audit[*corev1.ConfigMap]

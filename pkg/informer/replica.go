@@ -20,8 +20,8 @@ import (
 type Options struct {
 	// Log tells of what disturbs the replica. Defaults to discarding.
 	Log logr.Logger
-	// Clock times the pauses between attempts and the checks while nothing
-	// happens. Defaults to the system's.
+	// Clock times the pauses between attempts, the checks while nothing
+	// happens, and the windows of batch handlers. Defaults to the system's.
 	Clock clock.WithTickerAndDelayedExecution
 }
 

@@ -217,7 +217,7 @@ var _ = Describe("A handler of batches", func() {
 
 	It("holds up nobody, and keeps no more than the objects", func(ctx SpecContext) {
 		s := newStore()
-		const objects, rounds = 100, 60
+		const objects, rounds = 100, 15
 		r, maps := newReplica(s)
 		release := make(chan struct{})
 		var told batches

@@ -297,3 +297,24 @@ func ExampleDeleteCollection() {
 	fmt.Println("deleted:", deleted)
 	// Output: deleted: 1
 }
+
+// Selects decides about objects as a list would, wherever they are from.
+func ExampleStore_Selects() {
+	s, done := lampStore(context.Background())
+	defer done()
+	kind, err := store.KindOf[*Lamp](s)
+	if err != nil {
+		log.Fatal(err)
+	}
+	selects, err := s.Selects(kind.GroupVersionKind, store.ListOptions{
+		Fields: fields.OneTermNotEqualSelector("metadata.name", "desk"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(selects(newLamp("desk")))
+	fmt.Println(selects(newLamp("shelf")))
+	// Output:
+	// false <nil>
+	// true <nil>
+}

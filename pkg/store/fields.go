@@ -52,11 +52,11 @@ func newSelection(k *kindInfo, o ListOptions) (selection, error) {
 func (s *Store) Selects(gvk schema.GroupVersionKind, o ListOptions) (func(obj Object) (bool, error), error) {
 	k := s.kinds.byGVK[gvk]
 	if k == nil {
-		return nil, fmt.Errorf("store: the store does not know %s", gvk)
+		return nil, fmt.Errorf("select: kind %s is not known to this store", gvk)
 	}
 	selection, err := newSelection(k, o)
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+		return nil, fmt.Errorf("select: %w", err)
 	}
 	return func(obj Object) (bool, error) {
 		if o.Namespace != "" && obj.GetNamespace() != o.Namespace {

@@ -1,0 +1,158 @@
+package informer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"regexp"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/homeostat/homeostat/pkg/condition"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+type (
+	exampleMaps   = *informer.Informer[*corev1.ConfigMap]
+	exampleFilter = informer.Filter[*corev1.ConfigMap]
+)
+
+// tell prints what a handler with a filter is told while a rose and a coral, both
+// red, are created, the rose turns white, and the coral is deleted.
+func tell(filter func(maps exampleMaps) (exampleFilter, error)) {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	chosen, err := filter(maps)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	done := make(chan struct{})
+	isEnd := informer.Where(func(cm *corev1.ConfigMap) bool { return cm.Name == "end" })
+	maps.AddHandler(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) {
+		if e.Object.Name == "end" {
+			close(done)
+			return
+		}
+		fmt.Println(e.Type, store.KeyOf(e.Object), e.Object.Data["color"])
+	}, informer.Or(chosen, isEnd))
+	defer run(ctx, r)()
+
+	mustCreate(ctx, s, "garden", "rose", "red")
+	mustCreate(ctx, s, "sea", "coral", "red")
+	_, _, err1 := store.Mutate(ctx, s, store.Key{Namespace: "garden", Name: "rose"}, func(cm *corev1.ConfigMap) error {
+		cm.Data["color"], cm.Labels = "white", map[string]string{"season": "autumn"}
+		return nil
+	})
+	coral := &corev1.ConfigMap{}
+	coral.Namespace, coral.Name = "sea", "coral"
+	_, err2 := s.Delete(ctx, coral)
+	if err := errors.Join(err1, err2); err != nil {
+		log.Fatal(err)
+	}
+	mustCreate(ctx, s, "garden", "end", "")
+	<-done
+}
+
+func ExampleKeyGlob() {
+	tell(func(exampleMaps) (exampleFilter, error) { return informer.KeyGlob[*corev1.ConfigMap]("gard*/ros?") })
+	tell(func(exampleMaps) (exampleFilter, error) { return informer.KeyGlob[*corev1.ConfigMap]("garden/[a-") })
+	// Output:
+	// ADDED garden/rose red
+	// MODIFIED garden/rose white
+	// informer: key pattern "garden/[a-": "[a-" is malformed
+}
+
+func ExampleKeyRegexp() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		return informer.KeyRegexp[*corev1.ConfigMap](regexp.MustCompile("^(sea|lake)$"), nil), nil
+	})
+	// Output:
+	// ADDED sea/coral red
+	// DELETED sea/coral red
+}
+
+func ExampleLabelSelector() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		autumn, err := labels.Parse("season in (autumn, winter)")
+		return informer.LabelSelector[*corev1.ConfigMap](autumn), err
+	})
+	// Output: ADDED garden/rose white
+}
+
+func ExampleFieldSelector() {
+	tell(func(maps exampleMaps) (exampleFilter, error) {
+		return informer.FieldSelector(maps, fields.OneTermNotEqualSelector("metadata.namespace", "sea"))
+	})
+	tell(func(maps exampleMaps) (exampleFilter, error) {
+		return informer.FieldSelector(maps, fields.OneTermEqualSelector("data.color", "red"))
+	})
+	// Output:
+	// ADDED garden/rose red
+	// MODIFIED garden/rose white
+	// informer: select: field "data.color": kind ConfigMap cannot be selected by it
+}
+
+func ExampleOperations() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		return informer.Operations[*corev1.ConfigMap](informer.Update, informer.Delete), nil
+	})
+	// Output:
+	// MODIFIED garden/rose white
+	// DELETED sea/coral red
+}
+
+func ExampleWhere() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		return informer.Where(func(cm *corev1.ConfigMap) bool { return cm.Data["color"] == "red" }), nil
+	})
+	// Output:
+	// ADDED garden/rose red
+	// ADDED sea/coral red
+	// DELETED garden/rose red
+	// DELETED sea/coral red
+}
+
+// Expressions of package condition make filters about objects ...
+func ExampleTryWhere() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		white, err := condition.ForObject[*corev1.ConfigMap](`object.data.color == "white"`)
+		return informer.TryWhere(white), err
+	})
+	// Output: ADDED garden/rose white
+}
+
+// ... and about changes. They are compiled once; what is wrong with them is found
+// at once.
+func ExampleTryTransition() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		fades, err := condition.ForObjects[*corev1.ConfigMap](`old.data.color == "red" && new.data.color == "white"`)
+		return informer.TryTransition(fades), err
+	})
+	tell(func(exampleMaps) (exampleFilter, error) {
+		fades, err := condition.ForObjects[*corev1.ConfigMap](`before.data.color == "red"`)
+		return informer.TryTransition(fades), err
+	})
+	// Output:
+	// MODIFIED garden/rose white
+	// condition "before.data.color == \"red\"": line 1, column 1: undeclared reference to 'before'
+}
+
+func ExampleNot() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		garden, err := informer.KeyGlob[*corev1.ConfigMap]("garden/*")
+		red := informer.Where(func(cm *corev1.ConfigMap) bool { return cm.Data["color"] == "red" })
+		return informer.And(garden, informer.Not(red)), err
+	})
+	// Output: ADDED garden/rose white
+}
