@@ -51,7 +51,7 @@ func ExampleForObject() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	var filter informer.Filter[*corev1.Pod] = informer.TryWhere(failed)
+	filter := informer.TryWhere(failed)
 	_ = filter // for Informer.AddHandler
 
 	is := &corev1.Pod{}
