@@ -408,8 +408,8 @@ func TestBatchesAreTheDifferenceBetweenRevisions(t *testing.T) {
 				if before, twice := last[key]; twice && (before != store.Deleted || e.Type != store.Added) {
 					w.failf("%s is %s and then %s in one batch", key, before, e.Type)
 				}
-				if last[key] = e.Type; e.Initial != b.Initial {
-					w.failf("%s: initial: %v", key, e.Initial)
+				if last[key] = e.Type; e.Initial != b.Initial || e.Old == e.Object {
+					w.failf("%s is %s, initial: %v, from %v to %v", key, e.Type, e.Initial, e.Old, e.Object)
 				}
 				v.learn(e)
 			}
