@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/homeostat/homeostat/pkg/condition"
@@ -229,4 +230,25 @@ func ExampleCondition() {
 	was.Status.Phase, is.Status.Phase = corev1.PodRunning, corev1.PodFailed
 	fmt.Println(predicate(informer.Event[*corev1.Pod]{Type: store.Modified, Old: was, Object: is}))
 	// Output: true
+}
+
+// Only what is labelled for the program is told, and a burst of changes of one
+// object as one.
+func ExampleFiltered() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	reconcile := func(_ context.Context, _ *controller.Tx, config *corev1.ConfigMap) (controller.Result, error) {
+		fmt.Println("load", config.Name)
+		stop()
+		return controller.Result{}, nil
+	}
+	check(controller.New(m, "load", reconcile, controller.Options{}, controller.Filtered(
+		controller.Batched(informer.Window{Quiet: 100 * time.Millisecond}, controller.For[*corev1.ConfigMap]()),
+		informer.LabelSelector[*corev1.ConfigMap](labels.SelectorFromSet(labels.Set{"app": "shop"})))))
+	theme := configMap("town", "theme")
+	theme.Labels = map[string]string{"app": "shop"}
+	add(ctx, m, configMap("town", "other"), theme)
+	check(m.Run(ctx))
+	// Output: load theme
 }

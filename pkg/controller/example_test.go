@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -225,9 +226,12 @@ func ExampleLeadership() {
 		check(err)
 		ctx, stop := context.WithCancel(ctx)
 		began, ended = make(chan struct{}), make(chan struct{})
+		var greet sync.Once // each term calls the function anew
 		check(m.Add("greet", func(context.Context) error {
-			fmt.Println(m.Leadership().Identity, "leads")
-			close(began)
+			greet.Do(func() {
+				fmt.Println(m.Leadership().Identity, "leads")
+				close(began)
+			})
 			return nil
 		}))
 		go func() {

@@ -18,7 +18,7 @@ func listen[T store.Object, R comparable](b *binding[R], inf *informer.Informer[
 	}
 	return func(enqueue func(R, Cause)) (stop func()) {
 		l := &listener[T, R]{binding: b, informer: inf, enqueue: enqueue, keys: keys, predicates: predicates}
-		registration := inf.AddHandler(l.handle)
+		registration := l.register()
 		return func() {
 			registration.Remove()
 			l.stop()
@@ -37,6 +37,18 @@ type listener[T store.Object, R comparable] struct {
 	mu      sync.Mutex // held while an event is handled; there is one at a time
 	stopped bool
 	kind    string // of the events' objects; known from the first on
+}
+
+func (l *listener[T, R]) register() *informer.Registration {
+	filters, _ := l.filters.([]informer.Filter[T])
+	if l.window == nil {
+		return l.informer.AddHandler(l.handle, filters...)
+	}
+	return l.informer.AddBatchHandler(*l.window, func(ctx context.Context, b informer.Batch[T]) {
+		for _, e := range b.Events {
+			l.handle(ctx, e)
+		}
+	}, filters...)
 }
 
 func (l *listener[T, R]) handle(ctx context.Context, e informer.Event[T]) {

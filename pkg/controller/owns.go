@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,7 +27,7 @@ func OwnsAny[T store.Object](predicates ...Predicate[T]) Source[Request] {
 }
 
 func owns[T store.Object](predicates []Predicate[T], counts func(metav1.OwnerReference) bool) Source[Request] {
-	return Source[Request]{bind: func(b *binding[Request]) (starter[Request], error) {
+	return Source[Request]{watched: reflect.TypeFor[T](), bind: func(b *binding[Request]) (starter[Request], error) {
 		owner := b.primary
 		if owner.GroupVersionKind.Empty() {
 			return nil, errors.New("owns: the owner's kind is not known: make the controller with New or NewFor")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/go-logr/logr"
 
@@ -12,11 +13,13 @@ import (
 )
 
 // Source says what has a controller reconcile which keys. Changes of objects do:
-// [For], [Owns], [OwnsAny], [Watches] and [WatchesInformer]; so do other parts of
-// the program, [FromChannel]; and time, [Every] and [Resync]. [AddSource] adds
-// one to a controller that is there already.
+// [For], [Owns], [OwnsAny], [Watches] and [WatchesInformer], which [Filtered] and
+// [Batched] tell less of; so do other parts of the program, [FromChannel]; and
+// time, [Every] and [Resync]. [AddSource] adds one to a controller that is there
+// already.
 type Source[R comparable] struct {
-	primary bool // it is For
+	primary bool         // it is For
+	watched reflect.Type // of the objects, where it is one of their changes
 	bind    func(b *binding[R]) (starter[R], error)
 }
 
@@ -25,6 +28,9 @@ type binding[R comparable] struct {
 	manager *Manager
 	log     logr.Logger
 	primary store.KindInfo // empty where the controller is for no kind
+
+	filters any              // []informer.Filter[T], T being what the source watches; or nil
+	window  *informer.Window // nil: each change is told by itself
 }
 
 // starter starts a source for one run of its controller, which it hands its
@@ -38,7 +44,7 @@ func For[T store.Object](predicates ...Predicate[T]) Source[Request] {
 	keys := func(_ context.Context, e informer.Event[T]) []Request {
 		return []Request{{store.KeyOf(e.Object)}}
 	}
-	return Source[Request]{primary: true, bind: func(b *binding[Request]) (starter[Request], error) {
+	return Source[Request]{primary: true, watched: reflect.TypeFor[T](), bind: func(b *binding[Request]) (starter[Request], error) {
 		k, err := store.KindOf[T](b.manager.store)
 		switch {
 		case err != nil:
@@ -57,7 +63,7 @@ func For[T store.Object](predicates ...Predicate[T]) Source[Request] {
 // replica's snapshots; it must be fast. When it panics, the change is logged and
 // names no keys.
 func Watches[T store.Object, R comparable](keys func(ctx context.Context, e informer.Event[T]) []R, predicates ...Predicate[T]) Source[R] {
-	return Source[R]{bind: func(b *binding[R]) (starter[R], error) {
+	return Source[R]{watched: reflect.TypeFor[T](), bind: func(b *binding[R]) (starter[R], error) {
 		return watch(b, keys, predicates)
 	}}
 }
@@ -68,7 +74,7 @@ func Watches[T store.Object, R comparable](keys func(ctx context.Context, e info
 // [Manager.AddReplica], and otherwise by the caller. Reconciles do not wait for
 // it: what they write may not be in its snapshots yet.
 func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, e informer.Event[T]) []R, predicates ...Predicate[T]) Source[R] {
-	return Source[R]{bind: func(b *binding[R]) (starter[R], error) {
+	return Source[R]{watched: reflect.TypeFor[T](), bind: func(b *binding[R]) (starter[R], error) {
 		if inf == nil {
 			return nil, errors.New("watches: the informer is nil")
 		}

@@ -29,6 +29,8 @@ func AddSource[R comparable](m *Manager, name string, source Source[R]) (remove 
 	return func() { l.sources.remove(s) }, nil
 }
 
+var errEmptySource = errors.New("a source is empty: make it with For, Owns, Watches and their like")
+
 // sources are those of a controller, which come and go whether it runs or not.
 type sources[R comparable] struct {
 	binding binding[R]
@@ -50,7 +52,7 @@ type attached[R comparable] struct {
 
 func (s *sources[R]) add(source Source[R]) (*attached[R], error) {
 	if source.bind == nil {
-		return nil, errors.New("a source is empty: make it with For, Owns, Watches and their like")
+		return nil, errEmptySource
 	}
 	start, err := source.bind(&s.binding)
 	if err != nil {
