@@ -3,6 +3,8 @@ package informer
 import (
 	"fmt"
 	"hash/maphash"
+	"runtime"
+	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -46,6 +48,7 @@ func (f *reflector) advance(revision int64) {
 type batch struct {
 	*reflector
 	changes []change
+	values  []value // of the changes, by their places
 	touched map[*kind]bool
 	last    int64 // the newest revision
 }
@@ -56,6 +59,13 @@ type change struct {
 	key      string
 	old, new *entry // nil: there was none, there is none
 	revision int64
+}
+
+// value is what was put under a key; there is none when the key was deleted.
+type value struct {
+	kv    *mvccpb.KeyValue
+	entry *entry
+	err   error
 }
 
 // decode turns events into changes. It fails, and has the replica list, when
@@ -75,6 +85,8 @@ func (f *reflector) decode(events []*clientv3.Event) (*batch, error) {
 		b.last = rev
 		b.add(ev)
 	}
+	b.decodeValues()
+	b.judgeValues()
 	return b, nil
 }
 
@@ -85,35 +97,89 @@ func (b *batch) add(ev *clientv3.Event) {
 		b.status.foreign()
 		return
 	}
-	c := change{kind: k, key: etcdKey[len(k.prefix):], revision: ev.Kv.ModRevision}
+	b.changes = append(b.changes, change{kind: k, key: etcdKey[len(k.prefix):], revision: ev.Kv.ModRevision})
+	v := value{}
 	if ev.Type == mvccpb.PUT {
-		if c.new = b.decodeEntry(k, etcdKey, ev.Kv); c.new == nil {
-			b.witness.lose(etcdKey)
-			return // undecodable: the last good object stays
-		}
-		b.witness.see(etcdKey, c.new)
-	} else {
-		b.status.decodable(etcdKey)
-		b.witness.lose(etcdKey)
+		v.kv = ev.Kv
 	}
-	b.changes = append(b.changes, c)
-	b.touched[k] = true
+	b.values = append(b.values, v)
+}
+
+// decodeTogether is how many values one goroutine decodes at least: fewer are
+// not worth another.
+const decodeTogether = 16
+
+// decodeValues decodes on all cores where there is much to decode: a watch that
+// catches up brings a thousand revisions at once.
+func (b *batch) decodeValues() {
+	n := len(b.values)
+	workers := max(1, min(runtime.GOMAXPROCS(0), n/decodeTogether))
+	var decoders sync.WaitGroup
+	for w := 1; w < workers; w++ {
+		decoders.Go(func() { b.decodeRange(n*w/workers, n*(w+1)/workers) })
+	}
+	b.decodeRange(0, n/workers)
+	decoders.Wait()
+}
+
+func (b *batch) decodeRange(from, to int) {
+	for i := from; i < to; i++ {
+		if v := &b.values[i]; v.kv != nil {
+			v.entry, v.err = b.newEntry(b.changes[i].kind, v.kv)
+		}
+	}
+}
+
+// judgeValues takes note of what the values turned out to be, in their order. An
+// undecodable one is no change: the last good object stays.
+func (b *batch) judgeValues() {
+	good := b.changes[:0]
+	for i, c := range b.changes {
+		v, etcdKey := b.values[i], c.kind.prefix+c.key
+		if v.entry != nil {
+			b.witness.see(etcdKey, v.entry)
+		} else {
+			b.witness.lose(etcdKey)
+		}
+		if v.err != nil {
+			b.undecodable(etcdKey, v.kv, v.err)
+			continue
+		}
+		b.status.decodable(etcdKey)
+		c.new = v.entry
+		good = append(good, c)
+		b.touched[c.kind] = true
+	}
+	b.changes, b.values = good, nil
 }
 
 // decodeEntry returns nil for a value that cannot be decoded, and reports it.
 func (r *Replica) decodeEntry(k *kind, etcdKey string, kv *mvccpb.KeyValue) *entry {
-	obj, err := k.decodeValue(etcdKey, kv)
+	e, err := r.newEntry(k, kv)
 	if err != nil {
-		if r.status.undecodable(etcdKey, kv.ModRevision, err) {
-			r.log.Error(err, "value cannot be decoded; keeping what was known of the object", "key", etcdKey, "revision", kv.ModRevision)
-		}
+		r.undecodable(etcdKey, kv, err)
 		return nil
 	}
 	r.status.decodable(etcdKey)
+	return e
+}
+
+func (r *Replica) undecodable(etcdKey string, kv *mvccpb.KeyValue, err error) {
+	if r.status.undecodable(etcdKey, kv.ModRevision, err) {
+		r.log.Error(err, "value cannot be decoded; keeping what was known of the object", "key", etcdKey, "revision", kv.ModRevision)
+	}
+}
+
+func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
+	etcdKey := string(kv.Key)
+	obj, err := k.decodeValue(etcdKey, kv)
+	if err != nil {
+		return nil, err
+	}
 	return &entry{
 		key: etcdKey[len(k.prefix):], obj: obj, rev: kv.ModRevision,
 		sum: maphash.Bytes(r.seed, kv.Value), size: len(kv.Key) + len(kv.Value),
-	}
+	}, nil
 }
 
 // decodeValue takes a panic for an error: it is the user's types that decode
@@ -148,6 +214,7 @@ func (b *batch) commit(revision int64) {
 			continue
 		}
 		c.kind.set(c.old, c.new)
+		c.kind.taken++
 		told = append(told, c)
 	}
 	b.publish(revision, touched...)

@@ -27,6 +27,7 @@ func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.
 			if err := f.apply(resp); err != nil {
 				return err
 			}
+			f.inflow.applied(resp.Events)
 			c.heard = true
 		case <-f.relist:
 			f.reason = reasonNewKind
@@ -158,13 +159,16 @@ func (c *checks) judgeSilence(now int64) error {
 	c.heard = false
 	at := c.Snapshot().revision
 	switch {
-	case heard || now <= at:
+	case now <= at:
+		c.asked = 0
+		return nil
+	case heard: // it lives, but what it brings may be older
 		c.asked = 0
 	case c.asked > at:
 		return fmt.Errorf("the watch is stuck: asked for revision %d, it stays at %d", c.asked, at)
 	default:
 		c.asked = now
-		c.progress.request()
 	}
+	c.progress.request()
 	return nil
 }

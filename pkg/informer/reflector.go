@@ -64,6 +64,7 @@ type reflector struct {
 	contact    time.Time // when etcd was last heard
 	certain    int64     // the revision up to which nothing can be missing
 	lag        lag
+	inflow     *inflow // of the newest watch
 	witness    witness
 }
 
@@ -81,7 +82,7 @@ const (
 // failed makes a failure known: the first one in a row to everybody.
 func (f *reflector) failed(err error, retry time.Duration) {
 	log := f.log.V(1)
-	if f.status.failed(f.contact, err) {
+	if f.status.failed(f.contact, f.clock.Now(), err) {
 		log = f.log
 	}
 	log.Info("replica disturbed", "revision", f.Snapshot().revision, "retryAfter", retry, "cause", err.Error())
@@ -111,7 +112,8 @@ func (f *reflector) cycle(ctx context.Context) error {
 		return err
 	}
 	f.reason = ""
-	client, stream := watchClient(f.store.Client())
+	f.inflow = newInflow(f.bytes())
+	client, stream := watchClient(f.store.Client(), f.inflow)
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer func() { _ = client.Close() }() // all that it reports is that it is closed
@@ -119,13 +121,13 @@ func (f *reflector) cycle(ctx context.Context) error {
 	defer cancel()
 	w, err := f.open(ctx, cancel, client)
 	if err != nil {
-		return f.judge(stream.explain(err))
+		return f.judge(stream, err)
 	}
 	if err := f.checkCreated(ctx, w, resumed); err != nil {
 		return err
 	}
 	f.recovered()
-	return f.judge(f.follow(ctx, w, &asking))
+	return f.judge(stream, f.follow(ctx, w, &asking))
 }
 
 // open opens the watch that continues the newest snapshot, over the smallest
@@ -137,7 +139,7 @@ func (f *reflector) open(ctx context.Context, cancel context.CancelFunc, client 
 	for _, k := range *f.sorted.Load() {
 		ranges = append(ranges, store.PrefixRange(k.prefix))
 	}
-	f.status.opening()
+	f.status.opening(f.inflow)
 	w, err := store.OpenWatch(ctx, client, store.Cover(ranges...), f.Snapshot().revision+1)
 	if err != nil && !timeout.Stop() {
 		err = fmt.Errorf("no answer from etcd within %v: %w", f.timing.answer, err)
@@ -145,13 +147,17 @@ func (f *reflector) open(ctx context.Context, cancel context.CancelFunc, client 
 	return w, err
 }
 
-// judge decides whether the next attempt must list.
-func (f *reflector) judge(err error) error {
+// judge decides whether the next attempt must list, and says why the watch ended.
+func (f *reflector) judge(stream *singleStream, err error) error {
 	var compacted *store.CompactedError
-	if errors.As(err, &compacted) || apierrors.IsResourceExpired(err) {
+	switch {
+	case errors.As(err, &compacted) || apierrors.IsResourceExpired(err):
 		f.reason = reasonCompacted
+	case f.inflow.burst.Load() && f.reason == "":
+		f.reason = reasonBehind
+		return f.inflow.err()
 	}
-	return err
+	return stream.explain(err)
 }
 
 // checkCreated compares etcd with the replica when the watch was created. Etcd

@@ -24,6 +24,7 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 	case <-f.relist:
 	default:
 	}
+	asked := f.clock.Now()
 	revision, err := f.revision(ctx)
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
@@ -44,6 +45,7 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 	f.status.listed(reason)
 	f.logList(reason, at, revision)
 	f.replace(lists, revision, reason == reasonRegressed || reason == reasonReplaced)
+	f.status.caughtUp(asked, revision)
 	return nil
 }
 
@@ -156,6 +158,9 @@ func (f *reflector) replace(lists []*kindList, revision int64, anew bool) {
 	}
 	f.publish(revision, changed...)
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(a.revision, b.revision) })
+	for _, c := range changes {
+		c.kind.taken++
+	}
 	for _, k := range changed {
 		k.begin()
 	}

@@ -70,6 +70,7 @@ type kind struct {
 	indexes   []*btree.BTreeG[indexItem]
 	listeners []*listener // only ever appended to, or replaced
 	bytes     int64
+	taken     int64 // how many changes were taken in
 }
 
 // NewReplica returns a replica of a store that holds no kinds yet. It does

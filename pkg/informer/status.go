@@ -9,15 +9,40 @@ import (
 
 // Status tells how a replica fares.
 type Status struct {
-	// Revision is the newest snapshot's; 0 before the first list.
-	Revision int64
-	// Synced says that every registered kind was listed.
+	// Running says that Run was called and has not returned.
+	Running bool
+	// Synced says that there are registered kinds, and that each was listed.
 	Synced bool
+
+	// Revision is the newest snapshot's; 0 before the first list. EtcdRevision is
+	// the newest of etcd's that the replica knows of. It counts the writes of
+	// everybody, also of keys that the replica does not hold: those between the
+	// two may be none of its concern.
+	Revision, EtcdRevision int64
+	// CurrentAt is the last time at which the replica is known to have been up to
+	// date: whatever was written before is in the newest snapshot. Lag is how
+	// long ago that is. They are zero before the first list. A replica that
+	// follows etcd looks every 5 s, so its lag goes up to that, and some more,
+	// although it has every change at once.
+	CurrentAt time.Time
+	Lag       time.Duration
+	// Unapplied is about how much memory, in bytes, the changes take that the
+	// watch has brought and that are not in the newest snapshot yet. When they
+	// pass the greater of 32 MiB and what the replica holds, it lists.
+	Unapplied int64
+
 	// Err is what keeps the replica from following etcd, and StaleSince when it
 	// last heard from etcd before that; nil and zero while it follows. That a
 	// connection died in silence is noticed within seconds, not at once.
 	Err        error
 	StaleSince time.Time
+	// Failures counts what went wrong: lists that failed, and watches that ended
+	// or could not be opened. LastErr is the last such error, and LastErrAt when
+	// it happened; they stay when the replica has recovered.
+	Failures  int64
+	LastErr   error
+	LastErrAt time.Time
+
 	// Kinds has the registered kinds, in the order of their registration.
 	Kinds []KindStatus
 	// Relists counts the lists by their reasons, the first included.
@@ -33,12 +58,17 @@ type Status struct {
 
 // KindStatus is one kind's part of a [Status].
 type KindStatus struct {
-	// Kind and Prefix name the kind and where it is stored.
-	Kind, Prefix string
+	// Group, Version and Kind name the kind, and Prefix where it is stored.
+	Group, Version, Kind, Prefix string
 	// Objects and Bytes count what the replica has; bytes as in etcd, keys and
 	// encoded values.
 	Objects int
 	Bytes   int64
+	// Changes counts the changes of objects that the replica took in, those that
+	// a list has found included, but not the objects of the first list.
+	Changes int64
+	// Undecodable counts the keys of [Status.Undecodable] that are the kind's.
+	Undecodable int
 	// Backlogs has, for each handler, how many changes it was not told yet.
 	Backlogs []int
 }
@@ -46,15 +76,24 @@ type KindStatus struct {
 // Status returns how the replica fares. It is meant for health checks and
 // metrics, not for every reconcile.
 func (r *Replica) Status() Status {
-	st := r.status.copy()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	st.Revision = r.Snapshot().revision
+	at := r.Snapshot().revision
+	st := r.status.copy(at, r.clock.Now())
+	if st.Running = r.running; !st.Running {
+		st.Unapplied = 0 // what a watch has brought is gone with it
+	}
 	st.Synced = len(r.kinds) > 0 && r.unlisted(len(r.kinds)) == nil
 	for _, k := range r.kinds {
-		ks := KindStatus{Kind: k.info.GroupVersionKind.Kind, Prefix: k.prefix, Bytes: k.bytes}
+		gvk := k.info.GroupVersionKind
+		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.bytes, Changes: k.taken}
 		if k.objects != nil {
 			ks.Objects = k.objects.Len()
+		}
+		for key := range st.Undecodable {
+			if strings.HasPrefix(key, k.prefix) {
+				ks.Undecodable++
+			}
 		}
 		for _, l := range k.listeners {
 			ks.Backlogs = append(ks.Backlogs, l.pending())
@@ -66,9 +105,11 @@ func (r *Replica) Status() Status {
 
 // statusKeeper holds what Run notes down.
 type statusKeeper struct {
-	mu  sync.Mutex
-	now Status
-	bad map[string]undecodable
+	mu     sync.Mutex
+	now    Status
+	fresh  freshness
+	inflow *inflow // of the newest watch
+	bad    map[string]undecodable
 }
 
 type undecodable struct {
@@ -76,10 +117,20 @@ type undecodable struct {
 	err      error
 }
 
-func (k *statusKeeper) copy() Status {
+// copy is told the replica's revision, and the time.
+func (k *statusKeeper) copy(at int64, now time.Time) Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	st := k.now
+	k.fresh.reached(at)
+	st.Revision, st.EtcdRevision, st.CurrentAt = at, max(at, k.fresh.etcd), k.fresh.current
+	if !st.CurrentAt.IsZero() {
+		st.Lag = now.Sub(st.CurrentAt)
+	}
+	if k.inflow != nil {
+		st.EtcdRevision = max(st.EtcdRevision, k.inflow.newest.Load())
+		st.Unapplied = k.inflow.bytes.Load()
+	}
 	st.Relists = maps.Clone(k.now.Relists)
 	st.Undecodable = make(map[string]error, len(k.bad))
 	for key, u := range k.bad {
@@ -88,10 +139,16 @@ func (k *statusKeeper) copy() Status {
 	return st
 }
 
-// failed reports whether this failure is the first in a row.
-func (k *statusKeeper) failed(since time.Time, err error) bool {
+// failed reports whether this failure, of now, is the first in a row.
+func (k *statusKeeper) failed(since, now time.Time, err error) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.inflow != nil {
+		k.fresh.etcd = max(k.fresh.etcd, k.inflow.newest.Load())
+		k.inflow = nil
+	}
+	k.now.Failures++
+	k.now.LastErr, k.now.LastErrAt = err, now
 	first := k.now.Err == nil
 	if first {
 		k.now.StaleSince = since
@@ -109,10 +166,26 @@ func (k *statusKeeper) recovered() bool {
 	return had
 }
 
-func (k *statusKeeper) opening() {
+func (k *statusKeeper) opening(in *inflow) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.now.Watches++
+	k.inflow = in
+}
+
+// told is told etcd's revision, as of a read that began at asked.
+func (k *statusKeeper) told(asked time.Time, revision, at int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.fresh.told(asked, revision, at)
+}
+
+// caughtUp is told that a list was taken in.
+func (k *statusKeeper) caughtUp(asked time.Time, revision int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.inflow = nil
+	k.fresh.listed(asked, revision)
 }
 
 func (k *statusKeeper) listed(reason string) {

@@ -2,6 +2,7 @@ package informer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // watchClient returns a client for one watch, to be closed after it, that shares
@@ -18,15 +21,17 @@ import (
 //
 // The client at large replaces a stream that broke without a word, and the watch
 // goes on, perhaps in an etcd that was wiped or restored meanwhile, or so far
-// behind that it had better not. And a watch that is given up before etcd has
+// behind that it had better not. A watch that is given up before etcd has
 // answered leaves a stream behind, which tries to connect for as long as the
-// client lives. Here a watch ends with its stream, and the stream with the watch.
+// client lives. And what nobody reads is kept without bound. Here a watch ends
+// with its stream, the stream with the watch, and both when the inflow bursts.
 //
 // A client whose Watcher was replaced, such as by one that adds a prefix to all
-// keys, is used as it is: only the periodic checks then find out.
-func watchClient(shared *clientv3.Client) (*clientv3.Client, *singleStream) {
+// keys, is used as it is: only the periodic checks then find out, and nothing
+// bounds what waits to be applied.
+func watchClient(shared *clientv3.Client, in *inflow) (*clientv3.Client, *singleStream) {
 	own := clientv3.NewCtxClient(shared.Ctx())
-	stream := &singleStream{WatchClient: pb.NewWatchClient(shared.ActiveConnection())}
+	stream := &singleStream{WatchClient: pb.NewWatchClient(shared.ActiveConnection()), inflow: in}
 	own.Watcher = clientv3.NewWatchFromWatchClient(stream, shared)
 	if reflect.TypeOf(own.Watcher) != reflect.TypeOf(shared.Watcher) {
 		own.Watcher = unclosed{shared.Watcher}
@@ -42,6 +47,7 @@ func (unclosed) Close() error { return nil }
 // singleStream opens one gRPC stream, and refuses to replace it.
 type singleStream struct {
 	pb.WatchClient
+	inflow *inflow
 
 	mu      sync.Mutex
 	opened  bool
@@ -65,17 +71,18 @@ func (s *singleStream) Watch(ctx context.Context, opts ...grpc.CallOption) (pb.W
 	return &observedStream{stream, s}, nil
 }
 
-// explain adds to an error why no stream could be opened.
+// explain adds to the error of a watch why there is no stream, or none any more,
+// where the client did not say.
 func (s *singleStream) explain(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.opened || s.failure == nil {
+	if s.failure == nil || s.opened && !errors.Is(err, store.ErrWatchClosed) {
 		return err
 	}
 	return fmt.Errorf("%w (%w)", err, s.failure)
 }
 
-// observedStream takes note of how a stream ends.
+// observedStream takes note of what a stream brings, and of how it ends.
 type observedStream struct {
 	pb.Watch_WatchClient
 	of *singleStream
@@ -83,6 +90,12 @@ type observedStream struct {
 
 func (o *observedStream) Recv() (*pb.WatchResponse, error) {
 	resp, err := o.Watch_WatchClient.Recv()
+	if err == nil {
+		if burst := o.of.inflow.take(resp); burst != nil {
+			// With this code the client gives up, and drops what it has kept.
+			resp, err = nil, status.Error(codes.ResourceExhausted, burst.Error())
+		}
+	}
 	if err != nil {
 		o.of.mu.Lock()
 		o.of.failure = err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
@@ -51,6 +52,7 @@ func (w witness) contradicts(kv *mvccpb.KeyValue, seed maphash.Seed, at, now int
 type look struct {
 	*Replica
 	at      int64 // the replica's revision before etcd was asked
+	asked   time.Time
 	witness witness
 
 	now    int64  // etcd's revision
@@ -59,7 +61,7 @@ type look struct {
 }
 
 func (f *reflector) newLook() *look {
-	return &look{Replica: f.Replica, at: f.Snapshot().revision, witness: f.witness}
+	return &look{Replica: f.Replica, at: f.Snapshot().revision, asked: f.clock.Now(), witness: f.witness}
 }
 
 // verify takes a look and waits for what it shows.
@@ -73,6 +75,9 @@ func (f *reflector) verify(ctx context.Context) error {
 func (f *reflector) seen(l *look) error {
 	if l.now > 0 {
 		f.contact = f.clock.Now()
+	}
+	if l.err == nil {
+		f.status.told(l.asked, l.now, f.Snapshot().revision)
 	}
 	if l.reason != "" {
 		f.reason = l.reason
