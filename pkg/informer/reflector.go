@@ -24,6 +24,9 @@ func (r *Replica) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	asking.Go(func() { r.warnOfServers(ctx) })
 	f := &reflector{Replica: r, reason: reasonInitial, contact: r.clock.Now()}
 	pause := r.timing.newBackoff()
 	for ctx.Err() == nil {

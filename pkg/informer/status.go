@@ -60,6 +60,8 @@ type Status struct {
 type KindStatus struct {
 	// Group, Version and Kind name the kind, and Prefix where it is stored.
 	Group, Version, Kind, Prefix string
+	// Listed says that the newest snapshot has the kind.
+	Listed bool
 	// Objects and Bytes count what the replica has; bytes as in etcd, keys and
 	// encoded values.
 	Objects int
@@ -88,7 +90,7 @@ func (r *Replica) Status() Status {
 		gvk := k.info.GroupVersionKind
 		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.bytes, Changes: k.taken}
 		if k.objects != nil {
-			ks.Objects = k.objects.Len()
+			ks.Listed, ks.Objects = true, k.objects.Len()
 		}
 		for key := range st.Undecodable {
 			if strings.HasPrefix(key, k.prefix) {
