@@ -18,6 +18,9 @@ const ReplayLimit = replayLimit
 // BacklogLimit is where changes of one object begin to be joined.
 const BacklogLimit = backlogLimit
 
+// InflowMin is how many bytes of changes may wait to be applied, at least.
+const InflowMin = inflowMin
+
 // Await has a replica wait longer for etcd's answers than Hasten does.
 func Await(r *Replica, answer time.Duration) { r.timing.answer = answer }
 

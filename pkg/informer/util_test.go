@@ -28,6 +28,9 @@ import (
 
 const specTimeout = 30 * time.Second
 
+// longTimeout is for what takes its time even when all is well.
+const longTimeout = 30 * time.Minute
+
 type siteSpec struct {
 	Region string `json:"region,omitempty"`
 }

@@ -1,0 +1,6 @@
+//go:build race
+
+package informer_test
+
+// raced says that the race detector looks on, which makes everything slow.
+const raced = true
