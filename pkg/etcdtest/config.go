@@ -14,6 +14,10 @@ const (
 	tick, election         = 20, 200
 )
 
+// bcryptCost is the least that there is: to check a password takes about
+// a millisecond, not a hundred.
+const bcryptCost = 4
+
 func (m *Member) config(listen address) *embed.Config {
 	c := m.cluster
 	cfg := embed.NewConfig()
@@ -38,6 +42,7 @@ func (m *Member) config(listen address) *embed.Config {
 
 	cfg.UnsafeNoFsync = !c.options.Fsync
 	cfg.QuotaBackendBytes = c.options.QuotaBytes
+	cfg.BcryptCost = bcryptCost
 	cfg.EnableGRPCGateway = false
 	return cfg
 }

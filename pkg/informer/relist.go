@@ -53,7 +53,7 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 func (r *Replica) revision(ctx context.Context) (int64, error) {
 	timed, cancel := context.WithTimeout(ctx, r.timing.answer)
 	defer cancel()
-	revision, err := r.store.Revision(timed)
+	revision, err := r.askRevision(timed)
 	if err != nil && timed.Err() != nil {
 		err = r.unanswered(ctx, err)
 	}

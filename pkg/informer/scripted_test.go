@@ -99,11 +99,38 @@ func (e *scriptedEtcd) head() *pb.ResponseHeader {
 func (e *scriptedEtcd) Range(_ context.Context, req *pb.RangeRequest) (*pb.RangeResponse, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.read(req)
+}
+
+// Txn reads; nobody may write.
+func (e *scriptedEtcd) Txn(_ context.Context, req *pb.TxnRequest) (*pb.TxnResponse, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	resp := &pb.TxnResponse{Header: &pb.ResponseHeader{Revision: e.revision}, Succeeded: true}
+	for _, o := range req.Success {
+		get := o.GetRequestRange()
+		if get == nil || len(req.Compare) > 0 {
+			return nil, rpctypes.ErrGRPCPermissionDenied
+		}
+		read, err := e.read(get)
+		if err != nil {
+			return nil, err
+		}
+		resp.Responses = append(resp.Responses, &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: read}})
+	}
+	return resp, nil
+}
+
+// read is called with mu held.
+func (e *scriptedEtcd) read(req *pb.RangeRequest) (*pb.RangeResponse, error) {
 	if req.Revision != 0 && req.Revision != e.revision {
 		return nil, rpctypes.ErrGRPCCompacted
 	}
 	resp := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: e.revision}}
 	for key, kv := range e.data {
+		if req.KeysOnly {
+			kv = &mvccpb.KeyValue{Key: kv.Key, CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version}
+		}
 		if key == string(req.Key) || key > string(req.Key) && key < string(req.RangeEnd) {
 			resp.Kvs = append(resp.Kvs, kv)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // waits is who waits for which revision.
@@ -98,7 +100,7 @@ func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 // suffers from.
 func (r *Replica) Fresh(ctx context.Context) (*Snapshot, error) {
 	before := r.Snapshot()
-	revision, err := r.store.Revision(ctx)
+	revision, err := r.askRevision(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +113,16 @@ func (r *Replica) Fresh(ctx context.Context) (*Snapshot, error) {
 		return nil, err
 	}
 	return r.Snapshot(), nil
+}
+
+// askRevision asks etcd for its revision, with a key of a kind: the user may read
+// that, if not everything below the store's prefix.
+func (r *Replica) askRevision(ctx context.Context) (int64, error) {
+	prefix := r.store.Prefix()
+	if kinds := *r.sorted.Load(); len(kinds) > 0 {
+		prefix = kinds[0].prefix
+	}
+	return store.CurrentRevision(ctx, r.store.Client(), store.PrefixRange(prefix))
 }
 
 // waitForEra waits until the replica has noticed that etcd went back.

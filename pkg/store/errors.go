@@ -71,6 +71,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: %w", apierrors.NewRequestEntityTooLargeError("etcd's own limits are lower than its defaults"), err)
 	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty):
 		return fmt.Errorf("the etcd user may not do this, or its token has expired: %w", err)
+	case errors.Is(err, rpctypes.ErrInvalidAuthToken):
+		return fmt.Errorf("the etcd user's token has expired, or etcd was restarted: without a password, the client cannot get another: %w", err)
 	case errors.Is(err, rpctypes.ErrFutureRev):
 		return fmt.Errorf("too large resource version: the revision is newer than etcd's own: %w", err)
 	}

@@ -35,7 +35,7 @@ func ListRange(ctx context.Context, client *clientv3.Client, r Range, revision i
 	}
 	if revision == 0 {
 		var err error
-		if revision, err = currentRevision(ctx, client, r); err != nil {
+		if revision, err = CurrentRevision(ctx, client, r); err != nil {
 			return 0, err
 		}
 	}
@@ -46,11 +46,14 @@ func ListRange(ctx context.Context, client *clientv3.Client, r Range, revision i
 	return revision, err
 }
 
-// currentRevision asks with a key of the range, which the user may surely read.
-func currentRevision(ctx context.Context, client *clientv3.Client, r Range) (int64, error) {
+// CurrentRevision asks etcd for its current revision, with a read of the first
+// key of a range: of one that the etcd user may read, where he may not read all
+// keys. It is linearizable: every write that returned before the call has at most
+// that revision.
+func CurrentRevision(ctx context.Context, client *clientv3.Client, r Range) (int64, error) {
 	resp, err := client.Get(ctx, r.Start, clientv3.WithCountOnly())
 	if err != nil {
-		return 0, fmt.Errorf("list %s: read etcd's revision: %w", r.Start, explain(err))
+		return 0, fmt.Errorf("read etcd's revision, with key %s: %w", r.Start, explain(err))
 	}
 	return resp.Header.Revision, nil
 }

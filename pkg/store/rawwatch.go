@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -121,9 +122,22 @@ func WatchError(resp clientv3.WatchResponse, ok bool) error {
 	case resp.CompactRevision != 0:
 		return &CompactedError{Revision: resp.CompactRevision, err: explain(rpctypes.ErrCompacted)}
 	case resp.Err() != nil:
-		return explain(resp.Err())
+		return explain(refusal(resp.Err()))
 	}
 	return nil
+}
+
+// refusal gives back to an error what it is when etcd has refused to create a
+// watch: of that, etcd's client keeps nothing but the text.
+func refusal(err error) error {
+	for _, known := range []error{
+		rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision,
+	} {
+		if strings.HasSuffix(err.Error(), known.Error()) {
+			return known
+		}
+	}
+	return err
 }
 
 // Resumable reports whether a watch that ended with err can be opened again

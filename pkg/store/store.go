@@ -115,11 +115,9 @@ func (s *Store) WithCache(c Cache) *Store {
 }
 
 // Revision asks etcd for its current revision. It is linearizable: every write
-// that returned before the call has at most that revision.
+// that returned before the call has at most that revision. It asks with a read
+// of the key [Store.Prefix]; an etcd user who may read parts of what is below
+// alone is better served by [CurrentRevision].
 func (s *Store) Revision(ctx context.Context) (int64, error) {
-	resp, err := s.client.Get(ctx, s.layout.prefix, clientv3.WithCountOnly())
-	if err != nil {
-		return 0, fmt.Errorf("read etcd's revision: %w", explain(err))
-	}
-	return resp.Header.Revision, nil
+	return CurrentRevision(ctx, s.client, Range{Start: s.layout.prefix})
 }

@@ -44,7 +44,7 @@ func Stream[T Object](ctx context.Context, s *Store, o ListOptions) (*ObjectStre
 		return nil, fmt.Errorf("stream: %w", err)
 	}
 	if l.revision == 0 {
-		if l.revision, err = currentRevision(ctx, s.client, l.within); err != nil {
+		if l.revision, err = CurrentRevision(ctx, s.client, l.within); err != nil {
 			return nil, err
 		}
 	}

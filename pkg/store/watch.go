@@ -160,7 +160,7 @@ func (w *typedWatch[T]) checkRevision(ctx context.Context, raw *RawWatch) error 
 	if raw.Created >= w.next-1 {
 		return nil
 	}
-	now, err := w.store.Revision(ctx)
+	now, err := CurrentRevision(ctx, w.store.client, w.within)
 	if err != nil || now >= w.next-1 {
 		return err
 	}
