@@ -40,6 +40,9 @@
 //   - A handler that is slow or panics disturbs nobody else. What waits for it
 //     is bounded by the number of objects. A filter that panics lets pass what
 //     it was asked about.
+//   - Memory follows what the replica holds, not what passes through it. Changes
+//     that come faster than they can be applied wait up to a bound, the greater
+//     of 32 MiB and what the replica holds; beyond it, the replica lists.
 //   - A value that cannot be decoded is reported with its key, in the log and in
 //     [Replica.Status]; the last good object stays.
 //   - A lost connection and lost data are noticed: at once when the connection
@@ -63,4 +66,49 @@
 //     not below the replica's and the newest object that the replica has is in
 //     them unchanged, as after the restore of a backup that lacks only deletions.
 //     The next list, for whatever reason, sets it right.
+//   - That memory is bounded when the Watcher of the store's etcd client was
+//     replaced, such as by one that adds a prefix to all keys.
+//
+// # Health and metrics
+//
+// [Replica.Healthy] is for readiness probes, [Replica.Status] tells everything,
+// and [Replica.Collector] gives the same to Prometheus. All names begin with
+// homeostat_replica_.
+//
+//	synced                   gauge    1 when every registered kind was listed
+//	disturbed                gauge    1 while something keeps the replica from following etcd
+//	revision                 gauge    of the newest snapshot
+//	etcd_revision            gauge    the newest that is known
+//	lag_seconds              gauge    since the replica was last known to have all that etcd had; absent before the first list
+//	unapplied_bytes          gauge    memory of changes received and not applied
+//	lists_total              counter  by reason: "initial", "new kind", "compacted", "far behind", ...
+//	watches_total            counter  opened, or tried to
+//	failures_total           counter  lists that failed, watches that ended or could not be opened
+//	foreign_events_total     counter  of keys that are of no registered kind
+//
+// And for each kind, with the labels group, version and kind:
+//
+//	objects                  gauge    in the newest snapshot
+//	object_bytes             gauge    their size in etcd, keys included
+//	undecodable_keys         gauge    whose values cannot be decoded
+//	handlers                 gauge    that are told of changes
+//	handler_backlog_changes  gauge    that the handler furthest behind was not told yet
+//	changes_total            counter  taken in
+//
+// A replica that follows etcd looks every 5 s whether it has everything, so
+// lag_seconds goes up to that and a little more while all is well; an alert
+// belongs at 15 s or above. The revisions count the writes of everybody: their
+// difference is no measure of what the replica lacks.
+//
+// # Permissions
+//
+// An etcd user needs to read the smallest range of keys that covers all kinds of
+// the replica: one watch is opened over it. For one kind, that is the kind's own
+// prefix. A permission that is lost, and a token that has expired, are named in
+// [Status] and by [Replica.Healthy]; the replica tries again until it has them
+// back, and then goes on where it was.
+//
+// The list and the watch share the client's connection. Servers older than those
+// that [Replica.Run] warns of may starve the watches of a connection with TLS
+// while they answer large reads on it; there, give a replica a client of its own.
 package informer

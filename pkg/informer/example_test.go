@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -320,4 +324,82 @@ func ExampleReplica_Snapshot() {
 	after := r.Snapshot()
 	fmt.Println(maps.Len(before), maps.Len(after), after.Revision() >= revision)
 	// Output: 0 1 true
+}
+
+// A readiness probe passes while the replica has what etcd has, and says what is
+// wrong otherwise.
+func ExampleReplica_Healthy() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	r := informer.NewReplica(s, informer.Options{})
+	if _, err := informer.For[*corev1.ConfigMap](r); err != nil {
+		log.Fatal(err)
+	}
+	ready := func(w http.ResponseWriter, _ *http.Request) {
+		if err := r.Healthy(15 * time.Second); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	}
+	probe := func() {
+		w := httptest.NewRecorder()
+		ready(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
+	}
+	probe()
+	defer run(ctx, r)()
+	probe()
+	// Output:
+	// 503 the replica does not run
+	// 200
+}
+
+// Replicas that share a registry are told apart by a label.
+func ExampleReplica_Collector() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "rose", "red")
+	r := informer.NewReplica(s, informer.Options{})
+	if _, err := informer.For[*corev1.ConfigMap](r); err != nil {
+		log.Fatal(err)
+	}
+	defer run(ctx, r)()
+
+	registry := prometheus.NewRegistry()
+	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"replica": "garden"}, registry)
+	if err := labelled.Register(r.Collector()); err != nil {
+		log.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "homeostat_replica_objects" {
+			fmt.Println(f.GetHelp(), f.GetMetric()[0].GetGauge().GetValue())
+		}
+	}
+	// Output: Objects in the newest snapshot. 1
+}
+
+func ExampleReplica_Status() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "rose", "red")
+	r := informer.NewReplica(s, informer.Options{})
+	if _, err := informer.For[*corev1.ConfigMap](r); err != nil {
+		log.Fatal(err)
+	}
+	defer run(ctx, r)()
+
+	st := r.Status()
+	fmt.Println(st.Synced, st.Err, st.Relists)
+	for _, k := range st.Kinds {
+		fmt.Println(k.Kind, k.Prefix, k.Objects)
+	}
+	// Output:
+	// true <nil> map[initial:1]
+	// ConfigMap /registry/core/configmaps/ 1
 }
