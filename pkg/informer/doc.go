@@ -108,7 +108,8 @@
 // [Status] and by [Replica.Healthy]; the replica tries again until it has them
 // back, and then goes on where it was.
 //
-// The list and the watch share the client's connection. Servers older than those
-// that [Replica.Run] warns of may starve the watches of a connection with TLS
-// while they answer large reads on it; there, give a replica a client of its own.
+// A replica's lists and watches share its client's connection. Etcd is known to
+// have starved the watches of a connection with TLS while it answered large reads
+// on it. A replica for which others of the client's reads do that, as its lag then
+// shows, is better given a client of its own.
 package informer
