@@ -105,6 +105,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 		link.Heal()
 		Expect(r.WaitForRevision(ctx, setValue(ctx, direct, cm, "3"))).To(Succeed())
 		Eventually(a.lines).Should(Equal([]string{"ADDED a 1", "MODIFIED a 2", "MODIFIED a 3"}))
+		Expect(r.Status().Unapplied).To(BeZero())
 	}, SpecTimeout(specTimeout))
 
 	It("loses nothing when a bookmark of one watch is sent while others are created", func(ctx SpecContext) {

@@ -28,6 +28,7 @@ const eventOverhead = 256
 // who write.
 type inflow struct {
 	limit  int64
+	unseen bool // nothing is told of what comes
 	bytes  atomic.Int64
 	newest atomic.Int64 // etcd's revision, as the watch told it last
 	burst  atomic.Bool  // the limit was passed: the watch has ended
@@ -66,7 +67,11 @@ func (i *inflow) err() error {
 }
 
 // applied is told of events that have been applied.
-func (i *inflow) applied(events []*mvccpb.Event) { i.bytes.Add(-weigh(events)) }
+func (i *inflow) applied(events []*mvccpb.Event) {
+	if !i.unseen {
+		i.bytes.Add(-weigh(events))
+	}
+}
 
 func weigh(events []*mvccpb.Event) int64 {
 	var n int64

@@ -34,7 +34,7 @@ func watchClient(shared *clientv3.Client, in *inflow) (*clientv3.Client, *single
 	stream := &singleStream{WatchClient: pb.NewWatchClient(shared.ActiveConnection()), inflow: in}
 	own.Watcher = clientv3.NewWatchFromWatchClient(stream, shared)
 	if reflect.TypeOf(own.Watcher) != reflect.TypeOf(shared.Watcher) {
-		own.Watcher = unclosed{shared.Watcher}
+		own.Watcher, in.unseen = unclosed{shared.Watcher}, true
 	}
 	return own, stream
 }
