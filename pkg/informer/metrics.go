@@ -48,7 +48,7 @@ func (r *Replica) Collector() prometheus.Collector {
 			counter[KindStatus]("changes_total", "Changes of objects that were taken in.",
 				func(k KindStatus) float64 { return float64(k.Changes) }, kindLabels...),
 		},
-		lists: describe("lists_total", "Lists of all kinds, by what they were for.", "reason"),
+		lists: descOf("lists_total", "Lists of all kinds, by what they were for.", "reason"),
 	}
 }
 
@@ -70,14 +70,14 @@ type metric[S any] struct {
 }
 
 func gauge[S any](name, help string, value func(S) float64, labels ...string) metric[S] {
-	return metric[S]{describe(name, help, labels...), prometheus.GaugeValue, value}
+	return metric[S]{descOf(name, help, labels...), prometheus.GaugeValue, value}
 }
 
 func counter[S any](name, help string, value func(S) float64, labels ...string) metric[S] {
-	return metric[S]{describe(name, help, labels...), prometheus.CounterValue, value}
+	return metric[S]{descOf(name, help, labels...), prometheus.CounterValue, value}
 }
 
-func describe(name, help string, labels ...string) *prometheus.Desc {
+func descOf(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName("homeostat", "replica", name), help, labels, nil)
 }
 
