@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -18,7 +19,7 @@ func (t *Txn) commit(ctx context.Context) (int64, error) {
 	if t.err != nil {
 		return 0, t.err
 	}
-	if len(t.ops) == 0 {
+	if len(t.ops) == 0 && len(t.ranges) == 0 {
 		return 0, nil
 	}
 	fences, err := t.store.fencesFor(ctx)
@@ -121,7 +122,7 @@ func (t *Txn) readPriors(ctx context.Context) error {
 	var gets []clientv3.Op
 	for _, o := range t.ops {
 		if !o.known && !t.fromCache(o) {
-			unknown, gets = append(unknown, o), append(gets, clientv3.OpGet(o.etcdKey))
+			unknown, gets = append(unknown, o), append(gets, o.read())
 		}
 	}
 	if len(gets) == 0 {
@@ -200,17 +201,35 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 	if resp.Succeeded {
 		return t.finish(resp.Header.Revision, len(then) > 0), true, nil
 	}
+	return 0, false, t.learn(resp.Responses)
+}
+
+// learn takes in what etcd says of each condition of a transaction that it has
+// refused, in the order of requests. The error is the condition that will not
+// hold however often it is tried.
+func (t *Txn) learn(responses []*etcdserverpb.ResponseOp) error {
+	kvs := make([][]*mvccpb.KeyValue, len(responses))
+	for i, r := range responses {
+		kvs[i] = r.GetResponseRange().Kvs
+	}
 	for i, f := range t.fences {
-		if err := f.check(resp.Responses[i].GetResponseRange().Kvs); err != nil {
-			return 0, false, fmt.Errorf("%s: %w", t.what(), err)
+		if err := f.check(kvs[i]); err != nil {
+			return fmt.Errorf("%s: %w", t.what(), err)
 		}
 	}
+	kvs = kvs[len(t.fences):]
+	for i, r := range t.ranges {
+		if err := r.check(kvs[i]); err != nil {
+			return fmt.Errorf("%s: %w", t.what(), err)
+		}
+	}
+	kvs = kvs[len(t.ranges):]
 	for i, o := range t.ops {
-		if err := o.learnFrom(resp.Responses[len(t.fences)+i].GetResponseRange().Kvs); err != nil {
-			return 0, false, err
+		if err := o.learnFrom(kvs[i]); err != nil {
+			return err
 		}
 	}
-	return 0, false, nil
+	return nil
 }
 
 func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
@@ -218,9 +237,13 @@ func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
 		conds = append(conds, f.compares()...)
 		orElse = append(orElse, f.get())
 	}
+	for _, r := range t.ranges {
+		conds = append(conds, r.compare())
+		orElse = append(orElse, r.explain())
+	}
 	for _, o := range t.ops {
 		conds = append(conds, o.compare())
-		orElse = append(orElse, clientv3.OpGet(o.etcdKey))
+		orElse = append(orElse, o.read())
 		if req, ok := o.request(); ok {
 			then = append(then, req)
 		}
@@ -242,7 +265,10 @@ func (t *Txn) finish(revision int64, wrote bool) int64 {
 
 // what names the transaction in errors.
 func (t *Txn) what() string {
-	if len(t.ops) == 1 {
+	switch len(t.ops) {
+	case 0:
+		return "transaction of conditions alone"
+	case 1:
 		return t.ops[0].id()
 	}
 	return fmt.Sprintf("transaction of %d objects (%s, ...)", len(t.ops), t.ops[0].id())

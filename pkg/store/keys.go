@@ -82,6 +82,22 @@ func (l layout) key(k *kindInfo, key Key) (string, error) {
 	return l.kindPrefix(k.resource) + key.Namespace + "/" + key.Name, nil
 }
 
+// rangeOf returns the range of a kind's keys in a namespace, or in all where it
+// is empty.
+func (l layout) rangeOf(k *kindInfo, namespace string) (Range, error) {
+	prefix := l.kindPrefix(k.resource)
+	switch {
+	case namespace == "":
+		return PrefixRange(prefix), nil
+	case k.clusterScoped:
+		return Range{}, fmt.Errorf("namespace %q: %s is cluster-scoped", namespace, k.gvk.Kind)
+	}
+	if err := checkSegment("namespace", namespace); err != nil {
+		return Range{}, fmt.Errorf("%s: %w", k.gvk.Kind, err)
+	}
+	return PrefixRange(prefix + namespace + "/"), nil
+}
+
 // etcdKey is layout.key for a key that is known to be valid.
 func (k *kindInfo) etcdKey(key Key) string {
 	if key.Namespace == "" {

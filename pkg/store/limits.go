@@ -8,8 +8,8 @@ import (
 
 // etcd's limits, as its servers have them by default.
 const (
-	// MaxTxnOps bounds the objects and the fences of one transaction together. A
-	// fence with a lease counts twice.
+	// MaxTxnOps bounds what one transaction has of objects, written or checked,
+	// of ranges and of fences, together. A fence with a lease counts twice.
 	MaxTxnOps = 128
 	// MaxRequestBytes bounds the encoded objects of one transaction together,
 	// keys included.
@@ -17,15 +17,23 @@ const (
 )
 
 func (t *Txn) checkCount() error {
-	n := len(t.ops)
+	n := len(t.ops) + len(t.ranges)
 	for _, f := range t.fences {
 		n += len(f.compares())
 	}
 	if n <= MaxTxnOps {
 		return nil
 	}
+	checked := 0
+	for _, o := range t.ops {
+		if o.isCondition() {
+			checked++
+		}
+	}
 	err := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
-		"%d objects and fences, etcd takes %d in one transaction: split it", n, MaxTxnOps))
+		"it writes %d objects, checks %d others and %d ranges, and has %d fences: %d together, of which etcd takes %d in one transaction: "+
+			"have it do or depend on less, or let it be split (AllowSplit)",
+		len(t.ops)-checked, checked, len(t.ranges), len(t.fences), n, MaxTxnOps))
 	return fmt.Errorf("%s: %w", t.what(), err)
 }
 
@@ -36,6 +44,9 @@ func (t *Txn) checkSize() error {
 	size := overhead
 	for _, f := range t.fences {
 		size += 3*len(f.Key) + 2*overhead
+	}
+	for _, r := range t.ranges {
+		size += 2*(len(r.Start)+len(r.End)) + overhead
 	}
 	for _, o := range t.ops {
 		size += 3*len(o.etcdKey) + len(o.out.value) + overhead

@@ -51,6 +51,7 @@ type op struct {
 	main    Object // updates: the caller's to take all but the status from; may be nil
 	status  Object // the caller's to take the status from; may be nil
 	rev     int64  // the revision that the caller saw; 0 is any
+	must    int64  // the one that it must be at all the same; 0 is any
 	del     DeleteOptions
 	targets []target // the caller's objects, to be filled in
 
@@ -67,6 +68,8 @@ type op struct {
 type target struct {
 	obj    Object
 	kind   *kindInfo
+	main   bool   // what is written is taken from it
+	status bool   // the status is taken from it
 	result Object // what it becomes, where the version is another
 }
 
@@ -77,7 +80,7 @@ func (s *Store) newOp(v verb, given Object, part op) (*op, error) {
 	}
 	k := asked.storage()
 	o := &part
-	o.verb, o.kind, o.name, o.obj, o.targets = v, k, KeyOf(given), given, []target{{obj: given, kind: asked}}
+	o.verb, o.kind, o.name, o.obj, o.targets = v, k, KeyOf(given), given, []target{{obj: given, kind: asked, main: part.status == nil, status: part.status != nil}}
 	obj, err := o.asStored(given, asked)
 	if err != nil {
 		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
@@ -142,6 +145,8 @@ func (o *op) current(prior *stored) error {
 		return o.notFound()
 	case o.rev != 0 && o.rev != prior.rev:
 		return o.conflict("the object has changed: it is at revision %d, not at %d: read it again", prior.rev, o.rev)
+	case o.must != 0 && o.must != prior.rev:
+		return o.conflict("the object has changed: it is at revision %d, not at %d: read it again", prior.rev, o.must)
 	}
 	return nil
 }
@@ -149,6 +154,14 @@ func (o *op) current(prior *stored) error {
 // compare is the condition under which the outcome is right.
 func (o *op) compare() clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(o.etcdKey), "=", o.priorRev())
+}
+
+// read is the etcd operation that tells what the rules need to know of the key.
+func (o *op) read() clientv3.Op {
+	if o.needsObject() {
+		return clientv3.OpGet(o.etcdKey)
+	}
+	return clientv3.OpGet(o.etcdKey, clientv3.WithKeysOnly())
 }
 
 // request returns the etcd operation that makes the outcome true; false when
@@ -225,38 +238,4 @@ func (o *op) needsObject() bool {
 		return true
 	}
 	return false
-}
-
-// unchangedVerb and absentVerb write nothing: they are conditions.
-type (
-	unchangedVerb struct{}
-	absentVerb    struct{}
-)
-
-func (unchangedVerb) String() string { return "check" }
-
-func (unchangedVerb) prepare(o *op) error {
-	if o.rev == 0 {
-		return apierrors.NewBadRequest("the object has no resourceVersion")
-	}
-	o.learn(&stored{rev: o.rev, cached: true}) // verified within the transaction
-	return nil
-}
-
-func (unchangedVerb) plan(_ *Store, o *op, prior *stored) (outcome, error) {
-	return outcome{}, o.current(prior)
-}
-
-func (absentVerb) String() string { return "check absence of" }
-
-func (absentVerb) prepare(o *op) error {
-	o.learn(nil)
-	return nil
-}
-
-func (absentVerb) plan(_ *Store, o *op, prior *stored) (outcome, error) {
-	if prior != nil {
-		return outcome{}, apierrors.NewAlreadyExists(o.kind.resource, o.name.Name)
-	}
-	return outcome{}, nil
 }

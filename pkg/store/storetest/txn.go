@@ -15,6 +15,8 @@ func txnRules[T store.Object]() []rule[T] {
 		{"a transaction writes objects of several kinds at one revision", txnOneRevision[T]},
 		{"a transaction of which one write is refused writes nothing", txnNothing[T]},
 		{"a transaction holds only while what it relies on is unchanged or absent", txnConditions[T]},
+		{"a transaction holds only while nothing has appeared or changed in a range", txnRange[T]},
+		{"a transaction that may be split writes all, the object that tells so at last", txnSplit[T]},
 		{"a transaction that changes nothing costs no revision", txnNoChange[T]},
 		{"a transaction takes an object once", txnTwice[T]},
 		{"a transaction that is too large is not sent", txnTooLarge[T]},
@@ -102,6 +104,40 @@ func txnConditions[T store.Object](e *env[T]) {
 	e.refuses(e.commit(func(t *store.Txn, obj store.Object) { t.Unchanged(obj) }), e.named("a"), isBadRequest)
 }
 
+func txnRange[T store.Object](e *env[T]) {
+	obj := e.created("a")
+	*e.spec(obj) = 2
+	since := e.revision()
+	add := func(t *store.Txn, obj store.Object) {
+		t.Update(obj)
+		t.UnchangedSince(since, obj, "default")
+	}
+	e.created("appeared")
+	e.refuses(e.commit(add), obj, isConflict)
+	e.done(e.s.Delete(e.Context(), e.named("appeared")))
+	e.done(e.commit(add)(e.Context(), obj))
+	*e.spec(obj) = 3
+	e.refuses(e.commit(add), obj, isConflict)
+}
+
+func txnSplit[T store.Object](e *env[T]) {
+	const many = 2*store.MaxTxnOps + 1
+	last := e.created("last")
+	*e.spec(last) = many
+	t := e.s.Txn()
+	t.AllowSplit(last)
+	t.Update(last)
+	for i := range many {
+		t.Create(e.named(fmt.Sprintf("a%d", i)))
+	}
+	before := e.revision()
+	rev := e.done(t.Commit(e.Context()))
+	equal(e, "revision", rev, before+3)
+	e.at(last, rev)
+	e.same(e.get("last"), last)
+	e.get(fmt.Sprintf("a%d", many-1))
+}
+
 func txnNoChange[T store.Object](e *env[T]) {
 	a, b := e.created("a"), e.created("b")
 	before := e.revision()
@@ -117,7 +153,7 @@ func txnTwice[T store.Object](e *env[T]) {
 	twice := saying(isOther, "already part of the transaction")
 	e.refuses(e.commit(func(t *store.Txn, obj store.Object) {
 		t.Update(obj)
-		t.Update(obj)
+		t.Update(obj.DeepCopyObject().(store.Object))
 	}), obj, twice)
 	e.refuses(e.commit(func(t *store.Txn, obj store.Object) {
 		t.Update(obj)

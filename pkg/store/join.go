@@ -1,0 +1,103 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// add takes note of a write or a condition, of which part has what the verb
+// alone does not say, or of what is wrong with it.
+func (t *Txn) add(v verb, obj Object, part op) {
+	o, err := t.store.newOp(v, obj, part)
+	if err != nil {
+		t.fail(err)
+		return
+	}
+	first := t.sameObject(o)
+	_, create := v.(createVerb)
+	switch {
+	case first == nil && o.etcdKey == "" && !create:
+		t.fail(o.wrap(apierrors.NewBadRequest("name is missing")))
+	case first == nil:
+		t.append(o)
+	case first.isCondition() && o.take(first):
+		t.ops = slices.DeleteFunc(t.ops, func(other *op) bool { return other == first })
+		t.append(o) // in the order of the writes
+	case !first.isCondition() && (first.take(o) || first.join(o)):
+	default:
+		t.fail(fmt.Errorf("%s: the object is already part of the transaction (%s)", o.id(), first.verb))
+	}
+}
+
+func (t *Txn) append(o *op) {
+	t.ops = append(t.ops, o)
+	if o.etcdKey != "" { // otherwise the name is still to be generated
+		t.byKey[o.etcdKey] = o
+	}
+}
+
+// sameObject returns the part so far of the object that o is about, or nil. An
+// object whose name is still to be generated is known by the caller's pointer.
+func (t *Txn) sameObject(o *op) *op {
+	if o.etcdKey != "" {
+		return t.byKey[o.etcdKey]
+	}
+	for _, other := range t.ops {
+		if other.targets[0].obj == o.targets[0].obj {
+			return other
+		}
+	}
+	return nil
+}
+
+// take makes a condition on the object a part of what o is, and reports whether
+// it can be.
+func (o *op) take(condition *op) bool {
+	_, create := o.verb.(createVerb)
+	switch condition.verb.(type) {
+	case absentVerb:
+		return create || o.verb == condition.verb
+	case unchangedVerb:
+		if _, absent := o.verb.(absentVerb); create || absent || o.must != 0 && o.must != condition.must {
+			return false
+		}
+		o.must = condition.must
+		return true
+	}
+	return false
+}
+
+// join makes a later update of the same object a part of this write, unless
+// this one has that part already, from another of the caller's objects.
+func (o *op) join(later *op) bool {
+	if _, update := later.verb.(updateVerb); !update || o.kind != later.kind || o.rev != later.rev {
+		return false
+	}
+	switch o.verb.(type) {
+	case createVerb, updateVerb:
+	default:
+		return false
+	}
+	given := later.targets[0]
+	known := slices.IndexFunc(o.targets, func(t target) bool { return t.obj == given.obj })
+	for i, t := range o.targets {
+		if i != known && (t.main && given.main || t.status && given.status) {
+			return false
+		}
+	}
+	if known < 0 {
+		known, o.targets = len(o.targets), append(o.targets, target{obj: given.obj, kind: given.kind})
+	}
+	if given.main {
+		o.main, o.targets[known].main = later.main, true
+		if _, create := o.verb.(createVerb); create {
+			o.obj, o.main = later.main, nil
+		}
+	}
+	if given.status {
+		o.status, o.targets[known].status = later.status, true
+	}
+	return true
+}
