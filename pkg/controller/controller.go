@@ -79,6 +79,7 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 	if !ok {
 		return Result{}, nil
 	}
+	tx.object = obj
 	result, err := r.reconcile(ctx, tx, obj.DeepCopyObject().(T))
 	if err != nil {
 		return result, err

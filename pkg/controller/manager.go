@@ -27,6 +27,9 @@ type ManagerOptions struct {
 	// at a time, save those that say EveryProcess. Defaults to none: every
 	// process that runs the manager runs them.
 	Leadership *Leadership
+	// Events gets the Events of transactions, see [Tx.Eventf]. Who makes it runs
+	// it. Defaults to dropping them.
+	Events EventRecorder
 	// Clock times backoff and pauses. Defaults to the system's.
 	Clock clock.WithTickerAndDelayedExecution
 }
@@ -44,6 +47,7 @@ type Manager struct {
 	fencedWrites atomic.Uint64
 
 	informers sync.Map // reflect.Type -> *informer.Informer of it; see knownInformer
+	owned     sync.Map // reflect.Type -> *informer.Index of it; see ownedIndex
 
 	mu       sync.Mutex
 	started  bool

@@ -8,7 +8,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -21,6 +20,11 @@ type overlayKey struct {
 	key  store.Key
 }
 
+func keyOf(obj store.Object) overlayKey { return overlayKey{reflect.TypeOf(obj), store.KeyOf(obj)} }
+
+// kindOf is the part of an object's key that all of its kind share.
+func kindOf(obj store.Object) overlayKey { return overlayKey{kind: reflect.TypeOf(obj)} }
+
 func (o *overlay) set(obj, now store.Object) {
 	if obj == nil || obj.GetName() == "" {
 		return // the transaction has the error, or a name that is not made yet
@@ -28,7 +32,7 @@ func (o *overlay) set(obj, now store.Object) {
 	if *o == nil {
 		*o = overlay{}
 	}
-	(*o)[overlayKey{reflect.TypeOf(obj), store.KeyOf(obj)}] = now
+	(*o)[keyOf(obj)] = now
 }
 
 // put takes in a created or updated object. One whose last finalizer is taken
@@ -78,13 +82,16 @@ func lookup[T store.Object](o overlay, key store.Key) (obj T, exists, written bo
 	return obj, exists, written
 }
 
-// selected returns the written objects of a kind that a list selects, in the
-// order of their keys.
-func selected[T store.Object](o overlay, opts informer.ListOptions) []T {
+// selected returns the written objects of a kind that a function selects, in
+// the order of their keys.
+func selected[T store.Object](o overlay, selects func(T) bool) []T {
 	var objects []T
-	for k, obj := range o {
-		if k.kind == reflect.TypeFor[T]() && obj != nil && opts.Selects(obj) {
-			objects = append(objects, obj.(T))
+	for k, written := range o {
+		if k.kind != reflect.TypeFor[T]() || written == nil {
+			continue
+		}
+		if obj := written.(T); selects(obj) {
+			objects = append(objects, obj)
 		}
 	}
 	slices.SortFunc(objects, func(a, b T) int { return compareKeys(store.KeyOf(a), store.KeyOf(b)) })

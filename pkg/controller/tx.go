@@ -3,11 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -25,11 +21,22 @@ import (
 // Its own writes are seen as they were handed to it, the last for an object
 // that is updated in two parts. An object whose name is to be generated is not
 // seen.
+//
+// What it can do, beside what a store can: [Get], [List], [Owned] and [Lookup]
+// read; [Tx.Own], [Tx.AddFinalizer], [Tx.RemoveFinalizer], [Tx.SetCondition] and
+// [Tx.Eventf] are what controllers need of metadata, status and Events; [Apply]
+// makes the objects that an owner has those that it declares; [Tx.Serializable]
+// has everything that was read compared, and [Tx.AllowSplit] is for what is too
+// large for one etcd transaction.
 type Tx struct {
 	manager  *Manager
 	snapshot *informer.Snapshot
+	object   store.Object // that is reconciled, as the snapshot has it
 	txn      *store.Txn
 	own      overlay
+	reads    *readSet // what was read; nil unless it is serializable
+	hasRead  bool
+	events   []func() // record what has happened once it is committed
 
 	err       error // the first that keeps it from being committed
 	committed bool
@@ -90,8 +97,8 @@ func (tx *Tx) Delete(obj store.Object, opts ...store.DeleteOptions) {
 	tx.own.delete(obj, o, tx.manager.clock.Now())
 }
 
-// Unchanged adds the condition that an object, which is not written, is still
-// as it was read when the Tx is committed.
+// Unchanged adds the condition that an object is still as it was read when the
+// Tx is committed. It may be one that the Tx writes, too.
 func (tx *Tx) Unchanged(obj store.Object) {
 	if tx.writable() {
 		tx.txn.Unchanged(obj)
@@ -106,24 +113,22 @@ func (tx *Tx) Absent(obj store.Object) {
 	}
 }
 
-// Own makes owner the controller of another object, which is usually about to
-// be created and which it changes: garbage collection deletes it with its
-// owner. It fails when the object has another controller already, and when
-// owner is in another namespace, where nobody would find it.
-func (tx *Tx) Own(owner, owned store.Object) error {
-	ref, err := tx.manager.store.OwnerReference(owner)
-	if err != nil {
-		return err
+// AllowSplit lets the Tx be committed in several etcd transactions where one
+// cannot hold all of it ([store.MaxTxnOps] objects, [store.MaxRequestBytes]
+// bytes), as that of an object with a thousand children. That gives up that all
+// happens at once: when a later one fails, the earlier ones have happened, and
+// the reconcile goes on from there when it looks again.
+//
+// Writes happen in the order in which they were asked for, and those of the
+// reconcile's object come last, so that its status never tells of what is not
+// there yet. Each part is conditional on that object being as it was read.
+//
+// A Tx that is serializable and has listed cannot be split: see
+// [Tx.Serializable].
+func (tx *Tx) AllowSplit() {
+	if tx.writable() {
+		tx.txn.AllowSplit(tx.object)
 	}
-	if ns := owner.GetNamespace(); ns != "" && ns != owned.GetNamespace() {
-		return fmt.Errorf("own %s: its owner %s is in another namespace", store.KeyOf(owned), store.KeyOf(owner))
-	}
-	if other := metav1.GetControllerOfNoCopy(owned); other != nil && other.UID != ref.UID {
-		return fmt.Errorf("own %s: it is controlled by %s %s", store.KeyOf(owned), other.Kind, other.Name)
-	}
-	others := slices.DeleteFunc(slices.Clone(owned.GetOwnerReferences()), func(r metav1.OwnerReference) bool { return r.UID == ref.UID })
-	owned.SetOwnerReferences(append(others, ref))
-	return nil
 }
 
 // Commit commits what was collected now, for a reconcile that must know what
@@ -142,7 +147,12 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		return errors.New("transaction: it was committed already")
 	}
 	tx.committed = true
+	tx.dependOnReads()
 	_, tx.outcome = tx.txn.Commit(ctx)
+	tx.outcome = tx.explain(tx.outcome)
+	if tx.outcome == nil {
+		tx.recordEvents()
+	}
 	if apierrors.IsAlreadyExists(tx.outcome) || apierrors.IsNotFound(tx.outcome) {
 		tx.outcome = &lookAgainError{tx.outcome}
 	}

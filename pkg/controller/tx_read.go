@@ -5,8 +5,6 @@ import (
 	"iter"
 	"reflect"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -15,6 +13,7 @@ import (
 // not have the kind. The reconcile then fails, whatever it made of finding
 // nothing, and the replica has the kind from then on.
 func informerOf[T store.Object](tx *Tx) *informer.Informer[T] {
+	tx.hasRead = true
 	inf, err := knownInformer[T](tx.manager)
 	if err != nil {
 		tx.fail(err)
@@ -44,32 +43,53 @@ func knownInformer[T store.Object](m *Manager) (*informer.Informer[T], error) {
 // Get returns an object as the Tx sees it.
 func Get[T store.Object](tx *Tx, key store.Key) (T, bool) {
 	inf := informerOf[T](tx)
-	if obj, exists, written := lookup[T](tx.own, key); written || inf == nil {
+	obj, exists, written := lookup[T](tx.own, key)
+	if written || inf == nil {
 		return obj, exists
 	}
-	return inf.Get(tx.snapshot, key)
+	obj, exists = inf.Get(tx.snapshot, key)
+	got(tx, key, obj, exists)
+	return obj, exists
 }
 
 // List yields the objects of a kind as the Tx sees them when the iteration
 // begins, in the order of their keys.
 func List[T store.Object](tx *Tx, o informer.ListOptions) iter.Seq[T] {
 	return func(yield func(T) bool) {
-		inf := informerOf[T](tx)
-		if inf == nil {
+		if inf := informerOf[T](tx); inf != nil {
+			merge(tx, inf.List(tx.snapshot, o), o.Namespace, func(obj T) bool { return o.Selects(obj) }, yield)
+		}
+	}
+}
+
+// Lookup yields the objects that have a value in an index, in one namespace or
+// in all where that is empty, as the Tx sees them when the iteration begins, in
+// the order of their keys. The index is one of the manager's replica.
+func Lookup[T store.Object](tx *Tx, x *informer.Index[T], value, namespace string) iter.Seq[T] {
+	within := informer.ListOptions{Namespace: namespace}
+	return func(yield func(T) bool) {
+		if informerOf[T](tx) == nil {
 			return
 		}
-		if len(tx.own) == 0 {
-			inf.List(tx.snapshot, o)(yield)
-			return
+		found := func(yield func(T) bool) {
+			for obj := range x.Lookup(tx.snapshot, value) {
+				if within.Selects(obj) && !yield(obj) {
+					return
+				}
+			}
 		}
-		merge(inf.List(tx.snapshot, o), tx.own, o, yield)
+		merge(tx, found, namespace, func(obj T) bool { return within.Selects(obj) && x.Has(obj, value) }, yield)
 	}
 }
 
 // merge yields what was read and what was written in the order of keys. What
-// was written hides what was read.
-func merge[T store.Object](read iter.Seq[T], written overlay, o informer.ListOptions, yield func(T) bool) {
-	own := selected[T](written, o)
+// was written hides what was read; of what was written, the selected is yielded.
+func merge[T store.Object](tx *Tx, read iter.Seq[T], namespace string, selects func(T) bool, yield func(T) bool) {
+	listed[T](tx, namespace)
+	var own []T
+	if len(tx.own) > 0 {
+		own = selected(tx.own, selects)
+	}
 	for obj := range read {
 		key := store.KeyOf(obj)
 		for len(own) > 0 && compareKeys(store.KeyOf(own[0]), key) < 0 {
@@ -78,26 +98,17 @@ func merge[T store.Object](read iter.Seq[T], written overlay, o informer.ListOpt
 			}
 			own = own[1:]
 		}
-		if _, _, hidden := lookup[T](written, key); !hidden && !yield(obj) {
+		if _, _, hidden := lookup[T](tx.own, key); hidden {
+			continue
+		}
+		got(tx, key, obj, true)
+		if !yield(obj) {
 			return
 		}
 	}
 	for _, obj := range own {
 		if !yield(obj) {
 			return
-		}
-	}
-}
-
-// Owned yields the objects of a kind whose controller is owner, as the Tx sees
-// them. It looks at all objects of the kind in owner's namespace; where those
-// are many, an index by owner is faster.
-func Owned[T store.Object](tx *Tx, owner store.Object) iter.Seq[T] {
-	return func(yield func(T) bool) {
-		for obj := range List[T](tx, informer.ListOptions{Namespace: owner.GetNamespace()}) {
-			if ref := metav1.GetControllerOfNoCopy(obj); ref != nil && ref.UID == owner.GetUID() && !yield(obj) {
-				return
-			}
 		}
 	}
 }

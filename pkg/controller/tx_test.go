@@ -352,7 +352,7 @@ var _ = Describe("A transaction", func() {
 			return controller.Result{}, nil
 		})
 		Eventually(again).Should(BeTrue())
-		Expect(log.with("split it")).To(HaveLen(1))
+		Expect(log.with("of which etcd takes 128")).To(HaveLen(1))
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(BeZero())
 	}, SpecTimeout(20*time.Second))
 

@@ -29,6 +29,10 @@ func (x *Index[T]) Lookup(s *Snapshot, value string) iter.Seq[T] {
 	}
 }
 
+// Has reports whether the index finds an object, which may be one of no
+// snapshot, by a value.
+func (x *Index[T]) Has(obj T, value string) bool { return slices.Contains(x.def.values(obj), value) }
+
 // Values yields the distinct values that objects have, in order.
 func (x *Index[T]) Values(s *Snapshot) iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -381,6 +381,19 @@ func (s *Store) NewObject(gvk schema.GroupVersionKind) (Object, bool) {
 	return k.newObject(), true
 }
 
+// Default fills in what a write would: the Default of obj's [Kind]. An object of
+// another version than the stored one is left alone.
+func (s *Store) Default(obj Object) error {
+	k, err := s.kinds.of(obj)
+	if err != nil {
+		return fmt.Errorf("default: %w", err)
+	}
+	if k.defaults != nil {
+		k.defaults(obj)
+	}
+	return nil
+}
+
 func (k *kindInfo) public() KindInfo {
 	return KindInfo{GroupVersionKind: k.gvk, Resource: k.resource, ClusterScoped: k.clusterScoped}
 }
