@@ -120,10 +120,10 @@ func remove(values map[string]any, before fields, declared map[string]any) {
 		within, _ := f.(fields)
 		inner, isMap := v.(map[string]any)
 		declaredInner, _ := d.(map[string]any)
-		if isMap && len(within) > 0 {
+		if isMap {
 			remove(inner, within, declaredInner)
 		}
-		if !still && (!isMap || len(within) == 0 || len(inner) == 0) {
+		if !still && len(inner) == 0 { // or else others have written to it
 			delete(values, k)
 		}
 	}

@@ -50,7 +50,7 @@ func (b *txBench) reconcile(ctx context.Context, tx *controller.Tx, site *Site) 
 		err = tx.Commit(ctx)
 	}
 	b.done <- err
-	return controller.Result{}, nil
+	return controller.Result{}, err
 }
 
 // try has a function run, on a snapshot that has all that was written before,

@@ -1,0 +1,195 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/events"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// *events.Recorder is what a manager takes.
+var _ controller.EventRecorder = (*events.Recorder)(nil)
+
+var _ = Describe("In a transaction", func() {
+	const finalizer = "example.com/cleanup"
+
+	It("finalizers are added and removed by one call each", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		var seen journal[string]
+		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+			defer GinkgoRecover()
+			if site.DeletionTimestamp != nil {
+				Expect(tx.AddFinalizer(site, "example.com/too-late")).To(BeFalse())
+				seen.note(fmt.Sprint("clean up ", tx.RemoveFinalizer(site, finalizer)))
+				return controller.Result{}, nil
+			}
+			if tx.AddFinalizer(site, finalizer) {
+				seen.note("added")
+				return controller.Result{}, nil
+			}
+			Expect(tx.RemoveFinalizer(site, "example.com/other")).To(BeFalse())
+			seen.note("there")
+			return controller.Result{}, nil
+		}, controller.Options{})).To(Succeed())
+		run(m)
+		site := newSite("a", 1)
+		create(ctx, m.Store(), site)
+		Eventually(seen.all).Should(Equal([]string{"added", "there"}))
+		Expect(m.Store().Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Eventually(func() error {
+			_, err := store.Get[*Site](ctx, m.Store(), store.KeyOf(site))
+			return err
+		}).Should(MatchError(apierrors.IsNotFound, "NotFound"))
+		Expect(seen.all()).To(Equal([]string{"added", "there", "clean up true"}))
+	}, SpecTimeout(20*time.Second))
+
+	It("they go along with other changes of the object", func(ctx SpecContext) {
+		b := newTxBench(ctx, newManager(controller.ManagerOptions{}))
+		b.do(ctx, func(tx *controller.Tx, site *Site) {
+			tx.UpdateStatus(site)
+			Expect(tx.AddFinalizer(site, finalizer)).To(BeTrue())
+			Expect(tx.AddFinalizer(site, "example.com/b")).To(BeTrue())
+			site.Spec.Replicas, site.Status.Ready = 7, 7
+			tx.Update(site)
+			tx.UpdateStatus(site)
+			Expect(tx.RemoveFinalizer(site, "example.com/b")).To(BeTrue())
+		})
+		got, err := store.Get[*Site](ctx, b.manager.Store(), store.KeyOf(b.site))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(got.Finalizers).To(Equal([]string{finalizer}))
+		Expect([]int32{got.Spec.Replicas, got.Status.Ready}).To(Equal([]int32{7, 7}))
+	}, SpecTimeout(20*time.Second))
+
+	type gateStatus struct {
+		Conditions []metav1.Condition `json:"conditions,omitempty"`
+	}
+	type Gate = store.Resource[SiteSpec, gateStatus]
+
+	It("conditions are set by one call, and move when their status does", func(ctx SpecContext) {
+		s, err := store.New(etcd.Client(), store.Options{
+			Prefix: fmt.Sprintf("/spec-%d/", time.Now().UnixNano()),
+			Kinds: []store.AnyKind{store.Kind[*Gate]{
+				GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Gate"},
+			}},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		clock := testclock.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC))
+		m := newManagerOn(s, controller.ManagerOptions{Clock: clock})
+		var changes journal[bool]
+		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, gate *Gate) (controller.Result, error) {
+			open := metav1.ConditionFalse
+			if gate.Spec.Replicas > 0 {
+				open = metav1.ConditionTrue
+			}
+			changes.note(tx.SetCondition(gate, &gate.Status.Conditions, metav1.Condition{
+				Type: "Open", Status: open, Reason: "Asked", Message: fmt.Sprint(gate.Spec.Replicas),
+			}))
+			tx.SetCondition(gate, &gate.Status.Conditions, metav1.Condition{Type: "Known", Status: metav1.ConditionTrue, Reason: "Seen"})
+			return controller.Result{}, nil
+		}, controller.Options{})).To(Succeed())
+		gate := &Gate{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}
+		create(ctx, s, gate)
+		run(m)
+		conditions := func(g Gomega, generation int64) []metav1.Condition {
+			got, err := store.Get[*Gate](ctx, s, store.KeyOf(gate))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(got.Status.Conditions).To(HaveLen(2))
+			g.Expect(got.Status.Conditions).To(HaveEach(HaveField("ObservedGeneration", generation)))
+			return got.Status.Conditions
+		}
+		start := clock.Now().Truncate(time.Second)
+		for i, c := range []struct {
+			replicas int32
+			status   metav1.ConditionStatus
+			since    time.Duration
+		}{{0, metav1.ConditionFalse, 0}, {1, metav1.ConditionTrue, time.Minute}, {2, metav1.ConditionTrue, time.Minute}} {
+			if i > 0 {
+				clock.SetTime(clock.Now().Add(time.Minute))
+				_, _, err := store.Mutate(ctx, s, store.KeyOf(gate), func(gate *Gate) error { gate.Spec.Replicas = c.replicas; return nil })
+				Expect(err).NotTo(HaveOccurred())
+			}
+			Eventually(func(g Gomega) {
+				open := conditions(g, int64(i+1))[0]
+				g.Expect(open.Status).To(Equal(c.status))
+				g.Expect(open.Message).To(Equal(fmt.Sprint(c.replicas)))
+				g.Expect(open.LastTransitionTime.UTC()).To(Equal(start.Add(c.since)))
+				g.Expect(conditions(g, int64(i+1))[1].LastTransitionTime.UTC()).To(Equal(start))
+			}).Should(Succeed())
+		}
+		Eventually(changes.all).Should(HaveExactElements(true, false, true, false, true, false))
+	}, SpecTimeout(20*time.Second))
+
+	It("Events are recorded once it is committed, and only then", func(ctx SpecContext) {
+		told := &recorder{}
+		m := newManager(controller.ManagerOptions{Events: told})
+		b := newTxBench(ctx, m)
+		say := func(tx *controller.Tx, about runtime.Object, what string) {
+			tx.Eventf(about, nil, corev1.EventTypeNormal, "Said", "Say", "%s and 100%%", what)
+		}
+		b.do(ctx, func(tx *controller.Tx, site *Site) {
+			child := newDeployment("")
+			child.GenerateName = "web-"
+			tx.Create(child)
+			say(tx, child, "created")
+			say(tx, site, "done")
+			Expect(told.all()).To(BeEmpty())
+		})
+		children, err := store.List[*appsv1.Deployment](ctx, m.Store(), store.ListOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(children.Items).To(HaveLen(1))
+		committed := []string{children.Items[0].Name + ": created and 100%", "a: done and 100%"}
+		Expect(told.all()).To(Equal(committed))
+
+		refusal := errors.New("no")
+		Expect(b.try(ctx, func(_ context.Context, tx *controller.Tx, site *Site) error {
+			say(tx, site, "in vain")
+			return refusal
+		})).To(MatchError(refusal))
+		Expect(b.try(ctx, func(ctx context.Context, tx *controller.Tx, site *Site) error {
+			other := site.DeepCopy()
+			other.Spec.Replicas++
+			Expect(m.Store().Update(ctx, other)).Error().NotTo(HaveOccurred())
+			tx.Unchanged(site)
+			say(tx, site, "in vain")
+			err := tx.Commit(ctx)
+			say(tx, site, "after it")
+			return err
+		})).To(MatchError(apierrors.IsConflict, "Conflict"))
+		Expect(told.all()).To(Equal(committed))
+
+		Expect(b.try(ctx, func(ctx context.Context, tx *controller.Tx, site *Site) error {
+			Expect(tx.Commit(ctx)).To(Succeed())
+			say(tx, site, "after it")
+			return nil
+		})).To(MatchError(ContainSubstring("committed already")))
+		Expect(told.all()).To(Equal(append(committed, "a: after it and 100%")))
+	}, SpecTimeout(20*time.Second))
+
+	It("Events are dropped where nobody records them", func(ctx SpecContext) {
+		b := newTxBench(ctx, newManager(controller.ManagerOptions{}))
+		b.do(ctx, func(tx *controller.Tx, site *Site) {
+			tx.Eventf(site, nil, corev1.EventTypeNormal, "Said", "Say", "nothing")
+		})
+	}, SpecTimeout(20*time.Second))
+})
+
+// recorder notes down Events.
+type recorder struct{ journal[string] }
+
+func (r *recorder) Eventf(regarding, _ runtime.Object, _, _, _, note string, args ...any) {
+	r.note(regarding.(metav1.Object).GetName() + ": " + fmt.Sprintf(note, args...))
+}
