@@ -206,6 +206,60 @@ func ExampleStore_Txn() {
 	// desk is still there: true
 }
 
+// A lamp is added only if nobody has added or changed one since they were
+// counted. Those that may go meanwhile would be named with Unchanged.
+func ExampleTxn_UnchangedSince() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	add := func(name string, meanwhile func()) error {
+		lamps, err := store.List[*Lamp](ctx, s, store.ListOptions{Namespace: "home"})
+		if err != nil || len(lamps.Items) == 2 {
+			return err
+		}
+		meanwhile()
+		t := s.Txn()
+		t.Create(newLamp(name))
+		t.UnchangedSince(lamps.Revision, &Lamp{}, "home")
+		_, err = t.Commit(ctx)
+		return err
+	}
+	fmt.Println("desk:", add("desk", func() {}))
+	err := add("shelf", func() { fmt.Println("floor:", add("floor", func() {})) })
+	fmt.Println("shelf is too late:", apierrors.IsConflict(err))
+	// Output:
+	// desk: <nil>
+	// floor: <nil>
+	// shelf is too late: true
+}
+
+// More lamps than one etcd transaction takes. The one that tells how many there
+// are is written last.
+func ExampleTxn_AllowSplit() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	master := newLamp("master")
+	if _, err := s.Create(ctx, master); err != nil {
+		log.Fatal(err)
+	}
+	t := s.Txn()
+	t.AllowSplit(master)
+	for i := range 300 {
+		t.Create(newLamp(fmt.Sprint("lamp-", i)))
+	}
+	master.Spec.Brightness = 300
+	t.Update(master)
+	rev, err := t.Commit(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the master came last:", master.ResourceVersion == store.FormatRevision(rev))
+	// Output: the master came last: true
+}
+
 func ExampleStore_WithFences() {
 	ctx := context.Background()
 	s, done := lampStore(ctx)

@@ -28,17 +28,19 @@
 // conditional on the owner being as it was in the snapshot, so that a deletion
 // with another propagation takes effect at once for all that is left. The owner is
 // let go by a snapshot that shows both its mark and no dependent that counts, if
-// it has not changed since. So every dependent that existed when the owner was
+// it has not changed since; one that orphans, if no object of the collector's kinds
+// has either, in its namespace. So every dependent that existed when the owner was
 // marked is deleted, or kept, as was asked for. Every step is found out from what
 // etcd holds: a collector that stops in the middle goes on when it runs again.
 //
 // # What it does not do
 //
 // It cannot keep anybody from creating a dependent of an owner that is being
-// deleted. One that the collector sees in time is treated like the others; one
-// that comes in the very moment in which the owner goes is garbage, even if the
-// owner was to orphan its dependents. Do not create dependents of an owner with a
-// deletionTimestamp.
+// deleted. One that the collector sees in time, or that comes before an owner
+// goes which was to orphan its dependents, is treated like the others; one that
+// comes after is garbage. Do not create dependents of an owner with a
+// deletionTimestamp, and have their creation be conditional on the owner, as
+// controller.Apply does.
 //
 // It knows only the kinds that it was given. A reference to any other kind
 // counts as one to an owner that exists, and so does that of a cluster-scoped

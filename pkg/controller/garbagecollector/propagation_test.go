@@ -3,13 +3,17 @@ package garbagecollector_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 
 	"github.com/homeostat/homeostat/pkg/store"
@@ -183,6 +187,37 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		collect(s, all...)
 		Eventually(gone(ctx, s, top)).Should(BeTrue())
 		Expect(owned()).To(BeZero())
+	}, SpecTimeout(30*time.Second))
+
+	It("orphans what comes in the very moment in which the owner goes", func(ctx SpecContext) {
+		top := create(ctx, s, deployment("top"))
+		child := owned(s, replicaSet("child"), top)
+		removeBy(ctx, orphan, top)
+
+		// The collector's first write lets the owner go; just before etcd has it,
+		// the child comes.
+		var once sync.Once
+		comesFirst := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if method == "/etcdserverpb.KV/Txn" {
+				once.Do(func() {
+					defer GinkgoRecover()
+					create(context.WithoutCancel(ctx), s, child)
+				})
+			}
+			return invoke(ctx, method, req, reply, cc, opts...)
+		}
+		client, err := etcd.NewClient(func(cfg *clientv3.Config) {
+			cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(comesFirst))
+		})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(client.Close)
+		through, err := store.New(client, store.Options{Scheme: scheme.Scheme, Prefix: s.Prefix()})
+		Expect(err).NotTo(HaveOccurred())
+		stop := collect(through, all...)
+		Eventually(gone(ctx, s, top)).Should(BeTrue())
+		stop()
+		Expect(read(ctx, child).GetDeletionTimestamp()).To(BeNil())
+		Expect(refs(ctx, child)()).To(BeEmpty())
 	}, SpecTimeout(30*time.Second))
 
 	It("orphans what is left when told so after the fact", func(ctx SpecContext) {

@@ -37,7 +37,9 @@ func pendingFinalizer(obj store.Object) string {
 // when the deletion began, and those that remain are seen. The owner must not
 // have changed since: it may have been told to treat them otherwise. What refers
 // to it only after the snapshot wakes the collector by itself, and finds the
-// owner either still waiting or gone.
+// owner either still waiting or gone. Gone, it would be garbage, which is what a
+// dependent of an owner that orphans must not become: such an owner goes only if
+// no dependent can have come since the snapshot.
 //
 // The wake-up by its last dependent may fail to come, so it is looked at again
 // after a while: the informer tells nothing of an object that came and went
@@ -54,8 +56,25 @@ func (c *collector) release(ctx context.Context, req request, s *informer.Snapsh
 	}
 	released := owner.DeepCopyObject().(store.Object)
 	released.SetFinalizers(slices.DeleteFunc(released.GetFinalizers(), func(f string) bool { return f == finalizer }))
-	_, err := c.store.Update(ctx, released)
+	txn := c.store.Txn()
+	txn.Update(released)
+	if finalizer == metav1.FinalizerOrphanDependents {
+		c.expectNoNewcomers(txn, s, owner)
+	}
+	_, err := txn.Commit(ctx)
 	return controller.Result{}, outdated(req, err)
+}
+
+// expectNoNewcomers has the transaction check that nothing has appeared or changed
+// since the snapshot where dependents of an owner may be.
+func (c *collector) expectNoNewcomers(txn *store.Txn, s *informer.Snapshot, owner store.Object) {
+	for _, t := range c.kinds {
+		if owner.GetNamespace() != "" && t.info.ClusterScoped {
+			continue // it cannot refer to an owner that has a namespace
+		}
+		like, _ := c.store.NewObject(t.info.GroupVersionKind)
+		txn.UnchangedSince(s.Revision(), like, owner.GetNamespace())
+	}
 }
 
 // holds reports whether a dependent keeps an owner from being released. One that
