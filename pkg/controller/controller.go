@@ -41,10 +41,13 @@ type ReconcileFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Res
 // object and a [Tx] on one snapshot of the manager's replica, of which the
 // object is a part. It reads from the Tx, and changes the world through it. When
 // it returns no error, everything that it asked for is committed in one etcd
-// transaction; when it returns one, nothing is.
+// transaction; when it returns one, nothing is. What is too large for one etcd
+// transaction fails, unless the function has allowed it to be split, see
+// [Tx.AllowSplit].
 //
 // The transaction succeeds only if none of the objects that it writes has
-// changed since the snapshot, as their resourceVersions tell. Otherwise nothing
+// changed since the snapshot, as their resourceVersions tell, and with
+// [Tx.Serializable] nothing that was read. Otherwise nothing
 // is written and the function is called again on a newer snapshot; that is no
 // error. The function must therefore have no effects but through the Tx, or
 // idempotent ones. Its Result counts only if the transaction succeeds.

@@ -56,6 +56,9 @@
 //     object that appeared or went since the snapshot, means to look again, on a
 //     snapshot that has what was lost to. Losing ten times in a row is reported
 //     as a failure, since what is in the way may stay there.
+//   - A transaction happens as a whole, or not at all, on the condition that what
+//     it writes is as it was read; with [Tx.Serializable], that everything that was
+//     read is. Only with [Tx.AllowSplit] may a first part of it have happened.
 //   - A failed key is tried again after a pause that doubles up to a ceiling. A
 //     panic is a failure, and ends neither the worker nor the process.
 //   - [Manager.Run] returns when all goroutines that it started have ended. No
@@ -100,6 +103,9 @@
 //
 // # What is not guaranteed
 //
+//   - That what a transaction has read and does not write is as it was when it is
+//     committed, unless it is serializable: two reconciles that each decide by what
+//     the other one writes can both go ahead.
 //   - How often a key is reconciled: be idempotent.
 //   - That reconciles of different keys see the same state.
 //   - That a write whose outcome is unknown is seen when etcd executes it only

@@ -29,14 +29,15 @@ import (
 // has everything that was read compared, and [Tx.AllowSplit] is for what is too
 // large for one etcd transaction.
 type Tx struct {
-	manager  *Manager
-	snapshot *informer.Snapshot
-	object   store.Object // that is reconciled, as the snapshot has it
-	txn      *store.Txn
-	own      overlay
-	reads    *readSet // what was read; nil unless it is serializable
-	hasRead  bool
-	events   []func() // record what has happened once it is committed
+	manager    *Manager
+	snapshot   *informer.Snapshot
+	object     store.Object // that is reconciled, as the snapshot has it
+	txn        *store.Txn
+	own        overlay
+	reads      *readSet // what was read; nil unless it is serializable
+	hasRead    bool
+	splittable bool
+	events     []func() // record what has happened once it is committed
 
 	err       error // the first that keeps it from being committed
 	committed bool
@@ -126,9 +127,7 @@ func (tx *Tx) Absent(obj store.Object) {
 // A Tx that is serializable and has listed cannot be split: see
 // [Tx.Serializable].
 func (tx *Tx) AllowSplit() {
-	if tx.writable() {
-		tx.txn.AllowSplit(tx.object)
-	}
+	tx.splittable = true
 }
 
 // Commit commits what was collected now, for a reconcile that must know what
@@ -147,7 +146,12 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		return errors.New("transaction: it was committed already")
 	}
 	tx.committed = true
-	tx.dependOnReads()
+	if tx.txn.Len() > 0 { // what writes nothing depends on nothing
+		tx.dependOnReads()
+		if tx.splittable {
+			tx.txn.AllowSplit(tx.object)
+		}
+	}
 	_, tx.outcome = tx.txn.Commit(ctx)
 	tx.outcome = tx.explain(tx.outcome)
 	if tx.outcome == nil {

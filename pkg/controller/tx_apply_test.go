@@ -111,6 +111,7 @@ var _ = Describe("Apply", func() {
 
 	It("asks etcd nothing when nothing differs, defaults and all", func(ctx SpecContext) {
 		both := func(ctx context.Context, tx *controller.Tx, site *Site) error {
+			tx.AllowSplit()
 			_, err := controller.Apply(tx, site, web("nginx"))
 			Expect(err).NotTo(HaveOccurred())
 			_, err = controller.Apply(tx, site, config("a", "k", "v"))

@@ -86,9 +86,9 @@ func newObject[T store.Object](tx *Tx) store.Object {
 	return obj
 }
 
-// dependOnReads makes conditions of what was read, if anything depends on it.
+// dependOnReads makes conditions of what was read.
 func (tx *Tx) dependOnReads() {
-	if tx.reads == nil || tx.txn.Len() == 0 {
+	if tx.reads == nil {
 		return
 	}
 	for _, obj := range tx.reads.objects {

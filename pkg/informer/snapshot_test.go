@@ -129,8 +129,12 @@ func TestIndexAgreesWithScan(t *testing.T) {
 			for _, value := range alphabet {
 				var want []*corev1.ConfigMap
 				for cm := range maps.List(s, ListOptions{}) {
-					if slices.Contains(valuesOf(cm), value) {
+					has := slices.Contains(valuesOf(cm), value)
+					if has {
 						want = append(want, cm)
+					}
+					if x.Has(cm, value) != has {
+						t.Fatalf("index %d, value %q: it has %v: %v", n, value, cm, !has)
 					}
 				}
 				if got := slices.Collect(x.Lookup(s, value)); !slices.Equal(got, want) {

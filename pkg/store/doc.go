@@ -19,7 +19,8 @@
 // [Get], [List] and [Watch] read; [Store.Create], [Store.Update],
 // [Store.UpdateStatus] and [Store.Delete] write; [Mutate] reads, changes and
 // writes until no other writer comes in between. Each single write is a
-// transaction of one object; [Store.Txn] makes larger ones. A [Kind] adds
+// transaction of one object; [Store.Txn] makes larger ones, with conditions on
+// other objects and on ranges of them. A [Kind] adds
 // defaults and validation, a [Version] another form of a kind. Lists come in
 // pages where they have a limit; [Stream] hands out large ones as they are read,
 // and [DeleteCollection] deletes what a list selects.
@@ -35,7 +36,7 @@
 // # What is guaranteed
 //
 //   - Every write, of one object or of many, happens as a whole at one revision
-//     or not at all, and only if what its rules were applied to is still what
+//     or not at all (save for [Txn.AllowSplit]), and only if what its rules were applied to is still what
 //     etcd holds. No update is lost, whatever other processes do, as long as
 //     they compare and set as this package does.
 //   - A write that changes nothing costs no revision. It is verified all the

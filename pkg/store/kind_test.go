@@ -65,6 +65,16 @@ var _ = Describe("New", func() {
 		Entry("that are copied as another type", "give the type a method of its own", store.Kind[*embedding]{GroupVersionKind: things}),
 	)
 
+	It("fills in the defaults of a kind, as a write would", func(ctx SpecContext) {
+		s := newStore()
+		site := newSite("a")
+		Expect(s.Default(site)).To(Succeed())
+		Expect(site.Spec).To(Equal(created(ctx, s, "a").Spec))
+		Expect(site.Spec.Zone).To(Equal("a"))
+		Expect(s.Default(&corev1.ConfigMap{})).To(Succeed(), "it has none")
+		Expect(s.Default(&store.Resource[int, int]{})).To(MatchError(ContainSubstring("not known")))
+	})
+
 	It("refuses a scheme that knows one Go type by two names", func() {
 		s := runtime.NewScheme()
 		for _, version := range []string{"v1", "v2"} {

@@ -16,12 +16,17 @@ const (
 	MaxRequestBytes = 3 << 19
 )
 
-func (t *Txn) checkCount() error {
+// surplus is how many places a transaction needs beyond those that there are.
+func (t *Txn) surplus() int {
 	n := len(t.ops) + len(t.ranges)
 	for _, f := range t.fences {
 		n += len(f.compares())
 	}
-	if n <= MaxTxnOps {
+	return max(0, n-MaxTxnOps)
+}
+
+func (t *Txn) checkCount() error {
+	if t.surplus() == 0 {
 		return nil
 	}
 	checked := 0
@@ -33,7 +38,7 @@ func (t *Txn) checkCount() error {
 	err := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
 		"it writes %d objects, checks %d others and %d ranges, and has %d fences: %d together, of which etcd takes %d in one transaction: "+
 			"have it do or depend on less, or let it be split (AllowSplit)",
-		len(t.ops)-checked, checked, len(t.ranges), len(t.fences), n, MaxTxnOps))
+		len(t.ops)-checked, checked, len(t.ranges), len(t.fences), MaxTxnOps+t.surplus(), MaxTxnOps))
 	return fmt.Errorf("%s: %w", t.what(), err)
 }
 

@@ -33,45 +33,48 @@ func (t *Txn) AllowSplit(last Object) {
 // commitSplit commits in one part, or else in as few as it can.
 func (t *Txn) commitSplit(ctx context.Context) (int64, error) {
 	defer func() { t.err = errCommitted }()
-	if t.checkCount() == nil {
-		if rev, err := t.whole().commitOne(ctx); !apierrors.IsRequestEntityTooLargeError(err) {
-			return rev, err
-		}
+	whole := &Txn{store: t.store, ops: t.ops, ranges: t.ranges}
+	rev, err := whole.commit(ctx)
+	switch {
+	case !apierrors.IsRequestEntityTooLargeError(err):
+	case len(t.ranges) > 0:
+		err = fmt.Errorf("it cannot be split, since it depends on ranges (UnchangedSince): %w", err)
+	default:
+		return t.commitParts(ctx, err)
 	}
-	if len(t.ranges) > 0 {
-		return 0, fmt.Errorf("%s: %w", t.what(), apierrors.NewRequestEntityTooLargeError(
-			"it is too large for etcd, and cannot be split since it depends on ranges (UnchangedSince)"))
-	}
-	return t.commitParts(ctx)
+	whole.tell(ctx, rev, err)
+	return rev, err
 }
 
-func (t *Txn) whole() *Txn { return &Txn{store: t.store, ops: t.ops, ranges: t.ranges} }
-
-func (t *Txn) commitParts(ctx context.Context) (rev int64, err error) {
+// commitParts commits what is too large for one part, as tooLarge says.
+func (t *Txn) commitParts(ctx context.Context, tooLarge error) (rev int64, err error) {
 	conditions, writes := t.inOrder()
-	size := MaxTxnOps - len(t.store.fences) - len(conditions) - 1 // the anchor
-	if size < 1 {
-		return 0, t.checkCount()
-	}
 	total := len(writes)
 	if total == 0 {
-		return t.whole().commitOne(ctx) // conditions alone are verified together
+		return 0, tooLarge
 	}
+	size := max(1, MaxTxnOps-len(conditions)-1) // the anchor
 	for len(writes) > 0 {
 		size = min(size, len(writes))
 		part := &Txn{store: t.store, ops: slices.Concat(conditions, writes[:size])}
 		if size < len(writes) || writes[size-1].etcdKey != t.anchor.etcdKey {
 			part.ops = append(part.ops, t.anchor)
 		}
-		made, err := part.commitOne(ctx)
+		made, err := part.commit(ctx)
 		switch {
-		case err == nil:
-			rev, writes = max(rev, made), writes[size:]
-		case size > 1 && apierrors.IsRequestEntityTooLargeError(err):
-			size /= 2 // nothing was written: the parts must be smaller
-		default:
-			return rev, fmt.Errorf("%d objects, of which %d were written before this: %w", total, total-len(writes), err)
+		case size > 1 && apierrors.IsRequestEntityTooLargeError(err): // nothing was written
+			if size -= part.surplus(); part.surplus() == 0 { // it is the bytes
+				size /= 2
+			}
+			size = max(1, size)
+			continue
+		case err != nil:
+			err = fmt.Errorf("%d objects, of which %d were written before this: %w", total, total-len(writes), err)
+			part.tell(ctx, made, err)
+			return rev, err
 		}
+		part.tell(ctx, made, nil)
+		rev, writes = max(rev, made), writes[size:]
 	}
 	return rev, nil
 }

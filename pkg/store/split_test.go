@@ -153,7 +153,7 @@ var _ = Describe("A transaction that may be split", func() {
 		}
 		_, err := t.Commit(ctx)
 		Expect(err).To(MatchError(apierrors.IsRequestEntityTooLargeError, "RequestEntityTooLarge"))
-		Expect(err).To(MatchError(ContainSubstring("it writes 2 objects, checks 128 others")))
+		Expect(err).To(MatchError(ContainSubstring("it writes 1 objects, checks 129 others")))
 
 		t = creating(1000)
 		t.UnchangedSince(before, parent, "default")

@@ -75,13 +75,14 @@ func (t *Txn) Commit(ctx context.Context) (int64, error) {
 	if t.anchor != nil && t.err == nil {
 		return t.commitSplit(ctx)
 	}
-	return t.commitOne(ctx)
-}
-
-// commitOne commits what is one etcd transaction, and tells who observes it.
-func (t *Txn) commitOne(ctx context.Context) (int64, error) {
 	rev, err := t.commit(ctx)
 	t.err = errCommitted
+	t.tell(ctx, rev, err)
+	return rev, err
+}
+
+// tell tells who observes writes what became of the transaction.
+func (t *Txn) tell(ctx context.Context, rev int64, err error) {
 	w := Write{Client: t.store.client, Keys: make([]string, len(t.ops)), Revision: rev, Err: err}
 	for i, o := range t.ops {
 		w.Keys[i] = o.etcdKey
@@ -93,7 +94,6 @@ func (t *Txn) commitOne(ctx context.Context) (int64, error) {
 		w.Revision = 0
 	}
 	observeWrite(ctx, w)
-	return rev, err
 }
 
 func (t *Txn) fail(err error) {

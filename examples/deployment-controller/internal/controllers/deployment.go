@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/rollout"
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/workloads"
@@ -85,28 +84,27 @@ func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployme
 // writeDeployment writes a plan on condition that all it was made from is as it
 // was: the bounds of a rollout are about all ReplicaSets together.
 func writeDeployment(tx *controller.Tx, in rollout.Input, plan rollout.Plan) {
-	written := map[types.UID]bool{}
+	if plan.Deployment != nil {
+		tx.UpdateStatus(plan.Deployment)
+	}
 	if plan.Create != nil {
 		tx.Create(plan.Create)
 	}
 	for _, rs := range plan.Update {
 		tx.Update(rs)
-		written[rs.UID] = true
 	}
 	for _, rs := range plan.Delete {
-		tx.Delete(rs.DeepCopy(), store.DeleteOptions{ResourceVersion: rs.ResourceVersion})
-		written[rs.UID] = true
+		tx.Delete(rs)
 	}
-	if plan.Deployment != nil {
-		tx.UpdateStatus(plan.Deployment)
-	} else if plan.Create != nil || len(written) > 0 {
+	scales := plan.Create != nil || len(plan.Update) > 0
+	if scales || len(plan.Delete) > 0 {
 		tx.Unchanged(in.Deployment)
 	}
-	if plan.Create == nil && len(plan.Update) == 0 {
+	if !scales {
 		return
 	}
 	for _, rs := range in.ReplicaSets {
-		if metav1.IsControlledBy(rs, in.Deployment) && !written[rs.UID] {
+		if metav1.IsControlledBy(rs, in.Deployment) {
 			tx.Unchanged(rs)
 		}
 	}
