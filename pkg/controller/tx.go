@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/homeostat/homeostat/pkg/informer"
@@ -15,7 +16,7 @@ import (
 // returns without an error. See [New].
 //
 // A Tx is for the goroutine of its reconcile. An object handed to it for
-// writing must not be changed afterwards. Objects read from it, save the one
+// writing must not be changed afterwards, unless it is handed to it again. Objects read from it, save the one
 // that the reconcile was called with, are shared: change only copies.
 //
 // Its own writes are seen as they were handed to it, the last for an object
@@ -35,8 +36,8 @@ type Tx struct {
 	txn        *store.Txn
 	own        overlay
 	reads      *readSet // what was read; nil unless it is serializable
-	hasRead    bool
-	splittable bool
+	hasRead    bool     // Serializable would come too late
+	splittable bool     // by AllowSplit
 	events     []func() // record what has happened once it is committed
 
 	err       error // the first that keeps it from being committed

@@ -85,11 +85,12 @@ func Lookup[T store.Object](tx *Tx, x *informer.Index[T], value, namespace strin
 // merge yields what was read and what was written in the order of keys. What
 // was written hides what was read; of what was written, the selected is yielded.
 func merge[T store.Object](tx *Tx, read iter.Seq[T], namespace string, selects func(T) bool, yield func(T) bool) {
-	listed[T](tx, namespace)
-	var own []T
-	if len(tx.own) > 0 {
-		own = selected(tx.own, selects)
+	if len(tx.own) == 0 && tx.reads == nil {
+		read(yield)
+		return
 	}
+	listed[T](tx, namespace)
+	own := selected(tx.own, selects)
 	for obj := range read {
 		key := store.KeyOf(obj)
 		for len(own) > 0 && compareKeys(store.KeyOf(own[0]), key) < 0 {
