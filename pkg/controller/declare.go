@@ -47,7 +47,7 @@ func declarationOf(obj store.Object, gvk schema.GroupVersionKind) (declaration, 
 	raw, err := json.Marshal(fieldsOf(values))
 	return declaration{values, metav1.ManagedFieldsEntry{
 		Manager: fieldManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: gvk.GroupVersion().String(),
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: raw},
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(raw)),
 	}}, err
 }
 
@@ -91,7 +91,7 @@ func declaredBefore(obj store.Object) fields {
 		return nil
 	}
 	var before fields
-	if err := json.Unmarshal(obj.GetManagedFields()[i].FieldsV1.Raw, &before); err != nil {
+	if err := json.Unmarshal(obj.GetManagedFields()[i].FieldsV1.GetRawBytes(), &before); err != nil {
 		return nil // somebody else has spoilt it: nothing is known
 	}
 	return before

@@ -153,7 +153,7 @@ func TestDeclarationOfObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	const record = `{"f:metadata":{"f:labels":{"f:app":{}}},"f:spec":{"f:replicas":{},"f:strategy":{},"f:template":{"f:metadata":{},"f:spec":{"f:containers":{}}}}}`
-	if got := string(d.record.FieldsV1.Raw); got != record {
+	if got := d.record.FieldsV1.GetRawString(); got != record {
 		t.Errorf("the record is %s", got)
 	}
 
@@ -187,7 +187,7 @@ func TestSpoiltRecordMeansNothingIsKnown(t *testing.T) {
 	for _, raw := range []string{`not JSON`, `[]`, `null`, `{"f:spec":[]}`, `{"spec":{}}`, `{"":{}}`, `{"f:":1}`} {
 		obj := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web", ManagedFields: []metav1.ManagedFieldsEntry{
 			{Manager: "other", Operation: metav1.ManagedFieldsOperationApply},
-			{Manager: fieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: []byte(raw)}},
+			{Manager: fieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(raw)},
 		}}}
 		if !json.Valid([]byte(raw)) {
 			obj.ManagedFields[1].FieldsV1 = nil // it cannot be stored
