@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -87,6 +88,7 @@ const causesShown = 4
 
 // reasons are the causes of one key since its last reconcile has begun.
 type reasons struct {
+	since int64 // when the first was noted, in ns; no time.Time, which would have maps allocate
 	total int
 	class class // the earliest of the causes'
 	first Cause
@@ -106,6 +108,11 @@ func (r *reasons) add(c Cause, cl class) {
 	r.class = min(r.class, cl)
 }
 
+// age returns how long ago the first was noted.
+func (r *reasons) age(now time.Time) time.Duration {
+	return time.Duration(now.UnixNano() - r.since)
+}
+
 // list returns what is kept, in order.
 func (r *reasons) list() []Cause {
 	if r.total == 0 {
@@ -116,6 +123,15 @@ func (r *reasons) list() []Cause {
 		for i := range causesShown {
 			all[causesShown+i] = r.more[causesShown-1+(r.total+i)%causesShown]
 		}
+	}
+	return all
+}
+
+// strings tells what is kept, in order.
+func (r *reasons) strings() []string {
+	var all []string
+	for _, c := range r.list() {
+		all = append(all, c.String())
 	}
 	return all
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -38,7 +39,7 @@ func TestCauses(t *testing.T) {
 }
 
 func TestCausesAreAsUrgentAsTheMostUrgent(t *testing.T) {
-	n := notes[string]{}
+	n := notes[string]{now: time.Now}
 	for _, step := range []struct{ add, want class }{{later, later}, {prompt, prompt}, {later, prompt}} {
 		n.add("a", Cause{}, step.add)
 		if got := n.class("a"); got != step.want {

@@ -57,6 +57,19 @@ func (g *gates[R]) admit(ctx context.Context, key R) (bool, error) {
 	return false, nil
 }
 
+// held returns how many keys wait.
+func (g *gates[R]) held() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, x := range g.needs {
+		if x.wanted {
+			n++
+		}
+	}
+	return n
+}
+
 // doubt has a key wait for what etcd is at when the key is to be reconciled
 // next: only that is sure to show a write whose outcome is unknown.
 func (g *gates[R]) doubt(key R) {

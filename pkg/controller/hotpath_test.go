@@ -16,6 +16,7 @@ import (
 // queue but turn.
 func newBareRun(log logr.Logger, reconcile Func[Request]) *run[Request] {
 	m := &Manager{clock: clock.RealClock{}, log: log, replica: informer.NewReplica(nil, informer.Options{})}
+	m.metrics = newMetrics(m)
 	return newLoop(m, "c", reconcile, Options{}, store.KindInfo{}).newRun()
 }
 

@@ -22,6 +22,7 @@ type loop[R comparable] struct {
 	log        logr.Logger
 	sources    sources[R]
 	ids        atomic.Uint64 // numbers the reconciles, for their log lines
+	metrics    *loopMetrics
 }
 
 // run is one run of a loop: a queue of keys, and workers that reconcile them.
@@ -33,12 +34,13 @@ type run[R comparable] struct {
 	gates   *gates[R]
 	delays  *delays[R]
 	backoff workqueue.TypedRateLimiter[R]
+	workers []worker
 }
 
 func newLoop[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo) *loop[R] {
 	log := m.log.WithName(name)
 	return &loop[R]{
-		name: name, manager: m, reconciler: r, options: o.withDefaults(), log: log,
+		name: name, manager: m, reconciler: r, options: m.options.Controllers[name].over(o).withDefaults(), log: log, metrics: m.metrics.of(name),
 		sources: sources[R]{binding: binding[R]{manager: m, log: log, primary: primary}},
 	}
 }
@@ -46,6 +48,8 @@ func newLoop[R comparable](m *Manager, name string, r Reconciler[R], o Options, 
 func (l *loop[R]) newRun() *run[R] {
 	r := &run[R]{
 		loop:    l,
+		notes:   notes[R]{now: l.manager.clock.Now},
+		workers: make([]worker, l.options.Workers),
 		backoff: workqueue.NewTypedItemExponentialFailureRateLimiter[R](l.options.BackoffBase, l.options.BackoffMax),
 	}
 	r.queue = workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[R]{
@@ -64,6 +68,7 @@ func (r *run[R]) enqueue(key R, c Cause) { r.add(key, c, c.class()) }
 
 func (r *run[R]) add(key R, c Cause, cl class) {
 	r.notes.add(key, c, cl)
+	r.metrics.adds.Inc()
 	r.queue.Add(key)
 }
 
@@ -76,8 +81,8 @@ func (l *loop[R]) run(ctx, work context.Context) error {
 	defer cancel()
 	r := l.newRun()
 	var running sync.WaitGroup
-	for range l.options.Workers {
-		running.Go(func() { r.work(ctx, work) })
+	for i := range r.workers {
+		running.Go(func() { r.work(ctx, work, &r.workers[i]) })
 	}
 	running.Go(func() {
 		ticker := l.manager.clock.NewTicker(reviewInterval)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/informer"
@@ -30,6 +32,23 @@ type ManagerOptions struct {
 	// Events gets the Events of transactions, see [Tx.Eventf]. Who makes it runs
 	// it. Defaults to dropping them.
 	Events EventRecorder
+	// Controllers has options by the names of controllers. What is set there takes
+	// the place of what the controller was made with; see [Config].
+	Controllers map[string]Options
+	// Address is where to serve health, metrics and profiles over HTTP while the
+	// manager runs, as [Manager.Handler] does: host:port, of which the host may be
+	// left out. Defaults to none.
+	Address string
+	// Pprof has profiles served too. They tell of the program's inside, and cost
+	// time while they are taken.
+	Pprof bool
+	// MaxLag is for how long a replica may not be known to be up to date before
+	// /readyz says so. Defaults to 15 seconds.
+	MaxLag time.Duration
+	// TracerProvider makes OpenTelemetry spans: of each reconcile, from the change
+	// that caused it to its end, with its wait in the queue and its transactions.
+	// Defaults to none.
+	TracerProvider trace.TracerProvider
 	// Clock times backoff and pauses. Defaults to the system's.
 	Clock clock.WithTickerAndDelayedExecution
 }
@@ -43,6 +62,9 @@ type Manager struct {
 	log     logr.Logger
 	clock   clock.WithTickerAndDelayedExecution
 
+	metrics      *metrics
+	tracer       trace.Tracer
+	checks       checks
 	election     *election // nil without Leadership
 	fencedWrites atomic.Uint64
 
@@ -68,8 +90,11 @@ type part struct {
 	name         string
 	everyProcess bool
 	run          func(ctx, work context.Context) error
-	loop         any // the controller's *loop, whatever its keys; nil for a runnable
+	loop         controllerLoop // nil for a runnable
 }
+
+// controllerLoop is a *loop, whatever its keys.
+type controllerLoop interface{ state() loopState }
 
 // NewManager returns a manager with no controllers. It does nothing until Run.
 func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
@@ -79,13 +104,16 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	if o.GracePeriod <= 0 {
 		o.GracePeriod = 5 * time.Second
 	}
+	if o.MaxLag <= 0 {
+		o.MaxLag = 15 * time.Second
+	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
 	replica := informer.NewReplica(s, informer.Options{Log: o.Log.WithName("replica"), Clock: o.Clock})
 	m := &Manager{
 		store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock,
-		names: map[string]bool{}, replicas: []namedReplica{{"", replica}},
+		names: map[string]bool{}, replicas: []namedReplica{{ownReplica, replica}},
 	}
 	if o.Leadership != nil {
 		leadership, err := o.Leadership.withDefaults()
@@ -95,6 +123,7 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 		m.election = newElection(s, leadership, o.Clock, o.Log)
 		m.store = m.store.WithFencesFrom(m.fences)
 	}
+	m.metrics, m.tracer = newMetrics(m), newTracer(o.TracerProvider)
 	return m, nil
 }
 
@@ -159,12 +188,29 @@ func (m *Manager) AddReplica(name string, r *informer.Replica) error {
 		return fmt.Errorf("replica %q: it is nil", name)
 	case r == m.replica:
 		return fmt.Errorf("replica %q: it is the manager's own", name)
+	case name == ownReplica:
+		return fmt.Errorf("replica %q: that is what the manager's own is called", name)
 	}
-	return m.register(name, "replica", func() { m.replicas = append(m.replicas, namedReplica{name, r}) })
+	return m.register(name, "replica", func() {
+		m.replicas = append(m.replicas, namedReplica{name, r})
+		m.metrics.addReplica(name, r)
+	})
 }
 
 func (m *Manager) addPart(what string, p part) error {
 	return m.register(p.name, what, func() { m.parts = append(m.parts, p) })
+}
+
+func (m *Manager) controllers() []part {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(m.parts), func(p part) bool { return p.loop == nil })
+}
+
+func (m *Manager) allReplicas() []namedReplica {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.replicas)
 }
 
 func (m *Manager) register(name, what string, add func()) error {

@@ -1,6 +1,9 @@
 package controller
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // notes has the causes of keys that are to be reconciled. A key's causes are
 // noted before the key is added to the queue, and taken by the reconcile that
@@ -8,6 +11,8 @@ import "sync"
 // be, or held by its gate. And a key that comes from the queue without a note
 // needs no reconcile: between note and queue, one has begun that serves it.
 type notes[R comparable] struct {
+	now func() time.Time
+
 	mu sync.Mutex
 	of table[R, reasons]
 }
@@ -15,7 +20,10 @@ type notes[R comparable] struct {
 func (n *notes[R]) add(key R, c Cause, cl class) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	why, _ := n.of.get(key)
+	why, noted := n.of.get(key)
+	if !noted {
+		why.since = n.now().UnixNano()
+	}
 	why.add(c, cl)
 	n.of.set(key, why)
 }
@@ -44,4 +52,16 @@ func (n *notes[R]) class(key R) class {
 	defer n.mu.Unlock()
 	why, _ := n.of.get(key)
 	return why.class
+}
+
+// oldest returns how long the key has waited that has waited longest. It looks at
+// all of them.
+func (n *notes[R]) oldest(now time.Time) time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var oldest time.Duration
+	for _, why := range n.of.m {
+		oldest = max(oldest, why.age(now))
+	}
+	return oldest
 }

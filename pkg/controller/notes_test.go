@@ -23,7 +23,7 @@ func TestNotesRace(t *testing.T) {
 	})
 	var workers, adders sync.WaitGroup
 	for range 3 {
-		workers.Go(func() { r.work(t.Context(), t.Context()) })
+		workers.Go(func() { r.work(t.Context(), t.Context(), &worker{}) })
 	}
 	const each = 5000
 	for range 3 {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
@@ -22,4 +23,9 @@ func guard(what string, f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+func isPanic(err error) bool {
+	var p *panicError
+	return errors.As(err, &p)
 }

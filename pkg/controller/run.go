@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +26,11 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err := m.begin(); err != nil {
 		return err
 	}
+	stopServing, err := m.serve()
+	if err != nil {
+		return err
+	}
+	defer stopServing()
 	// The replicas outlive the controllers: what is under way may still read.
 	replicaCtx, stopReplicas := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopReplicas()
@@ -37,20 +43,25 @@ func (m *Manager) Run(ctx context.Context) error {
 			return r.run(replicaCtx)
 		})
 	}
-	err := m.runAll(ctx)
+	err = m.runAll(ctx)
 	stopReplicas()
 	return cmp.Or(err, replicas.Wait())
 }
 
 func (r namedReplica) run(ctx context.Context) error {
 	err := r.replica.Run(ctx)
-	if err != nil && r.name != "" {
+	if err != nil {
 		return fmt.Errorf("replica %q: %w", r.name, err)
 	}
 	return err
 }
 
 func (m *Manager) begin() error {
+	for name := range m.options.Controllers {
+		if !slices.ContainsFunc(m.controllers(), func(c part) bool { return c.name == name }) {
+			return fmt.Errorf("manager: there are options for a controller %q, and no such controller", name)
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.started {

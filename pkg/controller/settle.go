@@ -37,15 +37,21 @@ func (r *run[R]) settle(ctx context.Context, log logr.Logger, key R, cl class, r
 		} else {
 			log.V(1).Info("reconcile met another writer; looking again", "cause", err.Error())
 		}
-		r.delays.set(key, r.backoff.When(key), Cause{Type: CauseBackoff}, cl)
+		r.retry(key, cl)
 	default:
 		logFailure(log, err, "reconcile failed")
 		if result.RequeueAfter > 0 {
 			r.delays.set(key, result.RequeueAfter, Cause{Type: CauseRequeueAfter}, cl)
 			return
 		}
-		r.delays.set(key, r.backoff.When(key), Cause{Type: CauseBackoff}, cl)
+		r.retry(key, cl)
 	}
+}
+
+// retry has a key tried again after a pause that doubles.
+func (r *run[R]) retry(key R, cl class) {
+	r.metrics.retries.Inc()
+	r.delays.set(key, r.backoff.When(key), Cause{Type: CauseBackoff}, cl)
 }
 
 func logFailure(log logr.Logger, err error, message string) {

@@ -11,14 +11,18 @@ import (
 
 // work reconciles keys in the context work until none are left. No reconcile
 // begins once ctx or work is done.
-func (r *run[R]) work(ctx, work context.Context) {
+func (r *run[R]) work(ctx, work context.Context, w *worker) {
 	for {
 		key, stopped := r.queue.Get()
 		if stopped {
 			return
 		}
 		if ctx.Err() == nil && work.Err() == nil {
+			began := r.manager.clock.Now()
+			w.begin(began)
 			r.process(ctx, work, key)
+			w.end()
+			r.metrics.worked.Observe(r.manager.clock.Since(began).Seconds())
 		}
 		r.queue.Done(key)
 	}
@@ -40,9 +44,14 @@ func (r *run[R]) process(ctx, work context.Context, key R) {
 		return
 	}
 	*why = r.notes.take(key)
+	began := r.manager.clock.Now()
+	r.metrics.waited.Observe(why.age(began).Seconds())
 	wrote := &writes{replica: r.manager.replica}
-	reconcileCtx := context.WithValue(logr.NewContext(work, log), causesKey{}, why)
+	traced, spans := r.startSpans(work, key, why, began)
+	reconcileCtx := context.WithValue(logr.NewContext(traced, log), causesKey{}, why)
 	result, err := r.reconcile(store.ObserveWrites(reconcileCtx, wrote.observe), key)
+	spans.end(result, err)
+	r.metrics.reconciled(r.manager.clock.Since(began), result, err)
 	revision, unknown := wrote.result()
 	r.gates.raise(key, revision)
 	if unknown {

@@ -15,13 +15,15 @@ import (
 // verify that belief and execute the plan in one transaction. When the belief
 // was wrong, etcd's answer carries the truth, and the plan is made anew: either
 // a rule now says no, or the next attempt may succeed.
-func (t *Txn) commit(ctx context.Context) (int64, error) {
+func (t *Txn) commit(ctx context.Context) (rev int64, err error) {
 	if t.err != nil {
 		return 0, t.err
 	}
 	if len(t.ops) == 0 && len(t.ranges) == 0 {
 		return 0, nil
 	}
+	ctx, end := t.startSpan(ctx)
+	defer func() { end(rev, err) }()
 	fences, err := t.store.fencesFor(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("%s: not sent: %w", t.what(), err)

@@ -1,0 +1,167 @@
+package controller
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// Config is what an operator sets of a manager and its controllers, in a YAML
+// file, by flags, or both:
+//
+//	address: :8080
+//	gracePeriod: 10s
+//	controllers:
+//	  deployment: {workers: 8, timeout: 30s}
+//
+//	var config controller.Config
+//	config.Flags(flag.CommandLine)
+//	flag.Parse()
+//	options, err := config.Options(controller.ManagerOptions{Log: log})
+//
+// What is left out stays as the program has it.
+type Config struct {
+	// Address, Pprof, GracePeriod and MaxLag are as in [ManagerOptions].
+	Address     string          `json:"address,omitempty"`
+	Pprof       bool            `json:"pprof,omitempty"`
+	GracePeriod metav1.Duration `json:"gracePeriod,omitempty"`
+	MaxLag      metav1.Duration `json:"maxLag,omitempty"`
+	// Controllers has what is set of controllers, by their names.
+	Controllers map[string]ControllerConfig `json:"controllers,omitempty"`
+}
+
+// ControllerConfig is what an operator sets of a controller, as in [Options].
+type ControllerConfig struct {
+	Workers     int             `json:"workers,omitempty"`
+	Timeout     metav1.Duration `json:"timeout,omitempty"`
+	BackoffBase metav1.Duration `json:"backoffBase,omitempty"`
+	BackoffMax  metav1.Duration `json:"backoffMax,omitempty"`
+}
+
+// ReadConfig reads a file. A field that there is none of is an error, since it is
+// a mistake that would go unnoticed.
+func ReadConfig(file string) (Config, error) {
+	var c Config
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return c, fmt.Errorf("config: %w", err)
+	}
+	if err := yaml.UnmarshalStrict(content, &c); err != nil {
+		return c, fmt.Errorf("config %s: %w", file, err)
+	}
+	return c, nil
+}
+
+// Flags defines --config, which reads a file, and --address, --pprof,
+// --grace-period, --max-lag and --workers, as in --workers=deployment=8. Of a file
+// and the other flags, what comes later on the command line counts.
+func (c *Config) Flags(flags *flag.FlagSet) {
+	flags.Func("config", "`file` with the manager's options, in YAML", func(file string) error {
+		read, err := ReadConfig(file)
+		if err == nil {
+			c.merge(read)
+		}
+		return err
+	})
+	flags.StringVar(&c.Address, "address", c.Address, "serve health and metrics over HTTP at this `host:port`")
+	flags.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve profiles too")
+	flags.DurationVar(&c.GracePeriod.Duration, "grace-period", c.GracePeriod.Duration, "how `long` reconciles may go on when the program is stopped")
+	flags.DurationVar(&c.MaxLag.Duration, "max-lag", c.MaxLag.Duration, "for how `long` etcd may be lost before the program is not ready")
+	flags.Func("workers", "how many keys a controller reconciles at once, as `controller=number`; repeatable", c.setWorkers)
+}
+
+func (c *Config) setWorkers(s string) error {
+	name, number, _ := strings.Cut(s, "=")
+	n, err := strconv.Atoi(number)
+	if name == "" || err != nil || n < 1 {
+		return errors.New("want controller=number")
+	}
+	set := c.Controllers[name]
+	set.Workers = n
+	c.setController(name, set)
+	return nil
+}
+
+func (c *Config) setController(name string, set ControllerConfig) {
+	if c.Controllers == nil {
+		c.Controllers = map[string]ControllerConfig{}
+	}
+	c.Controllers[name] = set
+}
+
+// merge has what is set in other take the place of what is set here.
+func (c *Config) merge(other Config) {
+	c.Address = cmp.Or(other.Address, c.Address)
+	c.Pprof = other.Pprof || c.Pprof
+	c.GracePeriod = cmp.Or(other.GracePeriod, c.GracePeriod)
+	c.MaxLag = cmp.Or(other.MaxLag, c.MaxLag)
+	for name, o := range other.Controllers {
+		set := c.Controllers[name]
+		c.setController(name, ControllerConfig{
+			Workers:     cmp.Or(o.Workers, set.Workers),
+			Timeout:     cmp.Or(o.Timeout, set.Timeout),
+			BackoffBase: cmp.Or(o.BackoffBase, set.BackoffBase),
+			BackoffMax:  cmp.Or(o.BackoffMax, set.BackoffMax),
+		})
+	}
+}
+
+// Options returns a program's options with what is set here in place of what they
+// say. It fails when a value makes no sense. A controller that the manager does
+// not have is found out by [Manager.Run].
+func (c Config) Options(o ManagerOptions) (ManagerOptions, error) {
+	if err := c.check(); err != nil {
+		return o, err
+	}
+	o.Address = cmp.Or(c.Address, o.Address)
+	o.Pprof = c.Pprof || o.Pprof
+	o.GracePeriod = cmp.Or(c.GracePeriod.Duration, o.GracePeriod)
+	o.MaxLag = cmp.Or(c.MaxLag.Duration, o.MaxLag)
+	controllers := maps.Clone(o.Controllers)
+	for name, set := range c.Controllers {
+		if controllers == nil {
+			controllers = map[string]Options{}
+		}
+		controllers[name] = set.options().over(controllers[name])
+	}
+	o.Controllers = controllers
+	return o, nil
+}
+
+func (c Config) check() error {
+	if c.GracePeriod.Duration < 0 || c.MaxLag.Duration < 0 {
+		return errors.New("config: gracePeriod and maxLag must not be negative")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Controllers)) {
+		set := c.Controllers[name]
+		if set.Workers < 0 || set.Timeout.Duration < 0 || set.BackoffBase.Duration < 0 || set.BackoffMax.Duration < 0 {
+			return fmt.Errorf("config: controllers: %s: no value may be negative", name)
+		}
+	}
+	return nil
+}
+
+func (c ControllerConfig) options() Options {
+	return Options{Workers: c.Workers, Timeout: c.Timeout.Duration, BackoffBase: c.BackoffBase.Duration, BackoffMax: c.BackoffMax.Duration}
+}
+
+// over returns the options with what is not set here taken from others.
+func (o Options) over(others Options) Options {
+	return Options{
+		Workers:     cmp.Or(o.Workers, others.Workers),
+		Timeout:     cmp.Or(o.Timeout, others.Timeout),
+		BackoffBase: cmp.Or(o.BackoffBase, others.BackoffBase),
+		BackoffMax:  cmp.Or(o.BackoffMax, others.BackoffMax),
+
+		EveryProcess: o.EveryProcess || others.EveryProcess,
+	}
+}

@@ -1,0 +1,115 @@
+package controller_test
+
+import (
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+)
+
+func parse(t *testing.T, args ...string) (controller.Config, error) {
+	t.Helper()
+	var c controller.Config
+	flags := flag.NewFlagSet("test", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	c.Flags(flags)
+	return c, flags.Parse(args)
+}
+
+func TestConfig(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	content := "address: :8080\ngracePeriod: 10s\ncontrollers:\n  a: {workers: 8, timeout: 30s}\n  b: {backoffMax: 1m}\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base := controller.ManagerOptions{GracePeriod: time.Second, MaxLag: time.Minute, Controllers: map[string]controller.Options{
+		"a": {Workers: 2, BackoffBase: time.Second}, "c": {Workers: 3},
+	}}
+	a := controller.Options{Workers: 8, Timeout: 30 * time.Second, BackoffBase: time.Second}
+	b, c := controller.Options{BackoffMax: time.Minute}, controller.Options{Workers: 3}
+	for name, x := range map[string]struct {
+		args []string
+		want controller.ManagerOptions
+	}{
+		"nothing": {nil, base},
+		"a file": {[]string{"--config", file}, controller.ManagerOptions{
+			Address: ":8080", GracePeriod: 10 * time.Second, MaxLag: time.Minute,
+			Controllers: map[string]controller.Options{"a": a, "b": b, "c": c},
+		}},
+		"flags after a file": {[]string{"--config", file, "--address=", "--address=:9", "--workers=a=1", "--workers=b=5", "--pprof"}, controller.ManagerOptions{
+			Address: ":9", Pprof: true, GracePeriod: 10 * time.Second, MaxLag: time.Minute,
+			Controllers: map[string]controller.Options{
+				"a": {Workers: 1, Timeout: 30 * time.Second, BackoffBase: time.Second}, "b": {Workers: 5, BackoffMax: time.Minute}, "c": c,
+			},
+		}},
+		"flags before a file": {[]string{"--grace-period=1h", "--max-lag=2m", "--workers=a=1", "--config", file}, controller.ManagerOptions{
+			Address: ":8080", GracePeriod: 10 * time.Second, MaxLag: 2 * time.Minute,
+			Controllers: map[string]controller.Options{"a": a, "b": b, "c": c},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, err := parse(t, x.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := config.Options(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(x.want.Controllers, got.Controllers); diff != "" {
+				t.Error(diff)
+			}
+			if got.Address != x.want.Address || got.Pprof != x.want.Pprof || got.GracePeriod != x.want.GracePeriod || got.MaxLag != x.want.MaxLag {
+				t.Errorf("got %+v, want %+v", got, x.want)
+			}
+		})
+	}
+	if base.Controllers["a"].Workers != 2 {
+		t.Error("the program's options were changed")
+	}
+}
+
+func TestConfigRefusesMistakes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	for name, content := range map[string]string{
+		"unknown field": "adress: :8080\n", "no duration": "gracePeriod: soon\n", "no YAML": "{", "twice": "address: a\naddress: b\n",
+	} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parse(t, "--config", file); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for _, args := range [][]string{{"--config", file + "s"}, {"--workers=a"}, {"--workers=a=0"}, {"--workers==1"}, {"--grace-period=x"}} {
+		if _, err := parse(t, args...); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+	c := controller.Config{Controllers: map[string]controller.ControllerConfig{"a": {Workers: -1}}}
+	if _, err := c.Options(controller.ManagerOptions{}); err == nil {
+		t.Error("-1 workers: no error")
+	}
+}
+
+var _ = Describe("Options of controllers", func() {
+	It("are for controllers that there are", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{Controllers: map[string]controller.Options{"c": {}, "d": {}}})
+		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).To(Succeed())
+		Expect(m.Run(ctx)).To(MatchError(ContainSubstring(`"d"`)))
+	}, SpecTimeout(20*time.Second))
+
+	It("take the place of what a controller was made with", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{Controllers: map[string]controller.Options{"c": {Workers: 5}}})
+		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{Workers: 2})).To(Succeed())
+		Expect(metric(m, "controller_runtime_max_concurrent_reconciles", "c")()).To(Equal(5.0))
+	}, SpecTimeout(20*time.Second))
+})

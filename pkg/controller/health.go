@@ -1,0 +1,124 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// checkTimeout bounds one check of health or readiness.
+const checkTimeout = 5 * time.Second
+
+// Check says what is wrong; nil when nothing is.
+type Check func(ctx context.Context) error
+
+// checks are those of a manager, in the order in which they were added.
+type checks struct {
+	mu            sync.Mutex
+	health, ready []namedCheck
+}
+
+type namedCheck struct {
+	name  string
+	check Check
+}
+
+// AddHealthCheck adds a check to /healthz: one that fails says that the process
+// should be restarted. It can be called at any time. The name is shown.
+func (m *Manager) AddHealthCheck(name string, check Check) error {
+	return m.checks.add(&m.checks.health, name, check)
+}
+
+// AddReadyCheck adds a check to /readyz: one that fails says that the process
+// does not do its work at the moment. It can be called at any time. The name is
+// shown.
+func (m *Manager) AddReadyCheck(name string, check Check) error {
+	return m.checks.add(&m.checks.ready, name, check)
+}
+
+func (c *checks) add(to *[]namedCheck, name string, check Check) error {
+	if name == "" || check == nil {
+		return errors.New("check: the name or the function is missing")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.ContainsFunc(*to, func(x namedCheck) bool { return x.name == name }) {
+		return fmt.Errorf("check %q: there is one of that name", name)
+	}
+	*to = append(*to, namedCheck{name, check})
+	return nil
+}
+
+func (c *checks) of(list *[]namedCheck) []namedCheck {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(*list)
+}
+
+// Healthy returns nil unless a check that was added with [Manager.AddHealthCheck]
+// fails.
+func (m *Manager) Healthy(ctx context.Context) error {
+	_, err := runChecks(ctx, m.checks.of(&m.checks.health))
+	return err
+}
+
+// Ready returns nil when the manager runs, its replicas have listed etcd and
+// follow it, and no check that was added with [Manager.AddReadyCheck] fails;
+// otherwise an error that names all causes. A process that waits to lead is
+// ready: it does all that it has to.
+func (m *Manager) Ready(ctx context.Context) error {
+	_, err := runChecks(ctx, m.readyChecks())
+	return err
+}
+
+func (m *Manager) readyChecks() []namedCheck {
+	var all []namedCheck
+	for _, r := range m.allReplicas() {
+		all = append(all, namedCheck{"replica " + r.name, func(context.Context) error { return r.replica.Healthy(m.options.MaxLag) }})
+	}
+	return append(all, m.checks.of(&m.checks.ready)...)
+}
+
+// runChecks runs checks side by side, each for a bounded time, and tells what came
+// of them in a line each.
+func runChecks(ctx context.Context, all []namedCheck) (report string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	errs := make([]error, len(all))
+	var running sync.WaitGroup
+	for i, c := range all {
+		running.Go(func() { errs[i] = guard("the check", func() error { return c.check(ctx) }) })
+	}
+	running.Wait()
+	var b strings.Builder
+	for i, c := range all {
+		if errs[i] == nil {
+			fmt.Fprintf(&b, "[+]%s ok\n", c.name)
+			continue
+		}
+		fmt.Fprintf(&b, "[-]%s failed: %v\n", c.name, errs[i])
+		errs[i] = fmt.Errorf("%s: %w", c.name, errs[i])
+	}
+	return b.String(), errors.Join(errs...)
+}
+
+// serveChecks answers with 200 when all is well and with 503 when it is not, and
+// with a line for each check.
+func serveChecks(all func() []namedCheck) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		report, err := runChecks(req.Context(), all())
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		if err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		} else {
+			report += "ok\n"
+		}
+		_, _ = w.Write([]byte(report)) // who has gone does not read it
+	}
+}

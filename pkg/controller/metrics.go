@@ -1,0 +1,142 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/homeostat/homeostat/pkg/informer"
+)
+
+// metrics are what a manager's controllers count while they work. The names and
+// labels are those that controller-runtime and client-go's work queue use, where
+// they have such a number; what they have not begins with homeostat_.
+type metrics struct {
+	registry *prometheus.Registry
+
+	results, failures, terminal, panics, lostRaces *prometheus.CounterVec
+	retries, adds                                  *prometheus.CounterVec
+	took, waited, worked                           *prometheus.HistogramVec
+}
+
+// Results of reconciles, as they are labelled.
+const (
+	resultSuccess      = "success"
+	resultRequeueAfter = "requeue_after"
+	resultRequeue      = "requeue" // lost a race
+	resultError        = "error"
+)
+
+func newMetrics(m *Manager) *metrics {
+	byController := []string{"controller"}
+	byQueue := []string{"name", "controller"}
+	counter := func(name, help string, labels []string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, labels []string, buckets []float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	}
+	x := &metrics{
+		registry: prometheus.NewRegistry(),
+		results: counter("controller_runtime_reconcile_total",
+			"Reconciles, by their results.", []string{"controller", "result"}),
+		failures: counter("controller_runtime_reconcile_errors_total",
+			"Reconciles that failed.", byController),
+		terminal: counter("controller_runtime_terminal_reconcile_errors_total",
+			"Reconciles that failed for good.", byController),
+		panics: counter("controller_runtime_reconcile_panics_total",
+			"Reconciles that panicked.", byController),
+		lostRaces: counter("homeostat_reconcile_conflicts_total",
+			"Reconciles that lost a race to another writer and looked again.", byController),
+		took: histogram("controller_runtime_reconcile_time_seconds",
+			"Time that a reconcile took.", byController,
+			[]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}),
+		adds: counter("workqueue_adds_total",
+			"Keys that were added to the queue, of which repeated ones are joined.", byQueue),
+		retries: counter("workqueue_retries_total",
+			"Keys that are tried again after a pause.", byQueue),
+		waited: histogram("workqueue_queue_duration_seconds",
+			"Time from a key's first cause to its reconcile, that for which its own writes held it included.", byQueue, queueBuckets()),
+		worked: histogram("workqueue_work_duration_seconds",
+			"Time that a key taken from the queue was worked on.", byQueue, queueBuckets()),
+	}
+	x.registry.MustRegister(
+		x.results, x.failures, x.terminal, x.panics, x.lostRaces, x.took, x.adds, x.retries, x.waited, x.worked,
+		newGauges(m),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "homeostat_fenced_writes_total",
+			Help: "Writes that etcd refused since the term was over under which they were made.",
+		}, func() float64 { return float64(m.FencedWrites()) }),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	x.addReplica(ownReplica, m.replica)
+	return x
+}
+
+// ownReplica labels the metrics of the manager's own replica.
+const ownReplica = "main"
+
+// addReplica adds a replica's metrics, labelled with its name, which must be
+// unlike that of any other.
+func (x *metrics) addReplica(name string, r *informer.Replica) {
+	prometheus.WrapRegistererWith(prometheus.Labels{"replica": name}, x.registry).MustRegister(r.Collector())
+}
+
+func queueBuckets() []float64 { return prometheus.ExponentialBuckets(10e-6, 10, 8) }
+
+// Metrics returns the manager's own Prometheus registry, with the metrics of its
+// controllers, of its replicas, of the process and of the Go runtime. Register
+// what is yours with it. It is served at /metrics, and any handler can serve it.
+func (m *Manager) Metrics() *prometheus.Registry { return m.metrics.registry }
+
+// loopMetrics are one controller's.
+type loopMetrics struct {
+	results                               map[string]prometheus.Counter
+	failures, terminal, panics, lostRaces prometheus.Counter
+	adds, retries                         prometheus.Counter
+	took, waited, worked                  prometheus.Observer
+}
+
+func (x *metrics) of(controller string) *loopMetrics {
+	l := &loopMetrics{
+		results:  map[string]prometheus.Counter{},
+		failures: x.failures.WithLabelValues(controller), terminal: x.terminal.WithLabelValues(controller),
+		panics: x.panics.WithLabelValues(controller), lostRaces: x.lostRaces.WithLabelValues(controller),
+		adds: x.adds.WithLabelValues(controller, controller), retries: x.retries.WithLabelValues(controller, controller),
+		took:   x.took.WithLabelValues(controller),
+		waited: x.waited.WithLabelValues(controller, controller), worked: x.worked.WithLabelValues(controller, controller),
+	}
+	for _, result := range []string{resultSuccess, resultRequeueAfter, resultRequeue, resultError} {
+		l.results[result] = x.results.WithLabelValues(controller, result)
+	}
+	return l
+}
+
+// reconciled counts a reconcile that has ended.
+func (l *loopMetrics) reconciled(took time.Duration, result Result, err error) {
+	l.took.Observe(took.Seconds())
+	switch {
+	case err == nil && result.RequeueAfter > 0:
+		l.results[resultRequeueAfter].Inc()
+	case err == nil:
+		l.results[resultSuccess].Inc()
+	case isLookAgain(err):
+		l.results[resultRequeue].Inc()
+		l.lostRaces.Inc()
+	default:
+		l.results[resultError].Inc()
+		l.failures.Inc()
+		l.count(err)
+	}
+}
+
+func (l *loopMetrics) count(err error) {
+	if isTerminal(err) {
+		l.terminal.Inc()
+	}
+	if isPanic(err) {
+		l.panics.Inc()
+	}
+}

@@ -1,0 +1,65 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Handler returns what the manager serves at its Address, for a server of your
+// own:
+//
+//	/healthz        200, or 503 with what fails: restart the process
+//	/readyz         200, or 503 with what keeps it from its work, such as a replica
+//	                that has lost etcd, and since when
+//	/metrics        for Prometheus; see Manager.Metrics
+//	/debug/pprof/   profiles, with ManagerOptions.Pprof
+func (m *Manager) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /healthz", serveChecks(func() []namedCheck { return m.checks.of(&m.checks.health) }))
+	mux.Handle("GET /readyz", serveChecks(m.readyChecks))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.metrics.registry, promhttp.HandlerOpts{
+		EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError,
+	}))
+	if m.options.Pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// serve serves at the manager's address, if it has one, until stop is called.
+// That waits until every answer that is under way has been given, for as long as
+// the grace period lasts.
+func (m *Manager) serve() (stop func(), err error) {
+	if m.options.Address == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", m.options.Address)
+	if err != nil {
+		return nil, fmt.Errorf("manager: serve health and metrics: %w", err)
+	}
+	m.log.V(1).Info("serving health and metrics", "address", listener.Addr().String())
+	server := &http.Server{Handler: m.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), m.options.GracePeriod)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			_ = server.Close() // who is still reading is cut off
+		}
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			m.log.Error(err, "health and metrics were not served any more")
+		}
+	}, nil
+}

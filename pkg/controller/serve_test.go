@@ -1,0 +1,103 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+)
+
+// page asks a manager's handler.
+func page(m *controller.Manager, path string) (status int, body string) {
+	GinkgoHelper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Code, w.Body.String()
+}
+
+var _ = Describe("A manager's pages", func() {
+	It("tell whether it does its work, and what keeps it from that", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).To(Succeed())
+		status, body := page(m, "/readyz")
+		Expect(status).To(Equal(http.StatusServiceUnavailable))
+		Expect(body).To(ContainSubstring("[-]replica main failed: the replica does not run"))
+		Expect(m.Ready(ctx)).To(MatchError(ContainSubstring("replica main: the replica does not run")))
+
+		stop := run(m)
+		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+		status, body = page(m, "/readyz")
+		Expect(status).To(Equal(http.StatusOK))
+		Expect(body).To(Equal("[+]replica main ok\nok\n"))
+
+		broken := errors.New("the licence has run out")
+		Expect(m.AddReadyCheck("licence", func(context.Context) error { return broken })).To(Succeed())
+		Expect(m.AddReadyCheck("licence", func(context.Context) error { return nil })).NotTo(Succeed())
+		Expect(m.AddReadyCheck("", nil)).NotTo(Succeed())
+		status, body = page(m, "/readyz")
+		Expect(status).To(Equal(http.StatusServiceUnavailable))
+		Expect(body).To(Equal("[+]replica main ok\n[-]licence failed: the licence has run out\n"))
+		Expect(m.Ready(ctx)).To(MatchError(broken))
+
+		status, body = page(m, "/healthz")
+		Expect(status).To(Equal(http.StatusOK))
+		Expect(body).To(Equal("ok\n"))
+		Expect(m.AddHealthCheck("disk", func(context.Context) error { panic("no disk") })).To(Succeed())
+		status, body = page(m, "/healthz")
+		Expect(status).To(Equal(http.StatusServiceUnavailable))
+		Expect(body).To(ContainSubstring("no disk"))
+		Expect(m.Healthy(ctx)).NotTo(Succeed())
+		stop()
+		Expect(m.Ready(ctx)).NotTo(Succeed())
+	}, SpecTimeout(20*time.Second))
+
+	It("have profiles only where they are asked for", func() {
+		status, _ := page(newManager(controller.ManagerOptions{}), "/debug/pprof/")
+		Expect(status).To(Equal(http.StatusNotFound))
+		status, body := page(newManager(controller.ManagerOptions{Pprof: true}), "/debug/pprof/")
+		Expect(status).To(Equal(http.StatusOK))
+		Expect(body).To(ContainSubstring("goroutine"))
+	})
+
+	It("are served while it runs", func(ctx SpecContext) {
+		var log logbook
+		m := newManager(controller.ManagerOptions{Address: "127.0.0.1:0", Log: log.logger()})
+		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).To(Succeed())
+		stop := run(m)
+		Eventually(func() []string { return log.with("serving health and metrics") }).Should(HaveLen(1))
+		address := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(log.with("serving health and metrics")[0])
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
+		Expect(err).NotTo(HaveOccurred())
+		resp, err := client.Do(req)
+		Expect(err).NotTo(HaveOccurred())
+		body, err := io.ReadAll(resp.Body)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(resp.Body.Close()).To(Succeed())
+		Expect(string(body)).To(And(
+			ContainSubstring(`workqueue_depth{controller="c",name="c"}`),
+			ContainSubstring(`homeostat_replica_revision{replica="main"}`),
+			ContainSubstring("go_goroutines"),
+		))
+		stop()
+		_, err = client.Do(req)
+		Expect(err).To(HaveOccurred(), "nothing listens any more")
+	}, SpecTimeout(20*time.Second))
+
+	It("cannot be served where somebody else does", func(ctx SpecContext) {
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		defer taken.Close()
+		m := newManager(controller.ManagerOptions{Address: taken.Addr().String()})
+		Expect(m.Run(ctx)).To(MatchError(And(ContainSubstring(taken.Addr().String()), ContainSubstring("in use"))))
+	}, SpecTimeout(20*time.Second))
+})
