@@ -131,6 +131,57 @@ func ExampleInformer_AddIndex() {
 	// sea/coral
 }
 
+// Values are ordered as strings are. An object is found once for each of its
+// values.
+func ExampleIndex_Range() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "violet", "blue")
+	mustCreate(ctx, s, "garden", "rose", "red")
+	mustCreate(ctx, s, "garden", "tulip", "red yellow")
+
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	byColor := maps.AddIndex(func(cm *corev1.ConfigMap) []string { return strings.Fields(cm.Data["color"]) })
+	defer run(ctx, r)()
+
+	for color, cm := range byColor.Range(r.Snapshot(), "c", "") {
+		fmt.Println(color, cm.Name)
+	}
+	// Output:
+	// red rose
+	// red tulip
+	// yellow tulip
+}
+
+func ExampleIndex_Prefix() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "violet", "blue/dark")
+	mustCreate(ctx, s, "garden", "rose", "red/dark")
+	mustCreate(ctx, s, "garden", "tulip", "red/light")
+
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	byColor := maps.AddIndex(func(cm *corev1.ConfigMap) []string { return []string{cm.Data["color"]} })
+	defer run(ctx, r)()
+
+	for color, cm := range byColor.Prefix(r.Snapshot(), "red/") {
+		fmt.Println(color, cm.Name)
+	}
+	// Output:
+	// red/dark rose
+	// red/light tulip
+}
+
 // A handler is told what there is, and then each change.
 func ExampleInformer_AddHandler() {
 	ctx := context.Background()

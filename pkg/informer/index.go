@@ -2,8 +2,10 @@ package informer
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/tidwall/btree"
 
@@ -12,6 +14,9 @@ import (
 
 // Index finds the objects of one kind by values computed from each. It is
 // always consistent with the snapshot that it is asked about.
+//
+// An object for which the index's function panics is left out of the index until
+// it changes. That is logged once and shown in [IndexStatus].
 type Index[T store.Object] struct {
 	kind *kind
 	def  *indexDef
@@ -48,11 +53,49 @@ func (x *Index[T]) Values(s *Snapshot) iter.Seq[string] {
 	}
 }
 
+// Range yields the objects that have a value v with from <= v < to, each with
+// that value, in the order of values and then of keys. An empty to is no bound. An
+// object is yielded once for each of its values in the range.
+func (x *Index[T]) Range(s *Snapshot, from, to string) iter.Seq2[string, T] {
+	return x.ascend(s, from, func(value string) bool { return to == "" || value < to })
+}
+
+// Prefix yields the objects that have a value which begins with prefix, as
+// [Index.Range] does.
+func (x *Index[T]) Prefix(s *Snapshot, prefix string) iter.Seq2[string, T] {
+	return x.ascend(s, prefix, func(value string) bool { return strings.HasPrefix(value, prefix) })
+}
+
+// ascend yields what there is from a value on, up to the first that is not
+// within.
+func (x *Index[T]) ascend(s *Snapshot, from string, within func(value string) bool) iter.Seq2[string, T] {
+	return func(yield func(string, T) bool) {
+		for item := range s.kind(x.kind).items(x.def, indexItem{value: from}) {
+			if !within(item.value) || !yield(item.value, item.entry.obj.(T)) {
+				return
+			}
+		}
+	}
+}
+
 // indexDef computes an index's values. The function is pure: it is called
 // again, for an old object, to find what to take out.
 type indexDef struct {
 	slot   int
 	values func(store.Object) []string
+}
+
+// index is the newest state of an index. It belongs to whoever holds Replica.mu.
+type index struct {
+	*indexDef
+	kind   *kind
+	tree   *btree.BTreeG[indexItem]
+	failed map[string]indexFailure // by the keys of the objects that are left out
+}
+
+type indexFailure struct {
+	rev int64
+	err error
 }
 
 // indexItem is ordered by value, then by the object's key.
@@ -72,27 +115,91 @@ func newIndexTree() *btree.BTreeG[indexItem] {
 	return btree.NewBTreeGOptions(lessItem, btree.Options{NoLocks: true})
 }
 
-func (d *indexDef) build(objects *btree.Map[string, *entry]) *btree.BTreeG[indexItem] {
+// valuesOf takes a panic for an error: one object that the function does not
+// expect must not end the process.
+func (d *indexDef) valuesOf(e *entry) (values []string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			values, err = nil, fmt.Errorf("the index's function panicked: %v", p)
+		}
+	}()
+	return d.values(e.obj), nil
+}
+
+// build makes the index anew.
+func (x *index) build(objects *btree.Map[string, *entry]) {
+	known := x.failed
+	x.tree, x.failed = newIndexTree(), nil
+	if objects == nil {
+		return
+	}
+	objects.Scan(func(_ string, e *entry) bool {
+		x.insert(e, known)
+		return true
+	})
+}
+
+// insert takes in an object. known are failures that were logged already.
+func (x *index) insert(e *entry, known map[string]indexFailure) {
+	values, err := x.valuesOf(e)
+	if err != nil {
+		x.fail(e, err, known)
+		return
+	}
+	for _, v := range values {
+		x.tree.Set(indexItem{v, e})
+	}
+}
+
+func (x *index) fail(e *entry, err error, known map[string]indexFailure) {
+	if x.failed == nil {
+		x.failed = map[string]indexFailure{}
+	}
+	x.failed[e.key] = indexFailure{e.rev, err}
+	if f, logged := known[e.key]; !logged || f.rev != e.rev {
+		x.kind.replica.log.Error(err, "object is left out of an index", "kind", x.kind.info.GroupVersionKind.Kind,
+			"index", x.slot, "key", x.kind.prefix+e.key, "revision", e.rev)
+	}
+}
+
+func (x *index) remove(e *entry) {
+	if _, failed := x.failed[e.key]; failed {
+		delete(x.failed, e.key)
+		return
+	}
+	values, err := x.valuesOf(e)
+	if err != nil { // though it did not before
+		values = x.search(e)
+	}
+	for _, v := range values {
+		x.tree.Delete(indexItem{v, e})
+	}
+}
+
+// search finds an object's values by looking at everything.
+func (x *index) search(e *entry) (values []string) {
+	x.tree.Scan(func(item indexItem) bool {
+		if item.entry == e {
+			values = append(values, item.value)
+		}
+		return true
+	})
+	return values
+}
+
+// compute makes an index for a snapshot that is older than it.
+func (d *indexDef) compute(objects *btree.Map[string, *entry]) *btree.BTreeG[indexItem] {
 	tree := newIndexTree()
 	if objects != nil {
 		objects.Scan(func(_ string, e *entry) bool {
-			d.insert(tree, e)
+			values, _ := d.valuesOf(e) // it was reported when the index was added, or is of no more interest
+			for _, v := range values {
+				tree.Set(indexItem{v, e})
+			}
 			return true
 		})
 	}
 	return tree
-}
-
-func (d *indexDef) insert(tree *btree.BTreeG[indexItem], e *entry) {
-	for _, v := range d.values(e.obj) {
-		tree.Set(indexItem{v, e})
-	}
-}
-
-func (d *indexDef) remove(tree *btree.BTreeG[indexItem], e *entry) {
-	for _, v := range d.values(e.obj) {
-		tree.Delete(indexItem{v, e})
-	}
 }
 
 // items yields an index's items from one on. For a snapshot that is older than
@@ -103,7 +210,7 @@ func (s kindState) items(d *indexDef, from indexItem) iter.Seq[indexItem] {
 		if d.slot < len(s.indexes) {
 			tree = s.indexes[d.slot]
 		} else {
-			tree = d.build(s.objects)
+			tree = d.compute(s.objects)
 		}
 		tree.Ascend(from, yield)
 	}
@@ -125,7 +232,7 @@ func (s kindState) lookup(d *indexDef, value string) iter.Seq[*entry] {
 
 func (s kindState) scan(d *indexDef, value string, yield func(*entry) bool) {
 	for e := range s.list(ListOptions{}) {
-		if slices.Contains(d.values(e.obj), value) && !yield(e) {
+		if values, _ := d.valuesOf(e); slices.Contains(values, value) && !yield(e) {
 			return
 		}
 	}

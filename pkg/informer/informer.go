@@ -77,9 +77,9 @@ func (i *Informer[T]) List(s *Snapshot, o ListOptions) iter.Seq[T] {
 func (i *Informer[T]) Len(s *Snapshot) int { return s.kind(i.kind).len() }
 
 // AddIndex has the replica maintain an index over values computed from each
-// object. The function must be pure, fast, and must not change the object; an
-// object may have several values or none. It can be added at any time: older
-// snapshots, which lack it, are searched one by one.
+// object. The function must be pure, fast, since the replica waits for it, and
+// must not change the object; an object may have several values or none. It can be
+// added at any time: older snapshots, which lack it, are searched one by one.
 func (i *Informer[T]) AddIndex(values func(obj T) []string) *Index[T] {
 	def := &indexDef{values: func(o store.Object) []string { return values(o.(T)) }}
 	i.replica.addIndex(i.kind, def)

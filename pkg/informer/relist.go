@@ -198,8 +198,8 @@ func (l *kindList) install(revision int64, w *witness) []change {
 		changes = l.diff(k.objects, objects, revision)
 	}
 	k.objects, k.bytes = objects, bytes
-	for i, def := range k.defs {
-		k.indexes[i] = def.build(objects)
+	for _, x := range k.indexes {
+		x.build(objects)
 	}
 	l.status.onlyUndecodable(k.prefix, l.bad)
 	return changes

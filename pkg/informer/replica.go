@@ -66,8 +66,7 @@ type kind struct {
 	decode  func(etcdKey string, value []byte, modRevision int64) (store.Object, store.Key, error)
 
 	objects   *btree.Map[string, *entry] // nil until listed
-	defs      []*indexDef
-	indexes   []*btree.BTreeG[indexItem]
+	indexes   []*index
 	listeners []*listener // only ever appended to, or replaced
 	bytes     int64
 	taken     int64 // how many changes were taken in
@@ -165,9 +164,10 @@ func (r *Replica) addKind(info store.KindInfo) (*kind, error) {
 func (r *Replica) addIndex(k *kind, def *indexDef) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	def.slot = len(k.defs)
-	k.defs = append(k.defs, def)
-	k.indexes = append(k.indexes, def.build(k.objects))
+	def.slot = len(k.indexes)
+	x := &index{indexDef: def, kind: k}
+	x.build(k.objects)
+	k.indexes = append(k.indexes, x)
 	r.publish(r.Snapshot().revision, k)
 }
 
@@ -193,8 +193,8 @@ func (k *kind) state() kindState {
 		return kindState{}
 	}
 	s := kindState{objects: k.objects.Copy(), indexes: make([]*btree.BTreeG[indexItem], len(k.indexes))}
-	for i, tree := range k.indexes {
-		s.indexes[i] = tree.Copy()
+	for i, x := range k.indexes {
+		s.indexes[i] = x.tree.Copy()
 	}
 	return s
 }
@@ -203,8 +203,8 @@ func (k *kind) state() kindState {
 func (k *kind) set(old, e *entry) {
 	if old != nil {
 		k.bytes -= int64(old.size)
-		for i, def := range k.defs {
-			def.remove(k.indexes[i], old)
+		for _, x := range k.indexes {
+			x.remove(old)
 		}
 	}
 	if e == nil {
@@ -213,8 +213,8 @@ func (k *kind) set(old, e *entry) {
 	}
 	k.bytes += int64(e.size)
 	k.objects.Set(e.key, e)
-	for i, def := range k.defs {
-		def.insert(k.indexes[i], e)
+	for _, x := range k.indexes {
+		x.insert(e, nil)
 	}
 }
 

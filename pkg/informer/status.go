@@ -73,6 +73,17 @@ type KindStatus struct {
 	Undecodable int
 	// Backlogs has, for each handler, how many changes it was not told yet.
 	Backlogs []int
+	// Indexes has the kind's indexes, in the order in which they were added.
+	Indexes []IndexStatus
+}
+
+// IndexStatus is one index's part of a [KindStatus].
+type IndexStatus struct {
+	// Items counts the values of all objects.
+	Items int
+	// Failed has the keys of the objects that are left out, because the index's
+	// function panicked for them, with the reason.
+	Failed map[string]error
 }
 
 // Status returns how the replica fares. It is meant for health checks and
@@ -100,7 +111,18 @@ func (r *Replica) Status() Status {
 		for _, l := range k.listeners {
 			ks.Backlogs = append(ks.Backlogs, l.pending())
 		}
+		for _, x := range k.indexes {
+			ks.Indexes = append(ks.Indexes, x.status())
+		}
 		st.Kinds = append(st.Kinds, ks)
+	}
+	return st
+}
+
+func (x *index) status() IndexStatus {
+	st := IndexStatus{Items: x.tree.Len(), Failed: make(map[string]error, len(x.failed))}
+	for key, f := range x.failed {
+		st.Failed[x.kind.prefix+key] = f.err
 	}
 	return st
 }
