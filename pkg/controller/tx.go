@@ -19,6 +19,10 @@ import (
 // writing must not be changed afterwards, unless it is handed to it again. Objects read from it, save the one
 // that the reconcile was called with, are shared: change only copies.
 //
+// An object of a kind that the replica keeps only in part, see [informer.Restrict],
+// can be deleted or be a condition, but not be updated: the commit fails and says
+// so. Change it with store.Mutate, or through [Manager.Store].
+//
 // Its own writes are seen as they were handed to it, the last for an object
 // that is updated in two parts. An object whose name is to be generated is not
 // seen.

@@ -8,8 +8,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // apply takes in one response as a whole and publishes one snapshot.
@@ -153,15 +151,16 @@ func (b *batch) judgeValues() {
 	b.changes, b.values = good, nil
 }
 
-// decodeEntry returns nil for a value that cannot be decoded, and reports it.
-func (r *Replica) decodeEntry(k *kind, etcdKey string, kv *mvccpb.KeyValue) *entry {
+// decodeEntry returns nil for an object that is not kept, and false for a value
+// that cannot be decoded, which it reports.
+func (r *Replica) decodeEntry(k *kind, etcdKey string, kv *mvccpb.KeyValue) (e *entry, ok bool) {
 	e, err := r.newEntry(k, kv)
 	if err != nil {
 		r.undecodable(etcdKey, kv, err)
-		return nil
+		return nil, false
 	}
 	r.status.decodable(etcdKey)
-	return e
+	return e, true
 }
 
 func (r *Replica) undecodable(etcdKey string, kv *mvccpb.KeyValue, err error) {
@@ -170,9 +169,14 @@ func (r *Replica) undecodable(etcdKey string, kv *mvccpb.KeyValue, err error) {
 	}
 }
 
+// newEntry returns nil for an object that is not kept.
 func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 	etcdKey := string(kv.Key)
-	obj, err := k.decodeValue(etcdKey, kv)
+	obj, err := k.read(etcdKey, kv)
+	if err == errNotKept {
+		k.skipped.Add(1)
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -180,18 +184,6 @@ func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 		key: etcdKey[len(k.prefix):], obj: obj, rev: kv.ModRevision,
 		sum: maphash.Bytes(r.seed, kv.Value), size: len(kv.Key) + len(kv.Value),
 	}, nil
-}
-
-// decodeValue takes a panic for an error: it is the user's types that decode
-// themselves, and one bad value must not end the process.
-func (k *kind) decodeValue(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoding panicked: %v", p)
-		}
-	}()
-	obj, _, err = k.decode(etcdKey, kv.Value, kv.ModRevision)
-	return obj, err
 }
 
 // commit applies the changes, publishes the snapshot and tells the handlers.

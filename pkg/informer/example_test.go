@@ -182,6 +182,39 @@ func ExampleIndex_Prefix() {
 	// red/light tulip
 }
 
+// A replica needs memory for what it keeps only. What a program keeps is decided
+// before anything asks for the kind.
+func ExampleRestrict() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "rose", "red")
+	mustCreate(ctx, s, "sea", "coral", "red")
+
+	r := informer.NewReplica(s, informer.Options{})
+	maps, err := informer.Restrict(r, informer.Scope[*corev1.ConfigMap]{
+		Keep:         func(key store.Key) bool { return key.Namespace == "garden" },
+		MetadataOnly: true,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(ctx, r)()
+
+	for cm := range maps.List(r.Snapshot(), informer.ListOptions{}) {
+		fmt.Println(cm.Name, len(cm.Data))
+	}
+	// What is kept in part is not written back, but changed where it is whole.
+	rose, _, err := store.Mutate(ctx, s, store.Key{Namespace: "garden", Name: "rose"}, func(cm *corev1.ConfigMap) error {
+		cm.Labels = map[string]string{"thorns": "yes"}
+		return nil
+	})
+	fmt.Println(rose.Data["color"], err)
+	// Output:
+	// rose 0
+	// red <nil>
+}
+
 // A handler is told what there is, and then each change.
 func ExampleInformer_AddHandler() {
 	ctx := context.Background()

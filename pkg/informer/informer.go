@@ -23,7 +23,7 @@ func For[T store.Object](r *Replica) (*Informer[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("informer: %w", err)
 	}
-	kind, err := r.addKind(k)
+	kind, err := r.addKind(k, nil)
 	if err != nil {
 		return nil, fmt.Errorf("informer: %w", err)
 	}
@@ -37,7 +37,7 @@ func ForObject(r *Replica, obj store.Object) (*Informer[store.Object], error) {
 	if err != nil {
 		return nil, fmt.Errorf("informer: %w", err)
 	}
-	kind, err := r.addKind(k)
+	kind, err := r.addKind(k, nil)
 	if err != nil {
 		return nil, fmt.Errorf("informer: %w", err)
 	}

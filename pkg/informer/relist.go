@@ -133,7 +133,7 @@ func (l *kindList) entry(kv *mvccpb.KeyValue) *entry {
 	if known != nil && known.rev == kv.ModRevision && known.sum == maphash.Bytes(l.seed, kv.Value) {
 		return known
 	}
-	if e := l.decodeEntry(l.kind, etcdKey, kv); e != nil {
+	if e, ok := l.decodeEntry(l.kind, etcdKey, kv); ok {
 		return e
 	}
 	l.mu.Lock()

@@ -63,7 +63,9 @@ type kind struct {
 	slot    int
 	info    store.KindInfo
 	prefix  string
-	decode  func(etcdKey string, value []byte, modRevision int64) (store.Object, store.Key, error)
+	scope   *scope
+	decode  store.DecodeFunc
+	skipped atomic.Int64 // values of objects that are not kept
 
 	objects   *btree.Map[string, *entry] // nil until listed
 	indexes   []*index
@@ -97,12 +99,20 @@ func (r *Replica) Store() *store.Store { return r.store }
 func (r *Replica) Snapshot() *Snapshot { return r.snapshot.Load() }
 
 // Covers reports whether changes of an etcd key reach the replica.
-func (r *Replica) Covers(etcdKey string) bool { return r.kindOf(etcdKey) != nil }
-
-// Cached implements [store.Cache] with the newest snapshot.
-func (r *Replica) Cached(etcdKey string) (store.Object, bool) {
+func (r *Replica) Covers(etcdKey string) bool {
 	k := r.kindOf(etcdKey)
 	if k == nil {
+		return false
+	}
+	kept, _ := k.keeps(etcdKey[len(k.prefix):])
+	return kept
+}
+
+// Cached implements [store.Cache] with the newest snapshot. It knows nothing of
+// objects that are kept only in part.
+func (r *Replica) Cached(etcdKey string) (store.Object, bool) {
+	k := r.kindOf(etcdKey)
+	if k == nil || k.scope.partial() {
 		return nil, false
 	}
 	s := r.Snapshot()
@@ -131,23 +141,36 @@ func findKind(sorted []*kind, etcdKey string) *kind {
 	return sorted[i-1]
 }
 
-func (r *Replica) addKind(info store.KindInfo) (*kind, error) {
+// addKind returns a kind, registered now unless it was before. A scope is only
+// for one that was not.
+func (r *Replica) addKind(info store.KindInfo, s *scope) (*kind, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.kinds {
-		if k.info.GroupVersionKind == info.GroupVersionKind {
+		switch {
+		case k.info.GroupVersionKind != info.GroupVersionKind:
+		case s != nil:
+			return nil, fmt.Errorf("%s is registered already: restrict it before anybody asks for it", info.GroupVersionKind)
+		default:
 			return k, nil
 		}
+	}
+	if s == nil {
+		s = &scope{}
 	}
 	obj, ok := r.store.NewObject(info.GroupVersionKind)
 	if !ok {
 		return nil, fmt.Errorf("the store does not know %s", info.GroupVersionKind)
 	}
-	prefix, decode, err := r.store.Decoder(obj)
+	decoder := r.store.Decoder
+	if s.metadataOnly {
+		decoder = r.store.MetadataDecoder
+	}
+	prefix, decode, err := decoder(obj)
 	if err != nil {
 		return nil, err
 	}
-	k := &kind{replica: r, slot: len(r.kinds), info: info, prefix: prefix, decode: decode}
+	k := &kind{replica: r, slot: len(r.kinds), info: info, prefix: prefix, scope: s, decode: decode}
 	for _, other := range r.kinds {
 		if other.prefix == prefix {
 			return nil, fmt.Errorf("kinds %s and %s share the keys below %s", other.info.GroupVersionKind, info.GroupVersionKind, prefix)

@@ -71,6 +71,9 @@ type KindStatus struct {
 	Changes int64
 	// Undecodable counts the keys of [Status.Undecodable] that are the kind's.
 	Undecodable int
+	// Skipped counts the values that etcd has sent of objects which are not kept,
+	// see [Scope]: work for nothing, save that they were not decoded.
+	Skipped int64
 	// Backlogs has, for each handler, how many changes it was not told yet.
 	Backlogs []int
 	// Indexes has the kind's indexes, in the order in which they were added.
@@ -99,7 +102,7 @@ func (r *Replica) Status() Status {
 	st.Synced = len(r.kinds) > 0 && r.unlisted(len(r.kinds)) == nil
 	for _, k := range r.kinds {
 		gvk := k.info.GroupVersionKind
-		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.bytes, Changes: k.taken}
+		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.bytes, Skipped: k.skipped.Load(), Changes: k.taken}
 		if k.objects != nil {
 			ks.Listed, ks.Objects = true, k.objects.Len()
 		}

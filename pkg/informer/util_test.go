@@ -68,12 +68,25 @@ func newStore() *store.Store {
 // newReplica returns a replica of ConfigMaps that notices faults soon.
 func newReplica(s *store.Store, log ...logr.Logger) (*informer.Replica, *informer.Informer[*corev1.ConfigMap]) {
 	GinkgoHelper()
+	r := newBareReplica(s, log...)
+	return r, informerFor[*corev1.ConfigMap](r)
+}
+
+// newBareReplica returns a replica without kinds that notices faults soon.
+func newBareReplica(s *store.Store, log ...logr.Logger) *informer.Replica {
+	GinkgoHelper()
 	o := informer.Options{}
 	if len(log) > 0 {
 		o.Log = log[0]
 	}
-	r := informer.Hasten(informer.NewReplica(s, o))
-	return r, informerFor[*corev1.ConfigMap](r)
+	return informer.Hasten(informer.NewReplica(s, o))
+}
+
+func revisionOf(obj store.Object) int64 {
+	GinkgoHelper()
+	revision, err := store.ParseRevision(obj.GetResourceVersion())
+	Expect(err).NotTo(HaveOccurred())
+	return revision
 }
 
 func informerFor[T store.Object](r *informer.Replica) *informer.Informer[T] {

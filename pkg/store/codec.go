@@ -97,18 +97,27 @@ func (k *kindInfo) holds(obj Object, prior *stored) (bool, error) {
 // this kind. The object's name must be its key's: a value copied to another key
 // by hand is a mistake that no controller should act on.
 func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Object, error) {
+	return k.decodeAs(k.decodePlain, key, value, modRevision)
+}
+
+func (k *kindInfo) decodeAs(form func(plain []byte) (Object, error), key Key, value []byte, modRevision int64) (Object, error) {
 	plain, err := k.codec.keys.open(k.etcdKey(key), value)
 	if err != nil {
 		return nil, err
 	}
-	obj, err := k.decodePlain(plain)
+	obj, err := form(plain)
 	if err != nil {
 		return nil, err
 	}
 	if got := KeyOf(obj); got != key {
 		return nil, fmt.Errorf("value is of object %q, want %q", got, key)
 	}
+	obj.SetNamespace(key.Namespace) // the same, but without memory of its own
+	obj.SetName(key.Name)
 	obj.SetResourceVersion(FormatRevision(modRevision))
+	if IsPartial(obj) { // somebody has put it there as he read it
+		obj.SetSelfLink("")
+	}
 	return obj, nil
 }
 

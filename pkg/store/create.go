@@ -39,7 +39,7 @@ func (createVerb) prepare(o *op) error {
 		return apierrors.NewBadRequest("name or generateName is missing")
 	}
 	o.learn(nil) // believed until etcd says otherwise
-	return nil
+	return o.checkWhole()
 }
 
 func (v createVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {

@@ -58,14 +58,38 @@ func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
 	return obj, nil
 }
 
+// DecodeFunc decodes the value under a whole etcd key. The object is new at each
+// call, and its name and namespace may share memory with the key.
+type DecodeFunc = func(etcdKey string, value []byte, modRevision int64) (Object, Key, error)
+
 // Decoder returns a function that decodes the values under the keys of one
-// kind, for those who read etcd by themselves. The key is a whole etcd key; the
-// object is new at each call.
-func (s *Store) Decoder(obj Object) (prefix string, decode func(etcdKey string, value []byte, modRevision int64) (Object, Key, error), err error) {
+// kind, for those who read etcd by themselves.
+func (s *Store) Decoder(obj Object) (prefix string, decode DecodeFunc, err error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {
 		return "", nil, err
 	}
+	prefix, decode = s.decoder(k, k.decodePlain)
+	return prefix, decode, nil
+}
+
+// MetadataDecoder is [Store.Decoder] for those who need an object's metadata
+// only. All else of what it returns is empty and costs no memory beyond the Go
+// type's own. Whether the rest of a value could be decoded is not looked at; nor
+// is Options.Strict. The type must embed metav1.ObjectMeta as "metadata".
+func (s *Store) MetadataDecoder(obj Object) (prefix string, decode DecodeFunc, err error) {
+	k, err := s.kinds.of(obj)
+	if err != nil {
+		return "", nil, err
+	}
+	if !k.hasPlainMetadata() {
+		return "", nil, fmt.Errorf("kind %s: metadata alone cannot be decoded: %s does not embed metav1.ObjectMeta as \"metadata\"", k.gvk, k.goType)
+	}
+	prefix, decode = s.decoder(k, k.decodeMetadata)
+	return prefix, decode, nil
+}
+
+func (s *Store) decoder(k *kindInfo, form func(plain []byte) (Object, error)) (prefix string, decode DecodeFunc) {
 	prefix = s.layout.kindPrefix(k.resource)
 	return prefix, func(etcdKey string, value []byte, modRevision int64) (Object, Key, error) {
 		rest, ok := strings.CutPrefix(etcdKey, prefix)
@@ -76,7 +100,7 @@ func (s *Store) Decoder(obj Object) (prefix string, decode func(etcdKey string, 
 		if !ok {
 			return nil, key, fmt.Errorf("key is not one of an object of kind %s", k.gvk.Kind)
 		}
-		obj, err := k.decode(key, value, modRevision)
+		obj, err := k.decodeAs(form, key, value, modRevision)
 		return obj, key, err
-	}, nil
+	}
 }

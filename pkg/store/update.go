@@ -40,7 +40,7 @@ type updateVerb struct{}
 
 func (updateVerb) String() string { return "update" }
 
-func (updateVerb) prepare(*op) error { return nil }
+func (updateVerb) prepare(o *op) error { return o.checkWhole() }
 
 func (updateVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	if err := o.current(prior); err != nil {

@@ -44,7 +44,6 @@ func (c *collector) collect(ctx context.Context, req request, s *informer.Snapsh
 			kept = append(kept, ref)
 		}
 	}
-	changed := obj.DeepCopyObject().(store.Object)
 	switch {
 	case found[keeps] == len(refs):
 		return nil
@@ -53,8 +52,12 @@ func (c *collector) collect(ctx context.Context, req request, s *informer.Snapsh
 		if found[waits] > 0 && c.hasDependents(s, req.kind, obj) {
 			o.Propagation = metav1.DeletePropagationForeground // the owner waits for these as well
 		}
-		txn.Delete(changed, o)
+		txn.Delete(obj.DeepCopyObject().(store.Object), o)
 	default:
+		changed, err := c.whole(ctx, obj)
+		if err != nil {
+			return outdated(req, err)
+		}
 		changed.SetOwnerReferences(kept)
 		txn.Update(changed)
 	}

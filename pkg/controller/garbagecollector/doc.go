@@ -45,5 +45,7 @@
 // It knows only the kinds that it was given. A reference to any other kind
 // counts as one to an owner that exists, and so does that of a cluster-scoped
 // object to a kind that has namespaces.
-// Neither they nor objects that cannot be decoded hold an owner back.
+// Neither they nor objects that cannot be decoded hold an owner back. The same
+// holds for objects that the manager's replica does not keep, see [informer.Scope];
+// metadata are all that the collector needs.
 package garbagecollector

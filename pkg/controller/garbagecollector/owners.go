@@ -1,6 +1,7 @@
 package garbagecollector
 
 import (
+	"context"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,7 +52,7 @@ func (c *ownerCheck) state(ref metav1.OwnerReference) (ownerState, error) {
 		return keeps, fmt.Errorf("%s %s: owner reference to %s %s: %w",
 			c.obj.GetObjectKind().GroupVersionKind().Kind, store.KeyOf(c.obj), ref.Kind, ref.Name, err)
 	}
-	if !known {
+	if !known || !owners.objects.Keeps(key) {
 		return keeps, nil
 	}
 	state := absent
@@ -65,6 +66,22 @@ func (c *ownerCheck) state(ref metav1.OwnerReference) (ownerState, error) {
 		c.expect(owners.info, key, owner)
 	}
 	return state, nil
+}
+
+// whole returns a copy of an object of a snapshot that can be written. Of an object
+// that the replica keeps only in part, it reads what is there now; the write is
+// conditional on that being what the snapshot has.
+func (c *collector) whole(ctx context.Context, obj store.Object) (store.Object, error) {
+	if !store.IsPartial(obj) {
+		return obj.DeepCopyObject().(store.Object), nil
+	}
+	now, err := c.store.GetLike(ctx, obj)
+	if err != nil {
+		return nil, err
+	}
+	now.SetUID(obj.GetUID())
+	now.SetResourceVersion(obj.GetResourceVersion())
+	return now, nil
 }
 
 // expect has the transaction check that a key is as the snapshot has it.

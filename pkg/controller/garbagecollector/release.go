@@ -54,14 +54,17 @@ func (c *collector) release(ctx context.Context, req request, s *informer.Snapsh
 			return controller.Result{RequeueAfter: lookAgainAfter}, nil
 		}
 	}
-	released := owner.DeepCopyObject().(store.Object)
+	released, err := c.whole(ctx, owner)
+	if err != nil {
+		return controller.Result{}, outdated(req, err)
+	}
 	released.SetFinalizers(slices.DeleteFunc(released.GetFinalizers(), func(f string) bool { return f == finalizer }))
 	txn := c.store.Txn()
 	txn.Update(released)
 	if finalizer == metav1.FinalizerOrphanDependents {
 		c.expectNoNewcomers(txn, s, owner)
 	}
-	_, err := txn.Commit(ctx)
+	_, err = txn.Commit(ctx)
 	return controller.Result{}, outdated(req, err)
 }
 

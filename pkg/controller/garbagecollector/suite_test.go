@@ -71,8 +71,18 @@ func complained() []string {
 // called.
 func collect(s *store.Store, kinds ...store.Object) (stop func()) {
 	GinkgoHelper()
+	return collectWith(newManager(s), kinds...)
+}
+
+func newManager(s *store.Store) *controller.Manager {
+	GinkgoHelper()
 	m, err := controller.NewManager(s, controller.ManagerOptions{Log: funcr.New(complain, funcr.Options{})})
 	Expect(err).NotTo(HaveOccurred())
+	return m
+}
+
+func collectWith(m *controller.Manager, kinds ...store.Object) (stop func()) {
+	GinkgoHelper()
 	Expect(garbagecollector.Add(m, kinds...)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

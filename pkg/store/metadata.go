@@ -1,0 +1,43 @@
+package store
+
+import (
+	"reflect"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// hasPlainMetadata reports whether the kind's metadata are where
+// metav1.PartialObjectMetadata has them.
+func (k *kindInfo) hasPlainMetadata() bool {
+	f, ok := k.goType.FieldByName("ObjectMeta")
+	if !ok || f.Type != reflect.TypeFor[metav1.ObjectMeta]() || len(f.Index) != 1 {
+		return false
+	}
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	_, isProto := reflect.New(k.goType).Interface().(protoMessage)
+	return name == "metadata" && (!isProto || strings.HasPrefix(f.Tag.Get("protobuf"), "bytes,1,"))
+}
+
+// decodeMetadata decodes an object's metadata and leaves the rest empty. The rest
+// of another version may be needed to convert its metadata.
+func (k *kindInfo) decodeMetadata(plain []byte) (Object, error) {
+	var partial metav1.PartialObjectMetadata
+	lenient := codec{form: k.codec.form}
+	gvk, err := lenient.unmarshal(plain, &partial)
+	if err != nil {
+		return nil, err
+	}
+	meta := reflect.ValueOf(&partial.ObjectMeta).Elem()
+	if gvk != k.gvk {
+		whole, err := k.decodePlain(plain)
+		if err != nil {
+			return nil, err
+		}
+		meta = metaOf(whole)
+	}
+	obj := k.newObject()
+	metaOf(obj).Set(meta)
+	obj.GetObjectKind().SetGroupVersionKind(k.gvk)
+	return obj, nil
+}
