@@ -17,6 +17,7 @@ import (
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -78,9 +79,18 @@ func newManager(o controller.ManagerOptions) *controller.Manager {
 
 func newManagerOn(s *store.Store, o controller.ManagerOptions) *controller.Manager {
 	GinkgoHelper()
+	if o.OnMutation == nil {
+		o.OnMutation = failOnMutation
+	}
 	m, err := controller.NewManager(s, o)
 	Expect(err).NotTo(HaveOccurred())
 	return m
+}
+
+// failOnMutation fails the spec: nobody may change what a replica shares.
+func failOnMutation(m informer.Mutation) {
+	defer GinkgoRecover()
+	Fail(m.String())
 }
 
 // run runs a manager until the spec ends, or until stop is called.

@@ -51,6 +51,9 @@ type ManagerOptions struct {
 	TracerProvider trace.TracerProvider
 	// Clock times backoff and pauses. Defaults to the system's.
 	Clock clock.WithTickerAndDelayedExecution
+	// OnMutation, when set, has the replica look for changes of the objects that it
+	// shares; see [informer.Options]. This is for tests. Defaults to not looking.
+	OnMutation func(informer.Mutation)
 }
 
 // Manager runs controllers over one replica of one store. It has no state
@@ -110,7 +113,7 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	replica := informer.NewReplica(s, informer.Options{Log: o.Log.WithName("replica"), Clock: o.Clock})
+	replica := informer.NewReplica(s, informer.Options{Log: o.Log.WithName("replica"), Clock: o.Clock, OnMutation: o.OnMutation})
 	m := &Manager{
 		store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock,
 		names: map[string]bool{}, replicas: []namedReplica{{ownReplica, replica}},

@@ -246,7 +246,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 // when that has happened.
 func newNudge(ctx context.Context, key store.Key) (func(context.Context), controller.Source[controller.Request]) {
 	GinkgoHelper()
-	replica := informer.NewReplica(newStore(etcd.Client()), informer.Options{})
+	replica := informer.NewReplica(newStore(etcd.Client()), informer.Options{OnMutation: failOnMutation})
 	sites, err := informer.For[*Site](replica)
 	Expect(err).NotTo(HaveOccurred())
 	replicaCtx, cancel := context.WithCancel(context.Background())

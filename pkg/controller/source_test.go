@@ -131,7 +131,7 @@ var _ = Describe("A source", func() {
 
 	It("WatchesInformer takes events from a replica of another etcd, and predicates", func(ctx SpecContext) {
 		other := newStore(etcdtest.Start(GinkgoTB()).Client())
-		replica := informer.NewReplica(other, informer.Options{})
+		replica := informer.NewReplica(other, informer.Options{OnMutation: failOnMutation})
 		sites, err := informer.ForObject(replica, &Site{})
 		Expect(err).NotTo(HaveOccurred())
 		replicaCtx, cancel := context.WithCancel(context.Background())
@@ -231,7 +231,7 @@ var _ = Describe("A source", func() {
 	It("calls none of its functions once Run has returned", func(ctx SpecContext) {
 		entered, leave := make(chan struct{}), make(chan struct{})
 		var returned bool
-		replica := informer.NewReplica(newStore(etcd.Client()), informer.Options{})
+		replica := informer.NewReplica(newStore(etcd.Client()), informer.Options{OnMutation: failOnMutation})
 		sites, err := informer.For[*Site](replica)
 		Expect(err).NotTo(HaveOccurred())
 		replicaCtx, cancel := context.WithCancel(context.Background())

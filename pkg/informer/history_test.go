@@ -333,7 +333,7 @@ var _ = Describe("A value that cannot be decoded", func() {
 
 	It("may even make its type panic", func(ctx SpecContext) {
 		s := newStore()
-		r := informer.Hasten(informer.NewReplica(panickyStore(s), informer.Options{}))
+		r := newBareReplica(panickyStore(s))
 		i := informerFor[*panicky](r)
 		put(ctx, s.Client(), s.Prefix()+"example.com/panickies/default/a",
 			`{"apiVersion":"example.com/v1","kind":"Panicky","metadata":{"namespace":"default","name":"a"},"spec":{"field":"boom"}}`)

@@ -23,7 +23,10 @@ func (r *Replica) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer stop()
+	if r.mutations != nil {
+		defer r.startMutations()()
+	}
+	defer stop() // before the last look for mutations
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	asking.Go(func() { r.warnOfServers(ctx) })

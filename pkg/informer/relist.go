@@ -186,6 +186,7 @@ func (l *kindList) install(revision int64, w *witness) []change {
 			if e == nil {
 				continue
 			}
+			l.mutations.add(k, e)
 			objects.Load(e.key, e)
 			bytes += int64(e.size)
 			if etcdKey := k.prefix + e.key; e.rev >= w.rev && !l.bad[etcdKey] {
@@ -197,6 +198,10 @@ func (l *kindList) install(revision int64, w *witness) []change {
 	if k.objects != nil {
 		changes = l.diff(k.objects, objects, revision)
 	}
+	l.mutations.replace(k, func(e *entry) bool {
+		is, _ := objects.Get(e.key)
+		return is == e
+	})
 	k.objects, k.bytes = objects, bytes
 	for _, x := range k.indexes {
 		x.build(objects)

@@ -23,6 +23,13 @@ type Options struct {
 	// Clock times the pauses between attempts, the checks while nothing
 	// happens, and the windows of batch handlers. Defaults to the system's.
 	Clock clock.WithTickerAndDelayedExecution
+	// OnMutation, when set, has the replica look, while it runs, for changes of
+	// the objects that it has handed out, which are shared: once a second, when an
+	// object is replaced, and at the end of Run. The function is called from a
+	// goroutine of Run's; a panic of it is logged. This is for tests: it costs as
+	// much memory again as the objects take, and encodes them again and again.
+	// Defaults to not looking, which costs nothing.
+	OnMutation func(Mutation)
 }
 
 // Replica is a local copy of the kinds that were registered with [For], at
@@ -33,6 +40,8 @@ type Replica struct {
 	store *store.Store
 	log   logr.Logger
 	clock clock.WithTickerAndDelayedExecution
+
+	mutations *mutations // nil unless looked for
 
 	snapshot atomic.Pointer[Snapshot]
 	sorted   atomic.Pointer[[]*kind] // the kinds by prefix; replaced, never changed
@@ -81,7 +90,7 @@ func NewReplica(s *store.Store, o Options) *Replica {
 		o.Clock = clock.RealClock{}
 	}
 	r := &Replica{
-		store: s, log: o.Log, clock: o.Clock,
+		store: s, log: o.Log, clock: o.Clock, mutations: newMutations(o.OnMutation),
 		timing: defaultTiming(), seed: maphash.MakeSeed(),
 		relist: make(chan struct{}, 1), poke: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
 		listed: make(chan struct{}),
@@ -225,6 +234,7 @@ func (k *kind) state() kindState {
 // set puts an entry in place of old, either of which may be nil.
 func (k *kind) set(old, e *entry) {
 	if old != nil {
+		k.replica.mutations.drop(old)
 		k.bytes -= int64(old.size)
 		for _, x := range k.indexes {
 			x.remove(old)
@@ -234,6 +244,7 @@ func (k *kind) set(old, e *entry) {
 		k.objects.Delete(old.key)
 		return
 	}
+	k.replica.mutations.add(k, e)
 	k.bytes += int64(e.size)
 	k.objects.Set(e.key, e)
 	for _, x := range k.indexes {

@@ -247,7 +247,7 @@ var _ = Describe("A replica", func() {
 	It("is one of several in a process, each with kinds of its own", func(ctx SpecContext) {
 		s := newStore()
 		one, maps := newReplica(s)
-		other := informer.Hasten(informer.NewReplica(s, informer.Options{}))
+		other := newBareReplica(s)
 		deployments := informerFor[*appsv1.Deployment](other)
 		again, sameMaps := newReplica(s)
 		stopOne := startSynced(ctx, one)

@@ -15,13 +15,17 @@ import (
 )
 
 // offline returns a replica that never meets an etcd, with ConfigMaps listed.
-func offline(tb testing.TB) (*Replica, *Informer[*corev1.ConfigMap]) {
+func offline(tb testing.TB, options ...Options) (*Replica, *Informer[*corev1.ConfigMap]) {
 	tb.Helper()
+	o := Options{}
+	if len(options) > 0 {
+		o = options[0]
+	}
 	s, err := store.New(clientv3.NewCtxClient(tb.Context()), store.Options{Scheme: scheme.Scheme})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r := NewReplica(s, Options{})
+	r := NewReplica(s, o)
 	i, err := For[*corev1.ConfigMap](r)
 	if err != nil {
 		tb.Fatal(err)

@@ -33,6 +33,9 @@ type timing struct {
 	// to bring it before etcd is asked how far the watch has come. It doubles,
 	// up to progressMax, while the answers do not suffice.
 	progress, progressMax time.Duration
+
+	// mutation is the time between two looks for changes of shared objects.
+	mutation time.Duration
 }
 
 func defaultTiming() timing {
@@ -40,6 +43,7 @@ func defaultTiming() timing {
 		retry: 20 * time.Millisecond, retryMax: 10 * time.Second,
 		answer: 5 * time.Second, stall: 30 * time.Second, idle: 5 * time.Second,
 		progress: 10 * time.Millisecond, progressMax: time.Second,
+		mutation: time.Second,
 	}
 }
 

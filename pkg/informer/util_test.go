@@ -72,10 +72,16 @@ func newReplica(s *store.Store, log ...logr.Logger) (*informer.Replica, *informe
 	return r, informerFor[*corev1.ConfigMap](r)
 }
 
+// failOnMutation fails the spec: nobody may change what a replica shares.
+func failOnMutation(m informer.Mutation) {
+	defer GinkgoRecover()
+	Fail(m.String())
+}
+
 // newBareReplica returns a replica without kinds that notices faults soon.
 func newBareReplica(s *store.Store, log ...logr.Logger) *informer.Replica {
 	GinkgoHelper()
-	o := informer.Options{}
+	o := informer.Options{OnMutation: failOnMutation}
 	if len(log) > 0 {
 		o.Log = log[0]
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/controller/garbagecollector"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -76,7 +77,13 @@ func collect(s *store.Store, kinds ...store.Object) (stop func()) {
 
 func newManager(s *store.Store) *controller.Manager {
 	GinkgoHelper()
-	m, err := controller.NewManager(s, controller.ManagerOptions{Log: funcr.New(complain, funcr.Options{})})
+	m, err := controller.NewManager(s, controller.ManagerOptions{
+		Log: funcr.New(complain, funcr.Options{}),
+		OnMutation: func(m informer.Mutation) {
+			defer GinkgoRecover()
+			Fail(m.String())
+		},
+	})
 	Expect(err).NotTo(HaveOccurred())
 	return m
 }
