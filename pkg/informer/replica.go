@@ -171,11 +171,10 @@ func (r *Replica) addKind(info store.KindInfo, s *scope) (*kind, error) {
 	if !ok {
 		return nil, fmt.Errorf("the store does not know %s", info.GroupVersionKind)
 	}
-	decoder := r.store.Decoder
-	if s.metadataOnly {
-		decoder = r.store.MetadataDecoder
-	}
-	prefix, decode, err := decoder(obj)
+	prefix, decode, err := r.store.Decoder(obj, store.DecodeOptions{
+		MetadataOnly: s.metadataOnly,
+		Shared:       s.transform == nil, // which may change what it is given
+	})
 	if err != nil {
 		return nil, err
 	}

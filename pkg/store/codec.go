@@ -3,14 +3,14 @@ package store
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	kjson "sigs.k8s.io/json"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 )
 
 // Codec is a form in which values are written. Every value says in which form it
@@ -31,11 +31,16 @@ type codec struct {
 	form   Codec
 	strict bool
 	keys   *keyring // nil: values are not encrypted
+
+	// strings has what comes again and again in values, for objects to share, and
+	// shared all else that does, where objects are never changed.
+	strings *kubejson.Interner
+	shared  *kubejson.Values
 }
 
 // setCodec completes the kinds with what depends on the store.
 func (ks *kinds) setCodec(o Options, l layout) error {
-	c := &codec{form: o.Codec, strict: o.Strict}
+	c := &codec{form: o.Codec, strict: o.Strict, strings: kubejson.NewInterner()}
 	switch c.form {
 	case "":
 		c.form = JSON
@@ -97,15 +102,18 @@ func (k *kindInfo) holds(obj Object, prior *stored) (bool, error) {
 // this kind. The object's name must be its key's: a value copied to another key
 // by hand is a mistake that no controller should act on.
 func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Object, error) {
-	return k.decodeAs(k.decodePlain, key, value, modRevision)
+	return k.decodeBy(k.decodePlain, k.codec, key, value, modRevision)
 }
 
-func (k *kindInfo) decodeAs(form func(plain []byte) (Object, error), key Key, value []byte, modRevision int64) (Object, error) {
+// plainDecoder decodes a value that is not encrypted.
+type plainDecoder func(c *codec, plain []byte) (Object, error)
+
+func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, modRevision int64) (Object, error) {
 	plain, err := k.codec.keys.open(k.etcdKey(key), value)
 	if err != nil {
 		return nil, err
 	}
-	obj, err := form(plain)
+	obj, err := by(c, plain)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +131,9 @@ func (k *kindInfo) decodeAs(form func(plain []byte) (Object, error), key Key, va
 
 // decodePlain decodes into this kind's own type, or into that of the version
 // that the value is of, from which it converts.
-func (k *kindInfo) decodePlain(plain []byte) (Object, error) {
+func (k *kindInfo) decodePlain(c *codec, plain []byte) (Object, error) {
 	obj := k.newObject()
-	gvk, err := k.codec.unmarshal(plain, obj)
+	gvk, err := c.unmarshal(plain, obj)
 	if gvk == k.gvk {
 		return obj, err
 	}
@@ -137,20 +145,20 @@ func (k *kindInfo) decodePlain(plain []byte) (Object, error) {
 		return nil, fmt.Errorf("value is of kind %q, want %q", gvk, k.gvk)
 	}
 	obj = stored.newObject()
-	if _, err := k.codec.unmarshal(plain, obj); err != nil {
+	if _, err := c.unmarshal(plain, obj); err != nil {
 		return nil, err
 	}
 	return convert(obj, stored, k)
 }
 
-// unmarshal decodes a value that is not encrypted, and says what kind it is of,
+// unmarshal decodes a value that is not encrypted into a zero object, and says what kind it is of,
 // even when it is none that obj can be. In JSON, field names are matched exactly
 // and integers stay integers.
 func (c *codec) unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, error) {
 	if isProtobuf(plain) {
 		return decodeProtobuf(plain, obj)
 	}
-	err := c.unmarshalJSON(plain, obj)
+	err := kubejson.Unmarshal(plain, obj, kubejson.Options{Strings: c.strings, Values: c.shared, Strict: c.strict})
 	if err == nil {
 		return obj.GetObjectKind().GroupVersionKind(), nil
 	}
@@ -159,14 +167,6 @@ func (c *codec) unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, er
 		return schema.GroupVersionKind{}, err
 	}
 	return tag.GroupVersionKind(), err
-}
-
-func (c *codec) unmarshalJSON(plain []byte, obj Object) error {
-	if !c.strict {
-		return kjson.UnmarshalCaseSensitivePreserveInts(plain, obj)
-	}
-	strict, err := kjson.UnmarshalStrict(plain, obj)
-	return errors.Join(append([]error{err}, strict...)...)
 }
 
 // timestamp is a time as it is after it has been stored, so that what a write

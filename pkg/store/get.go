@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 )
 
 // Get reads one object from etcd. The read is linearizable: it sees every write
@@ -58,38 +60,45 @@ func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
 	return obj, nil
 }
 
-// DecodeFunc decodes the value under a whole etcd key. The object is new at each
-// call, and its name and namespace may share memory with the key.
+// DecodeOptions say what a decoder is to make of values. The zero value has it make
+// whole objects that belong to the caller.
+type DecodeOptions struct {
+	// MetadataOnly has everything but the metadata left out: it costs no time, and no
+	// memory beyond the Go type's own. Whether the rest of a value could be decoded
+	// is not looked at, nor is [Options].Strict. The type must embed
+	// metav1.ObjectMeta as "metadata".
+	MetadataOnly bool
+	// Shared has equal parts of JSON values become one, such as the labels of many
+	// objects, which takes less time and much less memory. The objects must never be
+	// changed, nor what is in them.
+	Shared bool
+}
+
+// DecodeFunc decodes the value under a whole etcd key. Name and namespace of the
+// object may share memory with the key. It is safe for concurrent use.
 type DecodeFunc = func(etcdKey string, value []byte, modRevision int64) (Object, Key, error)
 
 // Decoder returns a function that decodes the values under the keys of one
-// kind, for those who read etcd by themselves.
-func (s *Store) Decoder(obj Object) (prefix string, decode DecodeFunc, err error) {
+// kind, for those who read etcd by themselves. The object is new at each call; of
+// the options there is one at most.
+func (s *Store) Decoder(obj Object, opts ...DecodeOptions) (prefix string, decode DecodeFunc, err error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {
 		return "", nil, err
 	}
-	prefix, decode = s.decoder(k, k.decodePlain)
-	return prefix, decode, nil
-}
-
-// MetadataDecoder is [Store.Decoder] for those who need an object's metadata
-// only. All else of what it returns is empty and costs no memory beyond the Go
-// type's own. Whether the rest of a value could be decoded is not looked at; nor
-// is Options.Strict. The type must embed metav1.ObjectMeta as "metadata".
-func (s *Store) MetadataDecoder(obj Object) (prefix string, decode DecodeFunc, err error) {
-	k, err := s.kinds.of(obj)
-	if err != nil {
-		return "", nil, err
+	var o DecodeOptions
+	if len(opts) > 0 {
+		o = opts[0]
 	}
-	if !k.hasPlainMetadata() {
-		return "", nil, fmt.Errorf("kind %s: metadata alone cannot be decoded: %s does not embed metav1.ObjectMeta as \"metadata\"", k.gvk, k.goType)
+	by, c := k.decodePlain, *k.codec
+	if o.MetadataOnly {
+		if by = k.decodeMetadata; !k.hasPlainMetadata() {
+			return "", nil, fmt.Errorf("kind %s: metadata alone cannot be decoded: %s does not embed metav1.ObjectMeta as \"metadata\"", k.gvk, k.goType)
+		}
 	}
-	prefix, decode = s.decoder(k, k.decodeMetadata)
-	return prefix, decode, nil
-}
-
-func (s *Store) decoder(k *kindInfo, form func(plain []byte) (Object, error)) (prefix string, decode DecodeFunc) {
+	if o.Shared {
+		c.shared = kubejson.NewValues()
+	}
 	prefix = s.layout.kindPrefix(k.resource)
 	return prefix, func(etcdKey string, value []byte, modRevision int64) (Object, Key, error) {
 		rest, ok := strings.CutPrefix(etcdKey, prefix)
@@ -100,7 +109,7 @@ func (s *Store) decoder(k *kindInfo, form func(plain []byte) (Object, error)) (p
 		if !ok {
 			return nil, key, fmt.Errorf("key is not one of an object of kind %s", k.gvk.Kind)
 		}
-		obj, err := k.decodeAs(form, key, value, modRevision)
+		obj, err := k.decodeBy(by, &c, key, value, modRevision)
 		return obj, key, err
-	}
+	}, nil
 }

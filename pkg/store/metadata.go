@@ -21,16 +21,19 @@ func (k *kindInfo) hasPlainMetadata() bool {
 
 // decodeMetadata decodes an object's metadata and leaves the rest empty. The rest
 // of another version may be needed to convert its metadata.
-func (k *kindInfo) decodeMetadata(plain []byte) (Object, error) {
+func (k *kindInfo) decodeMetadata(c *codec, plain []byte) (Object, error) {
 	var partial metav1.PartialObjectMetadata
-	lenient := codec{form: k.codec.form}
+	lenient := *c
+	if c.strict {
+		lenient.strict, lenient.shared = false, nil
+	}
 	gvk, err := lenient.unmarshal(plain, &partial)
 	if err != nil {
 		return nil, err
 	}
 	meta := reflect.ValueOf(&partial.ObjectMeta).Elem()
 	if gvk != k.gvk {
-		whole, err := k.decodePlain(plain)
+		whole, err := k.decodePlain(c, plain)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,83 @@
+package store_test
+
+import (
+	"reflect"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// homemade has metadata of its own making.
+type homemade struct {
+	metav1.TypeMeta `json:",inline"`
+	Meta            metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.Object   `json:"-"`
+}
+
+func (h *homemade) DeepCopyObject() runtime.Object { c := *h; return &c }
+
+// The options change what objects cost, not what they are.
+func TestDecodeOptions(t *testing.T) {
+	s := benchStore(t)
+	want := benchDeployment(1)
+	key := s.Prefix() + "apps/deployments/" + want.Namespace + "/" + want.Name
+	want.ResourceVersion = "12345"
+	inJSON, inProtobuf := benchDeployment(1), benchDeployment(1)
+	for _, v := range []benchValue{jsonValue(t, key, inJSON), protoValue(t, key, "apps/v1", "Deployment", inProtobuf)} {
+		for _, o := range []store.DecodeOptions{{}, {Shared: true}, {MetadataOnly: true}, {MetadataOnly: true, Shared: true}} {
+			_, decode, err := s.Decoder(&appsv1.Deployment{}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 4 {
+				got, name, err := decode(v.key, v.value, 12345)
+				if err != nil || name != store.KeyOf(want) {
+					t.Fatal(name, err)
+				}
+				expected := want
+				if o.MetadataOnly {
+					expected = &appsv1.Deployment{TypeMeta: want.TypeMeta, ObjectMeta: want.ObjectMeta}
+				}
+				if !reflect.DeepEqual(got, expected) {
+					t.Fatalf("%+v: got %#v\nwant %#v", o, got, expected)
+				}
+			}
+		}
+	}
+}
+
+// What is not to be shared is not.
+func TestDecodedObjectsAreTheCallers(t *testing.T) {
+	s := benchStore(t)
+	v := jsonValue(t, s.Prefix()+"apps/deployments/team-1/web-000001", benchDeployment(1))
+	_, decode, err := s.Decoder(&appsv1.Deployment{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		obj, _, err := decode(v.key, v.value, 1)
+		if err != nil || obj.GetLabels()["tier"] != "front" {
+			t.Fatal(obj, err)
+		}
+		obj.GetLabels()["tier"] = "changed"
+		obj.(*appsv1.Deployment).Spec.Template.Spec.Containers[0].Name = "changed"
+	}
+}
+
+func TestMetadataOfAHomemadeType(t *testing.T) {
+	s, err := store.New(clientv3.NewCtxClient(t.Context()), store.Options{Kinds: []store.AnyKind{
+		store.Kind[*homemade]{GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Homemade"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Decoder(&homemade{}, store.DecodeOptions{MetadataOnly: true}); err == nil {
+		t.Error("what it cannot do is not refused")
+	}
+}

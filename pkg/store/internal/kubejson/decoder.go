@@ -1,0 +1,234 @@
+package kubejson
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// maxDepth is how deep a value may be nested before the original is asked, which
+// has a limit of its own.
+const maxDepth = 500
+
+// decoder reads one value from its beginning to its end. Each method reads what it
+// is named for and returns false to give up.
+type decoder struct {
+	data    []byte
+	pos     int
+	depth   int
+	strings *Interner
+	values  *Values // nil: nothing is shared
+	strict  bool
+}
+
+// peek skips white space and returns the next byte, or 0 at the end.
+func (d *decoder) peek() byte {
+	for ; d.pos < len(d.data); d.pos++ {
+		if c := d.data[d.pos]; c > ' ' || c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+			return c
+		}
+	}
+	return 0
+}
+
+// take reads one byte if it is the next.
+func (d *decoder) take(c byte) bool {
+	if d.peek() != c {
+		return false
+	}
+	d.pos++
+	return true
+}
+
+// end reports whether nothing is left.
+func (d *decoder) end() bool { return d.peek() == 0 && d.pos == len(d.data) }
+
+func (d *decoder) literal(word string) bool {
+	d.peek()
+	if len(d.data)-d.pos < len(word) || string(d.data[d.pos:d.pos+len(word)]) != word {
+		return false
+	}
+	d.pos += len(word)
+	return true
+}
+
+// null reads a null, if it is the next.
+func (d *decoder) null() (isNull, ok bool) {
+	if d.peek() != 'n' {
+		return false, true
+	}
+	ok = d.literal("null")
+	return ok, ok
+}
+
+// object calls field for each name of an object; it reads the value.
+func (d *decoder) object(field func(name []byte) bool) bool {
+	return d.sequence('{', '}', func() bool {
+		name, ok := d.text()
+		return ok && d.take(':') && field(name)
+	})
+}
+
+// sequence reads what is between two brackets, with commas between.
+func (d *decoder) sequence(open, shut byte, element func() bool) bool {
+	if d.depth++; d.depth > maxDepth || !d.take(open) {
+		return false
+	}
+	if d.take(shut) {
+		d.depth--
+		return true
+	}
+	for element() {
+		if d.take(',') {
+			continue
+		}
+		d.depth--
+		return d.take(shut)
+	}
+	return false
+}
+
+// text reads a string. The bytes are part of the input, unless they had to be
+// made; in either case they are only good for now.
+func (d *decoder) text() ([]byte, bool) {
+	if !d.take('"') {
+		return nil, false
+	}
+	start, ascii := d.pos, true
+	for i := start; i < len(d.data); i++ {
+		switch c := d.data[i]; {
+		case c == '"':
+			d.pos = i + 1
+			return d.data[start:i], ascii || utf8.Valid(d.data[start:i])
+		case c == '\\':
+			return d.escaped(start, i)
+		case c < ' ':
+			return nil, false
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	return nil, false
+}
+
+// escaped reads the rest of a string from its first escape on.
+func (d *decoder) escaped(start, i int) ([]byte, bool) {
+	b := append(make([]byte, 0, 2*(i-start)+32), d.data[start:i]...)
+	for i < len(d.data) {
+		switch c := d.data[i]; {
+		case c == '"':
+			d.pos = i + 1
+			return b, utf8.Valid(b)
+		case c < ' ':
+			return nil, false
+		case c != '\\':
+			b = append(b, c)
+			i++
+		default:
+			r, n := escape(d.data[i+1:])
+			if n == 0 {
+				return nil, false
+			}
+			b = utf8.AppendRune(b, r)
+			i += 1 + n
+		}
+	}
+	return nil, false
+}
+
+// escape reads what is behind a backslash, and returns its length; 0 to give up, as
+// it does for surrogates.
+func escape(b []byte) (r rune, length int) {
+	if len(b) == 0 {
+		return 0, 0
+	}
+	if b[0] != 'u' {
+		i := bytes.IndexByte([]byte(`"\/bfnrt`), b[0])
+		if i < 0 {
+			return 0, 0
+		}
+		return rune("\"\\/\b\f\n\r\t"[i]), 1
+	}
+	if len(b) < 5 {
+		return 0, 0
+	}
+	for _, c := range b[1:5] {
+		switch {
+		case '0' <= c && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			r = r<<4 | rune(c|0x20-'a'+10)
+		default:
+			return 0, 0
+		}
+	}
+	if 0xd800 <= r && r < 0xe000 {
+		return 0, 0
+	}
+	return r, 5
+}
+
+// number reads a number as it is written, and tells whether it is an integer.
+func (d *decoder) number() (text []byte, integer, ok bool) {
+	d.peek()
+	start := d.pos
+	if d.pos < len(d.data) && d.data[d.pos] == '-' {
+		d.pos++
+	}
+	zero := d.pos < len(d.data) && d.data[d.pos] == '0'
+	if n := d.digits(); n == 0 || zero && n > 1 {
+		return nil, false, false
+	}
+	integer = true
+	if d.pos < len(d.data) && d.data[d.pos] == '.' {
+		d.pos++
+		if integer = false; d.digits() == 0 {
+			return nil, false, false
+		}
+	}
+	if d.pos < len(d.data) && d.data[d.pos]|0x20 == 'e' {
+		d.pos++
+		if d.pos < len(d.data) && (d.data[d.pos] == '+' || d.data[d.pos] == '-') {
+			d.pos++
+		}
+		if integer = false; d.digits() == 0 {
+			return nil, false, false
+		}
+	}
+	return d.data[start:d.pos], integer, true
+}
+
+func (d *decoder) digits() (n int) {
+	for ; d.pos < len(d.data) && '0' <= d.data[d.pos] && d.data[d.pos] <= '9'; d.pos++ {
+		n++
+	}
+	return n
+}
+
+// raw reads any value, and returns it as it is written.
+func (d *decoder) raw() ([]byte, bool) {
+	d.peek()
+	start := d.pos
+	ok := d.skip()
+	return d.data[start:d.pos], ok
+}
+
+// skip reads any value.
+func (d *decoder) skip() (ok bool) {
+	switch c := d.peek(); c {
+	case '{':
+		return d.object(func([]byte) bool { return d.skip() })
+	case '[':
+		return d.sequence('[', ']', d.skip)
+	case '"':
+		_, ok = d.text()
+	case 't':
+		ok = d.literal("true")
+	case 'f':
+		ok = d.literal("false")
+	case 'n':
+		ok = d.literal("null")
+	default:
+		_, _, ok = d.number()
+	}
+	return ok
+}

@@ -1,0 +1,116 @@
+package kubejson
+
+import (
+	"encoding"
+	"reflect"
+	"strconv"
+)
+
+func newMap(t reflect.Type) plan {
+	switch key := t.Key(); {
+	case key.Kind() != reflect.String, reflect.PointerTo(key).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return giveUp
+	case t == reflect.TypeFor[map[string]string]():
+		return decodeStringMap
+	}
+	elem := later(t.Elem())
+	return func(d *decoder, v reflect.Value) bool {
+		if isNull, ok := d.null(); isNull || !ok {
+			return ok
+		}
+		v.Set(reflect.MakeMap(t))
+		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
+		return d.object(func(name []byte) bool {
+			key.SetString(d.strings.get(name))
+			if d.strict && v.MapIndex(key).IsValid() {
+				return false
+			}
+			value.SetZero()
+			if !elem(d, value) {
+				return false
+			}
+			v.SetMapIndex(key, value)
+			return true
+		})
+	}
+}
+
+// decodeStringMap is for labels and annotations.
+func decodeStringMap(d *decoder, v reflect.Value) bool {
+	if isNull, ok := d.null(); isNull || !ok {
+		return ok
+	}
+	m := map[string]string{}
+	v.Set(reflect.ValueOf(m))
+	return d.object(func(name []byte) bool {
+		key := d.strings.get(name)
+		if _, twice := m[key]; twice && d.strict {
+			return false
+		}
+		if isNull, ok := d.null(); isNull || !ok {
+			m[key] = ""
+			return ok
+		}
+		text, ok := d.text()
+		m[key] = d.strings.get(text)
+		return ok
+	})
+}
+
+// decodeAny decodes what no type describes.
+func decodeAny(d *decoder, v reflect.Value) bool {
+	value, ok := d.any()
+	if ok && value != nil {
+		v.Set(reflect.ValueOf(value))
+	}
+	return ok
+}
+
+func (d *decoder) any() (value any, ok bool) {
+	switch d.peek() {
+	case '{':
+		m := map[string]any{}
+		ok = d.object(func(name []byte) (ok bool) {
+			key := d.strings.get(name)
+			if _, twice := m[key]; twice && d.strict {
+				return false
+			}
+			m[key], ok = d.any()
+			return ok
+		})
+		return m, ok
+	case '[':
+		list := []any{}
+		ok = d.sequence('[', ']', func() bool {
+			element, ok := d.any()
+			list = append(list, element)
+			return ok
+		})
+		return list, ok
+	case '"':
+		text, ok := d.text()
+		return d.strings.get(text), ok
+	case 't':
+		return true, d.literal("true")
+	case 'f':
+		return false, d.literal("false")
+	case 'n':
+		return nil, d.literal("null")
+	}
+	return d.anyNumber()
+}
+
+// anyNumber makes an integer of what is one, if it is not too large.
+func (d *decoder) anyNumber() (value any, ok bool) {
+	text, integer, ok := d.number()
+	if !ok {
+		return nil, false
+	}
+	if integer {
+		if n, ok := parseInt(text); ok {
+			return n, true
+		}
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	return f, err == nil
+}

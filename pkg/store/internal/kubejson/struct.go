@@ -1,0 +1,109 @@
+package kubejson
+
+import (
+	"reflect"
+	"strings"
+)
+
+// field is one that JSON can have, possibly one of an embedded struct.
+type field struct {
+	name  string
+	index []int
+	plan  plan
+}
+
+// maxFields is how many fields are told apart to see which comes twice.
+const maxFields = 128
+
+// structPlan decodes into one type of structs.
+type structPlan struct {
+	fields []field // in the order in which they are written
+	byName map[string]int
+}
+
+func newStruct(t reflect.Type) plan {
+	p := &structPlan{byName: map[string]int{}}
+	if !p.add(t, nil) || len(p.fields) > maxFields {
+		return giveUp
+	}
+	return p.decode
+}
+
+// add takes in the fields of a struct. It returns false where the rules of Go's
+// JSON are not simple: for names that conflict, tags that are out of the
+// ordinary, and pointers that are embedded.
+func (p *structPlan) add(t reflect.Type, path []int) bool {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("json")
+		name, options, _ := strings.Cut(tag, ",")
+		index := append(path[:len(path):len(path)], i)
+		switch {
+		case tag == "-", !f.Anonymous && !f.IsExported():
+			continue
+		case strings.Contains(","+options+",", ",string,") || !plain(name):
+			return false
+		case f.Anonymous && f.Type.Kind() != reflect.Struct:
+			return false
+		case f.Anonymous && name == "":
+			if !p.add(f.Type, index) {
+				return false
+			}
+			continue
+		case f.Anonymous && !f.IsExported():
+			return false
+		case name == "":
+			name = f.Name
+		}
+		if _, twice := p.byName[name]; twice {
+			return false
+		}
+		p.byName[name] = len(p.fields)
+		p.fields = append(p.fields, field{name, index, later(f.Type)})
+	}
+	return true
+}
+
+// plain reports whether a name is one that Go's JSON takes for one, without
+// looking at all that it does.
+func plain(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != '.' && r != '/' && r != '$'
+	})
+}
+
+func (p *structPlan) decode(d *decoder, v reflect.Value) bool {
+	if isNull, ok := d.null(); isNull || !ok {
+		return ok
+	}
+	var seen [maxFields / 64]uint64
+	next := 0
+	return d.object(func(name []byte) bool {
+		i, known := p.find(name, next)
+		if !known {
+			return !d.strict && d.skip()
+		}
+		if seen[i/64]&(1<<(i%64)) != 0 {
+			return false // the original decodes the second into the first
+		}
+		seen[i/64] |= 1 << (i % 64)
+		next = i + 1
+		f, target := &p.fields[i], v
+		for _, step := range f.index {
+			target = target.Field(step)
+		}
+		return f.plan(d, target)
+	})
+}
+
+// find finds a field, sooner when it is one of the next: Go writes fields in their
+// order.
+func (p *structPlan) find(name []byte, next int) (int, bool) {
+	for i := next; i < min(next+4, len(p.fields)); i++ {
+		if p.fields[i].name == string(name) {
+			return i, true
+		}
+	}
+	i, ok := p.byName[string(name)]
+	return i, ok
+}
