@@ -215,6 +215,28 @@ func ExampleRestrict() {
 	// red <nil>
 }
 
+// Tests find who changes what is shared.
+func ExampleMutation() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	mustCreate(ctx, s, "garden", "rose", "red")
+
+	r := informer.NewReplica(s, informer.Options{OnMutation: func(m informer.Mutation) {
+		fmt.Println(m.Kind, m.Key, "was changed") // in a test: t.Error(m)
+	}})
+	maps, err := informer.For[*corev1.ConfigMap](r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	maps.AddIndex(func(cm *corev1.ConfigMap) []string {
+		cm.Data["color"] = "blue" // a mistake
+		return nil
+	})
+	run(ctx, r)()
+	// Output: ConfigMap garden/rose was changed
+}
+
 // A handler is told what there is, and then each change.
 func ExampleInformer_AddHandler() {
 	ctx := context.Background()

@@ -244,10 +244,11 @@ func hostile() []string {
 		"self", "selves", "time", "times", "micro", "std", "duration", "quantity", "port", "raw", "message", "fields", "object", "loose", "unnamed", "-", "None",
 		"Plain", "plain", "hidden", "inner", "Inner", "metadata", "kind", "quoted", "number", "byInt", "array", "same", "data", "unknown", "", `\u0074ext`}
 	var all []string
-	for _, v := range values {
+	forms := []string{`{"N":V}`, `{"N":V,"text":"after"}`, `{ "self" : { "N" : V } , "selves" : [ { "N":V} ] }`}
+	for i, v := range values {
 		all = append(all, v, " "+v+"\n", v+v)
-		for _, n := range names {
-			all = append(all, `{"`+n+`":`+v+`}`, `{"`+n+`":`+v+`,"text":"after"}`, `{ "self" : { "`+n+`" : `+v+` } , "selves" : [ { "`+n+`":`+v+`} ] }`)
+		for j, n := range names {
+			all = append(all, strings.NewReplacer("N", n, "V", v).Replace(forms[(i+j)%len(forms)]))
 		}
 		for _, n := range []string{"labels", "annotations", "creationTimestamp", "deletionTimestamp", "uid", "finalizers", "generation", "ownerReferences", "managedFields"} {
 			all = append(all, `{"metadata":{"`+n+`":`+v+`}}`)
