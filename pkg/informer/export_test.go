@@ -8,7 +8,7 @@ func Hasten(r *Replica) *Replica {
 		retry: 5 * time.Millisecond, retryMax: 100 * time.Millisecond,
 		answer: time.Second, stall: 2 * time.Second, idle: 100 * time.Millisecond,
 		progress: 2 * time.Millisecond, progressMax: 50 * time.Millisecond,
-		mutation: 100 * time.Millisecond,
+		mutation: time.Second,
 	}
 	return r
 }

@@ -31,13 +31,12 @@ func (m Mutation) String() string {
 }
 
 // mutations finds changes of the objects of a replica: it has their encoded forms
-// as they were when they came in. A nil one does nothing.
+// as they were when they came in. It belongs to whoever holds Replica.mu. A nil one
+// does nothing.
 type mutations struct {
 	report func(Mutation)
-
-	mu    sync.Mutex
-	known map[*entry]remembered
-	found []Mutation // to be reported
+	known  map[*entry]remembered
+	found  []Mutation // to be reported
 }
 
 type remembered struct {
@@ -57,8 +56,6 @@ func (m *mutations) add(k *kind, e *entry) {
 	if m == nil {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if _, known := m.known[e]; !known {
 		m.known[e] = remembered{k, encodeObject(e.obj)}
 	}
@@ -69,8 +66,6 @@ func (m *mutations) drop(e *entry) {
 	if m == nil {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.check(e)
 	delete(m.known, e)
 }
@@ -80,8 +75,6 @@ func (m *mutations) replace(k *kind, has func(*entry) bool) {
 	if m == nil {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	for e, was := range m.known {
 		if was.kind == k && !has(e) {
 			m.check(e)
@@ -131,7 +124,10 @@ func (r *Replica) startMutations() (stop func()) {
 			case <-done:
 				stopping = true
 			}
-			for _, m := range r.mutations.look() {
+			r.mu.Lock()
+			found := r.mutations.look()
+			r.mu.Unlock()
+			for _, m := range found {
 				r.reportMutation(m)
 			}
 		}
@@ -144,8 +140,6 @@ func (r *Replica) startMutations() (stop func()) {
 
 // look returns what was found since the last look.
 func (m *mutations) look() []Mutation {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	for e := range m.known {
 		m.check(e)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -231,5 +232,40 @@ func TestMistakesFailTheTest(t *testing.T) {
 				t.Fatalf("failure %q, want %q", r.failure, c.want)
 			}
 		})
+	}
+}
+
+// fake is a test that may fail.
+type fake struct {
+	*testing.T
+	cleanups []func()
+	failures []string
+}
+
+func (f *fake) Cleanup(c func()) { f.cleanups = append(f.cleanups, c) }
+
+func (f *fake) Fatalf(format string, args ...any) {
+	f.failures = append(f.failures, fmt.Sprintf(format, args...))
+}
+
+func TestChangingWhatIsSharedFails(t *testing.T) {
+	f := &fake{T: t}
+	env := controllertest.New(f, kinds(), func(m *controller.Manager) error {
+		sites, err := informer.For[*site](m.Replica())
+		if err != nil {
+			return err
+		}
+		sites.AddIndex(func(s *site) []string {
+			s.Spec.Pages = 7
+			return nil
+		})
+		return add(m)
+	}, newSite(1))
+	env.Reconcile("site", store.KeyOf(newSite(1))) // has the replica catch up
+	for _, c := range slices.Backward(f.cleanups) {
+		c()
+	}
+	if len(f.failures) != 1 || !strings.Contains(f.failures[0], `+  "pages": 7`) {
+		t.Error(f.failures)
 	}
 }

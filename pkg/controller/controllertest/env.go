@@ -8,6 +8,7 @@ import (
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -19,11 +20,14 @@ const bound = time.Minute
 type Env struct {
 	t       etcdtest.TB
 	manager *controller.Manager
+
+	mutations []informer.Mutation // the replica's until it has ended
 }
 
 // New starts an etcd, makes a manager on it, has setup add controllers to that,
 // and puts the objects there, as [Env.Put] does. It fails the test if any of
-// that cannot be done. Everything ends with the test.
+// that cannot be done, and at the end if an object was changed that the replica
+// shares. Everything ends with the test.
 //
 // The options say which kinds there are; their codec and encryption keys do not
 // count.
@@ -33,12 +37,20 @@ func New(t etcdtest.TB, o store.Options, setup func(m *controller.Manager) error
 	e := &Env{t: t}
 	s, err := store.New(etcdtest.Start(t).Client(), o)
 	e.must(err)
-	e.manager, err = controller.NewManager(s, controller.ManagerOptions{})
+	e.manager, err = controller.NewManager(s, controller.ManagerOptions{OnMutation: func(m informer.Mutation) { e.mutations = append(e.mutations, m) }})
 	e.must(err)
 	e.must(setup(e.manager))
 	e.Put(objects...)
+	t.Cleanup(e.checkMutations) // when the replica has ended
 	etcdtest.Background(t, e.manager.Replica().Run)
 	return e
+}
+
+func (e *Env) checkMutations() {
+	e.t.Helper()
+	for _, m := range e.mutations {
+		e.t.Fatalf("controllertest: %v", m)
+	}
 }
 
 // Manager returns the manager that has the controllers. It does not run; its
