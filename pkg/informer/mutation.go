@@ -125,7 +125,7 @@ func (r *Replica) startMutations() (stop func()) {
 				stopping = true
 			}
 			r.mu.Lock()
-			found := r.mutations.look()
+			found := r.mutations.look(stopping)
 			r.mu.Unlock()
 			for _, m := range found {
 				r.reportMutation(m)
@@ -138,10 +138,19 @@ func (r *Replica) startMutations() (stop func()) {
 	}
 }
 
-// look returns what was found since the last look.
-func (m *mutations) look() []Mutation {
+// lookAt is how many objects are looked at in one look that is not the last, so
+// that it does not keep the replica waiting.
+const lookAt = 200
+
+// look returns what was found since the last look. It looks at some objects, by
+// chance, or at all.
+func (m *mutations) look(all bool) []Mutation {
+	n := 0
 	for e := range m.known {
 		m.check(e)
+		if n++; n == lookAt && !all {
+			break
+		}
 	}
 	found := m.found
 	m.found = nil

@@ -24,8 +24,8 @@ type Options struct {
 	// happens, and the windows of batch handlers. Defaults to the system's.
 	Clock clock.WithTickerAndDelayedExecution
 	// OnMutation, when set, has the replica look, while it runs, for changes of
-	// the objects that it has handed out, which are shared: once a second, when an
-	// object is replaced, and at the end of Run. The function is called from a
+	// the objects that it has handed out, which are shared: at some of them once a
+	// second, at each when it is replaced, and at all at the end of Run. The function is called from a
 	// goroutine of Run's; a panic of it is logged. This is for tests: it costs as
 	// much memory again as the objects take, and encodes them again and again.
 	// Defaults to not looking, which costs nothing.
