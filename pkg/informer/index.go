@@ -36,7 +36,10 @@ func (x *Index[T]) Lookup(s *Snapshot, value string) iter.Seq[T] {
 
 // Has reports whether the index finds an object, which may be one of no
 // snapshot, by a value.
-func (x *Index[T]) Has(obj T, value string) bool { return slices.Contains(x.def.values(obj), value) }
+func (x *Index[T]) Has(obj T, value string) bool {
+	values, _ := x.def.valuesOf(&entry{obj: obj})
+	return slices.Contains(values, value)
+}
 
 // Values yields the distinct values that objects have, in order.
 func (x *Index[T]) Values(s *Snapshot) iter.Seq[string] {
