@@ -2,7 +2,6 @@ package informer
 
 import (
 	"fmt"
-	"hash/maphash"
 	"runtime"
 	"sync"
 
@@ -38,9 +37,14 @@ func (f *reflector) advance(revision int64) {
 	f.mu.Lock()
 	f.publish(revision)
 	f.mu.Unlock()
+	f.handedOn()
 	f.waits.reached(revision)
 	f.progressed = true
 }
+
+// handedOn is called by Run's goroutine, which alone makes changes, when the
+// handlers' backlogs have what led to the newest snapshot.
+func (f *reflector) handedOn() { f.handed.Store(f.Snapshot()) }
 
 // batch is the changes of one response, decoded before any lock is taken.
 type batch struct {
@@ -182,7 +186,7 @@ func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 	}
 	return &entry{
 		key: etcdKey[len(k.prefix):], obj: obj, rev: kv.ModRevision,
-		sum: maphash.Bytes(r.seed, kv.Value), size: len(kv.Key) + len(kv.Value),
+		sum: sumOf(kv.Value), size: len(kv.Key) + len(kv.Value),
 	}, nil
 }
 
@@ -213,5 +217,6 @@ func (b *batch) commit(revision int64) {
 	listeners := listenersOf(touched)
 	b.mu.Unlock()
 	tell(listeners, told, revision)
+	b.handedOn()
 	b.waits.reached(revision)
 }

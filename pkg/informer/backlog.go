@@ -13,7 +13,7 @@ type backlog struct {
 	queue []change
 	base  int
 	live  int            // how many are not empty
-	last  map[string]int // the number of each key's last change
+	last  map[string]int // the number of each key's last change since the last mark
 }
 
 func newBacklog(limit int) backlog {
@@ -48,17 +48,27 @@ func (e *entry) same(other *entry) bool {
 	return e.rev == other.rev && e.sum == other.sum
 }
 
+// mark returns how many changes there are, and keeps those after it from being
+// joined with them. So the backlog may grow to twice the number of objects.
+func (b *backlog) mark() int {
+	clear(b.last)
+	return b.live
+}
+
 // compact drops the empty places once they are the greater part.
 func (b *backlog) compact() {
 	if len(b.queue) < b.limit || len(b.queue) < 2*b.live {
 		return
 	}
 	kept := make([]change, 0, 2*b.live)
-	for _, c := range b.queue {
-		if c.key != "" {
-			b.last[c.key] = b.base + len(kept)
-			kept = append(kept, c)
+	for i, c := range b.queue {
+		if c.key == "" {
+			continue
 		}
+		if n, ok := b.last[c.key]; ok && n == b.base+i {
+			b.last[c.key] = b.base + len(kept)
+		}
+		kept = append(kept, c)
 	}
 	b.queue = kept
 }
@@ -73,7 +83,7 @@ func (b *backlog) pop() (change, bool) {
 		if c.key == "" {
 			continue
 		}
-		if b.last[c.key] == b.base-1 {
+		if n, ok := b.last[c.key]; ok && n == b.base-1 {
 			delete(b.last, c.key)
 		}
 		b.live--

@@ -2,6 +2,7 @@ package informer
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,9 @@ type backlogModel struct {
 	rev     int64
 	toldRev int64
 	most    int // that ever waited
+
+	marked map[string]*entry // what was, at the last mark; nil once the reader was told it
+	owed   int               // how many changes the reader is not told of it
 }
 
 func newBacklogModel(t *testing.T, limit int) *backlogModel {
@@ -64,8 +68,27 @@ func (m *backlogModel) pop() bool {
 	} else {
 		m.told[c.key] = c.new
 	}
+	m.owed--
+	m.checkMark()
 	m.check()
 	return true
+}
+
+// mark has the model see to it that the reader comes to know just what is.
+func (m *backlogModel) mark() {
+	m.owed, m.marked = m.backlog.mark(), maps.Clone(m.now)
+	m.checkMark()
+}
+
+func (m *backlogModel) checkMark() {
+	m.t.Helper()
+	if m.marked == nil || m.owed > 0 {
+		return
+	}
+	if !maps.Equal(m.told, m.marked) {
+		m.t.Fatalf("told up to the mark, the reader knows %v, marked was %v", m.told, m.marked)
+	}
+	m.marked = nil
 }
 
 // check checks the bounds that hold at any time.
@@ -82,7 +105,7 @@ func (m *backlogModel) check() {
 	if live != m.backlog.live {
 		m.t.Fatalf("live is %d, %d are", m.backlog.live, live)
 	}
-	if live > m.backlog.limit+len(keys) {
+	if live > m.backlog.limit+2*len(keys) {
 		m.t.Fatalf("%d changes of %d keys wait, the limit is %d", live, len(keys), m.backlog.limit)
 	}
 	m.most = max(m.most, live)
@@ -109,15 +132,20 @@ func (m *backlogModel) finish() {
 	}
 }
 
-// Each byte is a step: a key comes or goes, or changes are read.
+// Each byte is a step: a key comes or goes, changes are read, or are marked.
 func FuzzBacklog(f *testing.F) {
 	f.Add(uint8(0), []byte("abcabcABCabc"))
 	f.Add(uint8(3), []byte("aaaaAAaA~bbBBaab~~~~cccaaabbb"))
 	f.Add(uint8(2), []byte("abABabABabABab~ab~AB~ab"))
+	f.Add(uint8(1), []byte("abab\xffabABab\xffab~~~~~~~~~~\xffab"))
 	f.Fuzz(func(t *testing.T, limit uint8, steps []byte) {
 		m := newBacklogModel(t, int(limit%16))
 		for _, step := range steps {
 			switch {
+			case step == 255:
+				if m.owed <= 0 { // there is one mark at a time
+					m.mark()
+				}
 			case step%4 == 3:
 				m.pop()
 			default:

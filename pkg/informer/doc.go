@@ -54,6 +54,8 @@
 //   - A lost connection and lost data are noticed: at once when the connection
 //     breaks, otherwise within seconds. The replica stays readable, and
 //     [Replica.Status] says why it is stale and since when.
+//   - A list of what is known already reads the keys, and then only what has
+//     changed, unless that is much or etcd's data may have been replaced.
 //   - [Replica.Run] returns when all goroutines that it started have ended, and
 //     leaves no watch behind in etcd's client.
 //
@@ -68,10 +70,10 @@
 //   - That batches of two kinds, or of two handlers, end at the same revision.
 //   - When an object was deleted, if that was found by a list: the event has the
 //     list's revision.
-//   - That etcd's data being replaced is noticed when the new data's revision is
-//     not below the replica's and the newest object that the replica has is in
-//     them unchanged, as after the restore of a backup that lacks only deletions.
-//     The next list, for whatever reason, sets it right.
+//   - That etcd's data being replaced is noticed when they have the same epoch
+//     key, their revision is not below the replica's, and what is left of the
+//     newest objects that the replica has is unchanged, as after the restore of a
+//     backup that lacks only deletions. Delete the epoch key after each restore.
 //   - That memory is bounded when the Watcher of the store's etcd client was
 //     replaced, such as by one that adds a prefix to all keys.
 //
@@ -118,4 +120,54 @@
 // have starved the watches of a connection with TLS while it answered large reads
 // on it. A replica for which others of the client's reads do that, as its lag then
 // shows, is better given a client of its own.
+//
+// # The epoch key
+//
+// Data that were wiped or restored, and have since come as far as a replica was,
+// look like a continuation. So the first replica puts a random value under the
+// key <prefix>.epoch, where no object can be, and all read it with their periodic
+// look at etcd. When it is gone or another, everything is listed by value, the
+// difference is told, and a warning is logged. A backup has the key, too. So
+// whoever restores one deletes it, and a replica makes another:
+//
+//	etcdctl del /registry/.epoch
+//
+// A user who may not read or not write the key does without it; what is left is
+// the comparison of some of the newest objects.
+//
+// # Checkpoints
+//
+// With [Options].Checkpoint a replica keeps its state in a file and the next
+// process begins with it. Its handlers are told the objects in the file, as
+// Added events with Initial set, and then what has happened since, missed
+// deletions and old objects included: a handler that ignores what is initial sees
+// what happened while no process was there. From etcd only that is read.
+//
+//   - The file hides no change from a handler: a state is written only after the
+//     calls that told of all that led to it have returned, to every handler there
+//     was, before their contexts were done. A handler that is too slow for that
+//     delays checkpoints, which [Status] and the log tell.
+//   - It is written every so often, and when Run ends, which waits for it. What a
+//     handler was told after the last time, the next process tells it again. What
+//     it was told counts as done: one that hands events on to something that
+//     forgets has to take the initial objects for changes. So does one that the
+//     process before did not have. One that was removed has no say.
+//   - A process that is killed, or a machine that stops, leaves the file as it was
+//     or as it was to be. Any damage is noticed. Two replicas cannot write the
+//     same file at the same time, where the file system has locks.
+//   - Nothing of the file is shown before etcd was asked whether it is the same:
+//     its cluster, its epoch key, its revision and its newest objects. Then it can
+//     be read at the revision that it has, and [Replica.WaitForSync] waits until
+//     the replica has come as far as etcd was when asked.
+//   - A file that is damaged, of another format, cluster or prefix, or has an
+//     object that does not decode, is not used; the replica lists, and all it
+//     finds is initial. When etcd was wiped or restored since, or another program
+//     has written the file, all values are read and the difference is told. The
+//     log and [CheckpointStatus].Start say which it was.
+//   - Kinds have to be registered before Run to be looked for in the file. Those
+//     that it lacks are listed, and so are those of which only a part is kept
+//     with [Restrict]: the next process may keep another.
+//   - Values are encoded as the store does, encrypted if the store's are. Keys, and
+//     why values could not be decoded, are legible to who may read the file: its
+//     owner.
 package informer

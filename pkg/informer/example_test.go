@@ -6,6 +6,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -508,4 +510,45 @@ func ExampleReplica_Status() {
 	// Output:
 	// true <nil> map[initial:1]
 	// ConfigMap /registry/core/configmaps/ 1
+}
+
+// With a checkpoint, a process learns what happened while none was there.
+func ExampleOptions_checkpoint() {
+	ctx := context.Background()
+	s, closeStore := exampleStore(ctx)
+	defer closeStore()
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	rose := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "garden", Name: "rose"}}
+	mustCreate(ctx, s, "garden", "rose", "red")
+
+	process := func(handle informer.Handler[*corev1.ConfigMap]) (stop func()) {
+		r := informer.NewReplica(s, informer.Options{
+			Checkpoint: informer.Checkpoint{Path: filepath.Join(dir, "checkpoint")},
+		})
+		maps, err := informer.For[*corev1.ConfigMap](r)
+		if err != nil {
+			log.Fatal(err)
+		}
+		maps.AddHandler(handle)
+		return run(ctx, r)
+	}
+	process(func(context.Context, informer.Event[*corev1.ConfigMap]) {})()
+
+	if _, err := s.Delete(ctx, rose); err != nil {
+		log.Fatal(err)
+	}
+
+	told := make(chan string, 1)
+	stop := process(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) {
+		if !e.Initial {
+			told <- fmt.Sprintln(e.Type, e.Object.Name, e.Object.Data["color"])
+		}
+	})
+	fmt.Print(<-told)
+	stop()
+	// Output: DELETED rose red
 }

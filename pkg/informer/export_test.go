@@ -1,6 +1,13 @@
 package informer
 
-import "time"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
 
 // Hasten has a replica notice faults and try again sooner than it would.
 func Hasten(r *Replica) *Replica {
@@ -8,8 +15,9 @@ func Hasten(r *Replica) *Replica {
 		retry: 5 * time.Millisecond, retryMax: 100 * time.Millisecond,
 		answer: time.Second, stall: 2 * time.Second, idle: 100 * time.Millisecond,
 		progress: 2 * time.Millisecond, progressMax: 50 * time.Millisecond,
-		mutation: time.Second,
+		mutation: time.Second, candidate: 5 * time.Millisecond,
 	}
+	r.smallList = 0
 	return r
 }
 
@@ -41,3 +49,26 @@ func Running(r *Replica) bool {
 
 // Uncheck keeps a replica from asking etcd, now and then, whether all is well.
 func Uncheck(r *Replica) { r.timing.idle = time.Hour }
+
+// SetProgram has a replica take itself for another program.
+func SetProgram(r *Replica, program string) { r.program = func() string { return program } }
+
+// OfVersion returns what makes a checkpoint one of another version.
+func OfVersion(v int) func([]byte) []byte {
+	return func(file []byte) []byte {
+		_, rest, _ := bytes.Cut(file, []byte("\n"))
+		return append(fmt.Appendf(nil, "%s%d\n", checkpointMagic, v), rest...)
+	}
+}
+
+// SavedRevision is the revision of a checkpoint; 0 when there is no file.
+func SavedRevision(path string) (int64, error) {
+	s, err := readCheckpointFile(context.Background(), path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return s.header.Revision, nil
+}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -25,7 +26,7 @@ import (
 // HOMEOSTAT_FAULT_SECONDS makes runs longer.
 var _ = Describe("Under random faults", func() {
 	DescribeTable("a replica loses nothing",
-		func(ctx SpecContext, forgetful bool) {
+		func(ctx SpecContext, forgetful, saving bool) {
 			seed, length := uint64(GinkgoRandomSeed()), 1500*time.Millisecond
 			if s, err := strconv.ParseUint(os.Getenv("HOMEOSTAT_FAULT_SEED"), 10, 64); err == nil {
 				seed = s
@@ -36,10 +37,12 @@ var _ = Describe("Under random faults", func() {
 			By(fmt.Sprintf("HOMEOSTAT_FAULT_SEED=%d", seed))
 			bounded, cancel := context.WithTimeout(ctx, length+specTimeout)
 			defer cancel()
-			newFaultRun(seed, forgetful).run(bounded, length)
+			newFaultRun(seed, forgetful, saving).run(bounded, length)
 		},
-		Entry("and tells each change, while etcd forgets nothing", false),
-		Entry("while etcd compacts its history and the replica is stopped", true),
+		Entry("and tells each change, while etcd forgets nothing", false, false),
+		Entry("while etcd compacts its history and the replica is stopped", true, false),
+		Entry("and tells each change, while it begins with its checkpoint again and again", false, true),
+		Entry("while etcd compacts its history and it begins with its checkpoint again and again", true, true),
 	)
 })
 
@@ -51,26 +54,63 @@ const groups = 6
 type faultRun struct {
 	seed      uint64
 	forgetful bool
+	path      string // of the checkpoint; empty if there is none
 	cluster   *etcdtest.Cluster
 	link      *etcdtest.Link
+	behind    *store.Store
 	direct    *store.Store
-	replica   *informer.Replica
-	maps      *informer.Informer[*corev1.ConfigMap]
-	deploys   *informer.Informer[*appsv1.Deployment]
-	sites     *informer.Informer[*site]
-	stop      func()
+	past      []*life
+	now       atomic.Pointer[life]
 }
 
-func newFaultRun(seed uint64, forgetful bool) *faultRun {
+// life is a replica's, from when it begins with a checkpoint.
+type life struct {
+	from    int64 // the checkpoint's revision
+	replica *informer.Replica
+	maps    *informer.Informer[*corev1.ConfigMap]
+	deploys *informer.Informer[*appsv1.Deployment]
+	sites   *informer.Informer[*site]
+	a       *audit[*corev1.ConfigMap]
+	b       *audit[*appsv1.Deployment]
+	c, slow *audit[*site]
+	stop    func()
+}
+
+func newFaultRun(seed uint64, forgetful, saving bool) *faultRun {
 	GinkgoHelper()
 	f := &faultRun{seed: seed, forgetful: forgetful, cluster: etcdtest.Start(GinkgoTB())}
-	var behind *store.Store
-	f.link, behind, f.direct = linked(f.cluster)
-	f.replica, f.maps = newReplica(behind)
-	informer.Await(f.replica, 200*time.Millisecond)
-	f.deploys = informerFor[*appsv1.Deployment](f.replica)
-	f.sites = informerFor[*site](f.replica)
+	f.link, f.behind, f.direct = linked(f.cluster)
+	if saving {
+		f.path = checkpointPath()
+	}
 	return f
+}
+
+// live begins a life.
+func (f *faultRun) live() *life {
+	GinkgoHelper()
+	l := &life{slow: &audit[*site]{}}
+	if f.path != "" {
+		var err error
+		l.from, err = informer.SavedRevision(f.path)
+		Expect(err).NotTo(HaveOccurred())
+	}
+	l.replica = informer.Hasten(informer.NewReplica(f.behind, informer.Options{
+		Checkpoint: informer.Checkpoint{Path: f.path, Interval: 5 * time.Millisecond},
+	}))
+	informer.Await(l.replica, 200*time.Millisecond)
+	l.maps = informerFor[*corev1.ConfigMap](l.replica)
+	l.deploys = informerFor[*appsv1.Deployment](l.replica)
+	l.sites = informerFor[*site](l.replica)
+	l.a, l.b, l.c = audited(l.maps), audited(l.deploys), audited(l.sites)
+	dice := f.rand(uint64(100 + len(f.past)))
+	l.sites.AddHandler(func(ctx context.Context, e informer.Event[*site]) {
+		l.slow.handle(ctx, e)
+		pause(ctx, time.Duration(dice.IntN(int(2*time.Millisecond))))
+	})
+	l.stop = start(l.replica)
+	f.now.Store(l)
+	return l
 }
 
 // rand returns the random numbers of one participant.
@@ -79,16 +119,12 @@ func (f *faultRun) rand(participant uint64) *rand.Rand {
 }
 
 func (f *faultRun) run(ctx context.Context, length time.Duration) {
-	a, b, c := audited(f.maps), audited(f.deploys), audited(f.sites)
-	slow := &audit[*site]{}
-	dice := f.rand(1)
-	f.sites.AddHandler(func(ctx context.Context, e informer.Event[*site]) {
-		slow.handle(ctx, e)
-		pause(ctx, time.Duration(dice.IntN(int(2*time.Millisecond))))
-	})
-	f.stop = start(f.replica)
-	if !f.forgetful { // what is not there yet is told as it comes
-		Expect(f.replica.WaitForSync(ctx)).To(Succeed())
+	first := f.live()
+	if !f.forgetful || f.path != "" { // what is not there yet is told as it comes
+		Expect(first.replica.WaitForSync(ctx)).To(Succeed())
+	}
+	if f.path != "" {
+		Eventually(func() int64 { return first.replica.Status().Checkpoint.Writes }).Should(BeNumerically(">", 0))
 	}
 
 	during, cancel := context.WithTimeout(ctx, length)
@@ -107,24 +143,42 @@ func (f *faultRun) run(ctx context.Context, length time.Duration) {
 	all.Wait()
 	f.link.Heal()
 
-	fresh, err := f.replica.Fresh(ctx)
+	l := f.now.Load()
+	fresh, err := l.replica.Fresh(ctx)
 	Expect(err).NotTo(HaveOccurred())
-	f.expectWhole(fresh)
-	Expect(inSnapshot(f.maps, fresh)).To(Equal(inEtcd(ctx, f.direct, "core/configmaps")))
-	Expect(inSnapshot(f.deploys, fresh)).To(Equal(inEtcd(ctx, f.direct, "apps/deployments")))
-	Expect(inSnapshot(f.sites, fresh)).To(Equal(inEtcd(ctx, f.direct, "example.com/sites")))
-	expectTold(a, inSnapshot(f.maps, fresh))
-	expectTold(b, inSnapshot(f.deploys, fresh))
-	expectTold(c, inSnapshot(f.sites, fresh))
-	expectTold(slow, inSnapshot(f.sites, fresh))
-	By(fmt.Sprintf("%d events, lists: %v, watches: %d", len(a.all()), f.replica.Status().Relists, f.replica.Status().Watches))
+	l.expectWhole(fresh)
+	Expect(inSnapshot(l.maps, fresh)).To(Equal(inEtcd(ctx, f.direct, "core/configmaps")))
+	Expect(inSnapshot(l.deploys, fresh)).To(Equal(inEtcd(ctx, f.direct, "apps/deployments")))
+	Expect(inSnapshot(l.sites, fresh)).To(Equal(inEtcd(ctx, f.direct, "example.com/sites")))
+	expectTold(l.a, inSnapshot(l.maps, fresh))
+	expectTold(l.b, inSnapshot(l.deploys, fresh))
+	expectTold(l.c, inSnapshot(l.sites, fresh))
+	expectTold(l.slow, inSnapshot(l.sites, fresh))
+	By(fmt.Sprintf("%d events in the last of %d lives, lists: %v, watches: %d",
+		len(l.a.all()), len(f.past)+1, l.replica.Status().Relists, l.replica.Status().Watches))
 	if !f.forgetful {
-		Expect(f.replica.Status().Relists).To(Equal(map[string]int64{"initial": 1}))
-		expectTruth(ctx, a, f.direct, "core/configmaps/")
-		expectTruth(ctx, b, f.direct, "apps/deployments/")
-		expectTruth(ctx, c, f.direct, "example.com/sites/")
-		expectTruth(ctx, slow, f.direct, "example.com/sites/")
+		Expect(first.replica.Status().Relists).To(Equal(map[string]int64{"initial": 1}))
+		lives := append(f.past, l)
+		expectTruth(ctx, f.direct, "core/configmaps/", joined(lives, func(l *life) *audit[*corev1.ConfigMap] { return l.a }))
+		expectTruth(ctx, f.direct, "apps/deployments/", joined(lives, func(l *life) *audit[*appsv1.Deployment] { return l.b }))
+		expectTruth(ctx, f.direct, "example.com/sites/", joined(lives, func(l *life) *audit[*site] { return l.c }))
+		expectTruth(ctx, f.direct, "example.com/sites/", joined(lives, func(l *life) *audit[*site] { return l.slow }))
 	}
+}
+
+// joined is what the same handler was told in all lives: up to the revision of
+// the checkpoint that the next began with, and then in that.
+func joined[T store.Object](lives []*life, of func(*life) *audit[T]) []string {
+	var told []string
+	for i, l := range lives {
+		for _, e := range of(l).all() {
+			if i > 0 && e.Initial || i+1 < len(lives) && e.Revision > lives[i+1].from {
+				continue
+			}
+			told = append(told, fmt.Sprintf("%s %s %d", e.Type, e.Object.GetName(), e.Revision))
+		}
+	}
+	return told
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -142,12 +196,8 @@ func expectTold[T store.Object](a *audit[T], state map[string]string) {
 
 // expectTruth expects a handler to have been told exactly what a watch from the
 // first revision tells.
-func expectTruth[T store.Object](ctx context.Context, a *audit[T], s *store.Store, kind string) {
+func expectTruth(ctx context.Context, s *store.Store, kind string, told []string) {
 	GinkgoHelper()
-	var told []string
-	for _, e := range a.all() {
-		told = append(told, fmt.Sprintf("%s %s %d", e.Type, e.Object.GetName(), e.Revision))
-	}
 	now, err := s.Revision(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(ctx)
@@ -205,27 +255,31 @@ func (f *faultRun) write(ctx context.Context, r *rand.Rand, first, step int) {
 
 // read looks at snapshots as they come.
 func (f *faultRun) read(ctx context.Context, r *rand.Rand) {
-	last := f.replica.Snapshot()
+	var last *informer.Snapshot
+	var of *life
 	for ctx.Err() == nil {
-		s := f.replica.Snapshot()
-		Expect(s.Revision()).To(BeNumerically(">=", last.Revision()))
-		f.expectWhole(s)
-		last = s
+		l := f.now.Load()
+		s := l.replica.Snapshot()
+		if of == l {
+			Expect(s.Revision()).To(BeNumerically(">=", last.Revision()))
+		}
+		l.expectWhole(s)
+		last, of = s, l
 		pause(ctx, time.Duration(r.IntN(int(time.Millisecond))))
 	}
 }
 
-func (f *faultRun) expectWhole(s *informer.Snapshot) {
+func (l *life) expectWhole(s *informer.Snapshot) {
 	GinkgoHelper()
 	seen := map[string][]string{}
 	note := func(obj store.Object) { seen[obj.GetName()] = append(seen[obj.GetName()], obj.GetLabels()["n"]) }
-	for obj := range f.maps.List(s, informer.ListOptions{}) {
+	for obj := range l.maps.List(s, informer.ListOptions{}) {
 		note(obj)
 	}
-	for obj := range f.deploys.List(s, informer.ListOptions{}) {
+	for obj := range l.deploys.List(s, informer.ListOptions{}) {
 		note(obj)
 	}
-	for obj := range f.sites.List(s, informer.ListOptions{}) {
+	for obj := range l.sites.List(s, informer.ListOptions{}) {
 		note(obj)
 	}
 	for name, n := range seen {
@@ -239,7 +293,7 @@ func (f *faultRun) expectWhole(s *informer.Snapshot) {
 func (f *faultRun) listen(ctx context.Context, r *rand.Rand) {
 	for ctx.Err() == nil {
 		a := &audit[*appsv1.Deployment]{}
-		reg := f.deploys.AddHandler(a.handle)
+		reg := f.now.Load().deploys.AddHandler(a.handle)
 		pause(ctx, time.Duration(r.IntN(int(100*time.Millisecond))))
 		reg.Remove()
 		Expect(a.found()).To(BeEmpty())
@@ -251,6 +305,9 @@ func (f *faultRun) disturb(ctx context.Context, r *rand.Rand) {
 	faults := []func(context.Context, *rand.Rand){f.cut, f.cut, f.freeze}
 	if f.forgetful {
 		faults = append(faults, f.compact, f.cutAndCompact, f.cutAndCompact, f.restart)
+	}
+	if f.path != "" {
+		faults = append(faults, f.liveAgain, f.liveAgain)
 	}
 	for ctx.Err() == nil {
 		pause(ctx, time.Duration(r.IntN(int(100*time.Millisecond))))
@@ -286,7 +343,18 @@ func (f *faultRun) cutAndCompact(ctx context.Context, r *rand.Rand) {
 }
 
 func (f *faultRun) restart(ctx context.Context, r *rand.Rand) {
-	f.stop()
+	l := f.now.Load()
+	l.stop()
 	pause(ctx, time.Duration(r.IntN(int(20*time.Millisecond))))
-	f.stop = start(f.replica)
+	l.stop = start(l.replica)
+}
+
+// liveAgain has another replica begin with the checkpoint.
+func (f *faultRun) liveAgain(ctx context.Context, r *rand.Rand) {
+	l := f.now.Load()
+	l.stop()
+	f.past = append(f.past, l)
+	pause(ctx, time.Duration(r.IntN(int(50*time.Millisecond))))
+	f.live()
+	pause(ctx, time.Duration(r.IntN(int(100*time.Millisecond))))
 }

@@ -63,7 +63,7 @@ func newWorld(t *testing.T, s *store.Store, seed uint64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	(&reflector{Replica: r}).replace(r.kindLists(), 1, false)
+	(&reflector{Replica: r}).replace(r.kindLists(), 1, identity{}, false)
 	return &world{
 		T: t, Rand: rand.New(rand.NewPCG(seed, 1)), seed: seed,
 		reflector: &reflector{Replica: r}, maps: maps,
@@ -213,7 +213,7 @@ func (w *world) list(before mapState) []change {
 		}
 	}
 	lists[0].chunks = [][]*entry{all}
-	w.reflector.replace(lists, w.revision, true)
+	w.reflector.replace(lists, w.revision, identity{}, true)
 	w.history[w.revision] = maps.Clone(w.now)
 	return changes
 }

@@ -28,6 +28,8 @@ type listener struct {
 	started bool               // initial was set: changes count from then on
 	initial *initialObjects    // what to tell first; nil when it was told
 	backlog backlog
+	telling bool // a change of the backlog was taken out, and is not told yet
+	owed    int  // how many of the changes, or batches, up to the last mark are not told yet
 }
 
 // initialObjects is what a handler is told first, and how far it was.
@@ -99,7 +101,43 @@ func (l *listener) next() (c change, initial, ok bool) {
 		return change{l.kind, e.key, nil, e, e.rev}, true, true
 	}
 	c, ok = l.backlog.pop()
+	l.telling = ok
 	return c, false, ok
+}
+
+// settle is called when the handler was told changes that were taken out of the
+// backlog. One that was interrupted may have let them pass.
+func (l *listener) settle(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.telling = false
+	l.owed = max(0, l.owed-1)
+}
+
+// mark remembers what the handler was not told yet, for toldMarked. What is to be
+// told first is none of it: who begins with a checkpoint is told it again.
+func (l *listener) mark() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.batch != nil {
+		l.owed = min(1, l.backlog.live) // a batch has all
+	} else {
+		l.owed = l.backlog.mark()
+	}
+	if l.telling {
+		l.owed++
+	}
+}
+
+// toldMarked reports whether the handler was told all that it was not when mark
+// was last called, or need not be told any more.
+func (l *listener) toldMarked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.removed || l.owed == 0 || l.backlog.live == 0 && !l.telling
 }
 
 func (l *listener) pending() int {
@@ -118,7 +156,7 @@ func (l *listener) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.mu.Lock()
-	l.cancel = cancel
+	l.cancel, l.telling = cancel, false
 	l.mu.Unlock()
 	for !l.isRemoved() && ctx.Err() == nil {
 		if l.batch != nil {
@@ -137,7 +175,9 @@ func (l *listener) step(ctx context.Context) {
 	}
 	switch {
 	case ok:
-		l.tell(ctx, c, initial)
+		if l.tell(ctx, c, initial); !initial {
+			l.settle(ctx)
+		}
 	case !initial:
 		l.wait(ctx, nil)
 	}
@@ -272,15 +312,27 @@ func (r *Replica) dropListener(l *listener) {
 	l.kind.listeners = slices.DeleteFunc(slices.Clone(l.kind.listeners), func(other *listener) bool { return other == l })
 }
 
-// startHandlers marks the replica as running. stop waits until all handlers have
-// returned.
-func (r *Replica) startHandlers(ctx context.Context) (stop func(), err error) {
+// begin marks the replica as running, until end.
+func (r *Replica) begin() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.running {
-		return nil, errRunning
+		return errRunning
 	}
 	r.running = true
+	return nil
+}
+
+func (r *Replica) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running = false
+}
+
+// startHandlers has the handlers told. stop waits until all have returned.
+func (r *Replica) startHandlers(ctx context.Context) (stop func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	var handlers sync.WaitGroup
 	r.launch = func(l *listener) { handlers.Go(func() { l.run(ctx) }) }
@@ -295,8 +347,5 @@ func (r *Replica) startHandlers(ctx context.Context) (stop func(), err error) {
 		r.mu.Unlock()
 		cancel()
 		handlers.Wait()
-		r.mu.Lock()
-		r.running = false
-		r.mu.Unlock()
-	}, nil
+	}
 }

@@ -19,14 +19,15 @@ import (
 // stays readable. Run may be called again once it has returned: handlers are
 // then told what has changed in between. While it runs, another call fails.
 func (r *Replica) Run(ctx context.Context) error {
-	stop, err := r.startHandlers(ctx)
-	if err != nil {
+	if err := r.begin(); err != nil {
 		return err
 	}
+	defer r.end()
 	if r.mutations != nil {
 		defer r.startMutations()()
 	}
-	defer stop() // before the last look for mutations
+	defer r.startCheckpoints(ctx)()
+	defer r.startHandlers(ctx)() // before the last look for mutations
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	asking.Go(func() { r.warnOfServers(ctx) })
@@ -72,6 +73,11 @@ type reflector struct {
 	lag        lag
 	inflow     *inflow // of the newest watch
 	witness    witness
+	blind      bool // the user may not read the epoch key
+	noEpoch    bool // that the user may not make one was said
+
+	restored bool        // the checkpoint was used, or is of no use
+	saved    *savedState // it was read, and etcd is yet to be asked
 }
 
 // Why a replica lists, as counted in [Status].
@@ -82,6 +88,7 @@ const (
 	reasonBehind    = "far behind"
 	reasonRegressed = "revision went back"
 	reasonReplaced  = "data replaced"
+	reasonProgram   = "checkpoint of another program"
 	reasonDisorder  = "events out of order"
 )
 
@@ -109,6 +116,11 @@ func (f *reflector) cycle(ctx context.Context) error {
 			f.reason = reasonInitial
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+	if f.reason == reasonInitial {
+		if err := f.restore(ctx); err != nil {
+			return err
 		}
 	}
 	resumed := f.reason == ""

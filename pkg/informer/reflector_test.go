@@ -2,7 +2,6 @@ package informer
 
 import (
 	"encoding/json"
-	"hash/maphash"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -42,8 +41,7 @@ func TestLag(t *testing.T) {
 }
 
 func TestWitness(t *testing.T) {
-	seed := maphash.MakeSeed()
-	w := witness{etcdKey: "k", rev: 10, sum: maphash.String(seed, "value")}
+	w := witness{etcdKey: "k", rev: 10, sum: sumOf([]byte("value"))}
 	kv := func(rev int64, value string) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{Key: []byte("k"), ModRevision: rev, Value: []byte(value)}
 	}
@@ -64,7 +62,7 @@ func TestWitness(t *testing.T) {
 		"there is none, but there is a value": {witness{}, kv(5, "value"), 20, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.witness.contradicts(c.kv, seed, 20, c.now); got != c.want {
+			if got := c.witness.contradicts(c.kv, 20, c.now); got != c.want {
 				t.Errorf("contradicts: %v", got)
 			}
 		})
@@ -103,7 +101,7 @@ func TestApplyTrustsNoOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, maps := offline(t)
 			f := &reflector{Replica: r}
-			f.replace(r.kindLists(), 3, false)
+			f.replace(r.kindLists(), 3, identity{}, false)
 			f.lag.resume()
 			l := newListener(maps.kind, nil)
 			r.addListener(l)

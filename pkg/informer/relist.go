@@ -3,18 +3,12 @@ package informer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"hash/maphash"
 	"math"
-	"runtime"
 	"slices"
-	"sync"
 
-	"github.com/tidwall/btree"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // list reads all kinds side by side at one revision, replaces the replica's
@@ -24,61 +18,57 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 	case <-f.relist:
 	default:
 	}
-	asked := f.clock.Now()
-	revision, err := f.revision(ctx)
+	f.blind = false
+	look := f.newLook()
+	look.take(ctx)
+	switch {
+	case look.reason != "": // then this list sets it right
+		reason = look.reason
+	case look.err != nil:
+		return fmt.Errorf("list: %w", look.err)
+	}
+	f.contact, f.blind = f.clock.Now(), look.blind
+	f.ensureEpoch(ctx, look)
+	lists, err := f.readKinds(ctx, reason, look.now)
+	if errors.Is(err, errReplaced) {
+		f.reason = reasonReplaced
+	}
 	if err != nil {
-		return fmt.Errorf("list: %w", err)
-	}
-	f.contact = f.clock.Now()
-	lists := f.kindLists()
-	group, groupCtx := errgroup.WithContext(ctx)
-	for _, l := range lists {
-		group.Go(func() error { return l.read(groupCtx, revision) })
-	}
-	if err := group.Wait(); err != nil {
 		return err
 	}
-	at := f.Snapshot().revision
-	if revision < at {
-		reason = reasonRegressed
-	}
 	f.status.listed(reason)
-	f.logList(reason, at, revision)
-	f.replace(lists, revision, reason == reasonRegressed || reason == reasonReplaced)
-	f.status.caughtUp(asked, revision)
+	f.logList(reason, look)
+	f.replace(lists, look.now, look.read, isAnew(reason))
+	f.status.caughtUp(look.asked, look.now)
 	return nil
 }
 
-// revision reads etcd's revision, linearizably.
-func (r *Replica) revision(ctx context.Context) (int64, error) {
-	timed, cancel := context.WithTimeout(ctx, r.timing.answer)
-	defer cancel()
-	revision, err := r.askRevision(timed)
-	if err != nil && timed.Err() != nil {
-		err = r.unanswered(ctx, err)
+// isAnew reports whether a list for this reason is one of other data than the
+// replica has: nothing that was known of revisions holds there.
+func isAnew(reason string) bool { return reason == reasonRegressed || reason == reasonReplaced }
+
+func (f *reflector) readKinds(ctx context.Context, reason string, revision int64) ([]*kindList, error) {
+	lists := f.kindLists()
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, l := range lists {
+		l.byValue = isAnew(reason) || reason == reasonProgram
+		l.afresh = reason == reasonProgram
+		group.Go(func() error { return l.read(groupCtx, revision) })
 	}
-	return revision, err
+	err := group.Wait()
+	for _, l := range lists {
+		f.status.kindListed(l.partial, l.bytesRead.Load())
+	}
+	return lists, err
 }
 
-func (f *reflector) logList(reason string, from, to int64) {
+func (f *reflector) logList(reason string, l *look) {
 	switch {
-	case reason == reasonRegressed || reason == reasonReplaced:
-		f.log.Info("etcd was wiped or restored; listed anew", "reason", reason, "from", from, "to", to)
-	case from != 0:
-		f.log.V(1).Info("listed again", "reason", reason, "from", from, "to", to)
+	case isAnew(reason):
+		f.log.Info("etcd was wiped or restored; listed anew", "reason", reason, "from", l.at, "to", l.now)
+	case l.at != 0:
+		f.log.V(1).Info("listed again", "reason", reason, "from", l.at, "to", l.now)
 	}
-}
-
-// kindList is a list of one kind in the making.
-type kindList struct {
-	*Replica
-	kind *kind
-	old  *btree.Map[string, *entry] // what was known; nil at first
-
-	chunks [][]*entry
-
-	mu  sync.Mutex
-	bad map[string]bool // the etcd keys whose values cannot be decoded
 }
 
 func (r *Replica) kindLists() []*kindList {
@@ -86,67 +76,17 @@ func (r *Replica) kindLists() []*kindList {
 	defer r.mu.Unlock()
 	lists := make([]*kindList, len(r.kinds))
 	for i, k := range r.kinds {
-		lists[i] = &kindList{Replica: r, kind: k, bad: map[string]bool{}}
-		if k.objects != nil {
-			lists[i].old = k.objects.Copy()
-		}
+		lists[i] = newKindList(k)
 	}
 	return lists
 }
 
-// read lists the kind and decodes on all cores while it reads.
-func (l *kindList) read(ctx context.Context, revision int64) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stall := l.clock.AfterFunc(l.timing.stall, cancel)
-	defer stall.Stop()
-	var decoders errgroup.Group
-	decoders.SetLimit(runtime.GOMAXPROCS(0))
-	_, err := store.ListRange(ctx, l.store.Client(), store.PrefixRange(l.kind.prefix), revision, func(kvs []*mvccpb.KeyValue) error {
-		stall.Reset(l.timing.stall)
-		chunk := make([]*entry, len(kvs))
-		l.chunks = append(l.chunks, chunk)
-		decoders.Go(func() error {
-			for i, kv := range kvs {
-				chunk[i] = l.entry(kv)
-			}
-			return nil
-		})
-		return nil
-	})
-	_ = decoders.Wait() // its functions return no errors
-	if err != nil && !stall.Stop() {
-		return fmt.Errorf("nothing from etcd for %v: %w", l.timing.stall, err)
-	}
-	return err
-}
-
-// entry returns the known entry where the list shows that nothing changed, and
-// where the value cannot be decoded; nil when there is none. The revision alone
-// does not show it: etcd's data may have been replaced.
-func (l *kindList) entry(kv *mvccpb.KeyValue) *entry {
-	etcdKey := string(kv.Key)
-	var known *entry
-	if l.old != nil {
-		known, _ = l.old.Get(etcdKey[len(l.kind.prefix):])
-	}
-	if known != nil && known.rev == kv.ModRevision && known.sum == maphash.Bytes(l.seed, kv.Value) {
-		return known
-	}
-	if e, ok := l.decodeEntry(l.kind, etcdKey, kv); ok {
-		return e
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.bad[etcdKey] = true
-	return known
-}
-
 // replace makes the lists the replica's state. When etcd has started anew, so do
 // the waits: the revisions that they wait for may never come.
-func (f *reflector) replace(lists []*kindList, revision int64, anew bool) {
+func (f *reflector) replace(lists []*kindList, revision int64, of identity, anew bool) {
 	f.certain, f.lag, f.witness = revision, lag{}, witness{}
 	f.mu.Lock()
+	f.identity, f.catchingUp = of, false
 	if anew {
 		f.era++
 	}
@@ -165,66 +105,18 @@ func (f *reflector) replace(lists []*kindList, revision int64, anew bool) {
 		k.begin()
 	}
 	listeners := listenersOf(changed)
-	close(f.listed)
-	f.listed = make(chan struct{})
+	f.announceList()
 	f.mu.Unlock()
 	tell(listeners, changes, revision)
+	f.handedOn()
 	if anew {
 		revision = math.MaxInt64
 	}
 	f.waits.reached(revision)
 }
 
-// install puts the list in place of the kind's objects and returns what differs
-// from them. Objects that were not known at all before are no change: handlers
-// learn of the first list from the snapshot.
-func (l *kindList) install(revision int64, w *witness) []change {
-	k := l.kind
-	objects, bytes := new(btree.Map[string, *entry]), int64(0)
-	for _, chunk := range l.chunks {
-		for _, e := range chunk {
-			if e == nil {
-				continue
-			}
-			l.mutations.add(k, e)
-			objects.Load(e.key, e)
-			bytes += int64(e.size)
-			if etcdKey := k.prefix + e.key; e.rev >= w.rev && !l.bad[etcdKey] {
-				w.see(etcdKey, e)
-			}
-		}
-	}
-	var changes []change
-	if k.objects != nil {
-		changes = l.diff(k.objects, objects, revision)
-	}
-	l.mutations.replace(k, func(e *entry) bool {
-		is, _ := objects.Get(e.key)
-		return is == e
-	})
-	k.objects, k.bytes = objects, bytes
-	for _, x := range k.indexes {
-		x.build(objects)
-	}
-	l.status.onlyUndecodable(k.prefix, l.bad)
-	return changes
-}
-
-// diff returns what has to be told to somebody who knows old. When exactly
-// something was deleted is lost; the list's revision is when it was found gone.
-func (l *kindList) diff(old, objects *btree.Map[string, *entry], revision int64) []change {
-	var changes []change
-	old.Scan(func(key string, was *entry) bool {
-		if _, ok := objects.Get(key); !ok {
-			changes = append(changes, change{l.kind, key, was, nil, revision})
-		}
-		return true
-	})
-	objects.Scan(func(key string, is *entry) bool {
-		if was, _ := old.Get(key); was != is {
-			changes = append(changes, change{l.kind, key, was, is, is.rev})
-		}
-		return true
-	})
-	return changes
+// announceList wakes who waits for a list. It is called with mu held.
+func (r *Replica) announceList() {
+	close(r.listed)
+	r.listed = make(chan struct{})
 }

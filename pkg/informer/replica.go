@@ -3,7 +3,6 @@ package informer
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +29,10 @@ type Options struct {
 	// much memory again as the objects take, and encodes them again and again.
 	// Defaults to not looking, which costs nothing.
 	OnMutation func(Mutation)
+	// Checkpoint keeps the replica's state in a file, from which the next process
+	// begins: it reads from etcd only what has changed, and its handlers are told
+	// what they missed. Defaults to keeping nothing.
+	Checkpoint Checkpoint
 }
 
 // Replica is a local copy of the kinds that were registered with [For], at
@@ -44,12 +47,16 @@ type Replica struct {
 	mutations *mutations // nil unless looked for
 
 	snapshot atomic.Pointer[Snapshot]
-	sorted   atomic.Pointer[[]*kind] // the kinds by prefix; replaced, never changed
+	handed   atomic.Pointer[Snapshot] // the newest of which all handlers' backlogs have what led to it
+	sorted   atomic.Pointer[[]*kind]  // the kinds by prefix; replaced, never changed
 	waits    waits
 	status   statusKeeper
 
-	timing timing
-	seed   maphash.Seed // of the entries' sums
+	timing     timing
+	smallList  int64 // see worthComparing
+	checkpoint Checkpoint
+	disk       disk
+	program    func() string // see programSum
 
 	relist  chan struct{} // has an element when a kind was added
 	poke    chan struct{} // has an element when somebody waits for a revision
@@ -57,12 +64,18 @@ type Replica struct {
 
 	// mu is held while a new snapshot is made, so that what is registered
 	// sees either all of it or nothing.
-	mu      sync.Mutex
-	kinds   []*kind       // by slot; only ever appended to
-	listed  chan struct{} // closed at the next list
-	era     int           // how often etcd's data were replaced
-	running bool
-	launch  func(*listener) // starts a handler; nil unless running
+	mu       sync.Mutex
+	kinds    []*kind       // by slot; only ever appended to
+	listed   chan struct{} // closed at the next list
+	era      int           // how often etcd's data were replaced
+	identity identity      // whose data the next snapshot shows
+	running  bool
+	launch   func(*listener) // starts a handler; nil unless running
+
+	// catchingUp says that the newest snapshot came from a checkpoint, and that
+	// what etcd had when the replica began is yet to come.
+	catchingUp bool
+	saveable   *candidate // the checkpoint that it came from
 }
 
 // kind is a registered kind. Its trees are the newest state and belong to
@@ -74,6 +87,7 @@ type kind struct {
 	prefix  string
 	scope   *scope
 	decode  store.DecodeFunc
+	encode  func(obj store.Object) ([]byte, error)
 	skipped atomic.Int64 // values of objects that are not kept
 
 	objects   *btree.Map[string, *entry] // nil until listed
@@ -91,7 +105,8 @@ func NewReplica(s *store.Store, o Options) *Replica {
 	}
 	r := &Replica{
 		store: s, log: o.Log, clock: o.Clock, mutations: newMutations(o.OnMutation),
-		timing: defaultTiming(), seed: maphash.MakeSeed(),
+		timing: defaultTiming(), smallList: smallList,
+		checkpoint: o.Checkpoint, disk: osDisk{}, program: sync.OnceValue(programSum),
 		relist: make(chan struct{}, 1), poke: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
 		listed: make(chan struct{}),
 	}
@@ -178,7 +193,11 @@ func (r *Replica) addKind(info store.KindInfo, s *scope) (*kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kind{replica: r, slot: len(r.kinds), info: info, prefix: prefix, scope: s, decode: decode}
+	encode, err := r.store.Encoder(obj)
+	if err != nil {
+		return nil, err
+	}
+	k := &kind{replica: r, slot: len(r.kinds), info: info, prefix: prefix, scope: s, decode: decode, encode: encode}
 	for _, other := range r.kinds {
 		if other.prefix == prefix {
 			return nil, fmt.Errorf("kinds %s and %s share the keys below %s", other.info.GroupVersionKind, info.GroupVersionKind, prefix)
@@ -206,7 +225,7 @@ func (r *Replica) addIndex(k *kind, def *indexDef) {
 // revision. It is called with mu held.
 func (r *Replica) publish(revision int64, changed ...*kind) {
 	old := r.Snapshot()
-	s := &Snapshot{replica: r, revision: revision, era: r.era, kinds: old.kinds}
+	s := &Snapshot{replica: r, revision: revision, era: r.era, identity: r.identity, kinds: old.kinds}
 	if len(changed) > 0 {
 		s.kinds = make([]kindState, len(r.kinds))
 		copy(s.kinds, old.kinds)
@@ -252,23 +271,26 @@ func (k *kind) set(old, e *entry) {
 }
 
 // WaitForSync waits until the replica has listed every kind that is registered
-// when it is called. The error is that of ctx, with what keeps the replica from
-// listing.
+// when it is called or, where it began with a checkpoint, has come as far as etcd
+// was then. The error is that of ctx, with what keeps the replica from it.
 func (r *Replica) WaitForSync(ctx context.Context) error {
 	r.mu.Lock()
 	n := len(r.kinds)
 	r.mu.Unlock()
 	for {
 		r.mu.Lock()
-		missing, listed := r.unlisted(n), r.listed
+		missing, catchingUp, listed := r.unlisted(n), r.catchingUp, r.listed
 		r.mu.Unlock()
-		if missing == nil {
+		what := "what changed since the checkpoint"
+		if missing != nil {
+			what = "the first list of " + missing.prefix
+		} else if !catchingUp {
 			return nil
 		}
 		select {
 		case <-listed:
 		case <-ctx.Done():
-			return r.explainWait(fmt.Errorf("wait for the first list of %s: %w", missing.prefix, ctx.Err()))
+			return r.explainWait(fmt.Errorf("wait for %s: %w", what, ctx.Err()))
 		}
 	}
 }

@@ -21,6 +21,7 @@ type Snapshot struct {
 	replica  *Replica
 	revision int64
 	era      int         // revisions compare within one only
+	identity identity    // whose data it shows
 	kinds    []kindState // by kind.slot; kinds registered later are missing
 }
 

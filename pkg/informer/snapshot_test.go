@@ -31,7 +31,7 @@ func offline(tb testing.TB, options ...Options) (*Replica, *Informer[*corev1.Con
 		tb.Fatal(err)
 	}
 	f := &reflector{Replica: r}
-	f.replace(r.kindLists(), 1, false)
+	f.replace(r.kindLists(), 1, identity{}, false)
 	return r, i
 }
 

@@ -11,7 +11,8 @@ import (
 type Status struct {
 	// Running says that Run was called and has not returned.
 	Running bool
-	// Synced says that there are registered kinds, and that each was listed.
+	// Synced says that there are registered kinds, that each was listed, and that
+	// the replica has caught up if it began with a checkpoint.
 	Synced bool
 
 	// Revision is the newest snapshot's; 0 before the first list. EtcdRevision is
@@ -47,6 +48,12 @@ type Status struct {
 	Kinds []KindStatus
 	// Relists counts the lists by their reasons, the first included.
 	Relists map[string]int64
+	// ListsInFull and ListsOfChanges count the lists of single kinds: those that
+	// read every value, and those that read the keys and then what had changed.
+	// ListBytes is how much they have read, keys and values.
+	ListsInFull, ListsOfChanges, ListBytes int64
+	// Checkpoint tells of the file that Options.Checkpoint asks for.
+	Checkpoint CheckpointStatus
 	// Watches counts how often a watch was opened.
 	Watches int64
 	// Foreign counts events of keys that lie between the kinds' and are none of
@@ -99,7 +106,7 @@ func (r *Replica) Status() Status {
 	if st.Running = r.running; !st.Running {
 		st.Unapplied = 0 // what a watch has brought is gone with it
 	}
-	st.Synced = len(r.kinds) > 0 && r.unlisted(len(r.kinds)) == nil
+	st.Synced = len(r.kinds) > 0 && r.unlisted(len(r.kinds)) == nil && !r.catchingUp
 	for _, k := range r.kinds {
 		gvk := k.info.GroupVersionKind
 		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.bytes, Skipped: k.skipped.Load(), Changes: k.taken}
@@ -222,6 +229,17 @@ func (k *statusKeeper) listed(reason string) {
 		k.now.Relists = map[string]int64{}
 	}
 	k.now.Relists[reason]++
+}
+
+func (k *statusKeeper) kindListed(ofChanges bool, bytes int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if ofChanges {
+		k.now.ListsOfChanges++
+	} else {
+		k.now.ListsInFull++
+	}
+	k.now.ListBytes += bytes
 }
 
 func (k *statusKeeper) foreign() {

@@ -36,6 +36,9 @@ type timing struct {
 
 	// mutation is the time between two looks for changes of shared objects.
 	mutation time.Duration
+	// candidate is how often it is looked whether the handlers were told what a
+	// checkpoint is to have: by so much, at most, one lags behind them.
+	candidate time.Duration
 }
 
 func defaultTiming() timing {
@@ -43,7 +46,7 @@ func defaultTiming() timing {
 		retry: 20 * time.Millisecond, retryMax: 10 * time.Second,
 		answer: 5 * time.Second, stall: 30 * time.Second, idle: 5 * time.Second,
 		progress: 10 * time.Millisecond, progressMax: time.Second,
-		mutation: time.Second,
+		mutation: time.Second, candidate: time.Second,
 	}
 }
 

@@ -121,6 +121,7 @@ func (l *listener) stepBatch(ctx context.Context) {
 	switch {
 	case len(changes) > 0:
 		l.tellBatch(ctx, changes, revision, false)
+		l.settle(ctx)
 	case left > 0:
 		due := l.batch.clock.NewTimer(left)
 		defer due.Stop()
@@ -165,6 +166,7 @@ func (l *listener) nextBatch() (changes []change, revision int64, left time.Dura
 	for {
 		c, ok := l.backlog.pop()
 		if !ok {
+			l.telling = true
 			return changes, b.revision, 0
 		}
 		changes = append(changes, c)

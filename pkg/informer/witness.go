@@ -3,20 +3,24 @@ package informer
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// witness is the newest object that the replica has. It tells whether etcd is
-// still the one that was listed: revisions alone do not, once etcd's data were
-// replaced and its revision has grown past the replica's.
+// witness is an object that the replica has, one of the newest. It tells whether
+// etcd is still the one that was listed: revisions alone do not, once etcd's
+// data were replaced and its revision has grown past the replica's.
 type witness struct {
 	etcdKey string // empty when there is none
 	rev     int64
 	sum     uint64
 }
+
+// sumOf is a sum of an encoded value that is the same in every process.
+func sumOf(value []byte) uint64 { return xxhash.Sum64(value) }
 
 // see makes an object the witness if it is newer.
 func (w *witness) see(etcdKey string, e *entry) {
@@ -35,33 +39,43 @@ func (w *witness) lose(etcdKey string) {
 // contradicts reports whether what the key has, in an etcd at revision now,
 // cannot follow from what a replica at revision at knows; nil when the key has
 // nothing.
-func (w witness) contradicts(kv *mvccpb.KeyValue, seed maphash.Seed, at, now int64) bool {
+func (w witness) contradicts(kv *mvccpb.KeyValue, at, now int64) bool {
 	switch {
 	case w.etcdKey == "":
 		return false
 	case kv == nil:
 		return now == at // otherwise it may have been deleted since
 	case kv.ModRevision == w.rev:
-		return maphash.Bytes(seed, kv.Value) != w.sum
+		return sumOf(kv.Value) != w.sum
 	default:
 		return kv.ModRevision <= at // otherwise it may have been changed since
 	}
 }
 
-// look is a look at etcd, to see whether it has lost what the replica has seen.
+// look is a look at etcd, to see whether it has lost what somebody has seen in
+// it: one round trip.
 type look struct {
 	*Replica
-	at      int64 // the replica's revision before etcd was asked
-	asked   time.Time
-	witness witness
+	at        int64 // the revision up to which etcd was seen
+	asked     time.Time
+	witnesses []witness
+	known     identity
+	blind     bool // the user may not read the epoch key
 
-	now    int64  // etcd's revision
+	now    int64 // etcd's revision
+	read   identity
 	reason string // why the replica must list; empty if it need not
 	err    error
 }
 
 func (f *reflector) newLook() *look {
-	return &look{Replica: f.Replica, at: f.Snapshot().revision, asked: f.clock.Now(), witness: f.witness}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := &look{Replica: f.Replica, at: f.Snapshot().revision, asked: f.clock.Now(), known: f.identity, blind: f.blind}
+	if f.witness.etcdKey != "" {
+		l.witnesses = []witness{f.witness}
+	}
+	return l
 }
 
 // verify takes a look and waits for what it shows.
@@ -73,50 +87,89 @@ func (f *reflector) verify(ctx context.Context) error {
 
 // seen takes note of what a look has shown.
 func (f *reflector) seen(l *look) error {
+	f.blind = l.blind
 	if l.now > 0 {
 		f.contact = f.clock.Now()
 	}
 	if l.err == nil {
 		f.status.told(l.asked, l.now, f.Snapshot().revision)
 	}
-	if l.reason != "" {
+	switch {
+	case l.reason != "":
 		f.reason = l.reason
+	case l.err == nil && l.read != l.known:
+		f.adopt(l.read)
 	}
 	return l.err
 }
 
 // take asks etcd, linearizably. It may run beside the reflector.
 func (l *look) take(ctx context.Context) {
-	var kv *mvccpb.KeyValue
-	if l.witness.etcdKey == "" {
-		l.now, l.err = l.revision(ctx)
-	} else {
-		kv, l.err = l.readWitness(ctx)
+	kvs, err := l.ask(ctx)
+	if isDenied(err) && !l.blind {
+		l.blind = true
+		kvs, err = l.ask(ctx)
 	}
-	switch {
-	case l.err != nil:
-	case l.now < l.at:
-		l.reason = reasonRegressed
-		l.err = fmt.Errorf("etcd is at revision %d, the replica at %d: etcd was wiped or restored", l.now, l.at)
-	case l.witness.contradicts(kv, l.seed, l.at, l.now):
-		l.reason = reasonReplaced
-		l.err = fmt.Errorf("key %s is not what it was at revision %d: etcd's data were replaced", l.witness.etcdKey, l.witness.rev)
+	if l.err = err; err != nil {
+		return
+	}
+	if err := l.judge(kvs); err != nil {
+		l.err = fmt.Errorf("%w: etcd was wiped or restored", err)
 	}
 }
 
-func (l *look) readWitness(ctx context.Context) (*mvccpb.KeyValue, error) {
+// judge says what in etcd cannot follow from what was seen.
+func (l *look) judge(kvs map[string]*mvccpb.KeyValue) error {
+	if l.now < l.at {
+		l.reason = reasonRegressed
+		return fmt.Errorf("etcd is at revision %d, the replica at %d", l.now, l.at)
+	}
+	l.reason = reasonReplaced
+	if err := l.known.differs(l.read, l.epochKey()); err != nil {
+		return err
+	}
+	for _, w := range l.witnesses {
+		if w.contradicts(kvs[w.etcdKey], l.at, l.now) {
+			return fmt.Errorf("key %s is not what it was at revision %d", w.etcdKey, w.rev)
+		}
+	}
+	l.reason = ""
+	return nil
+}
+
+// ask reads the epoch key and the witnesses' keys.
+func (l *look) ask(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	timed, cancel := context.WithTimeout(ctx, l.timing.answer)
 	defer cancel()
-	resp, err := l.store.Client().Get(timed, l.witness.etcdKey)
+	var gets []clientv3.Op
+	if !l.blind {
+		gets = append(gets, clientv3.OpGet(l.epochKey()))
+	}
+	for _, w := range l.witnesses {
+		gets = append(gets, clientv3.OpGet(w.etcdKey))
+	}
+	if len(gets) == 0 { // any key will do, and this one the user can read
+		gets = append(gets, clientv3.OpGet((*l.sorted.Load())[0].prefix, clientv3.WithCountOnly()))
+	}
+	resp, err := l.store.Client().Txn(timed).Then(gets...).Commit()
 	if err != nil && timed.Err() != nil {
 		return nil, l.unanswered(ctx, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read key %s: %w", l.witness.etcdKey, err)
+		return nil, fmt.Errorf("read etcd's revision, with %d keys: %w", len(gets), err)
 	}
-	l.now = resp.Header.Revision
-	if len(resp.Kvs) == 0 {
-		return nil, nil
+	l.now, l.read = resp.Header.Revision, identity{cluster: resp.Header.ClusterId}
+	if l.blind {
+		l.read.epoch = l.known.epoch
 	}
-	return resp.Kvs[0], nil
+	kvs := map[string]*mvccpb.KeyValue{}
+	for _, r := range resp.Responses {
+		for _, kv := range r.GetResponseRange().Kvs {
+			kvs[string(kv.Key)] = kv
+		}
+	}
+	if kv := kvs[l.epochKey()]; kv != nil {
+		l.read.epoch = string(kv.Value)
+	}
+	return kvs, nil
 }

@@ -88,6 +88,9 @@ func (s Scope[T]) erased() *scope {
 // partial reports whether the objects that are kept lack something.
 func (s *scope) partial() bool { return s.metadataOnly || s.transform != nil }
 
+// whole reports whether everything of the kind is kept.
+func (s *scope) whole() bool { return s.keep == nil && !s.partial() }
+
 // keeps reports whether the object with a key, in the form of entry.key, is kept.
 // Where that cannot be known it is.
 func (k *kind) keeps(key string) (kept bool, err error) {

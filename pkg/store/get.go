@@ -113,3 +113,18 @@ func (s *Store) Decoder(obj Object, opts ...DecodeOptions) (prefix string, decod
 		return obj, key, err
 	}, nil
 }
+
+// Encoder is the counterpart of [Store.Decoder]: it returns a function that
+// encodes objects of one kind as a write would, encrypted where this store
+// encrypts. An encrypted value decodes under its object's own key only. The
+// object is not changed.
+func (s *Store) Encoder(obj Object) (encode func(obj Object) (value []byte, err error), err error) {
+	k, err := s.kinds.of(obj)
+	if err != nil {
+		return nil, err
+	}
+	return func(obj Object) ([]byte, error) {
+		value, err := k.encode(obj.DeepCopyObject().(Object))
+		return []byte(value), err
+	}, nil
+}

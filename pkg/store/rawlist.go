@@ -25,11 +25,14 @@ const listPage = 10_000
 // range read where the server has it and pages elsewhere; the caller need not
 // know which.
 //
+// Options such as clientv3.WithKeysOnly narrow what is read; they must leave
+// order, revision and limit alone.
+//
 // A chunk is each's to keep. An error of each ends the list and is returned as
 // it is. When the revision is compacted, even in the middle, the error is
 // [apierrors.IsResourceExpired]; when it is yet to come, it is a Timeout with the
 // cause [metav1.CauseTypeResourceVersionTooLarge].
-func ListRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error) (int64, error) {
+func ListRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error, opts ...clientv3.OpOption) (int64, error) {
 	if revision < 0 {
 		return 0, fmt.Errorf("list %s at revision %d: must not be negative", r.Start, revision)
 	}
@@ -39,9 +42,9 @@ func ListRange(ctx context.Context, client *clientv3.Client, r Range, revision i
 			return 0, err
 		}
 	}
-	streamed, err := streamRange(ctx, client, r, revision, each)
+	streamed, err := streamRange(ctx, client, r, revision, each, opts)
 	if !streamed && err == nil {
-		err = pageRange(ctx, client, r, revision, each)
+		err = pageRange(ctx, client, r, revision, each, opts)
 	}
 	return revision, err
 }
@@ -60,10 +63,12 @@ func CurrentRevision(ctx context.Context, client *clientv3.Client, r Range) (int
 
 // streamRange returns false when the server cannot stream. The client's
 // goroutine ends only when the channel is drained, so it always is.
-func streamRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error) (bool, error) {
+func streamRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error, opts []clientv3.OpOption) (bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	chunks, err := client.GetStream(ctx, r.Start, clientv3.WithRange(r.End), clientv3.WithRev(revision))
+	chunks, err := client.GetStream(ctx, r.Start, append([]clientv3.OpOption{
+		clientv3.WithRange(r.End), clientv3.WithRev(revision),
+	}, opts...)...)
 	if err != nil {
 		return streamResult(r, revision, err)
 	}
@@ -107,9 +112,11 @@ func listError(r Range, revision int64, err error) error {
 	return fmt.Errorf("list %s at revision %d: %w", r.Start, revision, explained)
 }
 
-func pageRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error) error {
+func pageRange(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error, opts []clientv3.OpOption) error {
 	for {
-		resp, err := client.Get(ctx, r.Start, clientv3.WithRange(r.End), clientv3.WithRev(revision), clientv3.WithLimit(listPage))
+		resp, err := client.Get(ctx, r.Start, append([]clientv3.OpOption{
+			clientv3.WithRange(r.End), clientv3.WithRev(revision), clientv3.WithLimit(listPage),
+		}, opts...)...)
 		if err != nil {
 			return listError(r, revision, err)
 		}

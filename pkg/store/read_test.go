@@ -232,6 +232,42 @@ var _ = Describe("List", func() {
 			complete(keys)
 		})
 
+		It("reads keys alone, streamed or in pages", func(ctx SpecContext) {
+			for _, client := range []*clientv3.Client{etcd.Client(), newClient((&wire{stream: cannotStream}).tap)} {
+				var keys []string
+				_, err := store.ListRange(ctx, client, within, 0, func(kvs []*mvccpb.KeyValue) error {
+					for _, kv := range kvs {
+						keys = append(keys, string(kv.Key))
+						Expect(kv.Value).To(BeEmpty())
+						Expect(kv.ModRevision).NotTo(BeZero())
+					}
+					return nil
+				}, clientv3.WithKeysOnly())
+				Expect(err).NotTo(HaveOccurred())
+				complete(keys)
+			}
+		})
+
+		It("reads single keys at one revision", func(ctx SpecContext) {
+			_, rev := read(ctx, etcd.Client())
+			key := func(i int) string { return fmt.Sprintf("%s%05d", within.Start, i) }
+			keys := []string{key(7), within.Start + "none", key(3)}
+			for i := range store.MaxKeys - len(keys) {
+				keys = append(keys, key(100+i))
+			}
+			kvs, err := store.GetKeys(ctx, etcd.Client(), keys, rev)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(kvs).To(HaveLen(store.MaxKeys - 1))
+			Expect(string(kvs[0].Key) + " " + string(kvs[1].Key)).To(Equal(key(7) + " " + key(3)))
+			Expect(string(kvs[0].Value)).To(Equal("v"))
+
+			Expect(store.GetKeys(ctx, etcd.Client(), nil, rev)).To(BeEmpty())
+			_, err = store.GetKeys(ctx, etcd.Client(), append(keys, key(1)), rev)
+			Expect(apierrors.IsRequestEntityTooLargeError(err)).To(BeTrue())
+			_, err = store.GetKeys(ctx, etcd.Client(), keys, rev+1000)
+			Expect(err).To(MatchError(ContainSubstring("read 128 keys from " + key(7))))
+		})
+
 		It("ends with the caller's error, and leaves nothing running", func(ctx SpecContext) {
 			stop := errors.New("stop")
 			_, err := store.ListRange(ctx, etcd.Client(), within, 0, func([]*mvccpb.KeyValue) error { return stop })
@@ -245,6 +281,29 @@ var _ = Describe("A store", func() {
 		s := newStore()
 		site := created(ctx, s, "a")
 		Expect(store.FormatRevision(revision(ctx, s))).To(Equal(site.ResourceVersion))
+	})
+
+	It("encodes for others", func(ctx SpecContext) {
+		s := newStore(func(o *store.Options) {
+			o.EncryptionKeys = []store.EncryptionKey{{Name: "k", Secret: []byte("0123456789abcdef")}}
+		})
+		site := created(ctx, s, "a")
+		encode, err := s.Encoder(&Site{})
+		Expect(err).NotTo(HaveOccurred())
+		_, decode, err := s.Decoder(&Site{})
+		Expect(err).NotTo(HaveOccurred())
+		before := site.DeepCopyObject()
+		value, err := encode(site)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(site).To(Equal(before), "it is not changed")
+		Expect(string(value)).To(HavePrefix("k8s:enc:aesgcm:"))
+		rev, err := store.ParseRevision(site.ResourceVersion)
+		Expect(err).NotTo(HaveOccurred())
+		obj, _, err := decode(siteKey(s, "a"), value, rev)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(obj).To(Equal(before))
+		_, _, err = decode(siteKey(s, "b"), value, rev)
+		Expect(err).To(HaveOccurred(), "it is another key's")
 	})
 
 	DescribeTable("decodes for others", func(ctx SpecContext, rest string, ok bool) {

@@ -1,0 +1,289 @@
+package informer
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/tidwall/btree"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"golang.org/x/sync/errgroup"
+)
+
+// savedState is what a checkpoint has of the kinds that a replica keeps.
+type savedState struct {
+	header checkpointHeader
+	kinds  []*savedKind
+}
+
+// savedKind is one kind's part.
+type savedKind struct {
+	kind    *kind
+	objects *btree.Map[string, *entry]
+	bytes   int64
+}
+
+var errDamaged = errors.New("the file is damaged or cut short")
+
+// readCheckpointFile reads a checkpoint. Whatever is wrong with it is an error.
+func readCheckpointFile(ctx context.Context, path string, kinds []*kind) (*savedState, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return readCheckpoint(ctx, f, info.Size(), kinds)
+}
+
+func readCheckpoint(ctx context.Context, r io.Reader, size int64, kinds []*kind) (*savedState, error) {
+	c := &checkpointReader{r: bufio.NewReaderSize(r, 64<<10), sum: xxhash.New(), left: size, kinds: kinds}
+	if err := c.readHead(); err != nil {
+		return nil, err
+	}
+	c.decoders.SetLimit(runtime.GOMAXPROCS(0))
+	err := c.readBlocks(ctx)
+	if decodeErr := c.decoders.Wait(); err == nil {
+		err = decodeErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.state()
+}
+
+// checkpointReader verifies each block before it looks at what is in it.
+type checkpointReader struct {
+	r     *bufio.Reader
+	sum   *xxhash.Digest
+	left  int64 // how much of the file is yet to be read
+	kinds []*kind
+
+	header checkpointHeader
+	byNum  []*kind // by number in the header; nil for one that the replica does not keep
+
+	decoders errgroup.Group
+	mu       sync.Mutex
+	blocks   []savedBlock
+}
+
+type savedBlock struct {
+	number  int // of the kind
+	index   int // of the block
+	entries []*entry
+}
+
+// readHead reads the line that names the version, and the header.
+func (c *checkpointReader) readHead() error {
+	line, err := c.line()
+	if err != nil {
+		return err
+	}
+	version, isOne := strings.CutPrefix(line, checkpointMagic)
+	if v, err := strconv.Atoi(version); !isOne || err != nil {
+		return errors.New("the file is no checkpoint")
+	} else if v != checkpointVersion {
+		return fmt.Errorf("the file has version %d of the format; this program has version %d", v, checkpointVersion)
+	}
+	what, payload, err := c.block()
+	if err != nil {
+		return err
+	}
+	if what != blockHeader {
+		return errDamaged
+	}
+	if err := json.Unmarshal(payload, &c.header); err != nil {
+		return fmt.Errorf("header: %w", err)
+	}
+	for _, saved := range c.header.Kinds {
+		i := slices.IndexFunc(c.kinds, func(k *kind) bool {
+			return k.scope.whole() && k.info.GroupVersionKind == saved.GroupVersionKind && k.prefix == saved.Prefix
+		})
+		if c.byNum = append(c.byNum, nil); i >= 0 {
+			c.byNum[len(c.byNum)-1] = c.kinds[i]
+		}
+	}
+	return nil
+}
+
+func (c *checkpointReader) line() (string, error) {
+	line := make([]byte, len(checkpointMagic)+3) // a file of another kind may have no lines
+	for i := range line {
+		if err := c.read(line[i : i+1]); err != nil {
+			return "", err
+		}
+		if line[i] == '\n' {
+			return string(line[:i]), nil
+		}
+	}
+	return string(line), nil
+}
+
+// read fills a buffer.
+func (c *checkpointReader) read(b []byte) error {
+	if int64(len(b)) > c.left {
+		return errDamaged
+	}
+	if _, err := io.ReadFull(c.r, b); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return errDamaged
+		}
+		return err
+	}
+	c.left -= int64(len(b))
+	_, _ = c.sum.Write(b) // never fails
+	return nil
+}
+
+func (c *checkpointReader) block() (what byte, payload []byte, err error) {
+	head := make([]byte, blockHead)
+	if err := c.read(head); err != nil {
+		return 0, nil, err
+	}
+	length := int64(binary.LittleEndian.Uint32(head[1:]))
+	if length > c.left {
+		return 0, nil, errDamaged
+	}
+	payload = make([]byte, length)
+	if err := c.read(payload); err != nil {
+		return 0, nil, err
+	}
+	want, sum := c.sum.Sum64(), make([]byte, blockSum)
+	if err := c.read(sum); err != nil {
+		return 0, nil, err
+	}
+	if binary.LittleEndian.Uint64(sum) != want {
+		return 0, nil, errDamaged
+	}
+	return head[0], payload, nil
+}
+
+func (c *checkpointReader) readBlocks(ctx context.Context) error {
+	for index := 0; ; index++ {
+		what, payload, err := c.block()
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case what == blockEnd:
+			if c.left > 0 || len(payload) > 0 {
+				return errDamaged
+			}
+			return nil
+		case what != blockObjects:
+			return errDamaged
+		}
+		c.decoders.Go(func() error { return c.decode(index, payload) })
+	}
+}
+
+func (c *checkpointReader) decode(index int, payload []byte) error {
+	f := blockFields{rest: payload}
+	number := f.uvarint()
+	if f.bad || number >= uint64(len(c.byNum)) {
+		return errDamaged
+	}
+	b := savedBlock{number: int(number), index: index}
+	k := c.byNum[number]
+	if k == nil {
+		return nil
+	}
+	for len(f.rest) > 0 {
+		e, err := f.entry(k)
+		if err != nil {
+			return err
+		}
+		b.entries = append(b.entries, e)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blocks = append(c.blocks, b)
+	return nil
+}
+
+// state puts together what was decoded.
+func (c *checkpointReader) state() (*savedState, error) {
+	slices.SortFunc(c.blocks, func(a, b savedBlock) int { return a.index - b.index })
+	s := &savedState{header: c.header}
+	for number, k := range c.byNum {
+		if k == nil {
+			continue
+		}
+		saved := &savedKind{kind: k, objects: new(btree.Map[string, *entry])}
+		last := ""
+		for _, b := range c.blocks {
+			if b.number != number {
+				continue
+			}
+			for _, e := range b.entries {
+				if e.key <= last || e.rev > c.header.Revision {
+					return nil, fmt.Errorf("%w: key %s is out of place", errDamaged, k.prefix+e.key)
+				}
+				last = e.key
+				saved.objects.Load(e.key, e)
+				saved.bytes += int64(e.size)
+			}
+		}
+		if n := c.header.Kinds[number].Objects; n != saved.objects.Len() {
+			return nil, fmt.Errorf("%w: it has %d objects of kind %s, the header says %d", errDamaged, saved.objects.Len(), k.info.GroupVersionKind.Kind, n)
+		}
+		s.kinds = append(s.kinds, saved)
+	}
+	return s, nil
+}
+
+// blockFields takes a block apart. Once it is bad, all that it returns is empty.
+type blockFields struct {
+	rest []byte
+	bad  bool
+}
+
+func (f *blockFields) uvarint() uint64 {
+	v, n := binary.Uvarint(f.rest)
+	if n <= 0 {
+		f.bad, f.rest = true, nil
+		return 0
+	}
+	f.rest = f.rest[n:]
+	return v
+}
+
+func (f *blockFields) bytes(n uint64) []byte {
+	if n > uint64(len(f.rest)) {
+		f.bad, f.rest = true, nil
+		return nil
+	}
+	b := f.rest[:n]
+	f.rest = f.rest[n:]
+	return b
+}
+
+func (f *blockFields) entry(k *kind) (*entry, error) {
+	key := string(f.bytes(f.uvarint()))
+	rev, sum, size := f.uvarint(), f.bytes(8), f.uvarint()
+	value := f.bytes(f.uvarint())
+	if f.bad || rev == 0 || rev > 1<<62 || size > 1<<40 {
+		return nil, errDamaged
+	}
+	kv := &mvccpb.KeyValue{Key: []byte(k.prefix + key), Value: value, ModRevision: int64(rev)}
+	obj, err := k.read(k.prefix+key, kv)
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", k.prefix+key, err)
+	}
+	return &entry{key: key, obj: obj, rev: int64(rev), sum: binary.LittleEndian.Uint64(sum), size: int(size)}, nil
+}

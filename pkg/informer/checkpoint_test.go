@@ -1,0 +1,376 @@
+package informer_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// newSaving returns a replica of ConfigMaps that keeps a checkpoint.
+func newSaving(s *store.Store, path string, log ...*logLines) (*informer.Replica, *informer.Informer[*corev1.ConfigMap]) {
+	GinkgoHelper()
+	o := informer.Options{Checkpoint: informer.Checkpoint{Path: path, Interval: 20 * time.Millisecond}}
+	if len(log) > 0 {
+		o.Log = log[0].logger()
+	}
+	r := informer.Hasten(informer.NewReplica(s, o))
+	return r, informerFor[*corev1.ConfigMap](r)
+}
+
+func checkpointPath() string { return filepath.Join(GinkgoT().TempDir(), "checkpoint") }
+
+// changesOnly are an audit's events without the initial ones.
+func changesOnly[T store.Object](a *audit[T]) func() []string {
+	return func() []string {
+		lines := []string{}
+		for i, e := range a.all() {
+			if !e.Initial {
+				lines = append(lines, a.lines()[i])
+			}
+		}
+		return lines
+	}
+}
+
+// process is one life of a replica: begun with a checkpoint, and stopped.
+type process struct {
+	replica *informer.Replica
+	maps    *informer.Informer[*corev1.ConfigMap]
+	told    *audit[*corev1.ConfigMap]
+	log     *logLines
+	stop    func()
+}
+
+func begin(ctx context.Context, s *store.Store, path string) *process {
+	GinkgoHelper()
+	p := &process{log: &logLines{}}
+	p.replica, p.maps = newSaving(s, path, p.log)
+	p.told = audited(p.maps)
+	p.told.mayGoBack = true
+	p.stop = startSynced(ctx, p.replica)
+	return p
+}
+
+// end stops a process when its handler has been told all.
+func (p *process) end() {
+	GinkgoHelper()
+	Eventually(p.told.told).Should(Equal(inReplica(p.maps)()))
+	p.stop()
+	Expect(p.replica.Status().Checkpoint.Err).NotTo(HaveOccurred())
+}
+
+func (p *process) start() string { return p.replica.Status().Checkpoint.Start }
+
+var _ = Describe("A checkpoint", func() {
+	var (
+		s    *store.Store
+		path string
+	)
+
+	// three makes what is changed while no process runs.
+	three := func(ctx context.Context) {
+		GinkgoHelper()
+		for _, name := range []string{"updated", "deleted", "same"} {
+			create(ctx, s, configMap(name, "v", "1"))
+		}
+	}
+	change := func(ctx context.Context) int64 {
+		GinkgoHelper()
+		updated, err := store.Get[*corev1.ConfigMap](ctx, s, key("updated"))
+		Expect(err).NotTo(HaveOccurred())
+		setValue(ctx, s, updated, "2")
+		remove(ctx, s, configMap("deleted"))
+		return create(ctx, s, configMap("added", "v", "1"))
+	}
+	changes := ConsistOf("MODIFIED updated 2", "DELETED deleted 1", "ADDED added 1")
+	expectWhole := func(ctx context.Context, p *process) {
+		GinkgoHelper()
+		Expect(inReplica(p.maps)()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(p.told.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+	}
+
+	BeforeEach(func() {
+		s, path = newStore(), checkpointPath()
+	})
+
+	It("has the next process told what happened meanwhile, and reads no list", func(ctx SpecContext) {
+		three(ctx)
+		p := begin(ctx, s, path)
+		Expect(p.start()).To(Equal("there was none"))
+		p.end()
+		info, err := os.Stat(path)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Mode().Perm()).To(BeEquivalentTo(0o600))
+		Expect(p.replica.Status().Checkpoint.Bytes).To(Equal(info.Size()))
+		change(ctx)
+
+		next := begin(ctx, s, path)
+		Eventually(next.told.lines).Should(Equal([]string{
+			"ADDED deleted 1", "ADDED same 1", "ADDED updated 1",
+			"MODIFIED updated 2", "DELETED deleted 1", "ADDED added 1"}))
+		Expect(changesOnly(next.told)()).To(HaveLen(3))
+		Expect(relists(next.replica)()).To(BeEmpty())
+		Expect(next.start()).To(HavePrefix("begun at revision"))
+		expectWhole(ctx, next)
+		Expect(next.log.with("")()).To(BeEmpty(), "nothing disturbs it")
+		next.end()
+
+		third := begin(ctx, s, path)
+		Expect(changesOnly(third.told)()).To(BeEmpty())
+		expectWhole(ctx, third)
+	}, SpecTimeout(specTimeout))
+
+	It("is compared with etcd when what happened meanwhile is compacted", func(ctx SpecContext) {
+		three(ctx)
+		begin(ctx, s, path).end()
+		change(ctx)
+		compact(ctx, etcd.Client())
+		next := begin(ctx, s, path)
+		Eventually(changesOnly(next.told)).Should(changes)
+		Expect(relists(next.replica)()).To(Equal(map[string]int64{"compacted": 1}))
+		Expect(next.replica.Status().ListsOfChanges).To(BeEquivalentTo(1))
+		expectWhole(ctx, next)
+	}, SpecTimeout(specTimeout))
+
+	It("is compared with etcd when that is far ahead", func(ctx SpecContext) {
+		three(ctx)
+		begin(ctx, s, path).end()
+		change(ctx)
+		burn(ctx, etcd.Client(), informer.ReplayLimit)
+		next := begin(ctx, s, path)
+		Eventually(changesOnly(next.told)).Should(changes)
+		Expect(relists(next.replica)()).To(Equal(map[string]int64{"far behind": 1}))
+		Expect(next.start()).To(ContainSubstring("compared"))
+		expectWhole(ctx, next)
+	}, SpecTimeout(specTimeout))
+
+	It("is not shown, nor is the replica synced, before etcd was asked", func(ctx SpecContext) {
+		link, behind, direct := linked(etcd)
+		s = direct
+		three(ctx)
+		begin(ctx, s, path).end()
+		rev := change(ctx)
+		link.Cut()
+		r, maps := newSaving(behind, path)
+		a := audited(maps)
+		start(r)
+		Eventually(replicaErr(r)).Should(HaveOccurred())
+		Expect(r.Snapshot().Revision()).To(BeZero())
+		Expect(r.Status().Synced).To(BeFalse())
+		link.Heal()
+		Expect(r.WaitForSync(ctx)).To(Succeed())
+		Expect(r.Snapshot().Revision()).To(BeNumerically(">=", rev))
+		Eventually(changesOnly(a)).Should(changes)
+	}, SpecTimeout(specTimeout))
+
+	It("lists the kinds that it lacks", func(ctx SpecContext) {
+		three(ctx)
+		create(ctx, s, deployment("d"))
+		begin(ctx, s, path).end()
+		change(ctx)
+		r, maps := newSaving(s, path)
+		a := audited(maps)
+		deployments := informerFor[*appsv1.Deployment](r)
+		d := audited(deployments)
+		startSynced(ctx, r)
+		Eventually(changesOnly(a)).Should(changes)
+		Eventually(d.lines).Should(Equal([]string{"ADDED d"}))
+		Expect(changesOnly(d)()).To(BeEmpty())
+		Expect(relists(r)()).To(Equal(map[string]int64{"new kind": 1}))
+		Expect(r.Status().Checkpoint.Start).To(ContainSubstring("it lacks the kind Deployment"))
+	}, SpecTimeout(specTimeout))
+
+	It("is compared by values when another program has written it", func(ctx SpecContext) {
+		three(ctx)
+		begin(ctx, s, path).end()
+		rev := change(ctx)
+		r, maps := newSaving(s, path)
+		informer.SetProgram(r, "another")
+		a := audited(maps)
+		startSynced(ctx, r)
+		Eventually(changesOnly(a)).Should(changes)
+		Expect(relists(r)()).To(Equal(map[string]int64{"checkpoint of another program": 1}))
+		Expect(r.Snapshot().Revision()).To(BeNumerically(">=", rev))
+		initial, _ := maps.Get(r.Snapshot(), key("same"))
+		for _, e := range a.all() {
+			Expect(e.Object).NotTo(BeIdenticalTo(initial), "what the other program decoded is decoded again")
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("tells of values that cannot be decoded", func(ctx SpecContext) {
+		three(ctx)
+		etcdKey := s.Prefix() + "core/configmaps/default/same"
+		put(ctx, s.Client(), etcdKey, "{")
+		put(ctx, s.Client(), etcdKey+"-not", "{")
+		begin(ctx, s, path).end()
+		next := begin(ctx, s, path)
+		Expect(relists(next.replica)()).To(BeEmpty())
+		Expect(next.replica.Status().Undecodable).To(HaveLen(2))
+		Expect(next.replica.Status().Undecodable).To(HaveKey(etcdKey))
+	}, SpecTimeout(specTimeout))
+
+	It("is written again only when an object has changed", func(ctx SpecContext) {
+		three(ctx)
+		p := begin(ctx, s, path)
+		writes := func() int64 { return p.replica.Status().Checkpoint.Writes }
+		Eventually(writes).Should(BeEquivalentTo(1))
+		Expect(p.replica.WaitForRevision(ctx, put(ctx, s.Client(), "/elsewhere", ""))).To(Succeed())
+		p.end()
+		Expect(writes()).To(BeEquivalentTo(1))
+
+		p = begin(ctx, s, path)
+		p.end()
+		Expect(writes()).To(BeZero(), "it is as it was found")
+		p = begin(ctx, s, path)
+		rev := change(ctx)
+		Eventually(func() int64 { return p.replica.Status().Checkpoint.Revision }).Should(BeNumerically(">=", rev))
+	}, SpecTimeout(specTimeout))
+
+	It("hides no change from a handler that was not told of it", func(ctx SpecContext) {
+		three(ctx)
+		p := begin(ctx, s, path)
+		Eventually(func() int64 { return p.replica.Status().Checkpoint.Writes }).Should(BeEquivalentTo(1))
+		before := p.replica.Snapshot().Revision()
+		release := make(chan struct{})
+		entered := make(chan struct{}, 100)
+		slow := p.maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
+			if e.Initial {
+				return
+			}
+			entered <- struct{}{}
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		})
+		rev := change(ctx)
+		Expect(p.replica.WaitForRevision(ctx, rev)).To(Succeed())
+		Eventually(entered).Should(Receive())
+		Eventually(func() error { return p.replica.Status().Checkpoint.Err }).Should(
+			MatchError(ContainSubstring("a handler of ConfigMap was not told yet what has happened up to revision")))
+		Expect(p.log.with("no checkpoint; retrying")()).To(HaveLen(1))
+		Expect(p.replica.Status().Checkpoint.Revision).To(BeNumerically("<=", before))
+
+		close(release) // told all
+		Eventually(func() int64 { return p.replica.Status().Checkpoint.Revision }).Should(BeNumerically(">=", rev))
+		Expect(p.replica.Status().Checkpoint.Err).NotTo(HaveOccurred())
+		slow.Remove()
+
+		// One that is interrupted may have let a change pass.
+		p.maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
+			if !e.Initial {
+				entered <- struct{}{}
+				<-ctx.Done()
+			}
+		})
+		for len(entered) > 0 {
+			<-entered
+		}
+		Expect(p.replica.WaitForRevision(ctx, create(ctx, s, configMap("late", "v", "1")))).To(Succeed())
+		Eventually(entered).Should(Receive())
+		p.stop()
+		next := begin(ctx, s, path)
+		Eventually(changesOnly(next.told)).Should(ContainElement("ADDED late 1"))
+	}, SpecTimeout(specTimeout))
+
+	It("tells who writes it already", func(ctx SpecContext) {
+		three(ctx)
+		p := begin(ctx, s, path)
+		Eventually(func() int64 { return p.replica.Status().Checkpoint.Writes }).Should(BeEquivalentTo(1))
+		other, _ := newSaving(s, path)
+		startSynced(ctx, other)
+		change(ctx)
+		Eventually(func() error { return other.Status().Checkpoint.Err }).Should(
+			MatchError(ContainSubstring("another replica writes checkpoints to " + path)))
+		p.stop()
+		create(ctx, s, configMap("more"))
+		Eventually(func() error { return other.Status().Checkpoint.Err }).ShouldNot(HaveOccurred())
+	}, SpecTimeout(specTimeout))
+
+	It("that cannot be written disturbs nothing, and is tried again", func(ctx SpecContext) {
+		three(ctx)
+		dir := filepath.Join(filepath.Dir(path), "later")
+		p := begin(ctx, s, filepath.Join(dir, "checkpoint"))
+		Eventually(func() int64 { return p.replica.Status().Checkpoint.Failures }).Should(BeNumerically(">", 2))
+		Expect(p.replica.Status().Checkpoint.Err).To(MatchError(ContainSubstring("no such file or directory")))
+		Expect(p.log.with("no checkpoint; retrying")()).To(HaveLen(1))
+		expectWhole(ctx, p)
+		Expect(os.Mkdir(dir, 0o700)).To(Succeed())
+		Eventually(func() error { return p.replica.Status().Checkpoint.Err }).ShouldNot(HaveOccurred())
+		p.end()
+		Expect(begin(ctx, s, filepath.Join(dir, "checkpoint")).start()).To(HavePrefix("begun"))
+	}, SpecTimeout(specTimeout))
+
+	DescribeTable("that is doubtful is not used, and it is said why",
+		func(ctx SpecContext, spoil func([]byte) []byte, why string) {
+			three(ctx)
+			begin(ctx, s, path).end()
+			file, err := os.ReadFile(path)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(os.WriteFile(path, spoil(file), 0o600)).To(Succeed())
+			change(ctx)
+			next := begin(ctx, s, path)
+			Expect(next.start()).To(And(HavePrefix("not used: "), ContainSubstring(why)))
+			Expect(next.log.with("checkpoint not used")()).To(HaveLen(1))
+			Expect(relists(next.replica)()).To(Equal(map[string]int64{"initial": 1}))
+			expectWhole(ctx, next)
+			Expect(changesOnly(next.told)()).To(BeEmpty())
+			next.end()
+			Expect(begin(ctx, s, path).start()).To(HavePrefix("begun"), "it was replaced")
+		},
+		Entry("cut short", func(b []byte) []byte { return b[:len(b)/2] }, "damaged or cut short", SpecTimeout(specTimeout)),
+		Entry("empty", func(b []byte) []byte { return nil }, "damaged or cut short", SpecTimeout(specTimeout)),
+		Entry("damaged", func(b []byte) []byte { b[len(b)/2] ^= 4; return b }, "damaged or cut short", SpecTimeout(specTimeout)),
+		Entry("too long", func(b []byte) []byte { return append(b, 0) }, "damaged or cut short", SpecTimeout(specTimeout)),
+		Entry("something else", func(b []byte) []byte { return []byte("{\"kind\": \"Checkpoint\", \"items\": []}") }, "no checkpoint", SpecTimeout(specTimeout)),
+		Entry("of an older version", informer.OfVersion(0), "version 0 of the format; this program has version 1", SpecTimeout(specTimeout)),
+		Entry("of a newer version", informer.OfVersion(2), "version 2 of the format; this program has version 1", SpecTimeout(specTimeout)),
+	)
+
+	It("of another cluster is not used", func(ctx SpecContext) {
+		three(ctx)
+		begin(ctx, s, path).end()
+		other := etcdtest.Start(GinkgoTB())
+		s = storeAt(other.Client(), s.Prefix())
+		create(ctx, s, configMap("other", "v", "1"))
+		next := begin(ctx, s, path)
+		Expect(next.start()).To(ContainSubstring("not used: it is of cluster"))
+		Eventually(next.told.lines).Should(Equal([]string{"ADDED other 1"}))
+		Expect(next.log.with("checkpoint not used")()).To(HaveLen(1))
+	}, SpecTimeout(specTimeout))
+
+	It("of another prefix is not used", func(ctx SpecContext) {
+		three(ctx)
+		begin(ctx, s, path).end()
+		s = newStore()
+		next := begin(ctx, s, path)
+		Expect(next.start()).To(ContainSubstring("not used: it is of the prefix"))
+		Expect(next.told.lines()).To(BeEmpty())
+	}, SpecTimeout(specTimeout))
+
+	It("keeps values encrypted", func(ctx SpecContext) {
+		encrypted, err := store.New(s.Client(), store.Options{Scheme: scheme.Scheme, Prefix: s.Prefix(),
+			EncryptionKeys: []store.EncryptionKey{{Name: "k", Secret: []byte("0123456789abcdef")}}})
+		Expect(err).NotTo(HaveOccurred())
+		s = encrypted
+		create(ctx, s, configMap("a", "v", "a-very-well-kept-secret"))
+		begin(ctx, s, path).end()
+		file, err := os.ReadFile(path)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(file)).NotTo(ContainSubstring("well-kept"))
+		next := begin(ctx, s, path)
+		Expect(next.start()).To(HavePrefix("begun"))
+		Expect(valueOf(next.maps, "a")()).To(Equal("a-very-well-kept-secret"))
+	}, SpecTimeout(specTimeout))
+})

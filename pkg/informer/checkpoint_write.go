@@ -1,0 +1,249 @@
+package informer
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// A checkpoint is a line that names the format and its version, then blocks: the
+// header, the objects, the end. A block is its type (one byte), the length of
+// what it has (four), that, and a sum (eight) of all that is before the sum in
+// the file. Integers are little-endian.
+//
+// A block of objects has the number of their kind in the header, then for each,
+// in the order of keys: its key, ModRevision, the sum of its value in etcd, its
+// size there, and its value as the store encodes it. Lengths and numbers other
+// than sums are uvarints.
+const (
+	checkpointMagic   = "homeostat checkpoint "
+	checkpointVersion = 1
+
+	blockHeader  = 'h'
+	blockObjects = 'o'
+	blockEnd     = 'e'
+
+	blockHead = 5
+	blockSum  = 8
+
+	// objectsPerBlock and bytesPerBlock end a block of objects.
+	objectsPerBlock = 512
+	bytesPerBlock   = 512 << 10
+
+	// checkpointWitnesses is how many of the newest objects are compared with
+	// etcd before a checkpoint is trusted.
+	checkpointWitnesses = 16
+)
+
+type checkpointHeader struct {
+	Cluster     uint64 // etcd's id of the cluster
+	Epoch       string
+	Prefix      string // the store's
+	Program     string // which has decoded the objects
+	Revision    int64
+	Written     time.Time
+	Kinds       []checkpointKind
+	Witnesses   []checkpointWitness
+	Undecodable []checkpointUndecodable
+}
+
+type checkpointKind struct {
+	schema.GroupVersionKind
+	Prefix  string
+	Objects int
+}
+
+type checkpointWitness struct {
+	Key      string
+	Revision int64
+	Sum      uint64
+}
+
+type checkpointUndecodable struct {
+	Key      []byte // may be anything
+	Revision int64
+	Reason   string
+}
+
+// checkpointWriter writes blocks, and the sum of all so far behind each.
+type checkpointWriter struct {
+	w   io.Writer
+	sum *xxhash.Digest
+	n   int64
+}
+
+func newCheckpointWriter(w io.Writer) *checkpointWriter {
+	return &checkpointWriter{w: w, sum: xxhash.New()}
+}
+
+func (w *checkpointWriter) write(b []byte) error {
+	_, _ = w.sum.Write(b) // never fails
+	n, err := w.w.Write(b)
+	w.n += int64(n)
+	return err
+}
+
+func (w *checkpointWriter) block(kind byte, payload []byte) error {
+	head := binary.LittleEndian.AppendUint32([]byte{kind}, uint32(len(payload)))
+	if err := w.write(head); err != nil {
+		return err
+	}
+	if err := w.write(payload); err != nil {
+		return err
+	}
+	return w.write(binary.LittleEndian.AppendUint64(nil, w.sum.Sum64()))
+}
+
+// write writes the checkpoint. Objects are encoded by some goroutines at once.
+func (c *candidate) write(ctx context.Context, w *checkpointWriter, workers int) error {
+	header, err := json.Marshal(c.header())
+	if err != nil {
+		return err
+	}
+	if err := w.write(fmt.Appendf(nil, "%s%d\n", checkpointMagic, checkpointVersion)); err != nil {
+		return err
+	}
+	if err := w.block(blockHeader, header); err != nil {
+		return err
+	}
+	for batches := range inGroups(c.batches(), workers) {
+		blocks := make([][]byte, len(batches))
+		var group errgroup.Group
+		for i, b := range batches {
+			group.Go(func() (err error) {
+				blocks[i], err = b.encode()
+				return err
+			})
+		}
+		if err := cmp.Or(group.Wait(), ctx.Err()); err != nil {
+			return err
+		}
+		for _, block := range blocks {
+			if err := w.block(blockObjects, block); err != nil {
+				return err
+			}
+		}
+	}
+	return w.block(blockEnd, nil)
+}
+
+func (c *candidate) header() checkpointHeader {
+	r := c.snapshot.replica
+	h := checkpointHeader{
+		Cluster: c.snapshot.identity.cluster, Epoch: c.snapshot.identity.epoch, Prefix: r.store.Prefix(), Program: r.program(),
+		Revision: c.snapshot.revision, Written: c.taken, Witnesses: c.witnesses(),
+	}
+	for _, k := range c.kinds {
+		h.Kinds = append(h.Kinds, checkpointKind{k.info.GroupVersionKind, k.prefix, c.snapshot.kind(k).len()})
+	}
+	for key, u := range c.undecodable {
+		h.Undecodable = append(h.Undecodable, checkpointUndecodable{[]byte(key), u.revision, u.err.Error()})
+	}
+	return h
+}
+
+// witnesses returns the newest objects, the newest first.
+func (c *candidate) witnesses() []checkpointWitness {
+	var newest []checkpointWitness
+	for _, k := range c.kinds {
+		for e := range c.snapshot.kind(k).list(ListOptions{}) {
+			if len(newest) == checkpointWitnesses && e.rev <= newest[len(newest)-1].Revision {
+				continue
+			}
+			if _, bad := c.undecodable[k.prefix+e.key]; bad {
+				continue
+			}
+			i, _ := slices.BinarySearchFunc(newest, e.rev, func(w checkpointWitness, rev int64) int { return cmp.Compare(rev, w.Revision) })
+			newest = slices.Insert(newest, i, checkpointWitness{k.prefix + e.key, e.rev, e.sum})
+			newest = newest[:min(len(newest), checkpointWitnesses)]
+		}
+	}
+	return newest
+}
+
+// objectBatch is the objects of one block.
+type objectBatch struct {
+	kind    *kind
+	number  int
+	entries []*entry
+}
+
+func (c *candidate) batches() iter.Seq[objectBatch] {
+	return func(yield func(objectBatch) bool) {
+		for i, k := range c.kinds {
+			b, bytes := objectBatch{kind: k, number: i}, 0
+			for e := range c.snapshot.kind(k).list(ListOptions{}) {
+				b.entries = append(b.entries, e)
+				if bytes += e.size; bytes < bytesPerBlock && len(b.entries) < objectsPerBlock {
+					continue
+				}
+				if !yield(b) {
+					return
+				}
+				b.entries, bytes = nil, 0
+			}
+			if len(b.entries) > 0 && !yield(b) {
+				return
+			}
+		}
+	}
+}
+
+// inGroups yields what a sequence yields, n at a time.
+func inGroups[T any](seq iter.Seq[T], n int) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		var some []T
+		for x := range seq {
+			if some = append(some, x); len(some) < n {
+				continue
+			}
+			if !yield(some) {
+				return
+			}
+			some = nil
+		}
+		if len(some) > 0 {
+			yield(some)
+		}
+	}
+}
+
+func (b objectBatch) encode() ([]byte, error) {
+	block := binary.AppendUvarint(nil, uint64(b.number))
+	for _, e := range b.entries {
+		value, err := b.kind.encodeValue(e.obj)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", b.kind.prefix+e.key, err)
+		}
+		block = binary.AppendUvarint(block, uint64(len(e.key)))
+		block = append(block, e.key...)
+		block = binary.AppendUvarint(block, uint64(e.rev))
+		block = binary.LittleEndian.AppendUint64(block, e.sum)
+		block = binary.AppendUvarint(block, uint64(e.size))
+		block = binary.AppendUvarint(block, uint64(len(value)))
+		block = append(block, value...)
+	}
+	return block, nil
+}
+
+// encodeValue takes a panic for an error, as decodeValue does.
+func (k *kind) encodeValue(obj store.Object) (value []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("encoding panicked: %v", p)
+		}
+	}()
+	return k.encode(obj)
+}

@@ -1,0 +1,79 @@
+package informer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// epochName is the name of the epoch key below a store's prefix. No object has
+// it, nor lies it in the range of a kind: no group begins with a dot.
+const epochName = ".epoch"
+
+// identity tells one etcd's data from another's. The cluster's id alone does
+// not: it stays when the data are wiped.
+type identity struct {
+	cluster uint64 // 0: not known
+	epoch   string // what the epoch key has; empty when there is none, or it must not be read
+}
+
+func (r *Replica) epochKey() string { return r.store.Prefix() + epochName }
+
+// differs says in what what was read differs from what is known, or nothing. An
+// epoch key that appears says nothing: whoever comes first makes it.
+func (known identity) differs(read identity, epochKey string) error {
+	switch {
+	case known.cluster != 0 && known.cluster != read.cluster:
+		return fmt.Errorf("the cluster is %x, it was %x", read.cluster, known.cluster)
+	case known.epoch != "" && read.epoch == "":
+		return fmt.Errorf("key %s is gone", epochKey)
+	case known.epoch != "" && known.epoch != read.epoch:
+		return fmt.Errorf("key %s is %q, it was %q", epochKey, read.epoch, known.epoch)
+	}
+	return nil
+}
+
+// ensureEpoch has the epoch key made if a look found none, and takes note of what
+// it has. A user who may not write goes on without.
+func (f *reflector) ensureEpoch(ctx context.Context, l *look) {
+	if l.read.epoch != "" || l.blind {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timing.answer)
+	defer cancel()
+	key := f.epochKey()
+	resp, err := f.store.Client().Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, uuid.NewString()), clientv3.OpGet(key)).
+		Else(clientv3.OpGet(key)).Commit()
+	if err != nil {
+		if !f.noEpoch {
+			f.log.V(1).Info("no epoch key was made: that etcd was wiped or restored is not always noticed", "key", key, "cause", err.Error())
+		}
+		f.noEpoch = true
+		return
+	}
+	for _, r := range resp.Responses {
+		for _, kv := range r.GetResponseRange().GetKvs() {
+			l.read.epoch = string(kv.Value)
+		}
+	}
+	l.now = max(l.now, resp.Header.Revision)
+}
+
+// adopt takes note of whose data the replica has.
+func (f *reflector) adopt(read identity) {
+	f.mu.Lock()
+	f.identity.cluster = read.cluster
+	f.identity.epoch = cmp.Or(read.epoch, f.identity.epoch)
+	f.publish(f.Snapshot().revision)
+	f.mu.Unlock()
+	f.handedOn()
+}
+
+func isDenied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }

@@ -1,0 +1,135 @@
+package informer_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = Describe("The epoch key", func() {
+	epochOf := func(ctx context.Context, s *store.Store) string {
+		GinkgoHelper()
+		resp, err := s.Client().Get(ctx, s.Prefix()+".epoch")
+		Expect(err).NotTo(HaveOccurred())
+		if len(resp.Kvs) == 0 {
+			return ""
+		}
+		return string(resp.Kvs[0].Value)
+	}
+
+	It("is made once, by whoever comes first", func(ctx SpecContext) {
+		s := newStore()
+		var replicas []*informer.Replica
+		for range 5 {
+			r, _ := newReplica(s)
+			replicas = append(replicas, r)
+			start(r)
+		}
+		for _, r := range replicas {
+			Expect(r.WaitForSync(ctx)).To(Succeed())
+		}
+		resp, err := s.Client().Get(ctx, s.Prefix()+".epoch")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(resp.Kvs[0].Version).To(BeEquivalentTo(1))
+		Expect(resp.Kvs[0].Value).NotTo(BeEmpty())
+	}, SpecTimeout(specTimeout))
+
+	DescribeTable("has everything read again when it", func(ctx SpecContext, disturb func(context.Context, *store.Store)) {
+		s := newStore()
+		create(ctx, s, configMap("a", "v", "1"))
+		var log logLines
+		r, maps := newReplica(s, log.logger())
+		a := audited(maps)
+		startSynced(ctx, r)
+		Eventually(a.lines).Should(Equal([]string{"ADDED a 1"}))
+		before := epochOf(ctx, s)
+		disturb(ctx, s)
+		Eventually(relists(r)).Should(Equal(map[string]int64{"initial": 1, "data replaced": 1}))
+		Eventually(func() string { return epochOf(ctx, s) }).ShouldNot(Or(BeEmpty(), Equal(before)))
+		Expect(r.WaitForRevision(ctx, create(ctx, s, configMap("b", "v", "1")))).To(Succeed())
+		Eventually(a.lines).Should(Equal([]string{"ADDED a 1", "ADDED b 1"}), "nothing else had changed")
+		Expect(log.with("etcd was wiped or restored; listed anew")()).To(HaveLen(1))
+		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1, "data replaced": 1}))
+	},
+		Entry("is deleted", func(ctx context.Context, s *store.Store) {
+			_, err := s.Client().Delete(ctx, s.Prefix()+".epoch")
+			Expect(err).NotTo(HaveOccurred())
+		}, SpecTimeout(specTimeout)),
+		Entry("changes", func(ctx context.Context, s *store.Store) {
+			put(ctx, s.Client(), s.Prefix()+".epoch", "another")
+		}, SpecTimeout(specTimeout)),
+	)
+
+	DescribeTable("is done without by a user who may not", func(ctx SpecContext, write bool, kinds string) {
+		cluster := etcdtest.Start(GinkgoTB())
+		admin := newStoreOn(cluster.Client())
+		create(ctx, admin, configMap("a", "v", "1"))
+		kindPrefix := admin.Prefix() + kinds
+		s := storeAt(restricted(ctx, cluster, kindPrefix, write), admin.Prefix())
+		var log logLines
+		r, maps := newReplica(s, log.logger())
+		informer.Await(r, specTimeout) // to hash a password may take seconds
+		a := audited(maps)
+		startSynced(ctx, r)
+		Eventually(a.lines).Should(HaveLen(1))
+		Expect(epochOf(ctx, storeAt(asRoot(cluster), admin.Prefix()))).To(BeEmpty())
+		Expect(r.WaitForRevision(ctx, create(ctx, storeAt(asRoot(cluster), admin.Prefix()), configMap("b", "v", "1")))).To(Succeed())
+		Expect(log.with("")()).To(BeEmpty())
+		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}))
+	},
+		Entry("write", false, "", SpecTimeout(specTimeout)),
+		Entry("read it", true, "core/", SpecTimeout(specTimeout)),
+	)
+})
+
+var users sync.Map // *etcdtest.Cluster -> the root's client
+
+// restricted returns a client that may read, or write too, what has a prefix.
+func restricted(ctx context.Context, c *etcdtest.Cluster, prefix string, write bool) *clientv3.Client {
+	GinkgoHelper()
+	auth := c.Client()
+	access := clientv3.PermissionType(clientv3.PermRead)
+	if write {
+		access = clientv3.PermissionType(clientv3.PermReadWrite)
+	}
+	steps := []func() error{
+		func() error { _, err := auth.UserAdd(ctx, "root", "pw"); return err },
+		func() error { _, err := auth.UserGrantRole(ctx, "root", "root"); return err },
+		func() error { _, err := auth.RoleAdd(ctx, "limited"); return err },
+		func() error {
+			_, err := auth.RoleGrantPermission(ctx, "limited", prefix, clientv3.GetPrefixRangeEnd(prefix), access)
+			return err
+		},
+		func() error { _, err := auth.UserAdd(ctx, "user", "pw"); return err },
+		func() error { _, err := auth.UserGrantRole(ctx, "user", "limited"); return err },
+	}
+	for i, step := range steps {
+		Expect(step()).To(Succeed(), fmt.Sprint("step ", i))
+	}
+	login := func(name string) *clientv3.Client {
+		client, err := c.NewClient(func(cfg *clientv3.Config) {
+			cfg.Username, cfg.Password = name, "pw"
+			cfg.DialTimeout = specTimeout // to hash a password may take seconds
+		})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(client.Close)
+		return client
+	}
+	_, err := auth.AuthEnable(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	users.Store(c, login("root"))
+	return login("user")
+}
+
+func asRoot(c *etcdtest.Cluster) *clientv3.Client {
+	root, _ := users.Load(c)
+	return root.(*clientv3.Client)
+}

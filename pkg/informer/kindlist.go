@@ -1,0 +1,198 @@
+package informer
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tidwall/btree"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// kindList is a list of one kind in the making.
+type kindList struct {
+	*kind
+	old     *btree.Map[string, *entry] // what was known; nil at first
+	byValue bool                       // what is known of revisions proves nothing
+	afresh  bool                       // nor do the objects: all are decoded again
+
+	stall     clock.Timer
+	decoders  errgroup.Group
+	bytesRead atomic.Int64
+
+	// What was read: all there is, or, if partial, only what is not known yet.
+	partial bool
+	gone    []*entry    // if partial: what is known, and is no more
+	rest    store.Range // if partial: where all was read; what is gone from there is found at last
+
+	mu     sync.Mutex
+	chunks [][]*entry
+	bad    map[string]bool // the etcd keys whose values cannot be decoded
+}
+
+// newKindList is called with Replica.mu held.
+func newKindList(k *kind) *kindList {
+	l := &kindList{kind: k, bad: map[string]bool{}}
+	if k.objects != nil {
+		l.old = k.objects.Copy()
+	}
+	l.decoders.SetLimit(runtime.GOMAXPROCS(0))
+	return l
+}
+
+// read lists the kind and decodes on all cores while it reads.
+func (l *kindList) read(ctx context.Context, revision int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := l.replica
+	l.stall = r.clock.AfterFunc(r.timing.stall, cancel)
+	defer l.stall.Stop()
+	err := l.readAny(ctx, revision)
+	_ = l.decoders.Wait() // its functions return no errors
+	if err != nil && !l.stall.Stop() {
+		return fmt.Errorf("nothing from etcd for %v: %w", r.timing.stall, err)
+	}
+	return err
+}
+
+func (l *kindList) readAny(ctx context.Context, revision int64) error {
+	if l.worthComparing() {
+		return l.readChanges(ctx, revision)
+	}
+	return l.readRange(ctx, store.PrefixRange(l.prefix), revision)
+}
+
+func (l *kindList) readRange(ctx context.Context, r store.Range, revision int64) error {
+	_, err := store.ListRange(ctx, l.replica.store.Client(), r, revision, func(kvs []*mvccpb.KeyValue) error {
+		l.heard(kvs)
+		l.take(kvs)
+		return nil
+	})
+	return err
+}
+
+// heard takes note of what has come from etcd.
+func (l *kindList) heard(kvs []*mvccpb.KeyValue) {
+	l.stall.Reset(l.replica.timing.stall)
+	n := 0
+	for _, kv := range kvs {
+		n += len(kv.Key) + len(kv.Value)
+	}
+	l.bytesRead.Add(int64(n))
+}
+
+// take has values decoded.
+func (l *kindList) take(kvs []*mvccpb.KeyValue) {
+	chunk := make([]*entry, len(kvs))
+	l.mu.Lock()
+	l.chunks = append(l.chunks, chunk)
+	l.mu.Unlock()
+	l.decoders.Go(func() error {
+		for i, kv := range kvs {
+			chunk[i] = l.entry(kv)
+		}
+		return nil
+	})
+}
+
+// entry returns the known entry where the list shows that nothing changed, and
+// where the value cannot be decoded; nil when there is none, or it is not kept. The revision alone
+// does not show it: etcd's data may have been replaced.
+func (l *kindList) entry(kv *mvccpb.KeyValue) *entry {
+	etcdKey := string(kv.Key)
+	var known *entry
+	if l.old != nil {
+		known, _ = l.old.Get(etcdKey[len(l.prefix):])
+	}
+	if known != nil && !l.afresh && known.rev == kv.ModRevision && known.sum == sumOf(kv.Value) {
+		return known
+	}
+	if e, ok := l.replica.decodeEntry(l.kind, etcdKey, kv); ok {
+		return e
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bad[etcdKey] = true
+	return known
+}
+
+// entries yields what was read and decoded.
+func (l *kindList) entries() iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		for _, chunk := range l.chunks {
+			for _, e := range chunk {
+				if e != nil && !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// install makes the list the kind's objects and returns what differs from those
+// that were. Objects that were not known at all before are no change: handlers
+// learn of the first list from the snapshot.
+func (l *kindList) install(revision int64, w *witness) []change {
+	l.replica.status.onlyUndecodable(l.prefix, l.bad)
+	install := l.renew
+	if l.partial {
+		install = l.update
+	}
+	changes := install(revision)
+	l.objects.Scan(func(_ string, e *entry) bool {
+		if e.rev >= w.rev && !l.bad[l.prefix+e.key] {
+			w.see(l.prefix+e.key, e)
+		}
+		return true
+	})
+	return changes
+}
+
+// renew puts what was read in place of the kind's objects.
+func (l *kindList) renew(revision int64) []change {
+	objects, bytes := new(btree.Map[string, *entry]), int64(0)
+	for e := range l.entries() {
+		l.replica.mutations.add(l.kind, e)
+		objects.Load(e.key, e)
+		bytes += int64(e.size)
+	}
+	var changes []change
+	if l.objects != nil {
+		changes = l.diff(l.objects, objects, revision)
+	}
+	l.replica.mutations.replace(l.kind, func(e *entry) bool {
+		is, _ := objects.Get(e.key)
+		return is == e
+	})
+	l.objects, l.bytes = objects, bytes
+	for _, x := range l.indexes {
+		x.build(objects)
+	}
+	return changes
+}
+
+// diff returns what has to be told to somebody who knows old. When exactly
+// something was deleted is lost; the list's revision is when it was found gone.
+func (l *kindList) diff(old, objects *btree.Map[string, *entry], revision int64) []change {
+	var changes []change
+	old.Scan(func(key string, was *entry) bool {
+		if _, ok := objects.Get(key); !ok {
+			changes = append(changes, change{l.kind, key, was, nil, revision})
+		}
+		return true
+	})
+	objects.Scan(func(key string, is *entry) bool {
+		if was, _ := old.Get(key); !was.same(is) {
+			changes = append(changes, change{l.kind, key, was, is, is.rev})
+		}
+		return true
+	})
+	return changes
+}

@@ -1,0 +1,198 @@
+package informer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// restore begins with the checkpoint, if there is one that is of use, and
+// decides how to go on from it. Nothing of it is shown before etcd has been
+// asked: it may be another one. An error is etcd's; a checkpoint that is not
+// used is none.
+func (f *reflector) restore(ctx context.Context) error {
+	if f.checkpoint.Path == "" || f.restored || f.Snapshot().revision != 0 {
+		return nil
+	}
+	if f.saved == nil {
+		saved, err := f.load(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			f.restored = true
+			f.refuse(err)
+			return nil
+		}
+		f.saved = saved
+	}
+	look := f.saved.look(f)
+	look.take(ctx)
+	if look.err != nil && look.reason == "" {
+		return fmt.Errorf("compare the checkpoint with etcd: %w", look.err)
+	}
+	saved := f.saved
+	f.restored, f.saved = true, nil
+	if cluster := saved.header.Cluster; cluster != look.read.cluster {
+		f.refuse(fmt.Errorf("it is of cluster %x, this is cluster %x", cluster, look.read.cluster))
+		return nil
+	}
+	f.contact, f.blind = f.clock.Now(), look.blind
+	if look.reason == "" {
+		f.ensureEpoch(ctx, look)
+	}
+	f.beginWith(saved, look)
+	return nil
+}
+
+// load reads the checkpoint. What was added before now is looked for in it.
+func (f *reflector) load(ctx context.Context) (*savedState, error) {
+	select {
+	case <-f.relist:
+	default:
+	}
+	f.mu.Lock()
+	kinds := f.kinds[:len(f.kinds):len(f.kinds)]
+	f.mu.Unlock()
+	saved, err := readCheckpointFile(ctx, f.checkpoint.Path, kinds)
+	if err != nil {
+		return nil, err
+	}
+	if p := f.store.Prefix(); saved.header.Prefix != p {
+		return nil, fmt.Errorf("it is of the prefix %s, the store's is %s", saved.header.Prefix, p)
+	}
+	if len(saved.kinds) == 0 {
+		return nil, errors.New("it has none of the kinds")
+	}
+	return saved, nil
+}
+
+// refuse says why a checkpoint is not used. That there is none is no news.
+func (f *reflector) refuse(cause error) {
+	start := "not used: " + cause.Error()
+	log := f.log
+	if errors.Is(cause, fs.ErrNotExist) {
+		start, log = "there was none", f.log.V(1)
+	}
+	f.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
+	log.Info("checkpoint not used; listing", "path", f.checkpoint.Path, "cause", cause.Error())
+}
+
+// look returns a look at whether etcd is the one of the checkpoint, and has not
+// lost what that has.
+func (s *savedState) look(f *reflector) *look {
+	l := f.newLook()
+	l.at, l.known = s.header.Revision, identity{s.header.Cluster, s.header.Epoch}
+	for _, w := range s.header.Witnesses {
+		if f.kindOf(w.Key) != nil {
+			l.witnesses = append(l.witnesses, witness{w.Key, w.Revision, w.Sum})
+		}
+	}
+	return l
+}
+
+// beginWith makes the checkpoint the replica's state, has handlers told of it, and
+// decides how to go on.
+func (f *reflector) beginWith(saved *savedState, look *look) {
+	f.mu.Lock()
+	changed := make([]*kind, len(saved.kinds))
+	for i, s := range saved.kinds {
+		k := s.kind
+		changed[i] = k
+		k.objects, k.bytes = s.objects, s.bytes
+		k.objects.Scan(func(_ string, e *entry) bool {
+			f.mutations.add(k, e)
+			return true
+		})
+		for _, x := range k.indexes {
+			x.build(k.objects)
+		}
+	}
+	f.identity = identity{saved.header.Cluster, saved.header.Epoch}
+	f.publish(saved.header.Revision, changed...)
+	for _, k := range changed {
+		k.begin()
+	}
+	f.catchingUp = true
+	missing := f.unlisted(len(f.kinds))
+	f.saveable = &candidate{snapshot: f.Snapshot()}
+	f.mu.Unlock()
+	f.handedOn()
+
+	f.certain, f.lag, f.witness = saved.header.Revision, lag{}, witness{}
+	for _, w := range look.witnesses[:min(1, len(look.witnesses))] {
+		f.witness = w
+	}
+	for _, u := range saved.header.Undecodable {
+		if k := f.kindOf(string(u.Key)); k != nil {
+			f.status.undecodable(string(u.Key), u.Revision, errors.New(u.Reason))
+		}
+	}
+	f.reason = f.howToGoOn(saved, look, missing)
+	f.waits.reached(saved.header.Revision)
+	if f.reason == "" {
+		f.adopt(look.read)
+		f.AfterRevision(look.now, f.caughtUp)
+	}
+}
+
+// howToGoOn returns why to list, or nothing when the watch can go on where the
+// checkpoint was taken.
+func (f *reflector) howToGoOn(saved *savedState, look *look, missing *kind) string {
+	at := saved.header.Revision
+	start, reason := fmt.Sprintf("begun at revision %d", at), ""
+	switch program := f.program(); {
+	case look.reason != "":
+		start, reason = fmt.Sprintf("%s, compared by values: %v", start, look.err), look.reason
+	case program == "" || saved.header.Program != program:
+		start, reason = start+", compared by values: another program has written it", reasonProgram
+	case missing != nil:
+		start, reason = start+", compared: it lacks the kind "+missing.info.GroupVersionKind.Kind, reasonNewKind
+	case look.now-at > replayLimit:
+		start, reason = fmt.Sprintf("%s, compared: etcd is at revision %d", start, look.now), reasonBehind
+	}
+	log := f.log.V(1)
+	if isAnew(reason) {
+		log = f.log
+	}
+	log.Info("checkpoint: "+start, "path", f.checkpoint.Path)
+	f.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
+	return reason
+}
+
+// caughtUp makes it known that the replica has what etcd had when it began.
+func (r *Replica) caughtUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.catchingUp {
+		r.catchingUp = false
+		r.announceList()
+	}
+}
+
+// programSum tells this program from any other, by its executable file; empty
+// when that cannot be read. What a program has decoded, another may decode in
+// another way.
+func programSum() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	sum := xxhash.New()
+	n, err := io.Copy(sum, f)
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatUint(sum.Sum64(), 16) + "-" + strconv.FormatInt(n, 10)
+}
