@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// syncScenario measures how long it takes from nothing to a whole copy. Raw is
+// etcd's client alone, which reads the same values and decodes none.
+func syncScenario(ctx context.Context, b *bench) ([]Row, error) {
+	peers := []string{peer + " " + pages, peer + " " + whole, peer + " " + stream}
+	var rows []Row
+	perObject := map[int]results{}
+	for _, n := range b.scale.sync {
+		rounds := b.scale.rounds
+		if n >= 1_000_000 {
+			rounds = min(rounds, 3)
+		}
+		found, err := b.syncAt(ctx, n, rounds, append([]string{raw, ours}, peers...))
+		if err != nil {
+			return nil, err
+		}
+		perObject[n] = found
+		row := Row{Name: fmt.Sprintf("cold sync of %s Deployments", count(n)), Unit: "s", Ours: found.value(ours, "seconds"), Raw: found.value(raw, "seconds")}
+		rows = append(rows, row.compare(oursOfRaw, found.ratios(ours, raw, "seconds"), aim{atMost: 2}))
+		row.Raw = nil
+		fastest := found.best("seconds", peers...)
+		for _, p := range peers {
+			row, a := row, aim{}
+			row.Peer = found.value(p, "seconds")
+			row.Name += ", client-go with " + strings.TrimPrefix(p, peer+" ")
+			if p == fastest {
+				row.Name, a = row.Name+" (its best)", aim{atLeast: 5}
+			}
+			rows = append(rows, row.compare(peerOfOurs, found.ratios(p, ours, "seconds"), a))
+		}
+		rows = append(rows, Row{
+			Name: fmt.Sprintf("resident memory of the process at the peak of a cold sync of %s", count(n)), Unit: "MiB",
+			Ours: found.value(ours, "resident"), Peer: found.value(fastest, "resident"), Raw: found.value(raw, "resident"),
+		}.compare(oursOfPeer, found.ratios(ours, fastest, "resident"), aim{}))
+	}
+	return append(rows, linearity(b.scale.sync, perObject)...), nil
+}
+
+// linearity compares the time an object takes at each size with that at the
+// size before.
+func linearity(sizes []int, found map[int]results) []Row {
+	var rows []Row
+	for i, n := range sizes[1:] {
+		before := sizes[i]
+		row := Row{Name: fmt.Sprintf("cold sync, time per object at %s against %s", count(n), count(before)), Unit: "µs"}
+		row.Ours = new(*found[n].value(ours, "seconds") / float64(n) * 1e6)
+		ratio := *found[n].value(ours, "seconds") / float64(n) / (*found[before].value(ours, "seconds") / float64(before))
+		rows = append(rows, row.compare("more / fewer", []float64{ratio}, aim{atMost: 1.25}))
+	}
+	return rows
+}
+
+func (b *bench) syncAt(ctx context.Context, n, rounds int, sides []string) (results, error) {
+	b.logf("sync: %d objects", n)
+	endpoint, stop, err := b.seededEtcd(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	return interleave(ctx, rounds, sides, func(ctx context.Context, side string, round int) (sample, error) {
+		return call[sample](ctx, b, "sync", profileLabel(side, n), syncArgs{Endpoint: endpoint, Side: side, Objects: n})
+	})
+}
+
+// profileLabel names the profile of a measurement of ours.
+func profileLabel(side string, n int) string {
+	if side != ours {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+type syncArgs struct {
+	Endpoint string
+	Side     string
+	Objects  int
+	Memory   bool // measure memory instead of time
+}
+
+func measureSync(ctx context.Context, args syncArgs) (sample, error) {
+	client, err := connect(ctx, args.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	if args.Memory {
+		return memoryOf(args.Objects, func() (held any, stop func(), err error) { return coldSync(ctx, client, args) })
+	}
+	begun := time.Now()
+	_, stop, err := coldSync(ctx, client, args)
+	if err != nil {
+		return nil, err
+	}
+	seconds := time.Since(begun).Seconds()
+	stop()
+	return sample{"seconds": seconds, "resident": residentPeak()}, nil
+}
+
+// coldSync makes a copy of all Deployments, of which it returns what holds it.
+func coldSync(ctx context.Context, client *clientv3.Client, args syncArgs) (held any, stop func(), err error) {
+	switch setting, isPeer := strings.CutPrefix(args.Side, peer+" "); {
+	case isPeer:
+		inf, stop, err := startInformer(ctx, client, setting)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := awaitInformer(ctx, inf); err != nil {
+			return nil, nil, err
+		}
+		return inf, stop, expect(len(inf.GetStore().ListKeys()), args.Objects)
+	case args.Side == ours:
+		inf, stop, err := startReplica(ctx, client)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := inf.Replica().WaitForSync(ctx); err != nil {
+			return nil, nil, err
+		}
+		return inf, stop, expect(inf.Len(inf.Replica().Snapshot()), args.Objects)
+	default:
+		n, err := rawRead(ctx, client)
+		if err != nil {
+			return nil, nil, err
+		}
+		return nil, func() {}, expect(n, args.Objects)
+	}
+}
+
+// rawRead reads all Deployments as fast as etcd's client can.
+func rawRead(ctx context.Context, client *clientv3.Client) (n int, err error) {
+	chunks, err := client.GetStream(ctx, deploymentPrefix, clientv3.WithPrefix())
+	if err != nil {
+		return 0, err
+	}
+	for chunk := range chunks {
+		if e := chunk.Err(); e != nil {
+			err = e
+			continue // the client's goroutine ends when the channel is drained
+		}
+		n += len(chunk.Kvs)
+	}
+	return n, err
+}
+
+func expect(got, want int) error {
+	if got != want {
+		return fmt.Errorf("%d objects, want %d", got, want)
+	}
+	return nil
+}
+
+// count writes a number as people say it.
+func count(n int) string {
+	switch {
+	case n >= 1_000_000 && n%1_000_000 == 0:
+		return fmt.Sprintf("%dM", n/1_000_000)
+	case n >= 1000 && n%1000 == 0:
+		return fmt.Sprintf("%dk", n/1000)
+	}
+	return fmt.Sprint(n)
+}
