@@ -1,9 +1,10 @@
 // Command bench compares this project with client-go's reflector and shared
 // informer, and both with etcd's client alone, on one etcd:
 //
-//	go run -C hack/bench . [--run REGEXP] [--scale small|full] [--json FILE] [--markdown FILE] [--profile DIR]
+//	go run -C hack/bench . [--run REGEXP] [--scale small|full] [--rounds N] [--json FILE] [--markdown FILE] [--profile DIR]
 //
-// It prints a table of ratios, each beside its aim. The small scale takes some
+// It prints a table of ratios, each beside its aim. Files are relative to
+// hack/bench. The small scale takes some
 // minutes; the full one has a million objects too, and needs about 16 GB. What is
 // measured stands in docs/performance.md.
 //
@@ -53,7 +54,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	report := newReport(o.scale, args)
+	begun := time.Now()
 	report.Rows, err = o.measure(ctx)
+	report.Took = time.Since(begun).Round(time.Second).String()
 	if err == nil {
 		err = o.write(report, stdout)
 	}
@@ -68,10 +71,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func parse(args []string, stderr io.Writer) (*options, error) {
 	o := &options{bench: bench{progress: stderr}}
 	var pattern, name string
+	var rounds int
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&pattern, "run", "", "run only the scenarios whose names match a `regexp`: "+scenarioNames())
 	flags.StringVar(&name, "scale", "small", "`how much` to measure: small, full or, to see that it works, tiny")
+	flags.IntVar(&rounds, "rounds", 0, "how `often` each side is measured (default: as the scale says)")
 	flags.StringVar(&o.json, "json", "", "write the report to a `file`, as JSON")
 	flags.StringVar(&o.markdown, "markdown", "", "write the report to a `file`, as Markdown")
 	flags.StringVar(&o.profiles, "profile", "", "write CPU profiles of this project's side into a `directory`")
@@ -93,6 +98,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, err
 	}
 	o.scale = all[i]
+	if rounds > 0 {
+		o.scale.rounds = rounds
+	}
 	return o, nil
 }
 

@@ -60,6 +60,7 @@ type Report struct {
 	Command  string            `json:"command"`
 	Scale    string            `json:"scale"`
 	Rounds   int               `json:"rounds"`
+	Took     string            `json:"took"`
 	Machine  map[string]string `json:"machine"`
 	Versions map[string]string `json:"versions"`
 	Rows     []Row             `json:"rows"`
@@ -126,9 +127,9 @@ func (r Report) writeJSON(w io.Writer) error {
 func (r Report) writeMarkdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s`\n\n", r.Command)
-	fmt.Fprintf(&b, "%s, %s CPUs, %s, load %s; %s, etcd %s, client-go %s; medians of %d interleaved rounds.\n\n",
+	fmt.Fprintf(&b, "%s, %s CPUs, %s, load %s; %s, etcd %s, client-go %s; medians of %d interleaved rounds; it took %s.\n\n",
 		r.Machine["cpu"], r.Machine["cpus"], r.Machine["memory"], r.Machine["load"],
-		r.Versions["go"], r.Versions["go.etcd.io/etcd/server/v3"], r.Versions["k8s.io/client-go"], r.Rounds)
+		r.Versions["go"], r.Versions["go.etcd.io/etcd/server/v3"], r.Versions["k8s.io/client-go"], r.Rounds, r.Took)
 	b.WriteString("| what | unit | ours | peer | raw | ratio | lowest..highest | of | aim | met |\n")
 	b.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- | ---: | --- |\n")
 	for _, row := range r.Rows {

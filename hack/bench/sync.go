@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -38,6 +39,10 @@ func syncScenario(ctx context.Context, b *bench) ([]Row, error) {
 			}
 			rows = append(rows, row.compare(peerOfOurs, found.ratios(p, ours, "seconds"), a))
 		}
+		cpu := Row{Name: fmt.Sprintf("CPU time of the process for a cold sync of %s", count(n)), Unit: "s", Ours: found.value(ours, "cpu"), Raw: found.value(raw, "cpu")}
+		rows = append(rows, cpu.compare(oursOfRaw, found.ratios(ours, raw, "cpu"), aim{}))
+		cpu.Peer, cpu.Raw = found.value(fastest, "cpu"), nil
+		rows = append(rows, cpu.compare(peerOfOurs, found.ratios(fastest, ours, "cpu"), aim{}))
 		rows = append(rows, Row{
 			Name: fmt.Sprintf("resident memory of the process at the peak of a cold sync of %s", count(n)), Unit: "MiB",
 			Ours: found.value(ours, "resident"), Peer: found.value(fastest, "resident"), Raw: found.value(raw, "resident"),
@@ -96,14 +101,14 @@ func measureSync(ctx context.Context, args syncArgs) (sample, error) {
 	if args.Memory {
 		return memoryOf(args.Objects, func() (held any, stop func(), err error) { return coldSync(ctx, client, args) })
 	}
-	begun := time.Now()
+	begun, before := time.Now(), cpuTime()
 	_, stop, err := coldSync(ctx, client, args)
 	if err != nil {
 		return nil, err
 	}
-	seconds := time.Since(begun).Seconds()
+	seconds, cpu := time.Since(begun).Seconds(), cpuTime()-before
 	stop()
-	return sample{"seconds": seconds, "resident": residentPeak()}, nil
+	return sample{"seconds": seconds, "cpu": cpu, "resident": residentPeak()}, nil
 }
 
 // coldSync makes a copy of all Deployments, of which it returns what holds it.
@@ -157,6 +162,16 @@ func expect(got, want int) error {
 		return fmt.Errorf("%d objects, want %d", got, want)
 	}
 	return nil
+}
+
+// cpuTime is what the process has used of the processors so far, in seconds. Unlike
+// the time that passes, it hardly depends on what else the machine does.
+func cpuTime() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
 // count writes a number as people say it.
