@@ -64,30 +64,39 @@ func (ks *kinds) setCodec(o Options, l layout) error {
 func (k *kindInfo) encode(obj Object) (string, error) {
 	plain, err := k.encodePlain(obj)
 	if err != nil {
-		return "", fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
+		return "", err
 	}
+	return k.seal(obj, plain)
+}
+
+func (k *kindInfo) seal(obj Object, plain []byte) (string, error) {
 	return k.codec.keys.seal(k.etcdKey(KeyOf(obj)), plain)
 }
 
-func (k *kindInfo) encodePlain(obj Object) ([]byte, error) {
+func (k *kindInfo) encodePlain(obj Object) (plain []byte, err error) {
 	rv := obj.GetResourceVersion()
 	obj.SetResourceVersion("")
 	obj.GetObjectKind().SetGroupVersionKind(k.gvk)
 	defer obj.SetResourceVersion(rv)
 	if message, ok := obj.(protoMessage); ok && k.codec.form == Protobuf {
-		return encodeProtobuf(k.gvk, message)
+		plain, err = encodeProtobuf(k.gvk, message)
+	} else {
+		plain, err = json.Marshal(obj)
 	}
-	return json.Marshal(obj)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
+	}
+	return plain, nil
 }
 
-// holds reports whether a key already holds an object, in the form in which it
-// would be written now.
-func (k *kindInfo) holds(obj Object, prior *stored) (bool, error) {
-	plain, err := k.encodePlain(obj)
-	if err != nil {
-		return false, err
-	}
+// holds reports whether a key already holds an object, of which plain is the
+// encoding, in the form in which it would be written now.
+func (k *kindInfo) holds(obj Object, plain []byte, prior *stored) (bool, error) {
 	if prior.value == nil { // from a cache, which does not know the form
+		changed, err := k.fieldChanged(k.status, obj, prior.obj)
+		if changed || err != nil {
+			return false, err
+		}
 		old, err := k.encodePlain(prior.obj.DeepCopyObject().(Object))
 		return bytes.Equal(plain, old), err
 	}

@@ -53,7 +53,7 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	if o.kind.defaults != nil {
 		o.kind.defaults(obj)
 	}
-	changed, err := o.kind.specChanged(obj, prior.obj)
+	changed, err := o.kind.fieldChanged(o.kind.spec, obj, prior.obj)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -66,11 +66,17 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	if deletionComplete(obj) {
 		return outcome{action: remove, result: obj}, nil
 	}
-	same, err := o.kind.holds(obj, prior)
-	if same || err != nil {
-		return outcome{action: keep, result: obj}, err
+	plain, err := o.kind.encodePlain(obj)
+	if err != nil {
+		return outcome{}, err
 	}
-	value, err := o.kind.encode(obj)
+	if !changed { // otherwise the generation has
+		same, err := o.kind.holds(obj, plain, prior)
+		if same || err != nil {
+			return outcome{action: keep, result: obj}, err
+		}
+	}
+	value, err := o.kind.seal(obj, plain)
 	return outcome{action: put, value: value, result: obj}, err
 }
 
@@ -155,23 +161,24 @@ func clone[T any](p *T) *T {
 	return &c
 }
 
-// specChanged compares specs as they are stored: what JSON does not show, such
-// as an unexported field or the nanoseconds of a timestamp, is no change.
-func (k *kindInfo) specChanged(obj, old Object) (bool, error) {
-	if k.spec == nil {
+// fieldChanged compares a field, which the kind may not have, as it is stored:
+// what JSON does not show, such as an unexported field or the nanoseconds of a
+// timestamp, is no change.
+func (k *kindInfo) fieldChanged(index []int, obj, old Object) (bool, error) {
+	if index == nil {
 		return false, nil
 	}
-	spec, was := k.fieldOf(k.spec, obj), k.fieldOf(k.spec, old)
-	if reflect.DeepEqual(spec, was) {
+	is, was := k.fieldOf(index, obj), k.fieldOf(index, old)
+	if reflect.DeepEqual(is, was) {
 		return false, nil
 	}
-	a, err := json.Marshal(spec)
+	a, err := json.Marshal(is)
 	if err != nil {
-		return false, fmt.Errorf("encode the spec: %w", err)
+		return false, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
 	}
 	b, err := json.Marshal(was)
 	if err != nil {
-		return false, fmt.Errorf("encode the old spec: %w", err)
+		return false, fmt.Errorf("encode the old %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
 	}
 	return !bytes.Equal(a, b), nil
 }
