@@ -51,7 +51,11 @@ func cacheWritesScenario(ctx context.Context, b *bench) ([]Row, error) {
 				a.atLeast = 50
 			}
 			rows = append(rows, row.compare(oursOfPeer, found.ratios(ours, peer, "writes"), a))
-			if readers > 0 {
+			if readers == 0 {
+				row.Name, row.Unit = fmt.Sprintf("CPU time per cache write at %s objects, without readers", count(n)), "µs"
+				row.Ours, row.Peer = found.value(ours, "cpu"), found.value(peer, "cpu")
+				rows = append(rows, row.compare(oursOfPeer, found.ratios(ours, peer, "cpu"), aim{}))
+			} else {
 				row.Name, row.Unit = fmt.Sprintf("lists meanwhile, at %s objects with %d readers", count(n), readers), "1/s"
 				row.Ours, row.Peer = found.value(ours, "lists"), found.value(peer, "lists")
 				rows = append(rows, row.compare(oursOfPeer, found.ratios(ours, peer, "lists"), aim{}))
@@ -110,13 +114,16 @@ func measureCacheWrites(ctx context.Context, args cacheWriteArgs) (sample, error
 	}
 	writeWindow(0)
 	lists.Store(0)
-	begun, n := time.Now(), 0
+	begun, spent, n := time.Now(), cpuTime(), 0
 	for n == 0 || time.Since(begun).Seconds() < args.Seconds {
 		writeWindow(n)
 		n += window
 	}
 	seconds := time.Since(begun).Seconds()
-	return sample{"writes": float64(n) / seconds, "lists": float64(lists.Load()) / seconds}, nil
+	return sample{
+		"writes": float64(n) / seconds, "lists": float64(lists.Load()) / seconds,
+		"cpu": (cpuTime() - spent) / float64(n) * 1e6,
+	}, nil
 }
 
 // readAll calls f in so many goroutines, without pause, until stop.

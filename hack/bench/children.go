@@ -52,6 +52,11 @@ func childrenScenario(ctx context.Context, b *bench) ([]Row, error) {
 			Ours: found.value(inOneTransaction, "rate"), Peer: found.value(bySingleWrites, "rate"), Raw: found.value(raw, "rate"),
 		}
 		rows = append(rows, row.compare("transaction / single writes", found.ratios(inOneTransaction, bySingleWrites, "rate"), aim{atLeast: 5}))
+		cpu := Row{
+			Name: fmt.Sprintf("CPU time of the process per such parent, %d workers", workers), Unit: "µs",
+			Ours: found.value(inOneTransaction, "cpu"), Peer: found.value(bySingleWrites, "cpu"), Raw: found.value(raw, "cpu"),
+		}
+		rows = append(rows, cpu.compare("transaction / single writes", found.ratios(inOneTransaction, bySingleWrites, "cpu"), aim{}))
 		row.Name = fmt.Sprintf("the same single writes, %d workers, against raw puts", workers)
 		row.Ours, row.Peer = row.Peer, nil
 		rows = append(rows, row.compare(oursOfRaw, found.ratios(bySingleWrites, raw, "rate"), aim{}))
@@ -109,7 +114,9 @@ func createChildren(ctx context.Context, s *store.Store, args childrenArgs) (sam
 		return nil, err
 	}
 	p := newProgress(args.Parents, 3600)
+	fresh, all := queued(args.Parents)
 	create := func(ctx context.Context, tx *controller.Tx, d *appsv1.Deployment) (controller.Result, error) {
+		<-all
 		p.start()
 		d.Status.Replicas = childrenOf
 		for i := range childrenOf {
@@ -134,7 +141,6 @@ func createChildren(ctx context.Context, s *store.Store, args childrenArgs) (sam
 		}
 		return controller.Result{}, err
 	}
-	fresh := func(e store.Event[*appsv1.Deployment]) bool { return e.Type == store.Added }
 	err = controller.New(m, "bench", create, controller.Options{Workers: args.Workers}, controller.For(fresh))
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func memoryRows(n int, found results, peers []string) []Row {
 // memoryOf measures what fill adds to the heap. Collections are frequent, so that
 // the peak is what was in use, and not what waited for the collector.
 func memoryOf(objects int, fill func() (held any, stop func(), err error)) (sample, error) {
-	debug.SetGCPercent(5)
+	debug.SetGCPercent(10)
 	before := settledHeap()
 	peak := watchPeak()
 	held, stop, err := fill()

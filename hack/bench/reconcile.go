@@ -58,6 +58,9 @@ func reconcileScenario(ctx context.Context, b *bench) ([]Row, error) {
 				Ours: found.value(side, "rate"), Raw: found.value(raw, "rate"),
 			}
 			rows = append(rows, row.compare(oursOfRaw, found.ratios(side, raw, "rate"), a))
+			row.Name, row.Unit = fmt.Sprintf("CPU time of the process per reconcile that %s, %d workers", side, workers), "µs"
+			row.Ours, row.Raw = found.value(side, "cpu"), found.value(raw, "cpu")
+			rows = append(rows, row.compare(oursOfRaw, found.ratios(side, raw, "cpu"), aim{}))
 		}
 	}
 	return rows, nil
@@ -91,6 +94,7 @@ type progress struct {
 	time  time.Duration
 	begin sync.Once
 	begun time.Time
+	spent float64 // CPU time before that
 	done  atomic.Int64
 	ended chan struct{} // closed when all is done
 }
@@ -99,7 +103,7 @@ func newProgress(all int, seconds float64) *progress {
 	return &progress{all: int64(all), time: time.Duration(seconds * float64(time.Second)), ended: make(chan struct{})}
 }
 
-func (p *progress) start() { p.begin.Do(func() { p.begun = time.Now() }) }
+func (p *progress) start() { p.begin.Do(func() { p.begun, p.spent = time.Now(), cpuTime() }) }
 
 func (p *progress) finish() {
 	if p.done.Add(1) == p.all {
@@ -119,7 +123,10 @@ func (p *progress) rate(ctx context.Context) (sample, error) {
 	if done == 0 {
 		return nil, errors.New("nothing was done")
 	}
-	return sample{"rate": float64(done) / time.Since(p.begun).Seconds()}, nil
+	return sample{
+		"rate": float64(done) / time.Since(p.begun).Seconds(),
+		"cpu":  (cpuTime() - p.spent) / float64(done) * 1e6,
+	}, nil
 }
 
 // reconciles runs a controller whose reconciles are counted when their
@@ -134,7 +141,9 @@ func reconciles(ctx context.Context, client *clientv3.Client, args reconcileArgs
 		return nil, err
 	}
 	p := newProgress(args.Objects, args.Seconds)
+	fresh, all := queued(args.Objects)
 	reconcile := func(ctx context.Context, tx *controller.Tx, d *appsv1.Deployment) (controller.Result, error) {
+		<-all
 		p.start()
 		switch args.Side {
 		case writesStatus:
@@ -147,18 +156,34 @@ func reconciles(ctx context.Context, client *clientv3.Client, args reconcileArgs
 		p.finish()
 		return controller.Result{}, err
 	}
-	// What it writes itself is not reconciled again.
-	fresh := func(e store.Event[*appsv1.Deployment]) bool { return e.Type == store.Added }
 	err = controller.New(m, "bench", reconcile, controller.Options{Workers: args.Workers}, controller.For(fresh))
 	if err != nil {
 		return nil, err
 	}
 	stop := background(ctx, func(ctx context.Context) { _ = m.Run(ctx) })
 	defer stop()
-	if err := m.Replica().WaitForSync(ctx); err != nil {
-		return nil, err
+	select {
+	case <-all:
+	case <-ctx.Done():
 	}
 	return p.rate(ctx)
+}
+
+// queued returns a predicate that passes what was there at the start, and a
+// channel that is closed once all of that was passed: reconciles that wait for it
+// are measured without the filling of their queue. What they write themselves is
+// not reconciled again.
+func queued(objects int) (fresh controller.Predicate[*appsv1.Deployment], all <-chan struct{}) {
+	passed, done := 0, make(chan struct{})
+	return func(e store.Event[*appsv1.Deployment]) bool {
+		if e.Type != store.Added {
+			return false
+		}
+		if passed++; passed == objects { // events come one at a time
+			close(done)
+		}
+		return true
+	}, done
 }
 
 // rawUpdates are what a status write costs at least.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -51,16 +50,14 @@ func syncScenario(ctx context.Context, b *bench) ([]Row, error) {
 	return append(rows, linearity(b.scale.sync, perObject)...), nil
 }
 
-// linearity compares the time an object takes at each size with that at the
-// size before.
+// linearity compares the CPU time that an object takes at each size with that at
+// the size before.
 func linearity(sizes []int, found map[int]results) []Row {
+	perObject := func(n int) float64 { return *found[n].value(ours, "cpu") / float64(n) * 1e6 }
 	var rows []Row
 	for i, n := range sizes[1:] {
-		before := sizes[i]
-		row := Row{Name: fmt.Sprintf("cold sync, time per object at %s against %s", count(n), count(before)), Unit: "µs"}
-		row.Ours = new(*found[n].value(ours, "seconds") / float64(n) * 1e6)
-		ratio := *found[n].value(ours, "seconds") / float64(n) / (*found[before].value(ours, "seconds") / float64(before))
-		rows = append(rows, row.compare("more / fewer", []float64{ratio}, aim{atMost: 1.25}))
+		row := Row{Name: fmt.Sprintf("cold sync, CPU time per object at %s against %s", count(n), count(sizes[i])), Unit: "µs", Ours: new(perObject(n))}
+		rows = append(rows, row.compare("more / fewer", []float64{perObject(n) / perObject(sizes[i])}, aim{atMost: 1.25}))
 	}
 	return rows
 }
@@ -162,16 +159,6 @@ func expect(got, want int) error {
 		return fmt.Errorf("%d objects, want %d", got, want)
 	}
 	return nil
-}
-
-// cpuTime is what the process has used of the processors so far, in seconds. Unlike
-// the time that passes, it hardly depends on what else the machine does.
-func cpuTime() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
 // count writes a number as people say it.

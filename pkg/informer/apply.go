@@ -9,7 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// apply takes in one response as a whole and publishes one snapshot.
+// apply takes in a response as a whole and publishes one snapshot.
 func (f *reflector) apply(resp clientv3.WatchResponse) error {
 	f.contact = f.clock.Now()
 	if resp.IsProgressNotify() {

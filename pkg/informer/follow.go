@@ -21,10 +21,7 @@ func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.
 	for {
 		select {
 		case resp, ok := <-w.Responses:
-			if err := store.WatchError(resp, ok); err != nil {
-				return err
-			}
-			if err := f.apply(resp); err != nil {
+			if err := f.take(received{resp, ok}, w.Responses); err != nil {
 				return err
 			}
 			f.inflow.applied(resp.Events)
