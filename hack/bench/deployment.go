@@ -20,7 +20,7 @@ const deploymentPrefix = "/registry/apps/deployments/"
 // label that is indexed has.
 const (
 	groupSize = 100
-	apps      = 1000
+	apps      = 100
 )
 
 func deploymentName(i int) types.NamespacedName {

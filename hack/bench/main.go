@@ -57,8 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	begun := time.Now()
 	report.Rows, err = o.measure(ctx)
 	report.Took = time.Since(begun).Round(time.Second).String()
-	if err == nil {
-		err = o.write(report, stdout)
+	if err == nil || len(report.Rows) > 0 { // what was measured before a failure counts
+		err = errors.Join(err, o.write(report, stdout))
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
@@ -129,7 +129,7 @@ func (o *options) measure(ctx context.Context) ([]Row, error) {
 		begun := time.Now()
 		rows, err := s.run(ctx, &o.bench)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+			return all, fmt.Errorf("%s: %w", s.name, err)
 		}
 		for i := range rows {
 			rows[i].Scenario = s.name

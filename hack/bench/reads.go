@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	appsv1 "k8s.io/api/apps/v1"
@@ -22,7 +21,7 @@ const appLabel = "app.kubernetes.io/name"
 // must be copied before anything may be changed; its callers, such as
 // controller-runtime's client, copy what they get.
 func readsScenario(ctx context.Context, b *bench) ([]Row, error) {
-	n := slices.Max(b.scale.caches)
+	n := b.scale.objects
 	b.logf("reads: %d objects", n)
 	found, err := interleave(ctx, min(b.scale.rounds, 3), []string{ours, peer}, func(ctx context.Context, side string, _ int) (sample, error) {
 		return call[sample](ctx, b, "read", profileLabel(side, n), readArgs{Side: side, Objects: n, Seconds: b.scale.seconds / 5})
@@ -90,8 +89,8 @@ func measureReads(ctx context.Context, args readArgs) (sample, error) {
 	return s, nil
 }
 
-// perObject calls read for some time and returns nanoseconds and allocations for
-// each object that it saw.
+// perObject calls read for some time and returns nanoseconds of CPU time, the
+// collector's included, and allocations for each object that it saw.
 func perObject(seconds float64, read func(i int) int) (ns, allocs float64, err error) {
 	if read(0) == 0 {
 		return 0, 0, fmt.Errorf("nothing was read")
@@ -99,18 +98,18 @@ func perObject(seconds float64, read func(i int) int) (ns, allocs float64, err e
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	begun, objects := time.Now(), 0
-	for i := 0; time.Since(begun).Seconds() < seconds; {
+	spent, objects := cpuTime(), 0
+	for i := 0; cpuTime()-spent < seconds; {
 		for enough := objects + 1000; objects < enough; i++ { // the clock costs time, too
 			objects += read(i)
 		}
 	}
-	spent := time.Since(begun)
+	spent = cpuTime() - spent
 	runtime.ReadMemStats(&after)
 	// What the measuring itself and the collector's goroutines allocate is
 	// less than a hundredth of an object.
 	allocs = float64(int64(100*float64(after.Mallocs-before.Mallocs)/float64(objects))) / 100
-	return float64(spent.Nanoseconds()) / float64(objects), allocs, nil
+	return spent * 1e9 / float64(objects), allocs, nil
 }
 
 func appOf(d *appsv1.Deployment) []string { return []string{d.Labels[appLabel]} }
