@@ -53,9 +53,11 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	if o.kind.defaults != nil {
 		o.kind.defaults(obj)
 	}
-	changed, err := o.kind.fieldChanged(o.kind.spec, obj, prior.obj)
-	if err != nil {
-		return outcome{}, err
+	changed := false
+	if o.main != nil || o.kind.defaults != nil { // otherwise the spec is a copy
+		if changed, err = o.kind.fieldChanged(o.kind.spec, obj, prior.obj); err != nil {
+			return outcome{}, err
+		}
 	}
 	if changed {
 		obj.SetGeneration(prior.obj.GetGeneration() + 1)
