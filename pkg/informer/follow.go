@@ -24,7 +24,6 @@ func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.
 			if err := f.take(received{resp, ok}, w.Responses); err != nil {
 				return err
 			}
-			f.inflow.applied(resp.Events)
 			c.heard = true
 		case <-f.relist:
 			f.reason = reasonNewKind

@@ -28,6 +28,7 @@ func (f *reflector) take(first received, more clientv3.WatchChan) error {
 		if err := f.apply(r.WatchResponse); err != nil {
 			return err
 		}
+		f.inflow.applied(r.Events)
 		r = next
 	}
 	return nil

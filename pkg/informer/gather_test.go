@@ -58,7 +58,7 @@ func TestGather(t *testing.T) {
 			if len(got) > 0 && r.Header.Revision != got[len(got)-1] {
 				t.Errorf("header at %d", r.Header.Revision)
 			}
-			if got := describe(next); got != x.next {
+			if got := describeReceived(next); got != x.next {
 				t.Errorf("next is %q, want %q", got, x.next)
 			}
 		})
@@ -72,7 +72,7 @@ func revisions(n int) (all []int64) {
 	return all
 }
 
-func describe(r *received) string {
+func describeReceived(r *received) string {
 	switch {
 	case r == nil:
 		return ""
