@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
@@ -106,9 +107,9 @@ func seed(ctx context.Context, args seedArgs) (struct{}, error) {
 }
 
 // connect returns a client that is connected.
-func connect(ctx context.Context, endpoint string) (*clientv3.Client, error) {
+func connect(ctx context.Context, endpoint string, options ...grpc.DialOption) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{endpoint}, DialTimeout: 10 * time.Second, Logger: zap.NewNop(),
+		Endpoints: []string{endpoint}, DialTimeout: 10 * time.Second, DialOptions: options, Logger: zap.NewNop(),
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -110,4 +111,37 @@ func (f *feed) Do(context.Context, clientv3.Op) (clientv3.OpResponse, error) {
 	return clientv3.OpResponse{}, errFeed
 }
 
-func (f *feed) Txn(context.Context) clientv3.Txn { panic(errFeed) }
+func (f *feed) Txn(context.Context) clientv3.Txn { return &feedTxn{feed: f} }
+
+// feedTxn answers a replica's look at etcd. It lets none make a key.
+type feedTxn struct {
+	*feed
+	gets []clientv3.Op
+}
+
+func (t *feedTxn) If(...clientv3.Cmp) clientv3.Txn  { return t }
+func (t *feedTxn) Else(...clientv3.Op) clientv3.Txn { return t }
+
+func (t *feedTxn) Then(ops ...clientv3.Op) clientv3.Txn {
+	t.gets = ops
+	return t
+}
+
+func (t *feedTxn) Commit() (*clientv3.TxnResponse, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	resp := &clientv3.TxnResponse{Header: t.header(), Succeeded: true}
+	for _, op := range t.gets {
+		if !op.IsGet() {
+			return nil, errFeed
+		}
+		found := &pb.RangeResponse{Header: t.header()}
+		for _, kv := range t.kvs {
+			if bytes.Equal(kv.Key, op.KeyBytes()) {
+				found.Kvs = append(found.Kvs, kv)
+			}
+		}
+		resp.Responses = append(resp.Responses, &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: found}})
+	}
+	return resp, nil
+}

@@ -31,6 +31,8 @@ func tasks() map[string]task {
 		"read":       taskOf(measureReads),
 		"reconcile":  taskOf(measureReconciles),
 		"children":   taskOf(measureChildren),
+		"change":     taskOf(change),
+		"restart":    taskOf(restart),
 	}
 }
 
