@@ -33,6 +33,7 @@ type candidate struct {
 	heedless bool                     // its reconciles take a while, and go on though their term is over
 	terms    journal[int64]           // of its reconciles, a new one each time
 	ctx      journal[context.Context] // one of each of those
+	stale    journal[int64]           // tokens of reconciles that began on a replica from before them
 }
 
 const leadershipName = "spec"
@@ -93,6 +94,9 @@ func (c *candidate) think(ctx context.Context) context.Context {
 
 func (c *candidate) token(ctx context.Context) int64 {
 	token, _ := c.FencingToken(ctx)
+	if c.Replica().Snapshot().Revision() < token {
+		c.stale.note(token)
+	}
 	if known := c.terms.all(); len(known) == 0 || known[len(known)-1] < token {
 		c.terms.note(token)
 		c.ctx.note(ctx)
@@ -114,6 +118,7 @@ type contest struct {
 	store      *store.Store // of the spec's own
 	begun      int64        // the revision before anything was written
 	leaseTime  time.Duration
+	buckets    int // 0 is a leadership
 	candidates []*candidate
 }
 
@@ -143,8 +148,11 @@ func (c *contest) prepare(member int, o controller.ManagerOptions) *candidate {
 	client, err := c.cluster.NewClient(etcdtest.To(link.Endpoint()))
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(client.Close)
-	o.Leadership = &controller.Leadership{
-		Name: leadershipName, Identity: fmt.Sprintf("candidate %d", len(c.candidates)), LeaseTime: c.leaseTime,
+	identity := fmt.Sprintf("candidate %d", len(c.candidates))
+	if c.buckets > 0 {
+		o.Sharding = &controller.Sharding{Name: shardingName, Identity: identity, Buckets: c.buckets, LeaseTime: c.leaseTime}
+	} else {
+		o.Leadership = &controller.Leadership{Name: leadershipName, Identity: identity, LeaseTime: c.leaseTime}
 	}
 	x, err := newCandidate(client, c.store.Prefix(), o)
 	Expect(err).NotTo(HaveOccurred())

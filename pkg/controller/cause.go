@@ -30,6 +30,8 @@ const (
 	CauseOwnWrites CauseType = "own writes"
 	// CauseTimer is a round of [Every] or [Resync].
 	CauseTimer CauseType = "timer"
+	// CauseSharding is that the key has come to be this process's: see [Sharding].
+	CauseSharding CauseType = "sharding"
 	// CauseChannel is a key that came through [FromChannel].
 	CauseChannel CauseType = "channel"
 )
@@ -59,7 +61,7 @@ func (c Cause) String() string {
 // class says how soon a cause's keys are to be reconciled.
 func (c Cause) class() class {
 	switch c.Type {
-	case CauseInitial, CauseRequeueAfter, CauseTimer, CauseOwnWrites:
+	case CauseInitial, CauseRequeueAfter, CauseTimer, CauseOwnWrites, CauseSharding:
 		return later
 	}
 	return prompt

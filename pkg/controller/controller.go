@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -29,6 +30,12 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 	}
 	if !given {
 		sources = append([]Source[Request]{For[T]()}, sources...)
+	}
+	if m.shards != nil && !o.EveryProcess {
+		if o.share, err = newShare[T](m, primary); err != nil {
+			return fmt.Errorf("controller %q: %w", name, err)
+		}
+		sources = append(slices.Clone(sources), o.share.source())
 	}
 	return add(m, name, r, o, primary, sources)
 }
@@ -101,6 +108,9 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 		return fmt.Errorf("controller %q: the reconciler is nil", name)
 	case len(sources) == 0:
 		return fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
+	case m.shards != nil && m.election == nil && o.share == nil && !o.EveryProcess:
+		return fmt.Errorf("controller %q: its keys are of no kind, so that they cannot be sharded: make it with New or "+
+			"NewFor, have it run in EveryProcess, or give the manager a Leadership too", name)
 	}
 	l := newLoop(m, name, r, o, primary)
 	for _, s := range sources {
@@ -108,5 +118,5 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 			return fmt.Errorf("controller %q: %w", name, err)
 		}
 	}
-	return m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, run: l.run, loop: l})
+	return m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, sharded: o.share != nil, run: l.run, loop: l})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,12 @@ type ManagerOptions struct {
 	// at a time, save those that say EveryProcess. Defaults to none: every
 	// process that runs the manager runs them.
 	Leadership *Leadership
+	// Sharding, when set, has the keys of controllers made with [New] and [NewFor]
+	// spread over all live processes, save of those controllers that say
+	// EveryProcess. Other controllers and runnables go by the Leadership; without
+	// one, runnables run in every process, and other controllers must say
+	// EveryProcess. Defaults to none.
+	Sharding *Sharding
 	// Events gets the Events of transactions, see [Tx.Eventf]. Who makes it runs
 	// it. Defaults to dropping them.
 	Events EventRecorder
@@ -69,6 +76,8 @@ type Manager struct {
 	tracer       trace.Tracer
 	checks       checks
 	election     *election // nil without Leadership
+	shards       *shards   // nil without Sharding
+	regime       string    // names both in errors
 	fencedWrites atomic.Uint64
 
 	informers sync.Map // reflect.Type -> *informer.Informer of it; see knownInformer
@@ -92,6 +101,7 @@ type namedReplica struct {
 type part struct {
 	name         string
 	everyProcess bool
+	sharded      bool
 	run          func(ctx, work context.Context) error
 	loop         controllerLoop // nil for a runnable
 }
@@ -124,6 +134,17 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 			return nil, fmt.Errorf("manager: %w", err)
 		}
 		m.election = newElection(s, leadership, o.Clock, o.Log)
+		m.regime = fmt.Sprintf("leadership %q", leadership.Name)
+	}
+	if o.Sharding != nil {
+		sharding, err := o.Sharding.withDefaults()
+		if err != nil {
+			return nil, fmt.Errorf("manager: %w", err)
+		}
+		m.shards = newShards(s, replica, sharding, o.GracePeriod, o.Clock, o.Log)
+		m.regime = strings.TrimPrefix(m.regime+" and ", " and ") + fmt.Sprintf("sharding %q", sharding.Name)
+	}
+	if m.regime != "" {
 		m.store = m.store.WithFencesFrom(m.fences)
 	}
 	m.metrics, m.tracer = newMetrics(m), newTracer(o.TracerProvider)
@@ -138,10 +159,10 @@ func (m *Manager) Replica() *informer.Replica { return m.replica }
 // that the manager was made with, helped by the replica: an update of an object
 // that the replica has needs one round trip.
 //
-// Under [Leadership] it writes only with the contexts of the manager's own
-// reconciles and runnables, and those that come from them: such a write carries
-// the fence of the term under which it was begun. Any other write through it is
-// refused.
+// Under [Leadership] or [Sharding] it writes only with the contexts of the
+// manager's own reconciles and runnables, and those that come from them: such a
+// write carries the fence of the term under which it was begun. Any other write
+// through it is refused.
 func (m *Manager) Store() *store.Store { return m.store }
 
 // RunnableOptions configure a function that a manager runs. The zero value is

@@ -9,12 +9,15 @@ type Options struct {
 	// Timeout bounds one reconcile: its context is done after it. Defaults to
 	// none.
 	Timeout time.Duration
-	// EveryProcess has the controller run whoever leads, where the manager has a
-	// [Leadership]. Its writes carry no fence.
+	// EveryProcess has the controller run whoever leads, and reconcile all keys,
+	// where the manager has a [Leadership] or a [Sharding]. Its writes carry no
+	// fence.
 	EveryProcess bool
 	// BackoffBase is the pause after a key's first failure; it doubles with
 	// each further one up to BackoffMax. They default to 5 ms and 5 minutes.
 	BackoffBase, BackoffMax time.Duration
+
+	share *share // nil unless its keys are sharded
 }
 
 func (o Options) withDefaults() Options {

@@ -79,16 +79,23 @@ func (m *Manager) runAll(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return m.runParts(m.unfenced(ctx), m.unfenced(context.WithoutCancel(ctx)), m.partsOf(func(p part) bool { return !m.led(p) }))
+		return m.runParts(m.unfenced(ctx), m.unfenced(context.WithoutCancel(ctx)), m.partsOf(func(p part) bool { return !m.led(p) && !p.sharded }))
 	})
 	if m.election != nil {
 		group.Go(func() error { return m.election.run(ctx, m.lead) })
+	}
+	if sharded := m.partsOf(func(p part) bool { return p.sharded }); len(sharded) > 0 {
+		group.Go(func() error {
+			return m.shards.run(ctx, func(ctx context.Context) error {
+				return m.runParts(ctx, context.WithoutCancel(ctx), sharded)
+			})
+		})
 	}
 	return group.Wait()
 }
 
 // led reports whether a part runs under the leadership.
-func (m *Manager) led(p part) bool { return m.election != nil && !p.everyProcess }
+func (m *Manager) led(p part) bool { return m.election != nil && !p.everyProcess && !p.sharded }
 
 func (m *Manager) partsOf(belongs func(part) bool) []part {
 	var parts []part

@@ -28,6 +28,13 @@ func newTerm(ctx context.Context, f store.Fence) *term {
 	return t
 }
 
+// within returns a term that ends no later than t.
+func (t *term) within(f store.Fence) *term {
+	part := &term{fence: f}
+	part.ctx, part.end = context.WithCancelCause(t.ctx)
+	return part
+}
+
 func (t *term) lost() bool { return t.ctx.Err() != nil }
 
 // authority is under what a context's writes through a manager's store are made:
@@ -59,8 +66,8 @@ func (m *Manager) fences(ctx context.Context) ([]store.Fence, error) {
 	a, ok := ctx.Value(authorityKey{m}).(authority)
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("the manager writes under leadership %q, and this write's context is that of none of its "+
-			"reconciles and runnables: pass theirs on, or write through a store of your own", m.options.Leadership.Name)
+		return nil, fmt.Errorf("the manager writes under %s, and this write's context is that of none of its reconciles "+
+			"and runnables: pass theirs on, or write through a store of your own", m.regime)
 	case a.term == nil:
 		return nil, nil
 	}

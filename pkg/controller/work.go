@@ -20,12 +20,20 @@ func (r *run[R]) work(ctx, work context.Context, w *worker) {
 		if ctx.Err() == nil && work.Err() == nil {
 			began := r.manager.clock.Now()
 			w.begin(began)
-			r.process(ctx, work, key)
+			r.take(ctx, work, key)
 			w.end()
 			r.metrics.worked.Observe(r.manager.clock.Since(began).Seconds())
 		}
 		r.queue.Done(key)
 	}
+}
+
+func (r *run[R]) take(ctx, work context.Context, key R) {
+	if r.options.share != nil {
+		r.processShared(ctx, work, key)
+		return
+	}
+	r.process(ctx, work, key)
 }
 
 // process reconciles one key, unless a reconcile has begun since that serves

@@ -54,6 +54,8 @@ func beChild(ctx context.Context, mode, endpoint, prefix, identity string, lease
 	switch mode {
 	case "lead":
 		o.Leadership = &controller.Leadership{Name: leadershipName, Identity: identity, LeaseTime: lease}
+	case "share":
+		o.Sharding = &controller.Sharding{Name: shardingName, Identity: identity, LeaseTime: lease, Buckets: buckets}
 	default:
 		return fmt.Errorf("mode %q", mode)
 	}
@@ -117,7 +119,7 @@ func (c *child) stop() {
 	Expect(c.cmd.Wait()).To(Succeed())
 }
 
-var _ = Describe("Processes that compete for a leadership", func() {
+var _ = Describe("Processes", func() {
 	// leader waits until another leads than those that cannot, with 10 writes.
 	leader := func(ctx context.Context, c *contest, not ...string) (identity string) {
 		GinkgoHelper()
@@ -135,7 +137,7 @@ var _ = Describe("Processes that compete for a leadership", func() {
 		return identity
 	}
 
-	It("write one after the other, though one is suspended past its lease, one is killed, and one stops", func(ctx SpecContext) {
+	It("that compete for a leadership write one after the other, though one is suspended past its lease, one is killed, and one stops", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB())
 		c := newContest(ctx, cluster, briefly)
 		children := map[string]*child{}
@@ -158,4 +160,23 @@ var _ = Describe("Processes that compete for a leadership", func() {
 		children[third].stop()
 		Expect(len(c.verify(ctx))).To(BeNumerically(">=", 4))
 	}, SpecTimeout(4*time.Minute))
+
+	It("that share keys never write each other's, though one is suspended past its lease, one is killed, and one stops", func(ctx SpecContext) {
+		cluster := etcdtest.Start(GinkgoTB())
+		c := newSharing(ctx, cluster, briefly)
+		x := startChild("share", c.store.Prefix(), "x", cluster, c.leaseTime)
+		y := startChild("share", c.store.Prefix(), "y", cluster, c.leaseTime)
+		z := startChild("share", c.store.Prefix(), "z", cluster, c.leaseTime)
+		c.settled(ctx, "x", "y", "z")
+		x.suspend()
+		c.settled(ctx, "y", "z")
+		x.goOn() // what it was about to write is late
+		c.settled(ctx, "x", "y", "z")
+		y.kill()
+		c.settled(ctx, "x", "z")
+		z.stop()
+		c.settled(ctx, "x")
+		x.stop()
+		Expect(c.look(ctx).owners).To(BeEmpty())
+	}, SpecTimeout(5*time.Minute))
 })

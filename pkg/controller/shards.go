@@ -1,0 +1,245 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// shards is this process's part in a sharding. A membership is a lease, with a key
+// that tells the others of it. Which bucket should be whose follows from the
+// members alone, so that all processes come to the same end without a word to
+// each other. Which is whose, tells the bucket's key: attached to the owner's
+// lease, created only where there is none, deleted when the last reconcile under
+// it has ended.
+type shards struct {
+	options Sharding
+	keys    shardKeys
+	client  *clientv3.Client
+	clock   clock.WithTickerAndDelayedExecution
+	log     logr.Logger
+	replica *informer.Replica
+	grace   time.Duration
+	watch   *keyWatch
+	kinds   sync.Map      // schema.GroupKind -> *shardedKind
+	wake    chan struct{} // there may be something to do
+
+	mu        sync.Mutex
+	owned     map[int]*bucket
+	ownerless map[int]time.Time // since when, as far as was seen
+	gainers   []*gainer
+	waiting   []*bucket      // until the replica has what was written before
+	fresh     map[int]bool   // buckets whose keys the gainers are to enqueue
+	status    ShardingStatus // without what can be counted
+}
+
+// bucket is one that this process owns, from when it created its key until it
+// has seen that the key is gone.
+type bucket struct {
+	number  int
+	term    *term
+	ready   bool  // the replica has what the owners before wrote
+	leaving bool  // no reconcile begins any more
+	running int   // reconciles
+	gone    int64 // the revision that deleted the key, when this process did
+	expiry  clock.Timer
+}
+
+func newShards(s *store.Store, r *informer.Replica, o Sharding, grace time.Duration, c clock.WithTickerAndDelayedExecution, log logr.Logger) *shards {
+	keys := newShardKeys(s, o.Name)
+	return &shards{
+		options: o, keys: keys, client: s.Client(), clock: c, replica: r, grace: grace,
+		log:   log.WithValues("sharding", o.Name, "identity", o.Identity),
+		watch: newKeyWatch(s.Client(), c, store.PrefixRange(keys.prefix)),
+		wake:  make(chan struct{}, 1),
+		owned: map[int]*bucket{}, ownerless: map[int]time.Time{}, fresh: map[int]bool{},
+		status: ShardingStatus{Name: o.Name, Identity: o.Identity, Buckets: o.Buckets},
+	}
+}
+
+// run takes part in the sharding while serve runs, which is to return when ctx
+// is done and no reconcile is under way any more.
+func (s *shards) run(ctx context.Context, serve func(context.Context) error) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	partCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	running.Go(func() { s.watch.run(partCtx) })
+	running.Go(func() { s.takePart(partCtx) })
+	return serve(ctx)
+}
+
+// takePart joins, and joins again when the membership is lost, until ctx is done.
+func (s *shards) takePart(ctx context.Context) {
+	pause := newPause(s.clock)
+	for ctx.Err() == nil {
+		m, err := s.join(ctx)
+		switch {
+		case err == nil:
+			pause.reset()
+			s.belong(ctx, m)
+		case ctx.Err() == nil:
+			s.failed(err)
+			pause.wait(ctx)
+		}
+	}
+}
+
+// membership is a time during which this process has a lease and a member's key.
+type membership struct {
+	lease *lease
+	id    string
+	term  *term // of the member's key
+}
+
+// join creates the member's key, under the condition that all others have the
+// same number of buckets.
+func (s *shards) join(ctx context.Context) (*membership, error) {
+	l, err := grantLease(ctx, s.client, s.clock, s.options.LeaseTime)
+	if err != nil {
+		return nil, fmt.Errorf("join sharding %s: %w", s.keys.prefix, err)
+	}
+	m := &membership{lease: l, id: fmt.Sprintf("%016x", int64(l.id))}
+	joined, err := s.createMember(ctx, m)
+	if err != nil {
+		if left := l.revoke(ctx); left != nil {
+			s.log.V(1).Info("lease left to run out", "cause", left.Error())
+		}
+		return nil, fmt.Errorf("join sharding %s: %w", s.keys.prefix, err)
+	}
+	m.term = newTerm(ctx, store.Fence{Key: s.keys.member(m.id), CreateRevision: joined, Lease: l.id})
+	return m, nil
+}
+
+func (s *shards) createMember(ctx context.Context, m *membership) (int64, error) {
+	ctx, cancel := withTimeout(ctx, s.clock, askTimeout)
+	defer cancel()
+	count := strconv.Itoa(s.options.Buckets)
+	for {
+		resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.Value(s.keys.count()), "=", count)).
+			Then(clientv3.OpPut(s.keys.member(m.id), s.options.Identity, clientv3.WithLease(m.lease.id))).
+			Else(clientv3.OpGet(s.keys.count())).Commit()
+		if err != nil {
+			return 0, err
+		}
+		if resp.Succeeded {
+			return resp.Header.Revision, nil
+		}
+		// The number is the first's to set, and may change while there is nobody.
+		var set string
+		var revision int64
+		if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+			set, revision = string(kvs[0].Value), kvs[0].ModRevision
+		}
+		resp, err = s.client.Txn(ctx).If(
+			clientv3.Compare(clientv3.ModRevision(s.keys.count()), "=", revision),
+			clientv3.Compare(clientv3.CreateRevision(s.keys.members()), "=", 0).WithPrefix(),
+			clientv3.Compare(clientv3.CreateRevision(s.keys.buckets()), "=", 0).WithPrefix(),
+		).Then(clientv3.OpPut(s.keys.count(), count)).Commit()
+		switch {
+		case err != nil:
+			return 0, err
+		case !resp.Succeeded && set != "" && set != count:
+			return 0, fmt.Errorf("it has %s buckets, this process wants %s: stop all its processes before you change that", set, count)
+		}
+	}
+}
+
+// belong takes and hands over buckets for as long as the membership lasts.
+func (s *shards) belong(ctx context.Context, m *membership) {
+	var guards sync.WaitGroup
+	guarding, stopGuards := context.WithCancel(context.WithoutCancel(ctx))
+	guards.Go(func() {
+		if err := m.lease.keep(guarding); err != nil {
+			m.term.end(err)
+		}
+	})
+	s.log.V(1).Info("joined", "member", m.id)
+	pause := newPause(s.clock)
+	for ctx.Err() == nil && !m.term.lost() {
+		view, changed := s.watch.latest()
+		if err := s.step(m, view); err != nil {
+			s.failed(err)
+			pause.wait(m.term.ctx)
+			continue
+		}
+		pause.reset()
+		select {
+		case <-changed:
+		case <-s.wake:
+		case <-ctx.Done():
+		case <-m.term.ctx.Done():
+		}
+	}
+	lost := m.term.lost()
+	m.term.end(errTermOver)
+	s.dropAll(context.Cause(m.term.ctx), lost)
+	stopGuards()
+	guards.Wait()
+	if err := m.lease.revoke(ctx); err != nil {
+		s.log.Info("membership ended, but its lease has to run out before others take its buckets", "cause", err.Error())
+	}
+}
+
+// dropAll ends what was owned under a membership that is over.
+func (s *shards) dropAll(cause error, lost bool) {
+	if lost {
+		s.log.Info("membership lost: joining again", "cause", cause.Error())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.owned {
+		s.forget(b, cause, lost)
+	}
+}
+
+// forget is called with the lock.
+func (s *shards) forget(b *bucket, cause error, lost bool) {
+	if lost && b.gone == 0 {
+		s.status.Lost++
+		s.status.LastLoss = cause
+	}
+	if b.expiry != nil {
+		b.expiry.Stop()
+	}
+	b.leaving = true
+	b.term.end(cause)
+	delete(s.owned, b.number)
+}
+
+func (s *shards) failed(err error) {
+	s.mu.Lock()
+	fresh := !sameError(s.status.Err, err)
+	s.status.Err = err
+	s.mu.Unlock()
+	if fresh {
+		s.log.Info("cannot take part in the sharding; trying on", "cause", err.Error())
+	}
+}
+
+func (s *shards) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// bucketIn returns the number in a bucket's key.
+func (k shardKeys) bucketIn(key string) (int, bool) {
+	rest, ok := strings.CutPrefix(key, k.buckets())
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(rest)
+	return n, err == nil && k.bucket(n) == key
+}
