@@ -101,6 +101,41 @@
 // manager's carry no fence. A reconcile that ignores its context keeps the
 // manager from campaigning again until it returns.
 //
+// # Sharding
+//
+// [ManagerOptions].Sharding has all live processes work, each on its part of the
+// keys of controllers made with [New] and [NewFor]:
+//
+//	m, err := controller.NewManager(s, controller.ManagerOptions{
+//		Sharding: &controller.Sharding{Name: "shop"},
+//	})
+//
+// An object belongs to a bucket, by the name of its root: the owner of its owner
+// and so on, as controller references tell, through the kinds of the sharded
+// controllers. So what belongs together is one process's. A bucket is the live
+// process's that weighs most for it, which all processes compute alike; it is
+// that process's from when it creates the bucket's key until the key is gone.
+//
+//   - What is said of a term of leadership holds for each bucket while it is one
+//     process's: its key fences every write of its keys' reconciles, they begin on
+//     a replica that has what its owners before wrote, and their contexts are done
+//     when it is lost. The token of a bucket only grows.
+//   - When a process joins, it takes its buckets from the others, and no other
+//     moves. When one leaves, only its buckets move.
+//   - A bucket is handed over when the reconciles of its keys that are under way
+//     have ended; meanwhile no other of them begins. After the grace period their
+//     contexts are done. All keys of a bucket's objects are reconciled by its new
+//     owner.
+//   - The buckets of a process that stops are the others' at once; those of one
+//     that crashed, after the time of the lease. [Manager.Sharding] names the
+//     buckets that are nobody's for too long.
+//
+// Keys of objects that do not exist go by their own name, and are not reconciled
+// again when their bucket moves. While an object changes its root, as when it is
+// adopted, two processes may reconcile it, each under the fence of one of the
+// buckets; conditions on what was read are what keeps them apart then. A process
+// that is alive but does nothing keeps its buckets.
+//
 // # What is not guaranteed
 //
 //   - That what a transaction has read and does not write is as it was when it is

@@ -253,6 +253,27 @@ func ExampleLeadership() {
 	// south leads
 }
 
+// Every process that runs this has its part of the shops, and of what they own.
+func ExampleSharding() {
+	ctx, plain, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	m, err := controller.NewManager(plain.Store(), controller.ManagerOptions{
+		Sharding: &controller.Sharding{Name: "shop", Identity: "north"},
+	})
+	check(err)
+	reconcile := func(_ context.Context, _ *controller.Tx, d *appsv1.Deployment) (controller.Result, error) {
+		fmt.Println(d.Name, "is reconciled by", m.Sharding().Identity)
+		stop()
+		return controller.Result{}, nil
+	}
+	check(controller.New(m, "shop", reconcile, controller.Options{}))
+
+	add(ctx, plain, deployment("town", "bakery"))
+	check(m.Run(ctx))
+	// Output: bakery is reconciled by north
+}
+
 // Whoever can reach etcd can see who leads, and is told of changes.
 func ExampleLeaders() {
 	ctx, m, _, closeEtcd := newExample()
