@@ -319,6 +319,27 @@ var _ = Describe("A sharding", func() {
 		Expect(causes.len()).To(BeNumerically("<", families))
 	}, SpecTimeout(2*time.Minute))
 
+	It("begins with a bucket on a replica that has what its owners before wrote", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		first := c.enter(0)
+		c.settled(ctx, a)
+		slow := newFaulty(etcd)
+		second, err := newCandidate(slow.client, c.store.Prefix(), controller.ManagerOptions{
+			Sharding: &controller.Sharding{Name: shardingName, Identity: b, Buckets: buckets, LeaseTime: patient},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(second.Add("behind", func(context.Context) error { slow.hold(); return nil })).To(Succeed())
+		run(second.Manager)
+		c.candidates = append(c.candidates, second)
+		// Its own watch of the members is held, too: it looks by itself.
+		Eventually(func() int { return second.Sharding().Waiting }).WithTimeout(40 * time.Second).Should(BeNumerically(">", 0))
+		Expect(second.Sharding().Owned).To(Equal(second.Sharding().Waiting))
+		Expect(second.terms.all()).To(BeEmpty())
+		Expect(first.Sharding().Lost).To(BeZero())
+		slow.release()
+		c.settled(ctx, a, b)
+	}, SpecTimeout(3*time.Minute))
+
 	It("shows buckets that are nobody's", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, time.Second)
 		x := c.enter(0)
