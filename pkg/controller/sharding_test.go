@@ -1,0 +1,262 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = Describe("A sharding", func() {
+	const a, b, d = "candidate 0", "candidate 1", "candidate 2"
+
+	It("spreads the keys, and moves only what must move when a process joins or leaves", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		c.enter(0)
+		one := c.settled(ctx, a)
+		Expect(one.taken(0)).To(Equal(map[string]int{a: buckets}))
+
+		second := c.enter(0)
+		two := c.settled(ctx, a, b)
+		Expect(two.taken(len(one.moves))).To(Equal(map[string]int{b: two.owned()[b]}))
+
+		c.enter(0)
+		three := c.settled(ctx, a, b, d)
+		Expect(three.taken(len(two.moves))).To(Equal(map[string]int{d: three.owned()[d]}))
+
+		second.stop()
+		four := c.settled(ctx, a, d)
+		Expect(four.taken(len(three.moves))).To(Equal(map[string]int{
+			a: four.owned()[a] - three.owned()[a], d: four.owned()[d] - three.owned()[d],
+		}))
+		for i, x := range c.candidates {
+			status := x.Sharding()
+			Expect(status.Lost).To(BeZero())
+			if x == second {
+				Expect(status.Owned).To(BeZero())
+				continue
+			}
+			Expect(status.Owned).To(Equal(four.owned()[fmt.Sprintf("candidate %d", i)]))
+			Expect(status.Waiting + status.Draining).To(BeZero())
+			Expect(status.Members).To(Equal([]string{a, d}))
+			Expect(status.Ownerless).To(BeEmpty())
+			Expect(status.Err).NotTo(HaveOccurred())
+		}
+	}, SpecTimeout(3*time.Minute))
+
+	for how, fault := range map[string]func(*etcdtest.Link){
+		"cut off":                (*etcdtest.Link).Cut,
+		"cut off without a word": (*etcdtest.Link).Freeze,
+	} {
+		It("gives what is a process's to the others when it is "+how, func(ctx SpecContext) {
+			c := newSharing(ctx, etcd, briefly)
+			first := c.enter(0)
+			c.enter(0)
+			c.enter(0)
+			c.settled(ctx, a, b, d)
+			fault(first.link)
+			c.settled(ctx, b, d)
+			Eventually(func() int { return first.Sharding().Owned }).Should(BeZero())
+			Expect(first.Sharding().LastLoss).To(HaveOccurred())
+			first.link.Heal()
+			c.settled(ctx, a, b, d)
+		}, SpecTimeout(3*time.Minute))
+	}
+
+	for what, take := range map[string]func(ctx SpecContext, c *contest){
+		"lease is revoked": func(ctx SpecContext, c *contest) {
+			resp, err := c.cluster.Client().Get(ctx, c.shardKey("members/"), clientv3.WithPrefix())
+			Expect(err).NotTo(HaveOccurred())
+			Expect(c.cluster.Client().Revoke(ctx, clientv3.LeaseID(resp.Kvs[0].Lease))).Error().NotTo(HaveOccurred())
+		},
+		"member's key is deleted by hand": func(ctx SpecContext, c *contest) {
+			resp, err := c.cluster.Client().Get(ctx, c.shardKey("members/"), clientv3.WithPrefix())
+			Expect(err).NotTo(HaveOccurred())
+			Expect(c.cluster.Client().Delete(ctx, string(resp.Kvs[0].Key))).Error().NotTo(HaveOccurred())
+		},
+		"buckets are deleted by hand": func(ctx SpecContext, c *contest) {
+			Expect(c.cluster.Client().Delete(ctx, c.shardKey("buckets/0001"), clientv3.WithPrefix())).Error().NotTo(HaveOccurred())
+		},
+	} {
+		It("is whole again after a "+what, func(ctx SpecContext) {
+			c := newSharing(ctx, etcd, patient)
+			c.enter(0)
+			c.enter(0)
+			before := c.settled(ctx, a, b)
+			take(ctx, c)
+			Eventually(func() int {
+				return c.candidates[0].Sharding().Lost + c.candidates[1].Sharding().Lost
+			}).Should(BeNumerically(">", 0))
+			Expect(len(c.settled(ctx, a, b).moves)).To(BeNumerically(">", len(before.moves)))
+		}, SpecTimeout(2*time.Minute))
+	}
+
+	It("is whole again after etcd's restart, and after its data are gone", func(ctx SpecContext) {
+		cluster := etcdtest.Start(GinkgoTB())
+		c := newSharing(ctx, cluster, briefly)
+		c.enter(0)
+		c.enter(0)
+		c.settled(ctx, a, b)
+		Expect(cluster.Member(0).Stop()).To(Succeed())
+		Expect(cluster.Member(0).Restart(ctx)).To(Succeed())
+		c.settled(ctx, a, b)
+		Expect(cluster.Wipe(ctx)).To(Succeed())
+		fresh := newSharing(ctx, cluster, briefly)
+		_ = fresh
+		Eventually(func() int { return min(c.candidates[0].Sharding().Lost, c.candidates[1].Sharding().Lost) }).Should(BeNumerically(">", 0))
+		Eventually(func() int { return c.candidates[0].Sharding().Owned + c.candidates[1].Sharding().Owned }).Should(Equal(buckets))
+	}, SpecTimeout(3*time.Minute))
+
+	It("waits with a bucket for the reconcile that is under way", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		s, err := sharedStore(etcd.Client(), c.store.Prefix())
+		Expect(err).NotTo(HaveOccurred())
+		first, err := controller.NewManager(s, controller.ManagerOptions{GracePeriod: time.Minute,
+			Sharding: &controller.Sharding{Name: shardingName, Identity: "slow", Buckets: buckets, LeaseTime: patient}})
+		Expect(err).NotTo(HaveOccurred())
+		var begun journal[string]
+		leave := make(chan struct{})
+		Expect(controller.New(first, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+			begun.note(site.Name)
+			<-leave
+			site.Status.ObservedGeneration, _ = first.FencingToken(ctx)
+			site.Status.Ready++
+			tx.UpdateStatus(site)
+			return controller.Result{RequeueAfter: again}, ctx.Err()
+		}, controller.Options{Workers: families})).To(Succeed())
+		run(first)
+		Eventually(begun.len).Should(Equal(families))
+
+		second := c.enter(0) // all of what it is to get is in use
+		Eventually(func() int { return first.Sharding().Draining }).Should(BeNumerically(">", 0))
+		Eventually(func() int { return second.Sharding().Owned }).Should(BeNumerically(">", 0)) // what has no keys
+		held := map[int]bool{}
+		for _, name := range begun.all() {
+			held[bucketOf("/"+name)] = true
+		}
+		for n, who := range c.look(ctx).owners {
+			if held[n] {
+				Expect(who).To(Equal("slow"))
+			}
+		}
+		close(leave)
+		Eventually(func() int { return first.Sharding().Draining }).Should(BeZero())
+		Eventually(func() int { return second.Sharding().Owned + first.Sharding().Owned }).Should(Equal(buckets))
+		Expect(second.Sharding().Lost + first.Sharding().Lost).To(BeZero())
+		Eventually(func() int { return c.look(ctx).writes["candidate 0"] }).Should(BeNumerically(">", 0))
+		Expect(c.look(ctx).writes["slow"]).To(BeNumerically(">=", families))
+	}, SpecTimeout(2*time.Minute))
+
+	It("cancels a reconcile that does not end, when its bucket is to move", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		first, err := controller.NewManager(c.store, controller.ManagerOptions{GracePeriod: time.Millisecond,
+			Sharding: &controller.Sharding{Name: shardingName, Identity: "slow", Buckets: buckets, LeaseTime: patient}})
+		Expect(err).NotTo(HaveOccurred())
+		var causes journal[string]
+		var begun journal[string]
+		Expect(controller.New(first, "c", func(ctx context.Context, _ *controller.Tx, site *Site) (controller.Result, error) {
+			begun.note(site.Name)
+			<-ctx.Done()
+			causes.note(context.Cause(ctx).Error())
+			return controller.Result{}, ctx.Err()
+		}, controller.Options{Workers: families})).To(Succeed())
+		run(first)
+		Eventually(begun.len).Should(Equal(families))
+		second := c.enter(0)
+		Eventually(func() int { return second.Sharding().Owned + first.Sharding().Owned }).Should(Equal(buckets))
+		Eventually(func() int { return first.Sharding().Draining }).Should(BeZero())
+		Eventually(causes.len).Should(BeNumerically(">", 0))
+		Expect(causes.all()).To(HaveEach(ContainSubstring("handed over")))
+		Expect(causes.len()).To(BeNumerically("<", families))
+	}, SpecTimeout(2*time.Minute))
+
+	It("begins with a bucket on a replica that has what its owners before wrote", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		first := c.enter(0)
+		c.settled(ctx, a)
+		slow := newFaulty(etcd)
+		second, err := newCandidate(slow.client, c.store.Prefix(), controller.ManagerOptions{
+			Sharding: &controller.Sharding{Name: shardingName, Identity: b, Buckets: buckets, LeaseTime: patient},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(second.Add("behind", func(context.Context) error { slow.hold(); return nil })).To(Succeed())
+		run(second.Manager)
+		c.candidates = append(c.candidates, second)
+		// Its own watch of the members is held, too: it looks by itself.
+		Eventually(func() int { return second.Sharding().Waiting }).WithTimeout(40 * time.Second).Should(BeNumerically(">", 0))
+		Expect(second.Sharding().Owned).To(Equal(second.Sharding().Waiting))
+		Expect(second.terms.all()).To(BeEmpty())
+		Expect(first.Sharding().Lost).To(BeZero())
+		slow.release()
+		c.settled(ctx, a, b)
+	}, SpecTimeout(3*time.Minute))
+
+	It("shows buckets that are nobody's", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, time.Second)
+		x := c.enter(0)
+		c.settled(ctx, a)
+		ghost := c.shardKey("members/ghost") // which will never take what is its
+		Expect(etcd.Client().Put(ctx, ghost, "ghost")).Error().NotTo(HaveOccurred())
+		Eventually(func() int { return x.Sharding().Owned + len(x.Sharding().Ownerless) }).Should(Equal(buckets))
+		Eventually(func() int { return len(x.Sharding().Ownerless) }).Should(BeNumerically(">", 10))
+		Expect(x.Sharding().Members).To(ContainElement("ghost"))
+		Expect(etcd.Client().Delete(ctx, ghost)).Error().NotTo(HaveOccurred())
+		c.settled(ctx, a)
+		Eventually(func() []int { return x.Sharding().Ownerless }).Should(BeEmpty())
+	}, SpecTimeout(2*time.Minute))
+
+	It("has one number of buckets, which changes when all processes have ended", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		first := c.enter(0)
+		c.settled(ctx, a)
+		c.buckets = 8
+		second := c.enter(0)
+		Eventually(func() error { return second.Sharding().Err }).Should(MatchError(And(ContainSubstring("64 buckets"), ContainSubstring("wants 8"))))
+		Expect(second.Sharding().Owned).To(BeZero())
+		c.settled(ctx, a)
+		first.stop()
+		Eventually(func() int { return second.Sharding().Owned }).Should(Equal(8))
+		Expect(second.Sharding().Err).NotTo(HaveOccurred())
+	}, SpecTimeout(2*time.Minute))
+
+	It("leaves no write without a fence, and no goroutine behind", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		x := c.enter(0)
+		c.settled(ctx, a)
+		late := x.ctx.all()[0]
+		_, err := x.Store().Create(ctx, newSite("a", 1))
+		Expect(err).To(MatchError(And(ContainSubstring("not sent"), ContainSubstring(`sharding "spec"`))))
+		x.stop()
+		Expect(goroutinesIn("/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
+		_, err = x.Store().Create(context.WithoutCancel(late), newSite("a", 1))
+		Expect(store.IsFenced(err)).To(BeTrue())
+		resp, err := etcd.Client().Get(ctx, c.shardKey(""), clientv3.WithPrefix())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(resp.Kvs).To(HaveLen(1)) // the number of buckets
+	}, SpecTimeout(time.Minute))
+
+	It("takes controllers whose keys it can spread", func() {
+		sharded := controller.ManagerOptions{Sharding: &controller.Sharding{Name: shardingName}}
+		generic := func(m *controller.Manager, o controller.Options) error {
+			return controller.NewReconciler(m, "generic", controller.Func[int](func(context.Context, int) (controller.Result, error) {
+				return controller.Result{}, nil
+			}), o, controller.FromChannel(make(chan int)))
+		}
+		Expect(generic(newManager(sharded), controller.Options{})).To(MatchError(ContainSubstring("cannot be sharded")))
+		Expect(generic(newManager(sharded), controller.Options{EveryProcess: true})).To(Succeed())
+		both := sharded
+		both.Leadership = &controller.Leadership{Name: leadershipName}
+		Expect(generic(newManager(both), controller.Options{})).To(Succeed())
+		for _, o := range []controller.Sharding{{}, {Name: "a/b"}, {Name: "a", Buckets: -1}, {Name: "a", Buckets: 1 << 20}, {Name: "a", LeaseTime: -1}} {
+			_, err := controller.NewManager(newStore(etcd.Client()), controller.ManagerOptions{Sharding: &o})
+			Expect(err).To(HaveOccurred())
+		}
+	})
+})
