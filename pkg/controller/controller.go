@@ -13,7 +13,7 @@ import (
 // name keys, and its reconciler is called for each. The name must be unlike
 // those of the manager's other controllers; log lines carry it.
 func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Options, sources ...Source[R]) error {
-	return add(m, name, r, o, store.KindInfo{}, sources)
+	return add(m, name, r, o, store.KindInfo{}, nil, sources)
 }
 
 // NewFor is [NewReconciler] for the objects of the kind T, which it has
@@ -31,13 +31,15 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 	if !given {
 		sources = append([]Source[Request]{For[T]()}, sources...)
 	}
+	o = m.options.Controllers[name].over(o)
+	var mine *share
 	if m.shards != nil && !o.EveryProcess {
-		if o.share, err = newShare[T](m, primary); err != nil {
+		if mine, err = newShare[T](m, primary); err != nil {
 			return fmt.Errorf("controller %q: %w", name, err)
 		}
-		sources = append(slices.Clone(sources), o.share.source())
+		sources = append(slices.Clone(sources), mine.source())
 	}
-	return add(m, name, r, o, primary, sources)
+	return add(m, name, r, o, primary, mine, sources)
 }
 
 // ReconcileFunc reconciles one object within a transaction; see [New].
@@ -100,7 +102,8 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 	return result, nil
 }
 
-func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, sources []Source[R]) error {
+func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, mine *share, sources []Source[R]) error {
+	o = m.options.Controllers[name].over(o)
 	switch {
 	case name == "":
 		return fmt.Errorf("controller: the name is missing")
@@ -108,15 +111,16 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 		return fmt.Errorf("controller %q: the reconciler is nil", name)
 	case len(sources) == 0:
 		return fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
-	case m.shards != nil && m.election == nil && o.share == nil && !o.EveryProcess:
+	case m.shards != nil && m.election == nil && mine == nil && !o.EveryProcess:
 		return fmt.Errorf("controller %q: its keys are of no kind, so that they cannot be sharded: make it with New or "+
 			"NewFor, have it run in EveryProcess, or give the manager a Leadership too", name)
 	}
 	l := newLoop(m, name, r, o, primary)
+	l.share = mine
 	for _, s := range sources {
 		if _, err := l.sources.add(s); err != nil {
 			return fmt.Errorf("controller %q: %w", name, err)
 		}
 	}
-	return m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, sharded: o.share != nil, run: l.run, loop: l})
+	return m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, sharded: mine != nil, run: l.run, loop: l})
 }

@@ -68,9 +68,10 @@ func (m *Manager) Healthy(ctx context.Context) error {
 }
 
 // Ready returns nil when the manager runs, its replicas have listed etcd and
-// follow it, and no check that was added with [Manager.AddReadyCheck] fails;
-// otherwise an error that names all causes. A process that waits to lead is
-// ready: it does all that it has to.
+// follow it, it can take part in its leadership and its sharding, of which all
+// buckets have owners, and no check that was added with [Manager.AddReadyCheck]
+// fails; otherwise an error that names all causes. A process that waits to lead
+// is ready: it does all that it has to.
 func (m *Manager) Ready(ctx context.Context) error {
 	_, err := runChecks(ctx, m.readyChecks())
 	return err
@@ -81,6 +82,7 @@ func (m *Manager) readyChecks() []namedCheck {
 	for _, r := range m.allReplicas() {
 		all = append(all, namedCheck{"replica " + r.name, func(context.Context) error { return r.replica.Healthy(m.options.MaxLag) }})
 	}
+	all = append(all, m.standingChecks()...)
 	return append(all, m.checks.of(&m.checks.ready)...)
 }
 

@@ -49,6 +49,9 @@ var _ = Describe("A leadership", func() {
 			Expect(status.Leader.Since).To(BeTemporally("~", time.Now(), time.Minute))
 			Expect(status.Leading).To(Equal(x == leader))
 			Expect(status.Err).NotTo(HaveOccurred())
+			Expect(metric(x.Manager, "homeostat_leadership_terms_total")()).To(BeNumerically("==", status.Terms))
+			Expect(metric(x.Manager, "homeostat_leading")()).To(BeNumerically("==", status.Terms))
+			Expect(x.Ready(ctx)).To(Succeed())
 		}
 		writes(ctx, c, leader)
 		Expect(c.verify(ctx)).To(HaveLen(1))

@@ -128,6 +128,19 @@ var _ = Describe("A manager under leadership", func() {
 		Expect(seen.all()).To(HaveEach(BeNumerically(">=", 0)))
 	}, SpecTimeout(time.Minute))
 
+	It("runs a controller in every process that its options by name say so of", func(ctx SpecContext) {
+		s := newStore(etcd.Client())
+		Expect(etcd.Client().Put(ctx, leadershipKeyOf(s), "another")).Error().NotTo(HaveOccurred())
+		o := lead(controller.ManagerOptions{Controllers: map[string]controller.Options{"c": {EveryProcess: true}}})
+		o.Sharding = &controller.Sharding{Name: shardingName}
+		m := newManagerOn(s, o)
+		var calls names
+		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).To(Succeed())
+		create(ctx, s, newSite("a", 1))
+		run(m)
+		Eventually(calls.all).Should(ContainElement("a"))
+	}, SpecTimeout(time.Minute))
+
 	It("runs what belongs in every process whoever leads", func(ctx SpecContext) {
 		s := newStore(etcd.Client())
 		key := leadershipKeyOf(s)

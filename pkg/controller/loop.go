@@ -19,6 +19,7 @@ type loop[R comparable] struct {
 	manager    *Manager
 	reconciler Reconciler[R]
 	options    Options
+	share      *share // nil unless its keys are sharded
 	log        logr.Logger
 	sources    sources[R]
 	ids        atomic.Uint64 // numbers the reconciles, for their log lines
@@ -40,7 +41,7 @@ type run[R comparable] struct {
 func newLoop[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo) *loop[R] {
 	log := m.log.WithName(name)
 	return &loop[R]{
-		name: name, manager: m, reconciler: r, options: m.options.Controllers[name].over(o).withDefaults(), log: log, metrics: m.metrics.of(name),
+		name: name, manager: m, reconciler: r, options: o.withDefaults(), log: log, metrics: m.metrics.of(name),
 		sources: sources[R]{binding: binding[R]{manager: m, log: log, primary: primary}},
 	}
 }

@@ -16,8 +16,6 @@ type Options struct {
 	// BackoffBase is the pause after a key's first failure; it doubles with
 	// each further one up to BackoffMax. They default to 5 ms and 5 minutes.
 	BackoffBase, BackoffMax time.Duration
-
-	share *share // nil unless its keys are sharded
 }
 
 func (o Options) withDefaults() Options {

@@ -206,10 +206,15 @@ var _ = Describe("A sharding", func() {
 		Expect(etcd.Client().Put(ctx, ghost, "ghost")).Error().NotTo(HaveOccurred())
 		Eventually(func() int { return x.Sharding().Owned + len(x.Sharding().Ownerless) }).Should(Equal(buckets))
 		Eventually(func() int { return len(x.Sharding().Ownerless) }).Should(BeNumerically(">", 10))
+		Expect(metric(x.Manager, "homeostat_sharding_buckets", "ownerless")()).To(BeNumerically(">", 10))
+		Expect(x.Ready(ctx)).To(MatchError(ContainSubstring("nobody's")))
 		Expect(x.Sharding().Members).To(ContainElement("ghost"))
 		Expect(etcd.Client().Delete(ctx, ghost)).Error().NotTo(HaveOccurred())
 		c.settled(ctx, a)
 		Eventually(func() []int { return x.Sharding().Ownerless }).Should(BeEmpty())
+		Expect(metric(x.Manager, "homeostat_sharding_buckets", "owned")()).To(BeNumerically("==", buckets))
+		Expect(metric(x.Manager, "homeostat_sharding_moves_total", "released")()).To(BeNumerically(">", 10))
+		Eventually(func() error { return x.Ready(ctx) }).Should(Succeed())
 	}, SpecTimeout(2*time.Minute))
 
 	It("has one number of buckets, which changes when all processes have ended", func(ctx SpecContext) {

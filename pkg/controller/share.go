@@ -178,7 +178,7 @@ func (s *shards) remove(g *gainer) {
 // process's. The reconcile's writes carry its bucket's fence, and its context is
 // done when the bucket is lost.
 func (r *run[R]) processShared(ctx, work context.Context, key R) {
-	sh, request := r.options.share, any(key).(Request)
+	sh, request := r.share, any(key).(Request)
 	b := sh.enter(request.Key)
 	if b == nil {
 		r.drop(sh, key, request)

@@ -29,7 +29,7 @@ func (r *run[R]) work(ctx, work context.Context, w *worker) {
 }
 
 func (r *run[R]) take(ctx, work context.Context, key R) {
-	if r.options.share != nil {
+	if r.share != nil {
 		r.processShared(ctx, work, key)
 		return
 	}
