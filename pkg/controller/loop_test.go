@@ -34,9 +34,9 @@ func TestLoopRunsAgain(t *testing.T) {
 	replica := make(chan error)
 	go func() { replica <- m.replica.Run(ctx) }()
 	must(t, m.replica.WaitForSync(ctx))
-	_, err = s.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "map"}})
+	created, err := s.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "map"}})
 	must(t, err)
-	must(t, m.replica.WaitForRevision(ctx, 2))
+	must(t, m.replica.WaitForRevision(ctx, created))
 	for range 3 {
 		term, end := context.WithCancel(ctx)
 		ended := make(chan error)
