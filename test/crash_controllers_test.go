@@ -1,0 +1,222 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/controller/garbagecollector"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// crashControllers are the controllers of one process. What they write bears
+// their token. They think between what they read and what they write, and write
+// whether or not they are told to stop meanwhile: it is for etcd to refuse what
+// is late.
+type crashControllers struct {
+	*controller.Manager
+	groups       *informer.Informer[*Group]
+	handsByOwner *informer.Index[*Hand]
+}
+
+func addCrashControllers(m *controller.Manager) error {
+	c := &crashControllers{Manager: m}
+	groups, err := informer.For[*Group](m.Replica())
+	if err != nil {
+		return err
+	}
+	hands, err := informer.For[*Hand](m.Replica())
+	if err != nil {
+		return err
+	}
+	c.groups = groups
+	c.handsByOwner = hands.AddIndex(func(h *Hand) []string {
+		if ref := metav1.GetControllerOf(h); ref != nil {
+			return []string{string(ref.UID)}
+		}
+		return nil
+	})
+	o := controller.Options{Workers: 4, BackoffMax: time.Second}
+	return errors.Join(
+		controller.New(m, "fleet", c.reconcileFleet, o, controller.Owns[*Group]()),
+		controller.New(m, "group", c.reconcileGroup, o, controller.Owns[*Unit]()),
+		controller.New(m, "unit", c.reconcileUnit, o),
+		controller.NewFor[*Group](m, "hands", controller.Func[controller.Request](c.reconcileHands), o, controller.Owns[*Hand]()),
+		garbagecollector.Add(m, &Fleet{}, &Group{}, &Unit{}, &Hand{}),
+	)
+}
+
+// reconcileFleet has the Groups that the Fleet asks for.
+func (c *crashControllers) reconcileFleet(ctx context.Context, tx *controller.Tx, fleet *Fleet) (controller.Result, error) {
+	if fleet.DeletionTimestamp != nil {
+		return controller.Result{}, nil
+	}
+	asked := GroupSpec{Units: fleet.Spec.Units, Hands: fleet.Spec.Hands, Color: fleet.Spec.Color}
+	status := FleetStatus{ObservedGeneration: fleet.Generation, Color: fleet.Spec.Color}
+	have := ownedByName[*Group](tx, fleet)
+	for i := range fleet.Spec.Groups {
+		name := childName(fleet, "g", i)
+		group, owned := have[name]
+		delete(have, name)
+		switch {
+		case !owned && taken[*Group](tx, name): // by a Fleet of before, until it is collected
+		case !owned:
+			group = &Group{ObjectMeta: crashMeta(name, fleet.Name), Spec: asked}
+			if err := c.own(ctx, tx, fleet, group); err != nil {
+				return controller.Result{}, err
+			}
+			tx.Create(group)
+		case group.DeletionTimestamp != nil:
+		case group.Spec != asked:
+			group = group.DeepCopy()
+			group.Spec = asked
+			c.sign(ctx, group)
+			tx.Update(group)
+		case group.Status.ObservedGeneration == group.Generation:
+			status.Groups++
+			status.Units += group.Status.Ready
+		}
+	}
+	for _, surplus := range have {
+		tx.Delete(surplus)
+	}
+	return controller.Result{}, commitStatus(ctx, c, tx, fleet, &fleet.Status, status)
+}
+
+// reconcileGroup has the Units that the Group asks for.
+func (c *crashControllers) reconcileGroup(ctx context.Context, tx *controller.Tx, group *Group) (controller.Result, error) {
+	if group.DeletionTimestamp != nil {
+		return controller.Result{}, nil
+	}
+	asked := UnitSpec{Color: group.Spec.Color}
+	status := GroupStatus{ObservedGeneration: group.Generation, Color: group.Spec.Color}
+	have := ownedByName[*Unit](tx, group)
+	for i := range group.Spec.Units {
+		name := childName(group, "u", i)
+		unit, owned := have[name]
+		delete(have, name)
+		switch {
+		case !owned && taken[*Unit](tx, name): // by a Group of before, until it is collected
+		case !owned:
+			unit = &Unit{ObjectMeta: crashMeta(name, group.Labels[fleetLabel]), Spec: asked}
+			if err := c.own(ctx, tx, group, unit); err != nil {
+				return controller.Result{}, err
+			}
+			tx.Create(unit)
+		case unit.DeletionTimestamp != nil:
+		case unit.Spec != asked:
+			unit = unit.DeepCopy()
+			unit.Spec = asked
+			c.sign(ctx, unit)
+			tx.Update(unit)
+		case unit.Status.ObservedGeneration == unit.Generation:
+			status.Ready++
+		}
+	}
+	for _, surplus := range have {
+		tx.Delete(surplus)
+	}
+	return controller.Result{}, commitStatus(ctx, c, tx, group, &group.Status, status)
+}
+
+// reconcileUnit paints the Unit.
+func (c *crashControllers) reconcileUnit(ctx context.Context, tx *controller.Tx, unit *Unit) (controller.Result, error) {
+	if unit.DeletionTimestamp != nil {
+		return controller.Result{}, nil
+	}
+	return controller.Result{}, commitStatus(ctx, c, tx, unit, &unit.Status,
+		UnitStatus{ObservedGeneration: unit.Generation, Color: unit.Spec.Color})
+}
+
+// reconcileHands has as many Hands as the Group asks for, by counting what it
+// sees. No condition keeps what it writes from being done twice: only that it
+// sees what was written before, by itself and by others, and that nobody else
+// writes meanwhile.
+func (c *crashControllers) reconcileHands(ctx context.Context, r controller.Request) (controller.Result, error) {
+	snapshot := c.Replica().Snapshot()
+	group, ok := c.groups.Get(snapshot, r.Key)
+	if !ok || group.DeletionTimestamp != nil {
+		return controller.Result{}, nil
+	}
+	have := slices.Collect(c.handsByOwner.Lookup(snapshot, string(group.UID)))
+	have = slices.DeleteFunc(have, func(h *Hand) bool { return h.DeletionTimestamp != nil })
+	ref, err := c.Store().OwnerReference(group)
+	if err != nil {
+		return controller.Result{}, err
+	}
+	for range group.Spec.Hands - len(have) {
+		hand := &Hand{ObjectMeta: crashMeta("", group.Labels[fleetLabel]), Spec: HandSpec{AskedAt: group.Generation}}
+		hand.GenerateName = group.Name + "-h-"
+		hand.OwnerReferences = []metav1.OwnerReference{ref}
+		c.sign(ctx, hand)
+		if _, err := c.Store().Create(think(ctx), hand); err != nil {
+			return controller.Result{}, err
+		}
+	}
+	for _, surplus := range have[min(group.Spec.Hands, len(have)):] {
+		if _, err := c.Store().Delete(think(ctx), surplus.DeepCopy()); err != nil {
+			return controller.Result{}, err
+		}
+	}
+	return controller.Result{}, nil
+}
+
+// think takes a moment, and returns the context to write with.
+func think(ctx context.Context) context.Context {
+	time.Sleep(time.Duration(rand.IntN(int(4 * time.Millisecond))))
+	return context.WithoutCancel(ctx)
+}
+
+// sign has an object bear the token of who writes it.
+func (c *crashControllers) sign(ctx context.Context, obj store.Object) {
+	token, _ := c.FencingToken(ctx)
+	annotations := obj.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[tokenAnnotation] = strconv.FormatInt(token, 10)
+	obj.SetAnnotations(annotations)
+}
+
+func (c *crashControllers) own(ctx context.Context, tx *controller.Tx, owner, owned store.Object) error {
+	c.sign(ctx, owned)
+	return tx.Own(owner, owned)
+}
+
+// commitStatus commits what a reconcile has collected, with the object's status
+// if that has changed, and otherwise on the condition that the object has not.
+func commitStatus[S comparable](ctx context.Context, c *crashControllers, tx *controller.Tx, obj store.Object, is *S, want S) error {
+	if *is != want {
+		*is = want
+		c.sign(ctx, obj)
+		tx.UpdateStatus(obj)
+	} else {
+		tx.Unchanged(obj)
+	}
+	return tx.Commit(think(ctx))
+}
+
+func childName(owner store.Object, letter string, i int) string {
+	return fmt.Sprintf("%s-%s%d", owner.GetName(), letter, i)
+}
+
+func ownedByName[T store.Object](tx *controller.Tx, owner store.Object) map[string]T {
+	have := map[string]T{}
+	for obj := range controller.Owned[T](tx, owner) {
+		have[obj.GetName()] = obj
+	}
+	return have
+}
+
+func taken[T store.Object](tx *controller.Tx, name string) bool {
+	_, ok := controller.Get[T](tx, store.Key{Namespace: crashNamespace, Name: name})
+	return ok
+}

@@ -1,0 +1,136 @@
+//go:build unix
+
+package test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+)
+
+// crashEnv has the arguments of a process that this test binary starts of
+// itself, to run the controllers that are crashed.
+const crashEnv = "HOMEOSTAT_TEST_CRASH_PROCESS"
+
+// crashLease is the shortest that etcd has.
+const crashLease = 2 * time.Second
+
+func TestMain(m *testing.M) {
+	var mode, endpoint, identity string
+	if _, err := fmt.Sscan(os.Getenv(crashEnv), &mode, &endpoint, &identity); err != nil {
+		os.Exit(m.Run())
+	}
+	ctx, cancel := context.WithCancel(controller.SignalContext())
+	go func() { // ends with the parent, whatever happens to it
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	if err := runCrashProcess(ctx, crashModes[mode], endpoint, identity); err != nil {
+		fmt.Fprintln(os.Stderr, identity, "failed:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// crashModes are the ways in which the processes share the work.
+var crashModes = map[string]func(identity string) controller.ManagerOptions{
+	"leadership": func(identity string) controller.ManagerOptions {
+		return controller.ManagerOptions{
+			Leadership: &controller.Leadership{Name: "crash", Identity: identity, LeaseTime: crashLease},
+		}
+	},
+}
+
+func runCrashProcess(ctx context.Context, options func(string) controller.ManagerOptions, endpoint, identity string) error {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	s, err := newCrashStore(client)
+	if err != nil {
+		return err
+	}
+	o := options(identity)
+	o.Log = funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, identity, prefix, args) }, funcr.Options{})
+	m, err := controller.NewManager(s, o)
+	if err != nil {
+		return err
+	}
+	if err := addCrashControllers(m); err != nil {
+		return err
+	}
+	defer func() { fmt.Fprintln(os.Stderr, identity, "was refused late writes:", m.FencedWrites()) }()
+	return m.Run(ctx)
+}
+
+// process is such a process.
+type process struct {
+	identity  string
+	suspended bool
+	cmd       *exec.Cmd
+	stdin     io.Closer
+}
+
+func startProcess(mode, endpoint, identity string) *process {
+	GinkgoHelper()
+	self, err := os.Executable()
+	Expect(err).NotTo(HaveOccurred())
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", crashEnv, mode, endpoint, identity))
+	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
+	stdin, err := cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(cmd.Start()).To(Succeed())
+	p := &process{identity: identity, cmd: cmd, stdin: stdin}
+	DeferCleanup(func() {
+		if cmd.ProcessState == nil { // the spec has failed
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return p
+}
+
+func (p *process) kill() {
+	GinkgoHelper()
+	Expect(p.cmd.Process.Kill()).To(Succeed())
+	_ = p.cmd.Wait() // it was killed, as it says
+}
+
+// terminate asks the process to end, and expects it to do so in order.
+func (p *process) terminate() {
+	GinkgoHelper()
+	Expect(p.cmd.Process.Signal(syscall.SIGTERM)).To(Succeed())
+	Expect(p.cmd.Wait()).To(Succeed(), "%s", p.identity)
+}
+
+// suspend stops the process, and returns once it has stopped.
+func (p *process) suspend() {
+	GinkgoHelper()
+	Expect(p.cmd.Process.Signal(syscall.SIGSTOP)).To(Succeed())
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(status.Stopped()).To(BeTrue(), "%s: %v", p.identity, status)
+	p.suspended = true
+}
+
+func (p *process) resume() {
+	GinkgoHelper()
+	Expect(p.cmd.Process.Signal(syscall.SIGCONT)).To(Succeed())
+	p.suspended = false
+}
