@@ -52,6 +52,13 @@ var crashModes = map[string]func(identity string) controller.ManagerOptions{
 			Leadership: &controller.Leadership{Name: "crash", Identity: identity, LeaseTime: crashLease},
 		}
 	},
+	"sharding": func(identity string) controller.ManagerOptions {
+		return controller.ManagerOptions{
+			// It is for the garbage collector, whose keys are not sharded.
+			Leadership: &controller.Leadership{Name: "crash", Identity: identity, LeaseTime: crashLease},
+			Sharding:   &controller.Sharding{Name: "crash", Identity: identity, LeaseTime: crashLease, Buckets: 64},
+		}
+	},
 }
 
 func runCrashProcess(ctx context.Context, options func(string) controller.ManagerOptions, endpoint, identity string) error {
