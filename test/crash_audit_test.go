@@ -193,7 +193,7 @@ func (a *audit) judgeToken(c change) string {
 	case token == 0:
 		return "was written without a token"
 	case len(mine) == 0:
-		return fmt.Sprintf("was written with the token %d, which is dead; alive are %v", token, a.holders)
+		return fmt.Sprintf("was written with the token %d, which is dead", token)
 	case !whole: // which key is in charge of what has lost its owner is not defined
 		return ""
 	case c.old != nil && token < c.old.token:
@@ -263,7 +263,7 @@ func (a *audit) judgeHand(hand *audited) string {
 	}
 	a.created[group][hand.meta.Generation]++
 	if n, most := a.created[group][hand.meta.Generation], asked+a.robbed[group]; n > most {
-		return fmt.Sprintf("was the %dth that was created, where %d were asked for and the test deleted %d", n, asked, a.robbed[group])
+		return fmt.Sprintf("was created as number %d, where %d were asked for and the test deleted %d", n, asked, a.robbed[group])
 	}
 	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -86,10 +87,9 @@ func runCrashProcess(ctx context.Context, options func(string) controller.Manage
 
 // process is such a process.
 type process struct {
+	*gexec.Session
 	identity  string
 	suspended bool
-	cmd       *exec.Cmd
-	stdin     io.Closer
 }
 
 func startProcess(mode, endpoint, identity string) *process {
@@ -98,46 +98,37 @@ func startProcess(mode, endpoint, identity string) *process {
 	Expect(err).NotTo(HaveOccurred())
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", crashEnv, mode, endpoint, identity))
-	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
-	stdin, err := cmd.StdinPipe()
+	_, err = cmd.StdinPipe()
 	Expect(err).NotTo(HaveOccurred())
-	Expect(cmd.Start()).To(Succeed())
-	p := &process{identity: identity, cmd: cmd, stdin: stdin}
-	DeferCleanup(func() {
-		if cmd.ProcessState == nil { // the spec has failed
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
-	return p
+	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { session.Kill().Wait(patience) })
+	return &process{Session: session, identity: identity}
 }
 
 func (p *process) kill() {
 	GinkgoHelper()
-	Expect(p.cmd.Process.Kill()).To(Succeed())
-	_ = p.cmd.Wait() // it was killed, as it says
+	p.Kill().Wait(patience)
 }
 
 // terminate asks the process to end, and expects it to do so in order.
 func (p *process) terminate() {
 	GinkgoHelper()
-	Expect(p.cmd.Process.Signal(syscall.SIGTERM)).To(Succeed())
-	Expect(p.cmd.Wait()).To(Succeed(), "%s", p.identity)
+	Eventually(p.Terminate()).Should(gexec.Exit(0), "%s", p.identity)
 }
 
 // suspend stops the process, and returns once it has stopped.
 func (p *process) suspend() {
 	GinkgoHelper()
-	Expect(p.cmd.Process.Signal(syscall.SIGSTOP)).To(Succeed())
+	p.Signal(syscall.SIGSTOP)
 	var status syscall.WaitStatus
-	_, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+	_, err := syscall.Wait4(p.Command.Process.Pid, &status, syscall.WUNTRACED, nil)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(status.Stopped()).To(BeTrue(), "%s: %v", p.identity, status)
 	p.suspended = true
 }
 
 func (p *process) resume() {
-	GinkgoHelper()
-	Expect(p.cmd.Process.Signal(syscall.SIGCONT)).To(Succeed())
+	p.Signal(syscall.SIGCONT)
 	p.suspended = false
 }
