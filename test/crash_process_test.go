@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -29,12 +30,16 @@ const crashEnv = "HOMEOSTAT_TEST_CRASH_PROCESS"
 // crashLease is the shortest that etcd has.
 const crashLease = 2 * time.Second
 
+// heedsSignals is what a process says when it can be asked to end.
+const heedsSignals = "heeds signals"
+
 func TestMain(m *testing.M) {
 	var mode, endpoint, identity string
 	if _, err := fmt.Sscan(os.Getenv(crashEnv), &mode, &endpoint, &identity); err != nil {
 		os.Exit(m.Run())
 	}
 	ctx, cancel := context.WithCancel(controller.SignalContext())
+	fmt.Println(heedsSignals)
 	go func() { // ends with the parent, whatever happens to it
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
@@ -114,6 +119,7 @@ func (p *process) kill() {
 // terminate asks the process to end, and expects it to do so in order.
 func (p *process) terminate() {
 	GinkgoHelper()
+	Eventually(p).Should(gbytes.Say(heedsSignals))
 	Eventually(p.Terminate()).Should(gexec.Exit(0), "%s", p.identity)
 }
 
