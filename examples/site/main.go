@@ -34,29 +34,22 @@ type Site = store.Resource[SiteSpec, SiteStatus]
 // reconcile reads one snapshot; what it writes is one etcd transaction.
 func reconcile(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 	labels := map[string]string{"site": site.Name}
-	want := appsv1.DeploymentSpec{
-		Replicas: &site.Spec.Replicas,
-		Selector: &metav1.LabelSelector{MatchLabels: labels},
-		Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: labels},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: site.Spec.Image}}},
+	deployments, err := controller.Apply(tx, site, &appsv1.Deployment{ // creates, updates, and deletes any other
+		ObjectMeta: metav1.ObjectMeta{Name: site.Name},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &site.Spec.Replicas,
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: site.Spec.Image}}},
+			},
 		},
+	})
+	for _, d := range deployments {
+		site.Status.Ready = d.Status.ReadyReplicas
 	}
-	deployment, exists := controller.Get[*appsv1.Deployment](tx, store.KeyOf(site))
-	if exists {
-		deployment = deployment.DeepCopy() // what is read is shared
-		deployment.Spec.Replicas, deployment.Spec.Template.Spec.Containers[0].Image = want.Replicas, site.Spec.Image
-		tx.Update(deployment) // costs nothing when nothing changed
-	} else {
-		deployment = &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: site.Namespace, Name: site.Name}, Spec: want}
-		if err := tx.Own(site, deployment); err != nil {
-			return controller.Result{}, err
-		}
-		tx.Create(deployment)
-	}
-	site.Status.Ready = deployment.Status.ReadyReplicas
-	tx.UpdateStatus(site)
-	return controller.Result{}, nil
+	tx.UpdateStatus(site) // costs nothing when nothing changed
+	return controller.Result{}, err
 }
 
 func main() {
