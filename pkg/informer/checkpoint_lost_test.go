@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -47,6 +48,32 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 		create(ctx, s, configMap("kept", "v", "2"))
 		expect(ctx, begin(ctx, s, path), "revision went back", "DELETED kept 1", "ADDED kept 2", "DELETED lost 1")
 	}, SpecTimeout(specTimeout))
+
+	DescribeTable("satisfies nobody who waits for a revision of the new data", func(ctx SpecContext, old, new int) {
+		burn(ctx, s.Client(), old)
+		begin(ctx, s, path).end()
+		Expect(cluster.Wipe(ctx)).To(Succeed())
+		rev := create(ctx, s, configMap("kept", "v", "2"))
+		burn(ctx, s.Client(), new)
+		r, maps := newSaving(s, path)
+		seen := make(chan string, 1)
+		r.AfterRevision(rev, func() { seen <- valueOf(maps, "kept")() })
+		fresh := make(chan string, 1)
+		go func() {
+			defer GinkgoRecover()
+			snapshot, err := r.Fresh(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			cm, _ := maps.Get(snapshot, key("kept"))
+			fresh <- cm.Data["v"]
+		}()
+		Eventually(func() int { return informer.Waiting(r) }).Should(Equal(2))
+		startSynced(ctx, r)
+		Eventually(seen).Should(Receive(Equal("2")))
+		Eventually(fresh).Should(Receive(Equal("2")))
+	},
+		Entry("when it is from the future", 20, 0, SpecTimeout(specTimeout)),
+		Entry("when that has overtaken it", 0, 50, SpecTimeout(specTimeout)),
+	)
 
 	It("wiped, and the new data have overtaken it", func(ctx SpecContext) {
 		p := begin(ctx, s, path)

@@ -151,7 +151,8 @@
 //     handler was told after the last time, the next process tells it again. What
 //     it was told counts as done: one that hands events on to something that
 //     forgets has to take the initial objects for changes. So does one that the
-//     process before did not have. One that was removed has no say.
+//     process before did not have. One that was removed has no say. Where Run is
+//     called again, what the Run before told counts as done, too.
 //   - A process that is killed, or a machine that stops, leaves the file as it was
 //     or as it was to be. Any damage is noticed. Two replicas cannot write the
 //     same file at the same time, where the file system has locks.
@@ -163,7 +164,8 @@
 //     object that does not decode, is not used; the replica lists, and all it
 //     finds is initial. When etcd was wiped or restored since, or another program
 //     has written the file, all values are read and the difference is told. The
-//     log and [CheckpointStatus].Start say which it was.
+//     log and [CheckpointStatus].Start say which it was. Until then a snapshot of
+//     what the file has is at revision 0: no revision of this etcd is reached.
 //   - Kinds have to be registered before Run to be looked for in the file. Those
 //     that it lacks are listed, and so are those of which only a part is kept
 //     with [Restrict]: the next process may keep another.

@@ -22,6 +22,7 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 	look := f.newLook()
 	look.take(ctx)
 	switch {
+	case isAnew(reason) && look.reason != "": // as was found before
 	case look.reason != "": // then this list sets it right
 		reason = look.reason
 	case look.err != nil:

@@ -17,7 +17,7 @@ import (
 // asked: it may be another one. An error is etcd's; a checkpoint that is not
 // used is none.
 func (f *reflector) restore(ctx context.Context) error {
-	if f.checkpoint.Path == "" || f.restored || f.Snapshot().revision != 0 {
+	if f.checkpoint.Path == "" || f.restored || f.handed.Load() != nil {
 		return nil
 	}
 	if f.saved == nil {
@@ -98,8 +98,13 @@ func (s *savedState) look(f *reflector) *look {
 }
 
 // beginWith makes the checkpoint the replica's state, has handlers told of it, and
-// decides how to go on.
+// decides how to go on. What it shows of another etcd has no revision: nobody who
+// waits for one of this etcd's has reached it there.
 func (f *reflector) beginWith(saved *savedState, look *look) {
+	revision := saved.header.Revision
+	if isAnew(look.reason) {
+		revision = 0
+	}
 	f.mu.Lock()
 	changed := make([]*kind, len(saved.kinds))
 	for i, s := range saved.kinds {
@@ -115,7 +120,7 @@ func (f *reflector) beginWith(saved *savedState, look *look) {
 		}
 	}
 	f.identity = identity{saved.header.Cluster, saved.header.Epoch}
-	f.publish(saved.header.Revision, changed...)
+	f.publish(revision, changed...)
 	for _, k := range changed {
 		k.begin()
 	}
@@ -125,7 +130,7 @@ func (f *reflector) beginWith(saved *savedState, look *look) {
 	f.mu.Unlock()
 	f.handedOn()
 
-	f.certain, f.lag, f.witness = saved.header.Revision, lag{}, witness{}
+	f.certain, f.lag, f.witness = revision, lag{}, witness{}
 	for _, w := range look.witnesses[:min(1, len(look.witnesses))] {
 		f.witness = w
 	}
@@ -135,7 +140,7 @@ func (f *reflector) beginWith(saved *savedState, look *look) {
 		}
 	}
 	f.reason = f.howToGoOn(saved, look, missing)
-	f.waits.reached(saved.header.Revision)
+	f.waits.reached(revision)
 	if f.reason == "" {
 		f.adopt(look.read)
 		f.AfterRevision(look.now, f.caughtUp)

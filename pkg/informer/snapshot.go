@@ -25,7 +25,8 @@ type Snapshot struct {
 	kinds    []kindState // by kind.slot; kinds registered later are missing
 }
 
-// Revision is etcd's revision that the snapshot shows; 0 before the first list.
+// Revision is etcd's revision that the snapshot shows; 0 before the first list,
+// and for the state of a checkpoint that was taken of other data than etcd's.
 func (s *Snapshot) Revision() int64 { return s.revision }
 
 // kindState is one kind's part of a snapshot.
