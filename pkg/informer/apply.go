@@ -23,9 +23,11 @@ func (f *reflector) apply(resp clientv3.WatchResponse) error {
 	if err != nil {
 		return err
 	}
-	b.commit(b.last)
-	f.certain = b.last
 	f.progressed = true
+	if b.last > f.Snapshot().revision { // otherwise it is a repetition, which proves nothing of what came after it
+		b.commit(b.last)
+		f.certain = b.last
+	}
 	return f.checkLag(resp.Header.Revision, b.last)
 }
 

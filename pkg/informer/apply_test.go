@@ -1,0 +1,44 @@
+package informer
+
+import (
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Etcd may tell of a revision, repeat what came long before, and then bring what
+// it should have brought before it told of the revision. That is not to be taken
+// for a repetition, too.
+func TestRepetitionsProveNothing(t *testing.T) {
+	s, _ := offline(t)
+	f := &reflector{Replica: s, certain: 1}
+	k := s.kinds[0]
+	encode, err := s.store.Encoder(&corev1.ConfigMap{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := func(name string, rev int64) clientv3.WatchResponse {
+		cm := &corev1.ConfigMap{}
+		cm.Namespace, cm.Name = "default", name
+		value, err := encode(cm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: rev}, Events: []*clientv3.Event{{Type: mvccpb.PUT, Kv: &mvccpb.KeyValue{
+			Key: []byte(k.prefix + "default/" + name), Value: value, ModRevision: rev}}}}
+	}
+	if err := f.apply(event("a", 10)); err != nil {
+		t.Fatal(err)
+	}
+	f.advance(20)
+	before := s.Snapshot()
+	if err := f.apply(event("a", 10)); err != nil || s.Snapshot() != before {
+		t.Fatalf("a repetition is applied, or fails: %v", err)
+	}
+	if err := f.apply(event("b", 15)); err == nil || f.reason != reasonDisorder {
+		t.Fatalf("the change of a revision that etcd was done with is dropped: %v, %q", err, f.reason)
+	}
+}
