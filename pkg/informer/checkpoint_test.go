@@ -72,6 +72,15 @@ func (p *process) end() {
 
 func (p *process) start() string { return p.replica.Status().Checkpoint.Start }
 
+// Parts of a kind that a replica may keep.
+var (
+	keepSome    = &informer.Scope[*corev1.ConfigMap]{Keep: func(k store.Key) bool { return k.Name == "updated" }}
+	withoutData = &informer.Scope[*corev1.ConfigMap]{Transform: func(cm *corev1.ConfigMap) *corev1.ConfigMap {
+		cm.Data = nil
+		return cm
+	}}
+)
+
 var _ = Describe("A checkpoint", func() {
 	var (
 		s    *store.Store
@@ -130,6 +139,69 @@ var _ = Describe("A checkpoint", func() {
 		Expect(changesOnly(third.told)()).To(BeEmpty())
 		expectWhole(ctx, third)
 	}, SpecTimeout(specTimeout))
+
+	It("has the replica known to be up to date as soon as it is synced", func(ctx SpecContext) {
+		three(ctx)
+		begin(ctx, s, path).end()
+		asked := time.Now()
+		_, behind, _ := linked(etcd)
+		behind = storeAt(behind.Client(), s.Prefix())
+		kv := &meddlingKV{KV: behind.Client().KV, meddle: func() { // between the first look at etcd and the second
+			defer GinkgoRecover()
+			put(ctx, etcd.Client(), "/elsewhere", "")
+		}}
+		behind.Client().KV = kv
+		r, _ := newSaving(behind, path)
+		informer.Uncheck(r)
+		kv.meddleAtTxn(2)
+		startSynced(ctx, r)
+		Expect(r.Status().CurrentAt).To(BeTemporally(">", asked))
+		Expect(r.Healthy(specTimeout)).To(Succeed())
+	}, SpecTimeout(specTimeout))
+
+	DescribeTable("leaves out a kind of which only a part is kept", func(ctx SpecContext, before, after *informer.Scope[*corev1.ConfigMap], initial []string) {
+		three(ctx)
+		create(ctx, s, deployment("d"))
+		life := func(scope *informer.Scope[*corev1.ConfigMap]) (r *informer.Replica, a *audit[*corev1.ConfigMap], d *audit[*appsv1.Deployment], stop func()) {
+			GinkgoHelper()
+			r = informer.Hasten(informer.NewReplica(s, informer.Options{
+				Checkpoint: informer.Checkpoint{Path: path, Interval: 20 * time.Millisecond}, OnMutation: failOnMutation}))
+			var maps *informer.Informer[*corev1.ConfigMap]
+			if scope != nil {
+				maps = restrict(r, *scope)
+			} else {
+				maps = informerFor[*corev1.ConfigMap](r)
+			}
+			a = audited(maps)
+			deploys := informerFor[*appsv1.Deployment](r)
+			d = audited(deploys)
+			stop = startSynced(ctx, r)
+			Eventually(a.told).Should(Equal(inReplica(maps)()))
+			Eventually(d.told).Should(Equal(inReplica(deploys)()))
+			return r, a, d, stop
+		}
+		_, _, _, stop := life(before)
+		stop()
+		remove(ctx, s, configMap("deleted"))
+		remove(ctx, s, deployment("d"))
+
+		r, a, d, stop := life(after)
+		Expect(r.Status().Checkpoint.Start).To(ContainSubstring("it lacks the kind ConfigMap"))
+		Expect(relists(r)()).To(Equal(map[string]int64{"new kind": 1}))
+		Expect(a.lines()).To(Equal(initial), "as etcd has it")
+		Expect(changesOnly(a)()).To(BeEmpty())
+		Expect(d.lines()).To(Equal([]string{"ADDED d", "DELETED d"}))
+		stop()
+		if after == nil {
+			setValue(ctx, s, must(store.Get[*corev1.ConfigMap](ctx, s, key("same"))), "2")
+			_, a, _, _ = life(nil)
+			Expect(changesOnly(a)()).To(Equal([]string{"MODIFIED same 2"}), "from then on it is whole")
+		}
+	},
+		Entry("now", nil, keepSome, []string{"ADDED updated 1"}, SpecTimeout(specTimeout)),
+		Entry("before", keepSome, nil, []string{"ADDED same 1", "ADDED updated 1"}, SpecTimeout(specTimeout)),
+		Entry("before and now, of another part", keepSome, withoutData, []string{"ADDED same ", "ADDED updated "}, SpecTimeout(specTimeout)),
+	)
 
 	It("is compared with etcd when what happened meanwhile is compacted", func(ctx SpecContext) {
 		three(ctx)

@@ -24,8 +24,10 @@ func (r *Replica) Healthy(maxLag time.Duration) error {
 		return errors.New("the replica does not run")
 	case len(st.Kinds) == 0:
 		return errors.New("the replica has no kinds")
-	case !st.Synced:
+	case len(st.missing()) > 0:
 		what = errors.New("the replica has not listed " + strings.Join(st.missing(), ", "))
+	case !st.Synced:
+		what = fmt.Errorf("the replica began with a checkpoint, is at revision %d, and has not caught up with etcd", st.Revision)
 	case st.Lag > maxLag:
 		what = st.staleness()
 	default:

@@ -15,12 +15,16 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// meddlingKV does something between the reading of keys and that of values.
+// meddlingKV does something between the reading of keys and that of values, or
+// before some transaction.
 type meddlingKV struct {
 	clientv3.KV
 	keysRead atomic.Bool
+	until    atomic.Int64 // how many transactions are left until then; 0: until keys are read
 	meddle   func()
 }
+
+func (m *meddlingKV) meddleAtTxn(n int64) { m.until.Store(n) }
 
 func (m *meddlingKV) GetStream(ctx context.Context, key string, opts ...clientv3.OpOption) (clientv3.GetStreamChan, error) {
 	op := clientv3.OpGet(key, opts...)
@@ -31,7 +35,7 @@ func (m *meddlingKV) GetStream(ctx context.Context, key string, opts ...clientv3
 }
 
 func (m *meddlingKV) Txn(ctx context.Context) clientv3.Txn {
-	if m.keysRead.Swap(false) && m.meddle != nil {
+	if (m.keysRead.Swap(false) || m.until.Add(-1) == 0) && m.meddle != nil {
 		m.meddle()
 		m.meddle = nil
 	}

@@ -143,6 +143,7 @@ func (f *reflector) beginWith(saved *savedState, look *look) {
 	f.waits.reached(revision)
 	if f.reason == "" {
 		f.adopt(look.read)
+		f.status.told(look.asked, look.now, revision)
 		f.AfterRevision(look.now, f.caughtUp)
 	}
 }

@@ -15,14 +15,16 @@ type Status struct {
 	// the replica has caught up if it began with a checkpoint.
 	Synced bool
 
-	// Revision is the newest snapshot's; 0 before the first list. EtcdRevision is
+	// Revision is the newest snapshot's; 0 before the first list, and while that
+	// is of a checkpoint that was taken of other data. EtcdRevision is
 	// the newest of etcd's that the replica knows of. It counts the writes of
 	// everybody, also of keys that the replica does not hold: those between the
 	// two may be none of its concern.
 	Revision, EtcdRevision int64
 	// CurrentAt is the last time at which the replica is known to have been up to
 	// date: whatever was written before is in the newest snapshot. Lag is how
-	// long ago that is. They are zero before the first list. A replica that
+	// long ago that is. They are zero before the first list or, where the replica
+	// began with a checkpoint, before it has caught up. A replica that
 	// follows etcd looks every 5 s, so its lag goes up to that, and some more,
 	// although it has every change at once.
 	CurrentAt time.Time

@@ -1,0 +1,13 @@
+package informer
+
+import "testing"
+
+// Nothing is known to be missing in name, and yet the replica is not up to date.
+func TestHealthyOfOneThatCatchesUp(t *testing.T) {
+	r, _ := offline(t)
+	r.running, r.catchingUp = true, true
+	const want = "the replica began with a checkpoint, is at revision 1, and has not caught up with etcd"
+	if err := r.Healthy(0); err == nil || err.Error() != want {
+		t.Errorf("healthy: %v", err)
+	}
+}
