@@ -234,14 +234,16 @@ func (c *checkpointer) failed(err error) {
 	log.Info("no checkpoint; retrying", "path", c.path, "cause", err.Error())
 }
 
-// same reports whether another candidate has the same objects of the same etcd.
-// Its revision may differ: from either, the same changes follow.
+// same reports whether another candidate has the same objects of the same etcd, of
+// the kinds that are to be written. Its revision may differ: from either, the same
+// changes follow.
 func (c *candidate) same(other *candidate) bool {
 	if other == nil {
 		return false
 	}
 	a, b := c.snapshot, other.snapshot
-	return a.era == b.era && a.identity == b.identity && slices.EqualFunc(a.kinds, b.kinds, func(a, b kindState) bool { return a.objects == b.objects })
+	return a.era == b.era && a.identity == b.identity &&
+		!slices.ContainsFunc(c.kinds, func(k *kind) bool { return a.kind(k).objects != b.kind(k).objects })
 }
 
 func (k *statusKeeper) checkpoint(change func(*CheckpointStatus)) {

@@ -309,6 +309,28 @@ var _ = Describe("A checkpoint", func() {
 		Eventually(func() int64 { return p.replica.Status().Checkpoint.Revision }).Should(BeNumerically(">=", rev))
 	}, SpecTimeout(specTimeout))
 
+	It("is not written again for a kind that it leaves out", func(ctx SpecContext) {
+		three(ctx)
+		life := func() (*informer.Replica, func()) {
+			r := informer.Hasten(informer.NewReplica(s, informer.Options{Checkpoint: informer.Checkpoint{Path: path, Interval: 20 * time.Millisecond}}))
+			restrict(r, *keepSome)
+			informerFor[*appsv1.Deployment](r)
+			return r, startSynced(ctx, r)
+		}
+		r, stop := life()
+		Eventually(func() int64 { return r.Status().Checkpoint.Writes }).Should(BeEquivalentTo(1))
+		setValue(ctx, s, must(store.Get[*corev1.ConfigMap](ctx, s, key("updated"))), "2")
+		Expect(must(r.Fresh(ctx)).Revision()).To(BeNumerically(">", r.Status().Checkpoint.Revision))
+		stop()
+		Expect(r.Status().Checkpoint.Writes).To(BeEquivalentTo(1))
+
+		r, stop = life()
+		rev := create(ctx, s, deployment("d"))
+		Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
+		stop()
+		Expect(r.Status().Checkpoint.Revision).To(BeNumerically(">=", rev))
+	}, SpecTimeout(specTimeout))
+
 	It("hides no change from a handler that was not told of it", func(ctx SpecContext) {
 		three(ctx)
 		p := begin(ctx, s, path)
