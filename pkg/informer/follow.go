@@ -38,7 +38,9 @@ func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.
 				return fmt.Errorf("request progress: %w", err)
 			}
 		case <-f.suspect:
-			c.start(ctx)
+			if err := f.wentBack(); err != nil {
+				return err
+			}
 		case <-c.timer.C():
 			c.start(ctx)
 		case l := <-c.looks:
@@ -47,6 +49,18 @@ func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.
 			}
 		}
 	}
+}
+
+// wentBack has the replica list when somebody saw etcd at a revision before that
+// of a snapshot. A look may come too late to see it: etcd goes on.
+func (f *reflector) wentBack() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.seenEra <= f.era {
+		return nil
+	}
+	f.reason = reasonRegressed
+	return fmt.Errorf("etcd was seen at a revision before the replica's, %d: etcd was wiped or restored", f.Snapshot().revision)
 }
 
 // progress asks etcd how far a watch has come, for those who wait for a revision
@@ -108,8 +122,6 @@ type checks struct {
 	progress *progress
 	timer    clock.Timer
 	looks    chan *look
-	looking  bool
-	again    bool // it was to begin while one was under way
 
 	heard bool  // something came since the last check
 	asked int64 // the revision that the watch was last asked to reach
@@ -120,11 +132,6 @@ func (f *reflector) newChecks(p *progress) *checks {
 }
 
 func (c *checks) start(ctx context.Context) {
-	if c.looking {
-		c.again = true
-		return
-	}
-	c.looking = true
 	l := c.newLook()
 	c.progress.asking.Go(func() {
 		l.take(ctx)
@@ -133,7 +140,6 @@ func (c *checks) start(ctx context.Context) {
 }
 
 func (c *checks) finish(ctx context.Context, l *look) error {
-	c.looking = false
 	if err := c.seen(l); err != nil {
 		return err
 	}
@@ -142,10 +148,6 @@ func (c *checks) finish(ctx context.Context, l *look) error {
 	}
 	c.progressed = true
 	c.timer.Reset(c.timing.idle)
-	if c.again {
-		c.again = false
-		c.start(ctx)
-	}
 	return nil
 }
 

@@ -68,6 +68,7 @@ type Replica struct {
 	kinds    []*kind       // by slot; only ever appended to
 	listed   chan struct{} // closed at the next list
 	era      int           // how often etcd's data were replaced
+	seenEra  int           // the same, as somebody saw who found etcd behind a snapshot
 	identity identity      // whose data the next snapshot shows
 	running  bool
 	launch   func(*listener) // starts a handler; nil unless running

@@ -125,10 +125,12 @@ func (r *Replica) askRevision(ctx context.Context) (int64, error) {
 	return store.CurrentRevision(ctx, r.store.Client(), store.PrefixRange(prefix))
 }
 
-// waitForEra waits until the replica has noticed that etcd went back.
+// waitForEra waits until the replica has listed an etcd that was seen to have gone
+// back.
 func (r *Replica) waitForEra(ctx context.Context, era int) error {
 	for {
 		r.mu.Lock()
+		r.seenEra = max(r.seenEra, era)
 		now, listed := r.era, r.listed
 		r.mu.Unlock()
 		if now >= era {

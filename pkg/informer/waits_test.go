@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/informer"
@@ -114,6 +115,42 @@ var _ = Describe("A wait", func() {
 			})
 		}
 		writers.Wait()
+	}, SpecTimeout(specTimeout))
+})
+
+// pastKV once tells of a revision long gone, as an etcd does that is being restored,
+// and has overtaken the replica when that looks.
+type pastKV struct {
+	clientv3.KV
+	back atomic.Bool
+}
+
+func (p *pastKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	resp, err := p.KV.Get(ctx, key, opts...)
+	if err == nil && p.back.Swap(false) {
+		resp.Header.Revision = 1
+	}
+	return resp, err
+}
+
+var _ = Describe("A fresh snapshot of an etcd that went back", func() {
+	It("comes with a list, though etcd has overtaken the replica", func(ctx SpecContext) {
+		_, behind, _ := linked(etcd)
+		kv := &pastKV{KV: behind.Client().KV}
+		behind.Client().KV = kv
+		create(ctx, behind, configMap("a", "v", "1"))
+		r, maps := newReplica(behind)
+		a := audited(maps)
+		startSynced(ctx, r)
+		kv.back.Store(true)
+		for range 2 {
+			fresh, err := r.Fresh(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(maps.Len(fresh)).To(Equal(1))
+		}
+		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1, "revision went back": 1}))
+		Expect(r.WaitForRevision(ctx, create(ctx, behind, configMap("b", "v", "1")))).To(Succeed())
+		Eventually(a.lines).Should(Equal([]string{"ADDED a 1", "ADDED b 1"}))
 	}, SpecTimeout(specTimeout))
 })
 
