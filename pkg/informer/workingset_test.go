@@ -94,7 +94,7 @@ var _ = Describe("A working set", func() {
 			got, _ := deploys.Get(snapshot, store.KeyOf(want))
 			got = got.DeepCopy()
 			Expect(store.IsPartial(got)).To(BeTrue())
-			got.SelfLink = ""
+			got.SetSelfLink("")
 			Expect(got).To(Equal(&appsv1.Deployment{TypeMeta: want.TypeMeta, ObjectMeta: want.ObjectMeta}))
 		}
 	}, SpecTimeout(specTimeout))
@@ -197,7 +197,7 @@ var _ = Describe("A working set", func() {
 		stored, err := store.Get[*appsv1.Deployment](ctx, s, key("d"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(stored.Spec.Template.Spec.NodeName).To(Equal("n"))
-		Expect(stored.SelfLink).To(BeEmpty())
+		Expect(stored.GetSelfLink()).To(BeEmpty())
 
 		Expect(r.WaitForRevision(ctx, revisionOf(stored))).To(Succeed())
 		partial, _ = deploys.Get(r.Snapshot(), key("d"))
