@@ -130,6 +130,16 @@ var _ = Describe("A leadership", func() {
 		}, SpecTimeout(time.Minute))
 	}
 
+	It("is not given up because there is nothing left to do", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{Leadership: &controller.Leadership{Name: leadershipName}})
+		done := make(chan struct{})
+		Expect(m.Add("once a term", func(context.Context) error { close(done); return nil })).To(Succeed())
+		run(m)
+		Eventually(done).Should(BeClosed())
+		Consistently(func() controller.LeadershipStatus { return m.Leadership() }).Should(And(
+			HaveField("Leading", true), HaveField("Terms", 1)))
+	}, SpecTimeout(time.Minute))
+
 	It("outlives a restart of etcd, or is won again", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB())
 		c := newContest(ctx, cluster, briefly)

@@ -37,7 +37,7 @@ type ManagerOptions struct {
 	// EveryProcess. Defaults to none.
 	Sharding *Sharding
 	// Events gets the Events of transactions, see [Tx.Eventf]. Who makes it runs
-	// it. Defaults to dropping them.
+	// it, as a runnable that is the Last for example. Defaults to dropping them.
 	Events EventRecorder
 	// Controllers has options by the names of controllers. What is set there takes
 	// the place of what the controller was made with; see [Config].
@@ -102,6 +102,7 @@ type part struct {
 	name         string
 	everyProcess bool
 	sharded      bool
+	last         bool // it is told to stop when the others have ended
 	run          func(ctx, work context.Context) error
 	loop         controllerLoop // nil for a runnable
 }
@@ -170,6 +171,11 @@ func (m *Manager) Store() *store.Store { return m.store }
 type RunnableOptions struct {
 	// EveryProcess has it run whoever leads. Its writes carry no fence.
 	EveryProcess bool
+	// Last has its context done only when the controllers and the other runnables
+	// have ended and the leadership is given up. It is for what those hand
+	// something to until their end, such as a recorder of Events, which still has
+	// to write the last of them. It runs in every process.
+	Last bool
 }
 
 // Add has a function run beside the controllers, from when the replica has
@@ -188,8 +194,12 @@ func (m *Manager) Add(name string, run func(ctx context.Context) error, opts ...
 	case run == nil:
 		return fmt.Errorf("runnable %q: the function is nil", name)
 	}
+	var o RunnableOptions
+	if len(opts) > 0 {
+		o = opts[0]
+	}
 	return m.addPart("runnable", part{
-		name: name, everyProcess: len(opts) > 0 && opts[0].EveryProcess,
+		name: name, everyProcess: o.EveryProcess || o.Last, last: o.Last,
 		run: func(ctx, work context.Context) error {
 			if err := m.call(ctx, name, run); err != nil && ctx.Err() == nil && work.Err() == nil {
 				return fmt.Errorf("runnable %q: %w", name, err)

@@ -7,10 +7,12 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 var _ = Describe("A manager", func() {
@@ -93,6 +95,65 @@ var _ = Describe("A manager", func() {
 		Eventually(ended).Should(BeClosed())
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(calls.all).Should(Equal([]string{"a"}))
+	}, SpecTimeout(20*time.Second))
+
+	It("goes on when all that it runs has ended", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		Expect(m.Add("short", nothing)).To(Succeed())
+		running, cancel := context.WithCancel(ctx)
+		ended := make(chan error)
+		go func() { ended <- m.Run(running) }()
+		Eventually(func() []string { return goroutinesIn("/pkg/informer.(*Replica).Run") }).ShouldNot(BeEmpty())
+		Consistently(ended).ShouldNot(Receive())
+		cancel()
+		Eventually(ended).Should(Receive(BeNil()))
+	}, SpecTimeout(20*time.Second))
+
+	It("stops a runnable that is the last when all others have ended", func(ctx SpecContext) {
+		for _, leadership := range []*controller.Leadership{nil, {Name: "spec"}} {
+			m := newManager(controller.ManagerOptions{Leadership: leadership})
+			handed := make(chan string) // taken by the last runnable alone
+			hand := func(ctx context.Context, what string) error {
+				<-ctx.Done()
+				handed <- what
+				return nil
+			}
+			begun := make(chan struct{})
+			Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
+				close(begun)
+				return controller.Result{}, hand(ctx, "reconcile")
+			}), controller.Options{Timeout: time.Second})).To(Succeed())
+			Expect(m.Add("led", func(ctx context.Context) error { return hand(ctx, "led") })).To(Succeed())
+			Expect(m.Add("everywhere", func(ctx context.Context) error { return hand(ctx, "everywhere") },
+				controller.RunnableOptions{EveryProcess: true})).To(Succeed())
+			var taken journal[string]
+			Expect(m.Add("last", func(ctx context.Context) error {
+				for {
+					select {
+					case what := <-handed:
+						taken.note(what)
+					case <-ctx.Done():
+						create(context.WithoutCancel(ctx), m.Store(), newConfigMap("last")) // by no term
+						return nil
+					}
+				}
+			}, controller.RunnableOptions{Last: true})).To(Succeed())
+			s := newStoreAt(etcd.Client(), m.Store().Prefix())
+			create(ctx, s, newSite("a", 1))
+			stop := run(m)
+			Eventually(begun).Should(BeClosed())
+			stop()
+			Expect(taken.all()).To(ConsistOf("reconcile", "led", "everywhere"))
+			Expect(store.Get[*corev1.ConfigMap](ctx, s, store.KeyOf(newConfigMap("last")))).Error().NotTo(HaveOccurred())
+		}
+	}, SpecTimeout(20*time.Second))
+
+	It("stops when a runnable that is the last fails", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		cause := errors.New("no")
+		Expect(m.Add("last", func(context.Context) error { return cause }, controller.RunnableOptions{Last: true})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		Expect(m.Run(ctx)).To(MatchError(cause))
 	}, SpecTimeout(20*time.Second))
 
 	It("runs once, and takes nothing more then", func(ctx SpecContext) {

@@ -19,9 +19,9 @@ const syncReport = 10 * time.Second
 // Run starts the replicas, waits until they have synced, campaigns for the
 // leadership if there is one, and starts the controllers and what was added with
 // Add. When ctx is done or something fails it stops those, gives up the
-// leadership, and then stops the replicas. It returns when everything that it
-// started has ended: nil when ctx was done, otherwise the first failure. A
-// manager runs once.
+// leadership, and then stops the runnables that are the Last, and the replicas. It
+// returns when everything that it started has ended: nil when ctx was done,
+// otherwise the first failure. A manager runs once.
 func (m *Manager) Run(ctx context.Context) error {
 	if err := m.begin(); err != nil {
 		return err
@@ -77,9 +77,25 @@ func (m *Manager) runAll(ctx context.Context) error {
 			return nil // stopped before it began
 		}
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	lastCtx, stopLast := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLast()
+	var last errgroup.Group
+	last.Go(func() error {
+		defer stop() // when one has failed
+		return m.runUnfenced(lastCtx, func(p part) bool { return p.last })
+	})
+	err := m.runMost(ctx)
+	stopLast()
+	return cmp.Or(err, last.Wait())
+}
+
+// runMost runs all but what is to be stopped last.
+func (m *Manager) runMost(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return m.runParts(m.unfenced(ctx), m.unfenced(context.WithoutCancel(ctx)), m.partsOf(func(p part) bool { return !m.led(p) && !p.sharded }))
+		return m.runUnfenced(ctx, func(p part) bool { return !p.last && !p.sharded && !m.led(p) })
 	})
 	if m.election != nil {
 		group.Go(func() error { return m.election.run(ctx, m.lead) })
@@ -92,6 +108,11 @@ func (m *Manager) runAll(ctx context.Context) error {
 		})
 	}
 	return group.Wait()
+}
+
+// runUnfenced runs parts whose writes need no fence.
+func (m *Manager) runUnfenced(ctx context.Context, which func(part) bool) error {
+	return m.runParts(m.unfenced(ctx), m.unfenced(context.WithoutCancel(ctx)), m.partsOf(which))
 }
 
 // led reports whether a part runs under the leadership.
@@ -117,9 +138,14 @@ func (m *Manager) lead(ctx context.Context, t *term) error {
 }
 
 // runParts runs parts until ctx is done or one of them fails, and returns when
-// all have ended.
+// all have ended. That there is nothing left to run is no reason to return: a
+// leadership would be won again and again.
 func (m *Manager) runParts(ctx, work context.Context, parts []part) error {
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		<-ctx.Done()
+		return nil
+	})
 	for _, p := range parts {
 		group.Go(func() error { return p.run(ctx, work) })
 	}
