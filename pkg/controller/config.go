@@ -20,6 +20,7 @@ import (
 //
 //	address: :8080
 //	gracePeriod: 10s
+//	leadership: {name: shop, leaseTime: 15s}
 //	controllers:
 //	  deployment: {workers: 8, timeout: 30s}
 //
@@ -35,8 +36,18 @@ type Config struct {
 	Pprof       bool            `json:"pprof,omitempty"`
 	GracePeriod metav1.Duration `json:"gracePeriod,omitempty"`
 	MaxLag      metav1.Duration `json:"maxLag,omitempty"`
+	// Leadership has what is set of the leadership.
+	Leadership LeadershipConfig `json:"leadership,omitempty"`
 	// Controllers has what is set of controllers, by their names.
 	Controllers map[string]ControllerConfig `json:"controllers,omitempty"`
+}
+
+// LeadershipConfig is what an operator sets of a [Leadership]. A name has a
+// program take part in one that has none of its own.
+type LeadershipConfig struct {
+	Name      string          `json:"name,omitempty"`
+	Identity  string          `json:"identity,omitempty"`
+	LeaseTime metav1.Duration `json:"leaseTime,omitempty"`
 }
 
 // ControllerConfig is what an operator sets of a controller, as in [Options].
@@ -62,8 +73,9 @@ func ReadConfig(file string) (Config, error) {
 }
 
 // Flags defines --config, which reads a file, and --address, --pprof,
-// --grace-period, --max-lag and --workers, as in --workers=deployment=8. Of a file
-// and the other flags, what comes later on the command line counts.
+// --grace-period, --max-lag, --leadership, --identity, --lease-time and --workers,
+// as in --workers=deployment=8. Of a file and the other flags, what comes later on
+// the command line counts.
 func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.Func("config", "`file` with the manager's options, in YAML", func(file string) error {
 		read, err := ReadConfig(file)
@@ -76,6 +88,9 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve profiles too")
 	flags.DurationVar(&c.GracePeriod.Duration, "grace-period", c.GracePeriod.Duration, "how `long` reconciles may go on when the program is stopped")
 	flags.DurationVar(&c.MaxLag.Duration, "max-lag", c.MaxLag.Duration, "for how `long` etcd may be lost before the program is not ready")
+	flags.StringVar(&c.Leadership.Name, "leadership", c.Leadership.Name, "have one process at a time do the work, of those that give the same `name`")
+	flags.StringVar(&c.Leadership.Identity, "identity", c.Leadership.Identity, "what this process is called where it leads")
+	flags.DurationVar(&c.Leadership.LeaseTime.Duration, "lease-time", c.Leadership.LeaseTime.Duration, "how `long` the others wait for a leader that has crashed")
 	flags.Func("workers", "how many keys a controller reconciles at once, as `controller=number`; repeatable", c.setWorkers)
 }
 
@@ -104,6 +119,11 @@ func (c *Config) merge(other Config) {
 	c.Pprof = other.Pprof || c.Pprof
 	c.GracePeriod = cmp.Or(other.GracePeriod, c.GracePeriod)
 	c.MaxLag = cmp.Or(other.MaxLag, c.MaxLag)
+	c.Leadership = LeadershipConfig{
+		Name:      cmp.Or(other.Leadership.Name, c.Leadership.Name),
+		Identity:  cmp.Or(other.Leadership.Identity, c.Leadership.Identity),
+		LeaseTime: cmp.Or(other.Leadership.LeaseTime, c.Leadership.LeaseTime),
+	}
 	for name, o := range other.Controllers {
 		set := c.Controllers[name]
 		c.setController(name, ControllerConfig{
@@ -126,6 +146,10 @@ func (c Config) Options(o ManagerOptions) (ManagerOptions, error) {
 	o.Pprof = c.Pprof || o.Pprof
 	o.GracePeriod = cmp.Or(c.GracePeriod.Duration, o.GracePeriod)
 	o.MaxLag = cmp.Or(c.MaxLag.Duration, o.MaxLag)
+	var err error
+	if o.Leadership, err = c.Leadership.over(o.Leadership); err != nil {
+		return o, err
+	}
 	controllers := maps.Clone(o.Controllers)
 	for name, set := range c.Controllers {
 		if controllers == nil {
@@ -135,6 +159,25 @@ func (c Config) Options(o ManagerOptions) (ManagerOptions, error) {
 	}
 	o.Controllers = controllers
 	return o, nil
+}
+
+// over returns a program's leadership with what is set here in place of what it
+// says, or nil when there is none.
+func (c LeadershipConfig) over(program *Leadership) (*Leadership, error) {
+	if c == (LeadershipConfig{}) {
+		return program, nil
+	}
+	var o Leadership
+	if program != nil {
+		o = *program
+	}
+	o.Name = cmp.Or(c.Name, o.Name)
+	o.Identity = cmp.Or(c.Identity, o.Identity)
+	o.LeaseTime = cmp.Or(c.LeaseTime.Duration, o.LeaseTime)
+	if _, err := o.withDefaults(); err != nil {
+		return program, fmt.Errorf("config: %w", err)
+	}
+	return &o, nil
 }
 
 func (c Config) check() error {

@@ -77,6 +77,51 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestConfigOfLeadership(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte("leadership: {name: shop, identity: a, leaseTime: 20s}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := &controller.Leadership{Name: "own", LeaseTime: time.Minute}
+	for name, x := range map[string]struct {
+		args          []string
+		program, want *controller.Leadership
+	}{
+		"none":                 {nil, nil, nil},
+		"the program's":        {nil, program, program},
+		"a file's":             {[]string{"--config", file}, nil, &controller.Leadership{Name: "shop", Identity: "a", LeaseTime: 20 * time.Second}},
+		"flags after a file":   {[]string{"--config", file, "--lease-time=1s", "--leadership=x"}, program, &controller.Leadership{Name: "x", Identity: "a", LeaseTime: time.Second}},
+		"flags before a file":  {[]string{"--identity=b", "--config", file}, nil, &controller.Leadership{Name: "shop", Identity: "a", LeaseTime: 20 * time.Second}},
+		"a part by the config": {[]string{"--identity=b"}, program, &controller.Leadership{Name: "own", Identity: "b", LeaseTime: time.Minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, err := parse(t, x.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := config.Options(controller.ManagerOptions{Leadership: x.program})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(x.want, got.Leadership); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	if program.Identity != "" {
+		t.Error("the program's options were changed")
+	}
+	for _, args := range [][]string{{"--identity=b"}, {"--leadership=a/b"}, {"--leadership=a", "--lease-time=-1s"}} {
+		config, err := parse(t, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Options(controller.ManagerOptions{}); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}
+
 func TestConfigRefusesMistakes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	for name, content := range map[string]string{
