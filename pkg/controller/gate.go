@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 const (
@@ -50,11 +51,11 @@ func (g *gates[R]) admit(ctx context.Context, key R) (bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := g.needs[key]
-	if n == nil || n.revision <= g.replica.Snapshot().Revision() {
+	if n == nil {
 		return true, nil
 	}
-	n.wanted = true
-	return false, nil
+	n.wanted = n.revision > g.replica.Snapshot().Revision()
+	return !n.wanted, nil
 }
 
 // held returns how many keys wait.
@@ -99,7 +100,17 @@ func (g *gates[R]) resolve(ctx context.Context, key R) error {
 func (g *gates[R]) ask(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return g.replica.Store().Revision(ctx)
+	return store.CurrentRevision(ctx, g.replica.Store().Client(), readable(g.replica))
+}
+
+// readable returns a range that the etcd user may read: of a kind, if not all that
+// is below the store's prefix.
+func readable(r *informer.Replica) store.Range {
+	prefix := r.Store().Prefix()
+	if kinds := r.Status().Kinds; len(kinds) > 0 {
+		prefix = kinds[0].Prefix
+	}
+	return store.PrefixRange(prefix)
 }
 
 // raise has a key wait for a revision. It is called by the key's worker alone.
