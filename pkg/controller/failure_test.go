@@ -10,6 +10,12 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
+// wildError cannot be asked anything when it is nil.
+type wildError struct{ inner error }
+
+func (e *wildError) Error() string { return e.inner.Error() }
+func (e *wildError) Unwrap() error { return e.inner }
+
 var _ = Describe("A reconcile that goes wrong", func() {
 	var (
 		m   *controller.Manager
@@ -20,6 +26,23 @@ var _ = Describe("A reconcile that goes wrong", func() {
 		log = new(logbook)
 		m = newManager(controller.ManagerOptions{Log: log.logger()})
 	})
+
+	It("by an error that is a nil pointer is a failure, and not the end of the process", func(ctx SpecContext) {
+		var calls journal[string]
+		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+			func(_ context.Context, r controller.Request) (controller.Result, error) {
+				calls.note(r.Name)
+				if calls.len() == 1 {
+					var err *wildError
+					return controller.Result{}, err
+				}
+				return controller.Result{}, nil
+			}), controller.Options{})).To(Succeed())
+		run(m)
+		create(ctx, m.Store(), newSite("a", 1))
+		Eventually(calls.all).Should(Equal([]string{"a", "a"}))
+		Expect(log.with("reconciler panicked")).To(HaveLen(1))
+	}, SpecTimeout(20*time.Second))
 
 	It("by a panic is a failure, logged with its stack", func(ctx SpecContext) {
 		var calls journal[string]

@@ -16,7 +16,8 @@ const ageShare = 8
 // none of which delays the others by how many keys it has. The keys of objects,
 // [Request], do so by namespace.
 type Tenant interface {
-	// Tenant names the group that the key belongs to.
+	// Tenant names the group that the key belongs to, and always the same. A key
+	// for which it panics belongs to the group that has no name.
 	Tenant() string
 }
 
@@ -75,7 +76,10 @@ func tenantOf[R comparable]() func(R) string {
 		return of // without a Request made an interface
 	}
 	if _, ok := any(*new(R)).(Tenant); ok {
-		return func(key R) string { return any(key).(Tenant).Tenant() }
+		return func(key R) (tenant string) {
+			_ = guard("Tenant", func() error { tenant = any(key).(Tenant).Tenant(); return nil })
+			return tenant
+		}
 	}
 	return func(R) string { return "" }
 }

@@ -128,6 +128,19 @@ type shardKey struct{ shard, item int }
 
 func (k shardKey) Tenant() string { return fmt.Sprint(k.shard) }
 
+type wildKey int
+
+func (k wildKey) Tenant() string { panic("no tenant") }
+
+func TestOrderOfKeysWhoseTenantPanics(t *testing.T) {
+	o := newOrder(func(wildKey) class { return prompt })
+	o.Push(1)
+	o.Push(2)
+	if got, want := []wildKey{o.Pop(), o.Pop()}, []wildKey{1, 2}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestOrderOfOtherKeys(t *testing.T) {
 	tenants := newOrder(func(shardKey) class { return prompt })
 	for _, k := range []shardKey{{1, 1}, {1, 2}, {2, 1}} {

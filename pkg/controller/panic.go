@@ -25,6 +25,16 @@ func guard(what string, f func() error) (err error) {
 	return f()
 }
 
+// sound returns an error as it is. It panics with one whose methods do, such as a
+// nil pointer of an error's type: call it where that is recovered from.
+func sound(err error) error {
+	if err != nil {
+		_ = err.Error()
+		_ = isLookAgain(err) // unwraps it
+	}
+	return err
+}
+
 func isPanic(err error) bool {
 	var p *panicError
 	return errors.As(err, &p)

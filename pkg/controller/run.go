@@ -169,7 +169,7 @@ func (m *Manager) awaitSync(ctx context.Context, r *informer.Replica) bool {
 
 // call runs a runnable. A panic of it is a failure.
 func (m *Manager) call(ctx context.Context, name string, run func(context.Context) error) error {
-	err := guard("it", func() error { return run(ctx) })
+	err := guard("it", func() error { return sound(run(ctx)) })
 	var p *panicError
 	if errors.As(err, &p) {
 		m.log.Error(err, "runnable failed", "runnable", name, "stack", p.stack)

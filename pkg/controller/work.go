@@ -78,7 +78,7 @@ func (l *loop[R]) reconcile(ctx context.Context, key R) (result Result, err erro
 	}
 	err = guard("reconciler", func() error {
 		result, err = l.reconciler.Reconcile(ctx, key)
-		return err
+		return sound(err)
 	})
 	if err != nil && ctx.Err() == context.DeadlineExceeded {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
