@@ -26,6 +26,7 @@ const (
 	resultRequeueAfter = "requeue_after"
 	resultRequeue      = "requeue" // lost a race
 	resultError        = "error"
+	resultStopped      = "stopped" // failed since it was told to stop
 )
 
 func newMetrics(m *Manager) *metrics {
@@ -108,20 +109,23 @@ func (x *metrics) of(controller string) *loopMetrics {
 		took:   x.took.WithLabelValues(controller),
 		waited: x.waited.WithLabelValues(controller, controller), worked: x.worked.WithLabelValues(controller, controller),
 	}
-	for _, result := range []string{resultSuccess, resultRequeueAfter, resultRequeue, resultError} {
+	for _, result := range []string{resultSuccess, resultRequeueAfter, resultRequeue, resultError, resultStopped} {
 		l.results[result] = x.results.WithLabelValues(controller, result)
 	}
 	return l
 }
 
-// reconciled counts a reconcile that has ended.
-func (l *loopMetrics) reconciled(took time.Duration, result Result, err error) {
+// reconciled counts a reconcile that has ended. What comes of its being told to
+// stop is no failure of its key.
+func (l *loopMetrics) reconciled(took time.Duration, result Result, err error, stopped bool) {
 	l.took.Observe(took.Seconds())
 	switch {
 	case err == nil && result.RequeueAfter > 0:
 		l.results[resultRequeueAfter].Inc()
 	case err == nil:
 		l.results[resultSuccess].Inc()
+	case stopped:
+		l.results[resultStopped].Inc()
 	case isLookAgain(err):
 		l.results[resultRequeue].Inc()
 		l.lostRaces.Inc()

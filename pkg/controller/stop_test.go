@@ -59,6 +59,8 @@ var _ = Describe("A manager that is told to stop", func() {
 		stop()
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Hour}))
 		Expect(log.with("failed")).To(BeEmpty())
+		Expect(metric(m, "controller_runtime_reconcile_errors_total", "c")()).To(BeZero())
+		Expect(metric(m, "controller_runtime_reconcile_total", "c", "stopped")()).To(Equal(1.0))
 	}, SpecTimeout(20*time.Second))
 
 	It("leaves no goroutine behind, not even for delayed keys, when Run has returned", func(ctx SpecContext) {

@@ -59,7 +59,7 @@ func (r *run[R]) process(ctx, work context.Context, key R) {
 	reconcileCtx := context.WithValue(logr.NewContext(traced, log), causesKey{}, why)
 	result, err := r.reconcile(store.ObserveWrites(reconcileCtx, wrote.observe), key)
 	spans.end(result, err)
-	r.metrics.reconciled(r.manager.clock.Since(began), result, err)
+	r.metrics.reconciled(r.manager.clock.Since(began), result, err, work.Err() != nil)
 	revision, unknown := wrote.result()
 	r.gates.raise(key, revision)
 	if unknown {
