@@ -79,6 +79,18 @@ var _ = Describe("Traces", func() {
 		Expect(valueOf(txn, "homeostat.revision").AsInt64()).To(BeNumerically(">", rev))
 	}, SpecTimeout(20*time.Second))
 
+	It("tell that a transaction is fenced", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{TracerProvider: provider, Leadership: &controller.Leadership{Name: leadershipName}})
+		Expect(controller.New(m, "fill", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+			tx.Create(newConfigMap(site.Name))
+			return controller.Result{}, nil
+		}, controller.Options{})).To(Succeed())
+		create(ctx, newStoreAt(etcd.Client(), m.Store().Prefix()), newSite("a", 1))
+		run(m)
+		Eventually(named("etcd transaction")).Should(HaveLen(1))
+		Expect(valueOf(named("etcd transaction")()[0], "homeostat.fences").AsInt64()).To(Equal(int64(1)))
+	}, SpecTimeout(20*time.Second))
+
 	It("tell what failed", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider})
 		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {

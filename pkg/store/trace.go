@@ -23,7 +23,6 @@ func (t *Txn) startSpan(ctx context.Context) (_ context.Context, end func(revisi
 	ctx, span := tracer.Start(ctx, "etcd transaction", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attribute.String("db.system.name", "etcd"),
 		attribute.Int("homeostat.objects", len(t.ops)),
-		attribute.Int("homeostat.fences", len(t.store.fences)),
 	))
 	return ctx, func(revision int64, err error) { t.endSpan(span, revision, err) }
 }
@@ -34,7 +33,8 @@ func (t *Txn) endSpan(span trace.Span, revision int64, err error) {
 	for _, o := range t.ops[:min(len(t.ops), tracedKeys)] {
 		keys = append(keys, o.etcdKey)
 	}
-	span.SetAttributes(attribute.StringSlice("homeostat.keys", keys), attribute.Int64("homeostat.revision", revision))
+	span.SetAttributes(attribute.StringSlice("homeostat.keys", keys), attribute.Int64("homeostat.revision", revision),
+		attribute.Int("homeostat.fences", len(t.fences)))
 	if err != nil {
 		span.RecordError(err)
 		span.SetStatus(codes.Error, err.Error())
