@@ -80,7 +80,12 @@ func (m *Manager) Ready(ctx context.Context) error {
 func (m *Manager) readyChecks() []namedCheck {
 	var all []namedCheck
 	for _, r := range m.allReplicas() {
-		all = append(all, namedCheck{"replica " + r.name, func(context.Context) error { return r.replica.Healthy(m.options.MaxLag) }})
+		all = append(all, namedCheck{"replica " + r.name, func(context.Context) error {
+			if st := r.replica.Status(); st.Running && len(st.Kinds) == 0 {
+				return nil // there is nothing to list and to follow
+			}
+			return r.replica.Healthy(m.options.MaxLag)
+		}})
 	}
 	all = append(all, m.standingChecks()...)
 	return append(all, m.checks.of(&m.checks.ready)...)

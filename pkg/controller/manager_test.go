@@ -101,7 +101,7 @@ var _ = Describe("A manager", func() {
 		m := newManager(controller.ManagerOptions{})
 		Expect(m.Add("short", nothing)).To(Succeed())
 		running, cancel := context.WithCancel(ctx)
-		ended := make(chan error)
+		ended := make(chan error, 1)
 		go func() { ended <- m.Run(running) }()
 		Eventually(func() []string { return goroutinesIn("/pkg/informer.(*Replica).Run") }).ShouldNot(BeEmpty())
 		Consistently(ended).ShouldNot(Receive())

@@ -60,6 +60,15 @@ var _ = Describe("A manager's pages", func() {
 		Expect(m.Ready(ctx)).NotTo(Succeed())
 	}, SpecTimeout(20*time.Second))
 
+	It("do not wait for a replica that has no kinds", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		Expect(m.Ready(ctx)).NotTo(Succeed())
+		stop := run(m)
+		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+		stop()
+		Expect(m.Ready(ctx)).NotTo(Succeed())
+	}, SpecTimeout(20*time.Second))
+
 	It("have profiles only where they are asked for", func() {
 		status, _ := page(newManager(controller.ManagerOptions{}), "/debug/pprof/")
 		Expect(status).To(Equal(http.StatusNotFound))
