@@ -53,7 +53,7 @@ var _ = Describe("AddSource", func() {
 		_, err = controller.AddSource(m, "c", controller.Watches(sameName))
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(calls.all).Should(ConsistOf("s1", "old", "new", "s2", "old", "new", "unseen"))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("adds before the manager runs, and remove takes away then too", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("map"), newSite("site", 1))
@@ -68,7 +68,7 @@ var _ = Describe("AddSource", func() {
 		run(m)
 		Eventually(calls.all).Should(ConsistOf("map", "site"))
 		Expect(handlers()).To(Equal(2))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("remove waits for the source's function, and no call follows", func(ctx SpecContext) {
 		entered, leave := make(chan struct{}), make(chan struct{})
@@ -93,7 +93,7 @@ var _ = Describe("AddSource", func() {
 		create(ctx, m.Store(), newSite("s", 1))
 		Eventually(calls.all).Should(Equal([]string{"s"}))
 		Expect(more.Load()).To(BeFalse())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("leaves nothing behind, whoever comes and goes while the manager starts and stops", func(ctx SpecContext) {
 		for range 10 {
@@ -161,5 +161,5 @@ var _ = Describe("RequeueAfter", func() {
 		Expect(controller.RequeueAfter(m, "d", a, 0)).To(MatchError(ContainSubstring(`controller "d": the manager has none`)))
 		stop()
 		Expect(controller.RequeueAfter(m, "c", a, 0)).To(MatchError(ContainSubstring("does not run here now")))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

@@ -73,7 +73,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 			"1 [modified Site default/old at " + modified + "]",
 			fmt.Sprintf("1 [deleted Site default/old at %d]", deleted),
 		}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("which can be the time", func(ctx SpecContext) {
 		start(func(n int) (controller.Result, error) {
@@ -88,7 +88,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(why.len).Should(Equal(3))
 		Expect(why.all()[1:]).To(Equal([]string{"1 [requeue after]", "1 [backoff]"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("which can be a channel or a timer", func(ctx SpecContext) {
 		keys := make(chan controller.Request)
@@ -98,7 +98,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		Eventually(why.all).Should(Equal([]string{"1 [timer]"}))
 		keys <- request(newSite("a", 1))
 		Eventually(why.all).Should(Equal([]string{"1 [timer]", "1 [channel]"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("which can be that it was held until it sees its own writes", func(ctx SpecContext) {
 		f := newFaulty(etcd)
@@ -134,7 +134,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		Expect(why.all()[1]).To(SatisfyAny(
 			Equal(fmt.Sprintf("3 [channel channel own writes at %d]", wrote.Load())),
 			Equal(fmt.Sprintf("3 [channel own writes at %d channel]", wrote.Load()))))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("in its log lines", func(ctx SpecContext) {
 		site := newSite("a", 1)
@@ -145,7 +145,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		Eventually(func() []string { return log.with("for good") }).Should(ConsistOf(And(
 			ContainSubstring(`"name"="a"`), ContainSubstring(`"reconcile"=1`),
 			ContainSubstring(`"causes"="initial Site default/a at `+site.ResourceVersion+`"`))))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("and what comes while it is under way is the next one's", func(ctx SpecContext) {
 		keys, begun, leave := make(chan controller.Request), make(chan struct{}), make(chan struct{})
@@ -165,7 +165,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		close(leave)
 		Eventually(why.len).Should(Equal(3))
 		Expect(why.all()[1:]).To(ConsistOf("1 [channel]", "9 [channel channel channel channel channel channel channel channel]"))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("each once and never none, however many there are at once", func(ctx SpecContext) {
 		var told, served, without atomic.Int64
@@ -195,5 +195,5 @@ var _ = Describe("A reconcile knows its causes", func() {
 		Eventually(told.Load).Should(Equal(int64(2 * 3 * changes)))
 		Eventually(served.Load).Should(Equal(told.Load()))
 		Expect(without.Load()).To(BeZero())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

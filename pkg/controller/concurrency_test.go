@@ -33,7 +33,7 @@ var _ = Describe("Workers", func() {
 		close(leave)
 		Eventually(active.Load).Should(BeZero())
 		Expect(most.Load()).To(Equal(int32(3)))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("never reconcile one key twice at once, and miss no change", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -75,7 +75,7 @@ var _ = Describe("Workers", func() {
 			return all
 		}).Should(Equal(map[string]int32{"s0": changes, "s1": changes, "s2": changes, "s3": changes}))
 		Expect(twice).To(BeZero())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })
 
 // raise makes v at least n.

@@ -150,11 +150,11 @@ var _ = Describe("Options of controllers", func() {
 		m := newManager(controller.ManagerOptions{Controllers: map[string]controller.Options{"c": {}, "d": {}}})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring(`"d"`)))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("take the place of what a controller was made with", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{Controllers: map[string]controller.Options{"c": {Workers: 5}}})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{Workers: 2})).To(Succeed())
 		Expect(metric(m, "controller_runtime_max_concurrent_reconciles", "c")()).To(Equal(5.0))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

@@ -27,7 +27,7 @@ var etcd *etcdtest.Cluster
 var _ = BeforeSuite(func() {
 	etcdtest.VerifyNoLeaks(GinkgoTB())
 	etcd = etcdtest.Start(GinkgoTB())
-	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
 })
 
 var _ = BeforeEach(func() {

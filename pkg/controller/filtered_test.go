@@ -48,7 +48,7 @@ var _ = Describe("A source that is told less", func() {
 			Eventually(why.all).Should(ContainElement("1 [" + what + " Site default/a at " + site.ResourceVersion + "]"))
 		}
 		Expect(why.len()).To(Equal(4))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("in batches, sees the changes of an object as one", func(ctx SpecContext) {
 		clock := clocktesting.NewFakeClock(time.Now())
@@ -70,7 +70,7 @@ var _ = Describe("A source that is told less", func() {
 		Expect(why.len()).To(Equal(1))
 		Eventually(func() []string { clock.Step(time.Second); return why.all()[1:] }).Should(
 			Equal([]string{fmt.Sprintf("1 [modified Site default/a at %d]", last)}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	DescribeTable("is refused where it cannot work", func(s controller.Source[controller.Request], complaint string) {
 		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{}, s)).To(MatchError(ContainSubstring(complaint)))

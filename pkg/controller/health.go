@@ -14,7 +14,10 @@ import (
 // checkTimeout bounds one check of health or readiness.
 const checkTimeout = 5 * time.Second
 
-// Check says what is wrong; nil when nothing is.
+var errNoAnswer = errors.New("the check has not answered in time")
+
+// Check says what is wrong; nil when nothing is. It must return when ctx is done:
+// one that does not counts as failed, and goes on.
 type Check func(ctx context.Context) error
 
 // checks are those of a manager, in the order in which they were added.
@@ -97,11 +100,22 @@ func runChecks(ctx context.Context, all []namedCheck) (report string, err error)
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	errs := make([]error, len(all))
-	var running sync.WaitGroup
+	answers := make(chan func(), len(all)) // whoever ignores ctx has somewhere to put its answer
 	for i, c := range all {
-		running.Go(func() { errs[i] = guard("the check", func() error { return c.check(ctx) }) })
+		errs[i] = errNoAnswer
+		go func() {
+			err := guard("the check", func() error { return c.check(ctx) })
+			answers <- func() { errs[i] = err }
+		}()
 	}
-	running.Wait()
+	for waiting := len(all); waiting > 0; waiting-- {
+		select {
+		case take := <-answers:
+			take()
+		case <-ctx.Done():
+			waiting = 1
+		}
+	}
 	var b strings.Builder
 	for i, c := range all {
 		if errs[i] == nil {

@@ -30,7 +30,7 @@ var _ = Describe("A manager", func() {
 		done, cancel := context.WithCancel(ctx)
 		cancel()
 		Expect(m.Run(done)).To(Succeed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	for how, fault := range map[string]func(*etcdtest.Link){
 		"refuses connections": (*etcdtest.Link).Cut,
@@ -56,7 +56,7 @@ var _ = Describe("A manager", func() {
 			Eventually(ended).Should(Receive(BeNil()))
 			Expect(goroutinesIn("/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
 			Expect(calls.all()).To(BeEmpty())
-		}, SpecTimeout(20*time.Second))
+		}, SpecTimeout(time.Minute))
 	}
 
 	It("stops all when a runnable fails, and returns the first cause", func(ctx SpecContext) {
@@ -74,7 +74,7 @@ var _ = Describe("A manager", func() {
 		Expect(err).To(MatchError(cause))
 		Expect(err).To(MatchError(And(ContainSubstring(`"fails"`), Not(ContainSubstring("second")))))
 		Expect(stopped).To(BeClosed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("stops all when a runnable panics", func(ctx SpecContext) {
 		var log logbook
@@ -82,7 +82,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Add("panics", func(context.Context) error { panic("oh no") })).To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("oh no")))
 		Expect(log.with("oh no")).To(ConsistOf(ContainSubstring("manager_test.go")))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("goes on when a runnable ends, and knows no error when it was told to stop", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -95,7 +95,7 @@ var _ = Describe("A manager", func() {
 		Eventually(ended).Should(BeClosed())
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(calls.all).Should(Equal([]string{"a"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("goes on when all that it runs has ended", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -107,7 +107,7 @@ var _ = Describe("A manager", func() {
 		Consistently(ended).ShouldNot(Receive())
 		cancel()
 		Eventually(ended).Should(Receive(BeNil()))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("stops a runnable that is the last when all others have ended", func(ctx SpecContext) {
 		for _, leadership := range []*controller.Leadership{nil, {Name: "spec"}} {
@@ -146,7 +146,7 @@ var _ = Describe("A manager", func() {
 			Expect(taken.all()).To(ConsistOf("reconcile", "led", "everywhere"))
 			Expect(store.Get[*corev1.ConfigMap](ctx, s, store.KeyOf(newConfigMap("last")))).Error().NotTo(HaveOccurred())
 		}
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("stops when a runnable that is the last fails", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -154,7 +154,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Add("last", func(context.Context) error { return cause }, controller.RunnableOptions{Last: true})).To(Succeed())
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(cause))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("runs once, and takes nothing more then", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -164,7 +164,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("called before")))
 		stop()
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("called before")))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("fails at once when somebody else runs its replica", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -175,7 +175,7 @@ var _ = Describe("A manager", func() {
 		DeferCleanup(func() { cancel(); <-ended })
 		Expect(m.Replica().WaitForSync(ctx)).To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("while the replica runs")))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("refuses names that it has, and runnables that are none", func() {
 		m := newManager(controller.ManagerOptions{})
@@ -203,7 +203,7 @@ var _ = Describe("A manager", func() {
 		Eventually(func() []string { return goroutinesIn("/pkg/informer.(*reflector)") }).ShouldNot(BeEmpty())
 		Expect(m.AddReplica("busy", busy)).To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(And(ContainSubstring(`replica "busy"`), ContainSubstring("while the replica runs"))))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("does not know of another one in the process", func(ctx SpecContext) {
 		s := newStore(etcd.Client())
@@ -217,5 +217,5 @@ var _ = Describe("A manager", func() {
 		for i := range calls {
 			Eventually(calls[i].all).Should(Equal([]string{"a"}))
 		}
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

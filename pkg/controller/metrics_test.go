@@ -88,7 +88,7 @@ var _ = Describe("Metrics", func() {
 		Expect(metric(m, "workqueue_queue_duration_seconds", "c")()).To(Equal(n))
 		Expect(metric(m, "workqueue_adds_total", "c")()).To(BeNumerically(">=", n))
 		Expect(metric(m, "homeostat_replica_objects", "Site", "main")()).To(Equal(1.0))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("tell what is under way and what waits", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -114,7 +114,7 @@ var _ = Describe("Metrics", func() {
 		Eventually(metric(m, "controller_runtime_active_workers", "c")).Should(BeZero())
 		Expect(metric(m, "workqueue_depth", "c")()).To(BeZero())
 		Expect(metric(m, "homeostat_queue_oldest_seconds", "c")()).To(BeZero())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("are each manager's own, and well formed", func() {
 		a, b := newManager(controller.ManagerOptions{}), newManager(controller.ManagerOptions{})

@@ -61,20 +61,20 @@ var _ = Describe("A transaction on a kind that is kept in part", func() {
 		got, err := store.Get[*corev1.ConfigMap](ctx, m.Store(), store.KeyOf(stripped))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.Data).To(HaveKeyWithValue("a", "1"))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("refuses a status that may have been stripped", func(ctx SpecContext) {
 		err := outcome(ctx, func(tx *controller.Tx, cm *corev1.ConfigMap) { tx.UpdateStatus(cm) })
 		Expect(err).To(MatchError(ContainSubstring("keeps only a part")))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("deletes", func(ctx SpecContext) {
 		Expect(outcome(ctx, func(tx *controller.Tx, cm *corev1.ConfigMap) { tx.Delete(cm) })).To(Succeed())
 		_, err := store.Get[*corev1.ConfigMap](ctx, m.Store(), store.KeyOf(stripped))
 		Expect(apierrors.IsNotFound(err)).To(BeTrue())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("takes it as a condition", func(ctx SpecContext) {
 		Expect(outcome(ctx, func(tx *controller.Tx, cm *corev1.ConfigMap) { tx.Unchanged(cm) })).To(Succeed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

@@ -101,7 +101,7 @@ var _ = Describe("A predicate", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(etcd.Client().Put(ctx, m.Store().Prefix()+"example.com/sites/default/a", string(value))).Error().NotTo(HaveOccurred())
 		Eventually(calls.len).Should(BeNumerically(">", 1))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("keeps changes from the queue, and all of a source's must pass", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -119,5 +119,5 @@ var _ = Describe("A predicate", func() {
 		Expect(m.Store().Update(ctx, site)).Error().NotTo(HaveOccurred())
 		create(ctx, m.Store(), newSite("last", 1))
 		Eventually(calls.all).Should(Equal([]string{"a", "a", "last"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

@@ -100,7 +100,7 @@ var _ = Describe("Towards etcd", func() {
 	It("a reconcile that changes nothing costs no request", func(ctx SpecContext) {
 		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{Workers: 4})).To(Succeed())
 		Expect(watched(ctx, 1)).To(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("a reconcile that writes a status costs one, and the next that sees it none", func(ctx SpecContext) {
 		sites, err := informer.For[*Site](m.Replica())
@@ -118,7 +118,7 @@ var _ = Describe("Towards etcd", func() {
 				return controller.Result{}, err
 			}), controller.Options{Workers: 4})).To(Succeed())
 		Expect(watched(ctx, 2)).To(Equal(map[string]int{"Txn": objects}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("a transactional reconcile costs one, whatever it writes", func(ctx SpecContext) {
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
@@ -136,5 +136,5 @@ var _ = Describe("Towards etcd", func() {
 			return controller.Result{}, nil
 		}, controller.Options{Workers: 4})).To(Succeed())
 		Expect(watched(ctx, 2)).To(Equal(map[string]int{"Txn": objects}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

@@ -54,7 +54,7 @@ var _ = Describe("A key comes back", func() {
 		calls := script(ctx, minutes, ending{after: time.Hour}, ending{after: 2 * time.Hour})
 		Eventually(calls.len).Should(Equal(3))
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Hour, 2 * time.Hour}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("after a backoff that doubles up to its ceiling, and begins anew after success", func(ctx SpecContext) {
 		fail := ending{err: failure}
@@ -65,13 +65,13 @@ var _ = Describe("A key comes back", func() {
 			time.Hour, time.Minute,
 		}))
 		Expect(log.with("reconcile failed")).To(HaveLen(7))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("after the time asked for in place of the backoff, when there is an error too", func(ctx SpecContext) {
 		calls := script(ctx, minutes, ending{err: failure}, ending{after: time.Hour, err: failure}, ending{err: failure})
 		Eventually(calls.len).Should(Equal(4))
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Minute, time.Hour, 2 * time.Minute}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("soon after a lost race, which is no failure, whatever else it asks for", func(ctx SpecContext) {
 		calls := script(ctx, minutes, ending{err: race}, ending{after: time.Hour, err: race})
@@ -79,7 +79,7 @@ var _ = Describe("A key comes back", func() {
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Minute, 2 * time.Minute}))
 		Expect(log.with("failed")).To(BeEmpty())
 		Expect(log.with("another writer")).To(HaveLen(2))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("and a race that is always lost is reported", func(ctx SpecContext) {
 		var endings []ending
@@ -89,7 +89,7 @@ var _ = Describe("A key comes back", func() {
 		calls := script(ctx, minutes, endings...)
 		Eventually(calls.len).Should(Equal(12))
 		Expect(log.with("again and again")).To(HaveLen(1))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("not at all after a terminal error, until something changes", func(ctx SpecContext) {
 		calls := script(ctx, minutes, ending{after: time.Hour, err: controller.TerminalError(failure)})
@@ -99,7 +99,7 @@ var _ = Describe("A key comes back", func() {
 		Expect(m.Store().Update(ctx, site)).Error().NotTo(HaveOccurred())
 		Eventually(calls.len).Should(Equal(2))
 		Expect(clock.pauses.all()).To(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("keeps the error within a terminal one, and none for nil", func() {
 		Expect(errors.Is(controller.TerminalError(failure), failure)).To(BeTrue())

@@ -58,7 +58,7 @@ var _ = Describe("A manager's pages", func() {
 		Expect(m.Healthy(ctx)).NotTo(Succeed())
 		stop()
 		Expect(m.Ready(ctx)).NotTo(Succeed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("do not wait for a replica that has no kinds", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -67,7 +67,17 @@ var _ = Describe("A manager's pages", func() {
 		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
 		stop()
 		Expect(m.Ready(ctx)).NotTo(Succeed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
+
+	It("name the check that does not answer", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		leave := make(chan struct{})
+		defer close(leave)
+		Expect(m.AddHealthCheck("stuck", func(context.Context) error { <-leave; return nil })).To(Succeed())
+		asked, cancel := context.WithCancel(ctx)
+		time.AfterFunc(50*time.Millisecond, cancel)
+		Expect(m.Healthy(asked)).To(MatchError(ContainSubstring("stuck: the check has not answered")))
+	}, SpecTimeout(time.Minute))
 
 	It("have profiles only where they are asked for", func() {
 		status, _ := page(newManager(controller.ManagerOptions{}), "/debug/pprof/")
@@ -100,7 +110,7 @@ var _ = Describe("A manager's pages", func() {
 		stop()
 		_, err = client.Do(req)
 		Expect(err).To(HaveOccurred(), "nothing listens any more")
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("cannot be served where somebody else does", func(ctx SpecContext) {
 		taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -108,5 +118,5 @@ var _ = Describe("A manager's pages", func() {
 		defer taken.Close()
 		m := newManager(controller.ManagerOptions{Address: taken.Addr().String()})
 		Expect(m.Run(ctx)).To(MatchError(And(ContainSubstring(taken.Addr().String()), ContainSubstring("in use"))))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

@@ -43,7 +43,7 @@ var _ = Describe("A source", func() {
 		Eventually(calls.len).Should(Equal(3))
 		Expect(m.Store().Delete(ctx, site)).Error().NotTo(HaveOccurred())
 		Eventually(calls.all).Should(Equal([]string{"old", "new", "new", "new"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("Owns reconciles the controller that an object has, and the one that it had", func(ctx SpecContext) {
 		a, b := newSite("a", 1), newSite("b", 1)
@@ -62,7 +62,7 @@ var _ = Describe("A source", func() {
 		Eventually(calls.all).Should(ConsistOf("a", "a", "b"))
 		Expect(m.Store().Delete(ctx, child)).Error().NotTo(HaveOccurred())
 		Eventually(calls.all).Should(ConsistOf("a", "a", "b", "b"))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("Owns finds cluster-scoped owners, and leaves other kinds' children alone", func(ctx SpecContext) {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}
@@ -82,7 +82,7 @@ var _ = Describe("A source", func() {
 		child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), node)}
 		create(ctx, m.Store(), foreign, child)
 		Eventually(keys.all).Should(Equal([]controller.Request{{Key: store.Key{Name: "node"}}}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("OwnsAny reconciles all owners of the kind, and those that an object had", func(ctx SpecContext) {
 		a, b, other := newSite("a", 1), newSite("b", 1), newDeployment("other")
@@ -106,7 +106,7 @@ var _ = Describe("A source", func() {
 		child.OwnerReferences = nil
 		Expect(m.Store().Update(ctx, child)).Error().NotTo(HaveOccurred())
 		Eventually(calls.all).Should(ConsistOf("a", "b", "a", "b", "b"))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("Watches reconciles any keys that its function names", func(ctx SpecContext) {
 		var keys journal[int]
@@ -127,7 +127,7 @@ var _ = Describe("A source", func() {
 		Eventually(keys.all).Should(Equal([]int{10, 11}))
 		Expect(m.Store().Delete(ctx, site)).Error().NotTo(HaveOccurred())
 		Eventually(keys.all).Should(Equal([]int{10, 11, -1}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("WatchesInformer takes events from a replica of another etcd, and predicates", func(ctx SpecContext) {
 		other := newStore(etcdtest.Start(GinkgoTB()).Client())
@@ -147,7 +147,7 @@ var _ = Describe("A source", func() {
 		create(ctx, other, newSite("a", 1), newSite("dull", 1), newSite("b", 1))
 		create(ctx, m.Store(), newSite("here", 1))
 		Eventually(calls.all).Should(Equal([]string{"a", "b"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("takes events from a replica that the manager runs, once that has synced", func(ctx SpecContext) {
 		other := newStore(etcdtest.Start(GinkgoTB()).Client())
@@ -175,7 +175,7 @@ var _ = Describe("A source", func() {
 		stop()
 		Expect(found.all()).NotTo(ContainElement(false))
 		Expect(goroutinesIn("/pkg/informer.")).To(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("FromChannel reconciles what comes, until the channel is closed", func(ctx SpecContext) {
 		keys := make(chan controller.Request, 2)
@@ -188,7 +188,7 @@ var _ = Describe("A source", func() {
 		Eventually(func() []string { return goroutinesIn("controller.FromChannel") }).Should(BeEmpty())
 		create(ctx, m.Store(), newSite("c", 1))
 		Eventually(calls.all).Should(ConsistOf("a", "b", "c"))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("Resync reconciles all objects again and again", func(ctx SpecContext) {
 		create(ctx, m.Store(), newSite("a", 1), newSite("b", 1))
@@ -206,7 +206,7 @@ var _ = Describe("A source", func() {
 		}
 		Eventually(times("a")).Should(BeNumerically(">", 3))
 		Eventually(times("b")).Should(BeNumerically(">", 3))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("survives functions that panic: a predicate then passes", func(ctx SpecContext) {
 		var log logbook
@@ -226,7 +226,7 @@ var _ = Describe("A source", func() {
 		for _, what := range []string{"bad predicate", "bad condition", "bad mapping"} {
 			Expect(log.with(what)).To(ConsistOf(And(ContainSubstring("goroutine"), ContainSubstring(`"namespace"="default"`))))
 		}
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("calls none of its functions once Run has returned", func(ctx SpecContext) {
 		entered, leave := make(chan struct{}), make(chan struct{})
@@ -252,7 +252,7 @@ var _ = Describe("A source", func() {
 		time.AfterFunc(50*time.Millisecond, func() { close(leave) })
 		stop()
 		Expect(returned).To(BeTrue())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	DescribeTable("is refused where it cannot work", func(add func(*controller.Manager) error, complaint string) {
 		Expect(add(m)).To(MatchError(ContainSubstring(complaint)))

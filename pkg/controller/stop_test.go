@@ -39,7 +39,7 @@ var _ = Describe("A manager that is told to stop", func() {
 		site, err := store.Get[*Site](ctx, m.Store(), store.Key{Namespace: "default", Name: begun.all()[0]})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(site.Status.Ready).To(Equal(int32(1)))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("cancels what is still under way when the grace period is over", func(ctx SpecContext) {
 		var log logbook
@@ -61,7 +61,7 @@ var _ = Describe("A manager that is told to stop", func() {
 		Expect(log.with("failed")).To(BeEmpty())
 		Expect(metric(m, "controller_runtime_reconcile_errors_total", "c")()).To(BeZero())
 		Expect(metric(m, "controller_runtime_reconcile_total", "c", "stopped")()).To(Equal(1.0))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("leaves no goroutine behind, not even for delayed keys, when Run has returned", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -81,7 +81,7 @@ var _ = Describe("A manager that is told to stop", func() {
 		Eventually(calls.len).Should(Equal(2))
 		stop()
 		Expect(goroutinesIn("/util/workqueue.", "/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("may be told twice", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -89,7 +89,7 @@ var _ = Describe("A manager that is told to stop", func() {
 		stop := run(m)
 		stop()
 		Expect(stop).NotTo(Panic())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })
 
 // goroutinesIn returns the goroutines that run in one of the packages, without

@@ -77,7 +77,7 @@ var _ = Describe("Traces", func() {
 		rev, err := store.ParseRevision(made.ResourceVersion)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(valueOf(txn, "homeostat.revision").AsInt64()).To(BeNumerically(">", rev))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("tell that a transaction is fenced", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider, Leadership: &controller.Leadership{Name: leadershipName}})
@@ -89,7 +89,7 @@ var _ = Describe("Traces", func() {
 		run(m)
 		Eventually(named("etcd transaction")).Should(HaveLen(1))
 		Expect(valueOf(named("etcd transaction")()[0], "homeostat.fences").AsInt64()).To(Equal(int64(1)))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("tell what failed", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider})
@@ -104,5 +104,5 @@ var _ = Describe("Traces", func() {
 			Expect(named(name)()).To(HaveLen(1))
 			Expect(named(name)()[0].Status().Code).To(Equal(codes.Error), name)
 		}
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

@@ -54,7 +54,7 @@ var _ = Describe("A transactional controller", func() {
 			_, err := store.Get[*appsv1.Deployment](ctx, m.Store(), store.KeyOf(site))
 			return err
 		}).Should(Succeed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("writes nothing when its function fails, and tries again", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
@@ -78,5 +78,5 @@ var _ = Describe("A transactional controller", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(added.Load).Should(Equal(int32(1)))
 		Expect(calls.Load()).To(Equal(int32(3)))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

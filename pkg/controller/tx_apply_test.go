@@ -107,7 +107,7 @@ var _ = Describe("Apply", func() {
 		apply(ctx)
 		Expect(there(ctx)).To(Equal([]string{"of-nobody"}))
 		apply(ctx)
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("asks etcd nothing when nothing differs, defaults and all", func(ctx SpecContext) {
 		both := func(ctx context.Context, tx *controller.Tx, site *Site) error {
@@ -131,7 +131,7 @@ var _ = Describe("Apply", func() {
 			return tx.Commit(store.ObserveWrites(ctx, func(w store.Write) { asked += len(w.Keys) }))
 		})).To(MatchError(ContainSubstring("committed already")))
 		Expect(asked).To(BeZero())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("leaves alone what others have written, and takes out what it declares no more", func(ctx SpecContext) {
 		first := config("a", "ours", "1", "shared", "1")
@@ -155,7 +155,7 @@ var _ = Describe("Apply", func() {
 		Expect(got.OwnerReferences).To(HaveLen(2))
 		apply(ctx, config("a"))
 		Expect(get(ctx, "a").Data).To(Equal(map[string]string{"theirs": "2"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("keeps and returns the status", func(ctx SpecContext) {
 		applyWeb := func(image string) (applied []*appsv1.Deployment) {
@@ -181,7 +181,7 @@ var _ = Describe("Apply", func() {
 			Expect(applied[0].Status.ReadyReplicas).To(Equal(int32(3)))
 			Expect(applied[0].Spec.Template.Spec.Containers[0].Image).To(Equal(image))
 		}
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("takes over what has no controller, and nothing else", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("a"), newDeployment("other"))
@@ -202,7 +202,7 @@ var _ = Describe("Apply", func() {
 		Expect(there(ctx)).To(Equal([]string{"a"}))
 		apply(ctx)
 		Expect(there(ctx)).To(Equal([]string{"a"}), "it is another's")
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("leaves alone what is being deleted", func(ctx SpecContext) {
 		held := config("a", "k", "v")
@@ -223,7 +223,7 @@ var _ = Describe("Apply", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(apply(ctx, config("a", "k", "w"))).To(HaveLen(1))
 		Expect(get(ctx, "a").Data).To(HaveKeyWithValue("k", "w"))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("creates nothing for an owner that is being deleted, but prunes", func(ctx SpecContext) {
 		apply(ctx, config("a"), config("b"))
@@ -236,7 +236,7 @@ var _ = Describe("Apply", func() {
 		Expect(apply(ctx, config("a", "k", "v"), config("c"))).To(HaveLen(1))
 		Expect(there(ctx)).To(Equal([]string{"a"}))
 		Expect(get(ctx, "a").Data).To(HaveKeyWithValue("k", "v"))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("writes only if the owner is as it was read", func(ctx SpecContext) {
 		for step, declared := range [][]*corev1.ConfigMap{{config("a")}, {config("a", "k", "v")}, {}} {
@@ -250,7 +250,7 @@ var _ = Describe("Apply", func() {
 			apply(ctx, declared...)
 		}
 		Expect(there(ctx)).To(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("can be together with the owner's status and be split", func(ctx SpecContext) {
 		var many []*corev1.ConfigMap

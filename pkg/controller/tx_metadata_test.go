@@ -56,7 +56,7 @@ var _ = Describe("In a transaction", func() {
 			return err
 		}).Should(MatchError(apierrors.IsNotFound, "NotFound"))
 		Expect(seen.all()).To(Equal([]string{"added", "there", "clean up true"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("they go along with other changes of the object", func(ctx SpecContext) {
 		b := newTxBench(ctx, newManager(controller.ManagerOptions{}))
@@ -73,7 +73,7 @@ var _ = Describe("In a transaction", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.Finalizers).To(Equal([]string{finalizer}))
 		Expect([]int32{got.Spec.Replicas, got.Status.Ready}).To(Equal([]int32{7, 7}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	type gateStatus struct {
 		Conditions []metav1.Condition `json:"conditions,omitempty"`
@@ -140,7 +140,7 @@ var _ = Describe("In a transaction", func() {
 			}).Should(Succeed())
 		}
 		Eventually(func() bool { all := changes.all(); return all[len(all)-1] }).Should(BeFalse(), "it is so already")
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("Events are recorded once it is committed, and only then", func(ctx SpecContext) {
 		told := &recorder{}
@@ -186,14 +186,14 @@ var _ = Describe("In a transaction", func() {
 			return nil
 		})).To(MatchError(ContainSubstring("committed already")))
 		Expect(told.all()).To(Equal(append(committed, "a: after it and 100%")))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("Events are dropped where nobody records them", func(ctx SpecContext) {
 		b := newTxBench(ctx, newManager(controller.ManagerOptions{}))
 		b.do(ctx, func(tx *controller.Tx, site *Site) {
 			tx.Eventf(site, nil, corev1.EventTypeNormal, "Said", "Say", "nothing")
 		})
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })
 
 // recorder notes down Events.

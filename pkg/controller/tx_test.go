@@ -117,7 +117,7 @@ var _ = Describe("A transaction", func() {
 			"default-2/x=old", "default/a=old", "default/c=new", "default/d=old", "default/held=old", "m/m=old", "zone/z=old",
 		}))
 		Expect(shared.DeletionTimestamp).To(BeNil(), "objects of a snapshot never change")
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("joins an update and a status update of one object", func(ctx SpecContext) {
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
@@ -140,7 +140,7 @@ var _ = Describe("A transaction", func() {
 			g.Expect(got.Status.Ready).To(Equal(int32(5)))
 			g.Expect(got.ResourceVersion).To(Equal(store.FormatRevision(rev + 1)))
 		}).Should(Succeed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	// attempt has a reconcile called for the site "a" and, should the key come
 	// back, does nothing then. The result tells whether it has.
@@ -173,7 +173,7 @@ var _ = Describe("A transaction", func() {
 		Expect(second.Load()).To(ContainSubstring("committed already"))
 		Expect(log.with("a write after Commit")).To(HaveLen(1))
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(Equal(1))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("tells the reconcile that commits what is wrong", func(ctx SpecContext) {
 		invalid := make(chan error, 1)
@@ -186,7 +186,7 @@ var _ = Describe("A transaction", func() {
 		})
 		Eventually(invalid).Should(Receive(Satisfy(apierrors.IsInvalid)))
 		Expect(log.with("failed")).To(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	for how, ignored := range map[string]bool{"returned": false, "ignored": true} {
 		It("is made again from a newer snapshot after a conflict that is "+how, func(ctx SpecContext) {
@@ -219,7 +219,7 @@ var _ = Describe("A transaction", func() {
 			Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(BeZero())
 			Expect(log.with("another writer")).To(HaveLen(1))
 			Expect(log.with("failed")).To(BeEmpty())
-		}, SpecTimeout(20*time.Second))
+		}, SpecTimeout(time.Minute))
 	}
 
 	It("is made again when what it creates has appeared, and what it deletes has changed or gone", func(ctx SpecContext) {
@@ -269,7 +269,7 @@ var _ = Describe("A transaction", func() {
 			"creates", "deletes what changes", "deletes what goes", "deletes whatever it is", "done",
 		}))
 		Expect(log.with("failed")).To(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("depends on what it was told must not change", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("read"))
@@ -302,7 +302,7 @@ var _ = Describe("A transaction", func() {
 			return got.Status.Ready
 		}).Should(Equal(int32(3)))
 		Expect(seen.all()).To(Equal([]string{"false", "vfalse", "vtrue"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("takes the backoff, not the requested pause, when what was decided did not happen", func(ctx SpecContext) {
 		clock := new(hastyClock)
@@ -315,7 +315,7 @@ var _ = Describe("A transaction", func() {
 		})
 		Eventually(again).Should(BeTrue())
 		Expect(clock.pauses.all()).To(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("fails where it read a kind that is not in the replica, which it is for the next", func(ctx SpecContext) {
 		var seen journal[int]
@@ -333,7 +333,7 @@ var _ = Describe("A transaction", func() {
 		Expect(seen.all()[0]).To(Equal(0))
 		Expect(log.with("name it in a source")).NotTo(BeEmpty())
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(Equal(1))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("says what is wrong with a kind that the store does not know", func(ctx SpecContext) {
 		again := attempt(ctx, func(_ context.Context, tx *controller.Tx, _ *Site) (controller.Result, error) {
@@ -342,7 +342,7 @@ var _ = Describe("A transaction", func() {
 		})
 		Eventually(again).Should(BeTrue())
 		Expect(log.with("not known to this store")).To(HaveLen(1))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("says when it is too large for etcd, and writes nothing", func(ctx SpecContext) {
 		again := attempt(ctx, func(_ context.Context, tx *controller.Tx, _ *Site) (controller.Result, error) {
@@ -354,7 +354,7 @@ var _ = Describe("A transaction", func() {
 		Eventually(again).Should(BeTrue())
 		Expect(log.with("of which etcd takes 128")).To(HaveLen(1))
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(BeZero())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("owns what has no other controller, in its own namespace", func(ctx SpecContext) {
 		other := newDeployment("other")
@@ -385,7 +385,7 @@ var _ = Describe("A transaction", func() {
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(done).Should(BeClosed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("reports what cannot be created because something undecodable is in its place", func(ctx SpecContext) {
 		clock := new(hastyClock)
@@ -401,7 +401,7 @@ var _ = Describe("A transaction", func() {
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(func() []string { return log.with("again and again") }).ShouldNot(BeEmpty())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("does not bring a deleted and recreated object under an older one's update", func(ctx SpecContext) {
 		site := newSite("a", 1)
@@ -426,7 +426,7 @@ var _ = Describe("A transaction", func() {
 		got, err := store.Get[*Site](ctx, m.Store(), store.KeyOf(site))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.Spec.Replicas).To(Equal(int32(2)))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 
 	It("is not made for an object that is gone", func(ctx SpecContext) {
 		var seen journal[string]
@@ -441,5 +441,5 @@ var _ = Describe("A transaction", func() {
 		Expect(m.Store().Delete(ctx, a)).Error().NotTo(HaveOccurred())
 		create(ctx, m.Store(), newSite("b", 1))
 		Eventually(seen.all).Should(Equal([]string{"a", "b"}))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(time.Minute))
 })

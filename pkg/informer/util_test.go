@@ -26,7 +26,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-const specTimeout = 30 * time.Second
+const specTimeout = time.Minute
 
 // longTimeout is for what takes its time even when all is well.
 const longTimeout = 30 * time.Minute

@@ -56,11 +56,13 @@ type sorts struct {
 	Object   *unstructured.Unstructured `json:"object,omitempty"`
 	Loose    map[string]any             `json:"loose,omitempty"`
 	Unnamed  struct{ metav1.Time }      `json:"unnamed,omitempty"`
-	Dash     string                     `json:"-,"`
-	None     string                     `json:"-"`
-	Plain    string
-	hidden   string
-	inner    `json:",inline"`
+	//lint:ignore SA5008 such a tag names the field "-", and that is what is tested
+	Dash  string `json:"-,"`
+	None  string `json:"-"`
+	Plain string
+	//lint:ignore U1000 a field that is not exported is not decoded
+	hidden string
+	inner  `json:",inline"`
 }
 
 type inner struct {
@@ -150,7 +152,7 @@ func someMeta() metav1.ObjectMeta {
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "X", Name: "x", UID: "u", Controller: ptr.To(true)},
 			{Name: "y"}, {Name: "z", BlockOwnerDeletion: ptr.To(false)}},
 		Finalizers:    []string{"a", "b", "c"},
-		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Time: &noon, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{}}`)}}},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Time: &noon, FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{}}`)}},
 	}
 }
 
