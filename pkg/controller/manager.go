@@ -49,6 +49,11 @@ type ManagerOptions struct {
 	// Pprof has profiles served too. They tell of the program's inside, and cost
 	// time while they are taken.
 	Pprof bool
+	// Checkpoint keeps the state of the manager's replica in a file, so that the
+	// next process reads from etcd only what has changed. What was deleted while no
+	// process was there, reconcilers are not told, as without it: that is what
+	// finalizers are for. Defaults to none.
+	Checkpoint informer.Checkpoint
 	// MaxLag is for how long a replica may not be known to be up to date before
 	// /readyz says so. Defaults to 15 seconds.
 	MaxLag time.Duration
@@ -124,7 +129,9 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	replica := informer.NewReplica(s, informer.Options{Log: o.Log.WithName("replica"), Clock: o.Clock, OnMutation: o.OnMutation})
+	replica := informer.NewReplica(s, informer.Options{
+		Log: o.Log.WithName("replica"), Clock: o.Clock, Checkpoint: o.Checkpoint, OnMutation: o.OnMutation,
+	})
 	m := &Manager{
 		store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock,
 		names: map[string]bool{}, replicas: []namedReplica{{ownReplica, replica}},

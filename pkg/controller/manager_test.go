@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -203,6 +204,21 @@ var _ = Describe("A manager", func() {
 		Eventually(func() []string { return goroutinesIn("/pkg/informer.(*reflector)") }).ShouldNot(BeEmpty())
 		Expect(m.AddReplica("busy", busy)).To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(And(ContainSubstring(`replica "busy"`), ContainSubstring("while the replica runs"))))
+	}, SpecTimeout(time.Minute))
+
+	It("begins where the last process was, with a checkpoint, and reconciles everything", func(ctx SpecContext) {
+		s := newStore(etcd.Client())
+		create(ctx, s, newSite("a", 1), newSite("b", 1))
+		options := controller.ManagerOptions{Checkpoint: informer.Checkpoint{Path: filepath.Join(GinkgoT().TempDir(), "checkpoint")}}
+		for _, start := range []string{"there was none", "begun at revision"} {
+			m := newManagerOn(s, options)
+			var calls names
+			Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).To(Succeed())
+			stop := run(m)
+			Eventually(calls.all).Should(ConsistOf("a", "b"))
+			Expect(m.Replica().Status().Checkpoint.Start).To(ContainSubstring(start))
+			stop()
+		}
 	}, SpecTimeout(time.Minute))
 
 	It("does not know of another one in the process", func(ctx SpecContext) {
