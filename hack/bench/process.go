@@ -33,6 +33,7 @@ func tasks() map[string]task {
 		"children":   taskOf(measureChildren),
 		"change":     taskOf(change),
 		"restart":    taskOf(restart),
+		"shard":      taskOf(measureShard),
 	}
 }
 
