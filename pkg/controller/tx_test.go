@@ -130,6 +130,7 @@ var _ = Describe("A transaction", func() {
 			return controller.Result{}, nil
 		}, controller.Options{})).To(Succeed())
 		run(m)
+		Expect(m.Replica().WaitForSync(ctx)).To(Succeed()) // it has made its epoch key
 		site := newSite("a", 5)
 		rev, err := m.Store().Create(ctx, site)
 		Expect(err).NotTo(HaveOccurred())
