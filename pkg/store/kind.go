@@ -202,6 +202,18 @@ func (k *kindInfo) copyField(index []int, dst, src Object) {
 	reflect.ValueOf(dst).Elem().FieldByIndex(index).Set(reflect.ValueOf(src).Elem().FieldByIndex(index))
 }
 
+// copyStatus gives dst the status of src, where the kind has one, without
+// sharing anything: it copies an object that is nothing but the status, which
+// costs less than a whole one.
+func (k *kindInfo) copyStatus(dst, src Object) {
+	if k.status == nil {
+		return
+	}
+	only := k.newObject()
+	k.copyField(k.status, only, src)
+	k.copyField(k.status, dst, only.DeepCopyObject().(Object))
+}
+
 func (k *kindInfo) clearField(index []int, obj Object) {
 	reflect.ValueOf(obj).Elem().FieldByIndex(index).SetZero()
 }

@@ -96,13 +96,13 @@ func (o *op) merge(old Object) (Object, error) {
 			return nil, o.conflict("the object was deleted and created again: uid %s, not %s", old.GetUID(), part.GetUID())
 		}
 	}
-	obj := old.DeepCopyObject().(Object)
+	base := old
 	if o.main != nil {
-		kept := obj
-		obj = o.main.DeepCopyObject().(Object)
-		if o.kind.status != nil {
-			o.kind.copyField(o.kind.status, obj, kept)
-		}
+		base = o.main
+	}
+	obj := base.DeepCopyObject().(Object)
+	if o.main != nil {
+		o.kind.copyStatus(obj, old)
 		keepImmutable(obj, old)
 	}
 	if o.status != nil {
@@ -116,20 +116,17 @@ func (o *op) merge(old Object) (Object, error) {
 // it changed of the old annotations, so that a joined Update keeps its own
 // changes of them.
 func (o *op) mergeStatus(obj Object, old map[string]string) {
-	from := o.status.DeepCopyObject().(Object)
-	if o.kind.status != nil {
-		o.kind.copyField(o.kind.status, obj, from)
-	}
-	merged := obj.GetAnnotations()
+	o.kind.copyStatus(obj, o.status)
+	merged, from := obj.GetAnnotations(), o.status.GetAnnotations()
 	if merged == nil {
 		merged = map[string]string{}
 	}
 	for k := range old {
-		if _, kept := from.GetAnnotations()[k]; !kept {
+		if _, kept := from[k]; !kept {
 			delete(merged, k)
 		}
 	}
-	for k, v := range from.GetAnnotations() {
+	for k, v := range from {
 		if was, there := old[k]; !there || was != v {
 			merged[k] = v
 		}
