@@ -207,11 +207,10 @@ func (b *batch) commit(revision int64) {
 		if c.kind.objects == nil {
 			continue
 		}
-		c.old, _ = c.kind.objects.Get(c.key)
+		c.old = c.kind.set(c.key, c.new)
 		if c.old == nil && c.new == nil {
 			continue
 		}
-		c.kind.set(c.old, c.new)
 		c.kind.taken++
 		told = append(told, c)
 	}

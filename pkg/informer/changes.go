@@ -83,19 +83,15 @@ func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) err
 // update applies what was read to the kind's objects.
 func (l *kindList) update(revision int64) []change {
 	var changes []change
-	apply := func(old, e *entry, key string, revision int64) {
-		if old != e {
-			l.set(old, e)
-			changes = append(changes, change{l.kind, key, old, e, revision})
-		}
-	}
 	l.goneFromRest()
 	for _, was := range l.gone {
-		apply(was, nil, was.key, revision)
+		l.set(was.key, nil)
+		changes = append(changes, change{l.kind, was.key, was, nil, revision})
 	}
 	for e := range l.entries() {
-		was, _ := l.objects.Get(e.key)
-		apply(was, e, e.key, e.rev)
+		if known, _ := l.objects.Get(e.key); known != e {
+			changes = append(changes, change{l.kind, e.key, l.set(e.key, e), e, e.rev})
+		}
 	}
 	return changes
 }

@@ -50,7 +50,7 @@ func saved(tb testing.TB, n int) (*Replica, *candidate) {
 	r.mu.Lock()
 	d := &appsv1.Deployment{}
 	d.Namespace, d.Name = "default", "d"
-	deploys.kind.set(nil, &entry{key: "default/d", obj: d, rev: 1, sum: 3, size: 4})
+	deploys.kind.set("default/d", &entry{key: "default/d", obj: d, rev: 1, sum: 3, size: 4})
 	r.publish(int64(n+2), deploys.kind)
 	r.mu.Unlock()
 	f.handedOn()

@@ -190,7 +190,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(relists(r)()).To(Equal(map[string]int64{"new kind": 1}))
 		Expect(a.lines()).To(Equal(initial), "as etcd has it")
 		Expect(changesOnly(a)()).To(BeEmpty())
-		Expect(d.lines()).To(Equal([]string{"ADDED d", "DELETED d"}))
+		Eventually(d.lines).Should(Equal([]string{"ADDED d", "DELETED d"}))
 		stop()
 		if after == nil {
 			setValue(ctx, s, must(store.Get[*corev1.ConfigMap](ctx, s, key("same"))), "2")

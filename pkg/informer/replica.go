@@ -250,8 +250,14 @@ func (k *kind) state() kindState {
 	return s
 }
 
-// set puts an entry in place of old, either of which may be nil.
-func (k *kind) set(old, e *entry) {
+// set puts an entry, or none, under a key and returns the one that was there; nil
+// if there was none.
+func (k *kind) set(key string, e *entry) (old *entry) {
+	if e == nil {
+		old, _ = k.objects.Delete(key)
+	} else {
+		old, _ = k.objects.Set(key, e)
+	}
 	if old != nil {
 		k.replica.mutations.drop(old)
 		k.bytes -= int64(old.size)
@@ -259,16 +265,14 @@ func (k *kind) set(old, e *entry) {
 			x.remove(old)
 		}
 	}
-	if e == nil {
-		k.objects.Delete(old.key)
-		return
+	if e != nil {
+		k.replica.mutations.add(k, e)
+		k.bytes += int64(e.size)
+		for _, x := range k.indexes {
+			x.insert(e, nil)
+		}
 	}
-	k.replica.mutations.add(k, e)
-	k.bytes += int64(e.size)
-	k.objects.Set(e.key, e)
-	for _, x := range k.indexes {
-		x.insert(e, nil)
-	}
+	return old
 }
 
 // WaitForSync waits until the replica has listed every kind that is registered
