@@ -252,3 +252,29 @@ func ExampleFiltered() {
 	check(m.Run(ctx))
 	// Output: load theme
 }
+
+// Predicates are functions, and go together.
+func ExampleAny() {
+	quiet := labels.SelectorFromSet(labels.Set{"quiet": "true"})
+	loud := controller.Not(controller.Matching[*appsv1.Deployment](quiet))
+	changed := controller.Any(
+		controller.GenerationChanged[*appsv1.Deployment](),
+		controller.LabelsChanged[*appsv1.Deployment](),
+		controller.AnnotationsChanged[*appsv1.Deployment]())
+
+	old := deployment("town", "web")
+	old.Generation = 1
+	scaled, noted, hushed := old.DeepCopy(), old.DeepCopy(), old.DeepCopy()
+	scaled.Generation = 2
+	noted.Annotations = map[string]string{"note": "to myself"}
+	hushed.Labels = map[string]string{"quiet": "true"}
+	for _, d := range []*appsv1.Deployment{scaled, noted, hushed, old} {
+		e := informer.Event[*appsv1.Deployment]{Type: store.Modified, Object: d, Old: old}
+		fmt.Println(changed(e), changed(e) && loud(e))
+	}
+	// Output:
+	// true true
+	// true true
+	// true false
+	// false false
+}

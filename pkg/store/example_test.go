@@ -372,3 +372,47 @@ func ExampleStore_Selects() {
 	// false <nil>
 	// true <nil>
 }
+
+// Whatever writes below a context can be observed, such as to wait until a cache
+// has it.
+func ExampleObserveWrites() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	newest := int64(0)
+	ctx = store.ObserveWrites(ctx, func(w store.Write) {
+		newest = max(newest, w.Revision)
+		fmt.Println("wrote", w.Keys)
+	})
+	revision, err := s.Create(ctx, newLamp("desk"))
+	fmt.Println(revision == newest, err)
+	// Output:
+	// wrote [/registry/example.com/lamps/home/desk]
+	// true <nil>
+}
+
+// What was written before encryption was switched on is encrypted now.
+func ExampleRewrite() {
+	ctx := context.Background()
+	plain, done := lampStore(ctx)
+	defer done()
+	if _, err := plain.Create(ctx, newLamp("desk")); err != nil {
+		log.Fatal(err)
+	}
+
+	secret, err := store.New(plain.Client(), store.Options{
+		Kinds:          []store.AnyKind{store.Kind[*Lamp]{GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Lamp"}}},
+		EncryptionKeys: []store.EncryptionKey{{Name: "2026", Secret: []byte("0123456789abcdef0123456789abcdef")}}, // elsewhere: from a vault
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	n, err := store.Rewrite[*Lamp](ctx, secret)
+	fmt.Println("rewritten:", n, err)
+	n, err = store.Rewrite[*Lamp](ctx, secret)
+	fmt.Println("rewritten:", n, err)
+	// Output:
+	// rewritten: 1 <nil>
+	// rewritten: 0 <nil>
+}
