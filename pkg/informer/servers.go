@@ -7,14 +7,19 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
+
+// versionAnswer is how long members have to tell their version. Nothing waits for
+// it, and one that is busy is worth the warning too.
+const versionAnswer = time.Minute
 
 // warnOfServers says in the log, once, which members of etcd are of a version
 // that is known to harm watches. It asks each for its version; those that do
 // not answer in time, or may not be asked, are left out. It returns when that is
 // done or ctx is.
 func (r *Replica) warnOfServers(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, r.timing.answer)
+	ctx, cancel := context.WithTimeout(ctx, versionAnswer)
 	defer cancel()
 	var mu sync.Mutex
 	flaws := map[string][]string{} // the members by what is wrong with them
