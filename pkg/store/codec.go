@@ -172,7 +172,7 @@ func (c *codec) unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, er
 		return obj.GetObjectKind().GroupVersionKind(), nil
 	}
 	var tag metav1.TypeMeta
-	if json.Unmarshal(plain, &tag) != nil {
+	if kubejson.Unmarshal(plain, &tag, kubejson.Options{}) != nil {
 		return schema.GroupVersionKind{}, err
 	}
 	return tag.GroupVersionKind(), err

@@ -70,6 +70,34 @@ func TestDecodedObjectsAreTheCallers(t *testing.T) {
 	}
 }
 
+// What a value is of is said by the fields of that very name, also where it cannot
+// be decoded into the kind itself.
+func TestKindOfAValueIsMatchedExactly(t *testing.T) {
+	s, err := store.New(clientv3.NewCtxClient(t.Context()), store.Options{Kinds: []store.AnyKind{siteKind(), oldVersion()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, decode, err := s.Decoder(&Site{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rest = `"metadata":{"name":"a","namespace":"default"},"spec":{"replicas":"2"}}`
+	for value, decodes := range map[string]bool{
+		`{"apiVersion":"example.com/v1alpha1","kind":"Site",` + rest:                true,
+		`{"apiVersion":"example.com/v1alpha1","kind":"Site","Kind":"Other",` + rest: true,
+		`{"apiVersion":"example.com/v1alpha1","Kind":"Site",` + rest:                false,
+		`{"apiVersion":"example.com/v1alpha1","kind":"Other","KIND":"Site",` + rest: false,
+	} {
+		obj, _, err := decode(s.Prefix()+"example.com/sites/default/a", []byte(value), 1)
+		switch {
+		case decodes && (err != nil || obj.(*Site).Spec.Replicas != 2):
+			t.Errorf("%s: %v, %v", value, obj, err)
+		case !decodes && err == nil:
+			t.Errorf("%s: is decoded", value)
+		}
+	}
+}
+
 func TestMetadataOfAHomemadeType(t *testing.T) {
 	s, err := store.New(clientv3.NewCtxClient(t.Context()), store.Options{Kinds: []store.AnyKind{
 		store.Kind[*homemade]{GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Homemade"}},
