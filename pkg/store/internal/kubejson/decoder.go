@@ -2,6 +2,8 @@ package kubejson
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -60,31 +62,41 @@ func (d *decoder) null() (isNull, ok bool) {
 	return ok, ok
 }
 
-// object calls field for each name of an object; it reads the value.
-func (d *decoder) object(field func(name []byte) bool) bool {
-	return d.sequence('{', '}', func() bool {
-		name, ok := d.text()
-		return ok && d.take(':') && field(name)
-	})
+// open reads an opening bracket, and more what is between two values, or the closing
+// bracket. They tell whether a value follows:
+//
+//	more, ok := d.open('[', ']')
+//	for ; more; more, ok = d.more(']') {
+//		// read a value
+//	}
+//	return ok
+func (d *decoder) open(open, shut byte) (more, ok bool) {
+	if d.depth++; d.depth > maxDepth || !d.take(open) {
+		return false, false
+	}
+	if d.peek() != shut {
+		return true, true
+	}
+	return d.more(shut)
 }
 
-// sequence reads what is between two brackets, with commas between.
-func (d *decoder) sequence(open, shut byte, element func() bool) bool {
-	if d.depth++; d.depth > maxDepth || !d.take(open) {
-		return false
-	}
-	if d.take(shut) {
+func (d *decoder) more(shut byte) (more, ok bool) {
+	switch d.peek() {
+	case ',':
+		d.pos++
+		return true, true
+	case shut:
+		d.pos++
 		d.depth--
-		return true
+		return false, true
 	}
-	for element() {
-		if d.take(',') {
-			continue
-		}
-		d.depth--
-		return d.take(shut)
-	}
-	return false
+	return false, false
+}
+
+// name reads the name of an object's field, and what is before the value.
+func (d *decoder) name() ([]byte, bool) {
+	name, ok := d.text()
+	return name, ok && d.take(':')
 }
 
 // text reads a string. The bytes are part of the input, unless they had to be
@@ -93,8 +105,8 @@ func (d *decoder) text() ([]byte, bool) {
 	if !d.take('"') {
 		return nil, false
 	}
-	start, ascii := d.pos, true
-	for i := start; i < len(d.data); i++ {
+	ascii := true
+	for start, i := d.pos, special(d.data, d.pos); i < len(d.data); i = special(d.data, i+1) {
 		switch c := d.data[i]; {
 		case c == '"':
 			d.pos = i + 1
@@ -103,11 +115,29 @@ func (d *decoder) text() ([]byte, bool) {
 			return d.escaped(start, i)
 		case c < ' ':
 			return nil, false
-		case c >= utf8.RuneSelf:
-			ascii = false
 		}
+		ascii = false
 	}
 	return nil, false
+}
+
+// special returns where, from i on, the first byte of a string is that does not
+// stand for itself: one that ends it, begins an escape, is a control character, or
+// is not ASCII. It looks at eight bytes at a time, of which it marks those: to
+// subtract borrows from what is above a marked byte only, so that the lowest mark
+// is right.
+func special(data []byte, i int) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; len(data)-i >= 8; i += 8 {
+		b := binary.LittleEndian.Uint64(data[i:])
+		quote, escape := b^each*'"', b^each*'\\'
+		if marks := ((b-each*' ')&^b | (quote-each)&^quote | (escape-each)&^escape | b) & high; marks != 0 {
+			return i + bits.TrailingZeros64(marks)/8
+		}
+	}
+	for ; i < len(data) && data[i] != '"' && data[i] != '\\' && data[i] >= ' ' && data[i] < utf8.RuneSelf; i++ {
+	}
+	return i
 }
 
 // escaped reads the rest of a string from its first escape on.
@@ -214,11 +244,23 @@ func (d *decoder) raw() ([]byte, bool) {
 
 // skip reads any value.
 func (d *decoder) skip() (ok bool) {
-	switch c := d.peek(); c {
+	switch d.peek() {
 	case '{':
-		return d.object(func([]byte) bool { return d.skip() })
+		more, ok := d.open('{', '}')
+		for ; more; more, ok = d.more('}') {
+			if _, ok := d.name(); !ok || !d.skip() {
+				return false
+			}
+		}
+		return ok
 	case '[':
-		return d.sequence('[', ']', d.skip)
+		more, ok := d.open('[', ']')
+		for ; more; more, ok = d.more(']') {
+			if !d.skip() {
+				return false
+			}
+		}
+		return ok
 	case '"':
 		_, ok = d.text()
 	case 't':

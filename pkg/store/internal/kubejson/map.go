@@ -20,7 +20,12 @@ func newMap(t reflect.Type) plan {
 		}
 		v.Set(reflect.MakeMap(t))
 		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
-		return d.object(func(name []byte) bool {
+		more, ok := d.open('{', '}')
+		for ; more; more, ok = d.more('}') {
+			name, isName := d.name()
+			if !isName {
+				return false
+			}
 			key.SetString(d.strings.get(name))
 			if d.strict && v.MapIndex(key).IsValid() {
 				return false
@@ -30,8 +35,8 @@ func newMap(t reflect.Type) plan {
 				return false
 			}
 			v.SetMapIndex(key, value)
-			return true
-		})
+		}
+		return ok
 	}
 }
 
@@ -42,19 +47,27 @@ func decodeStringMap(d *decoder, v reflect.Value) bool {
 	}
 	m := map[string]string{}
 	v.Set(reflect.ValueOf(m))
-	return d.object(func(name []byte) bool {
+	more, ok := d.open('{', '}')
+	for ; more; more, ok = d.more('}') {
+		name, isName := d.name()
+		if !isName {
+			return false
+		}
 		key := d.strings.get(name)
 		if _, twice := m[key]; twice && d.strict {
 			return false
 		}
-		if isNull, ok := d.null(); isNull || !ok {
-			m[key] = ""
-			return ok
+		var text []byte
+		isNull, isText := d.null()
+		if !isNull && isText {
+			text, isText = d.text()
 		}
-		text, ok := d.text()
+		if !isText {
+			return false
+		}
 		m[key] = d.strings.get(text)
-		return ok
-	})
+	}
+	return ok
 }
 
 // decodeAny decodes what no type describes.
@@ -69,24 +82,9 @@ func decodeAny(d *decoder, v reflect.Value) bool {
 func (d *decoder) any() (value any, ok bool) {
 	switch d.peek() {
 	case '{':
-		m := map[string]any{}
-		ok = d.object(func(name []byte) (ok bool) {
-			key := d.strings.get(name)
-			if _, twice := m[key]; twice && d.strict {
-				return false
-			}
-			m[key], ok = d.any()
-			return ok
-		})
-		return m, ok
+		return d.anyMap()
 	case '[':
-		list := []any{}
-		ok = d.sequence('[', ']', func() bool {
-			element, ok := d.any()
-			list = append(list, element)
-			return ok
-		})
-		return list, ok
+		return d.anyList()
 	case '"':
 		text, ok := d.text()
 		return d.strings.get(text), ok
@@ -98,6 +96,38 @@ func (d *decoder) any() (value any, ok bool) {
 		return nil, d.literal("null")
 	}
 	return d.anyNumber()
+}
+
+func (d *decoder) anyMap() (value any, ok bool) {
+	m := map[string]any{}
+	more, ok := d.open('{', '}')
+	for ; more; more, ok = d.more('}') {
+		name, isName := d.name()
+		if !isName {
+			return nil, false
+		}
+		key := d.strings.get(name)
+		if _, twice := m[key]; twice && d.strict {
+			return nil, false
+		}
+		if m[key], ok = d.any(); !ok {
+			return nil, false
+		}
+	}
+	return m, ok
+}
+
+func (d *decoder) anyList() (value any, ok bool) {
+	list := []any{}
+	more, ok := d.open('[', ']')
+	for ; more; more, ok = d.more(']') {
+		element, ok := d.any()
+		if !ok {
+			return nil, false
+		}
+		list = append(list, element)
+	}
+	return list, ok
 }
 
 // anyNumber makes an integer of what is one, if it is not too large.

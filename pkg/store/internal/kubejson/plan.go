@@ -197,14 +197,17 @@ func newSlice(t reflect.Type) plan {
 			return ok
 		}
 		n := 0
-		ok := d.sequence('[', ']', func() bool {
+		more, ok := d.open('[', ']')
+		for ; more; more, ok = d.more(']') {
 			if n == v.Cap() {
 				v.Grow(max(1, n))
 			}
 			n++
 			v.SetLen(n)
-			return elem(d, v.Index(n-1))
-		})
+			if !elem(d, v.Index(n-1)) {
+				return false
+			}
+		}
 		if n == 0 || n < v.Cap() { // objects stay for long
 			exact := reflect.MakeSlice(t, n, n)
 			reflect.Copy(exact, v)

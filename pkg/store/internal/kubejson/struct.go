@@ -7,7 +7,7 @@ import (
 
 // field is one that JSON can have, possibly one of an embedded struct.
 type field struct {
-	name  string
+	token string // the name, as it is written with what is before the value
 	index []int
 	plan  plan
 }
@@ -59,7 +59,7 @@ func (p *structPlan) add(t reflect.Type, path []int) bool {
 			return false
 		}
 		p.byName[name] = len(p.fields)
-		p.fields = append(p.fields, field{name, index, later(f.Type)})
+		p.fields = append(p.fields, field{`"` + name + `":`, index, later(f.Type)})
 	}
 	return true
 }
@@ -78,10 +78,17 @@ func (p *structPlan) decode(d *decoder, v reflect.Value) bool {
 	}
 	var seen [maxFields / 64]uint64
 	next := 0
-	return d.object(func(name []byte) bool {
-		i, known := p.find(name, next)
+	more, ok := d.open('{', '}')
+	for ; more; more, ok = d.more('}') {
+		i, known, isName := p.find(d, next)
+		if !isName {
+			return false
+		}
 		if !known {
-			return !d.strict && d.skip()
+			if d.strict || !d.skip() {
+				return false
+			}
+			continue
 		}
 		if seen[i/64]&(1<<(i%64)) != 0 {
 			return false // the original decodes the second into the first
@@ -92,18 +99,25 @@ func (p *structPlan) decode(d *decoder, v reflect.Value) bool {
 		for _, step := range f.index {
 			target = target.Field(step)
 		}
-		return f.plan(d, target)
-	})
-}
-
-// find finds a field, sooner when it is one of the next: Go writes fields in their
-// order.
-func (p *structPlan) find(name []byte, next int) (int, bool) {
-	for i := next; i < min(next+4, len(p.fields)); i++ {
-		if p.fields[i].name == string(name) {
-			return i, true
+		if !f.plan(d, target) {
+			return false
 		}
 	}
-	i, ok := p.byName[string(name)]
-	return i, ok
+	return ok
+}
+
+// find reads a field's name and finds the field, sooner when it is one of the next:
+// Go writes fields in their order, and without white space.
+func (p *structPlan) find(d *decoder, next int) (i int, known, ok bool) {
+	d.peek()
+	rest := d.data[d.pos:]
+	for i := next; i < min(next+4, len(p.fields)); i++ {
+		if token := p.fields[i].token; len(token) <= len(rest) && rest[len(token)-1] == ':' && string(rest[:len(token)]) == token {
+			d.pos += len(token)
+			return i, true, true
+		}
+	}
+	name, ok := d.name()
+	i, known = p.byName[string(name)]
+	return i, known, ok
 }

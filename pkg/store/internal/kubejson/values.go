@@ -59,10 +59,11 @@ func shared(t reflect.Type, p plan) plan {
 			d.pos += len(text)
 			return true
 		}
+		end := d.pos + len(text)
 		if !p(d, v) {
 			return false
 		}
-		if tag := uint32(hash >> 32); slot.last.Swap(tag) == tag {
+		if tag := uint32(hash >> 32); d.pos == end && slot.last.Swap(tag) == tag {
 			value := reflect.New(t).Elem()
 			value.Set(v)
 			slot.value.Store(&madeOf{string(text), value})
@@ -71,14 +72,51 @@ func shared(t reflect.Type, p plan) plan {
 	}
 }
 
-// ahead returns the text of the next value without reading it; nil when it is
-// long, or to be given up.
+// ahead returns the text of the next value, provided that it is valid, which is not
+// looked at: a text that was decoded before is, and what is to be remembered has to
+// have been decoded up to the same end. It returns nil for what is long, or a null.
 func (d *decoder) ahead() []byte {
-	d.peek()
-	rest := d.data[d.pos:min(d.pos+valueMax+1, len(d.data))]
-	look := decoder{data: rest}
-	if !look.skip() || look.pos > valueMax {
+	first := d.peek()
+	data := d.data[d.pos:min(d.pos+valueMax+1, len(d.data))]
+	end := 0
+	switch first {
+	case 'n':
+	case '{', '[', '"':
+		end = bracketed(data)
+	default:
+		for end < len(data) && data[end] > ' ' && data[end] != ',' && data[end] != ']' && data[end] != '}' {
+			end++
+		}
+	}
+	if end == 0 || end > valueMax {
 		return nil
 	}
-	return rest[:look.pos]
+	return data[:end]
+}
+
+// bracketed returns the length of a value in brackets or quotes, or 0 if it has no
+// end.
+func bracketed(data []byte) int {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			depth--
+		case '"':
+			for i = special(data, i+1); i < len(data) && data[i] != '"'; i = special(data, i+1) {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		default:
+			continue
+		}
+		if depth == 0 && i < len(data) {
+			return i + 1
+		}
+	}
+	return 0
 }
