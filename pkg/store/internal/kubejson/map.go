@@ -3,6 +3,7 @@ package kubejson
 import (
 	"encoding"
 	"reflect"
+	"slices"
 	"strconv"
 )
 
@@ -127,7 +128,7 @@ func (d *decoder) anyList() (value any, ok bool) {
 		}
 		list = append(list, element)
 	}
-	return list, ok
+	return slices.Clip(list), ok
 }
 
 // anyNumber makes an integer of what is one, if it is not too large.

@@ -227,6 +227,6 @@ func decodeBytes(d *decoder, v reflect.Value) bool {
 	}
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Decode(b, text)
-	v.SetBytes(b[:n])
+	v.SetBytes(b[:n:n]) // who appends to what is shared must make his own
 	return err == nil
 }

@@ -115,3 +115,23 @@ func TestSharingSideBySide(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// What objects share has no room behind it, so that who appends to it makes his
+// own.
+func TestNoRoomToAppend(t *testing.T) {
+	data := []byte(`{"bytes":"AAEC","secrets":{"a":"AA=="},"ints":[1,2,3],"lists":[["a","b","c"]],"any":[1,2,3],"loose":{"a":[1,2,3]}}`)
+	for _, o := range []Options{{}, {Values: NewValues()}} {
+		var s sorts
+		if !decode(data, &s, o) {
+			t.Fatal("gives up")
+		}
+		for what, room := range map[string]int{
+			"bytes": cap(s.Bytes) - len(s.Bytes), "secrets": cap(s.Secrets["a"]) - len(s.Secrets["a"]), "ints": cap(s.Ints) - len(s.Ints),
+			"lists": cap(s.Lists[0]) - len(s.Lists[0]), "any": cap(s.Any.([]any)) - 3, "loose": cap(s.Loose["a"].([]any)) - 3,
+		} {
+			if room != 0 {
+				t.Errorf("%s: room for %d", what, room)
+			}
+		}
+	}
+}
