@@ -55,7 +55,7 @@ var _ = Describe("The lease of an Event", func() {
 		for i := range 4 {
 			b.clock.Step(5 * time.Minute)
 			b.tell(newSite("a"), "Created", "")
-			b.eventually(ctx, ConsistOf(counting(i+2)))
+			b.eventuallyInTime(ctx, ConsistOf(counting(i+2)))
 		}
 		Expect(leaseOf(ctx, b, "a")).NotTo(Equal(first))
 	})

@@ -130,6 +130,16 @@ func (b *bench) eventually(ctx context.Context, matcher OmegaMatcher) {
 	Eventually(ctx, b.list).WithArguments(ctx).Should(matcher)
 }
 
+// eventuallyInTime is eventually while time passes: what etcd has was possibly not
+// yet noted as written when the clock was moved on, and then rests from then on.
+func (b *bench) eventuallyInTime(ctx context.Context, matcher OmegaMatcher) {
+	GinkgoHelper()
+	Eventually(ctx, func(ctx context.Context) []*eventsv1.Event {
+		b.clock.Step(10 * time.Second)
+		return b.list(ctx)
+	}).WithArguments(ctx).Should(matcher)
+}
+
 // stepped moves the clock on whenever somebody asks, so that waiting for a
 // condition lets time pass.
 func (b *bench) stepped(f func() events.Drops) func() events.Drops {
