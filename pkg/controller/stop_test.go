@@ -95,10 +95,8 @@ var _ = Describe("A manager that is told to stop", func() {
 // goroutinesIn returns the goroutines that run in one of the packages, without
 // those of etcd's client, which ends its watches' in the background.
 func goroutinesIn(packages ...string) []string {
-	buf := make([]byte, 1<<20)
-	buf = buf[:runtime.Stack(buf, true)]
 	var found []string
-	for g := range strings.SplitSeq(string(buf), "\n\n") {
+	for g := range strings.SplitSeq(allStacks(), "\n\n") {
 		if strings.Contains(g, "client/v3.(*watchGRPCStream)") {
 			continue
 		}
@@ -110,4 +108,13 @@ func goroutinesIn(packages ...string) []string {
 		}
 	}
 	return found
+}
+
+func allStacks() string {
+	for size := 1 << 20; ; size *= 2 {
+		buf := make([]byte, size)
+		if n := runtime.Stack(buf, true); n < size {
+			return string(buf[:n])
+		}
+	}
 }
