@@ -245,12 +245,21 @@ func (f *faultRun) write(ctx context.Context, r *rand.Rand, first, step int) {
 				t.Update(obj)
 			}
 		}
-		_, err = t.Commit(ctx)
+		rev, err := t.Commit(ctx)
 		if ctx.Err() == nil {
 			Expect(err).NotTo(HaveOccurred())
 		}
 		pause(ctx, time.Duration(r.IntN(int(4*time.Millisecond))))
+		for !f.forgetful && ctx.Err() == nil && f.tooFar(rev) {
+			pause(ctx, time.Millisecond)
+		}
 	}
+}
+
+// tooFar reports whether the replica would soon be so far behind that it lists:
+// then it is told the net change alone.
+func (f *faultRun) tooFar(written int64) bool {
+	return written-f.now.Load().replica.Snapshot().Revision() > informer.ReplayLimit/4
 }
 
 // read looks at snapshots as they come.
