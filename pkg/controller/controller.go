@@ -13,7 +13,7 @@ import (
 // name keys, and its reconciler is called for each. The name must be unlike
 // those of the manager's other controllers; log lines carry it.
 func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Options, sources ...Source[R]) error {
-	return add(m, name, r, o, store.KindInfo{}, nil, sources)
+	return add(m, name, r, m.options.Controllers[name].over(o), store.KindInfo{}, nil, sources)
 }
 
 // NewFor is [NewReconciler] for the objects of the kind T, which it has
@@ -56,10 +56,10 @@ type ReconcileFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Res
 //
 // The transaction succeeds only if none of the objects that it writes has
 // changed since the snapshot, as their resourceVersions tell, and with
-// [Tx.Serializable] nothing that was read. Otherwise nothing
-// is written and the function is called again on a newer snapshot; that is no
-// error. The function must therefore have no effects but through the Tx, or
-// idempotent ones. Its Result counts only if the transaction succeeds.
+// [Tx.Serializable] nothing that was read. Otherwise nothing is written and the
+// function is called again on a newer snapshot; that is no error. The function
+// must therefore have no effects but through the Tx, or idempotent ones. Its
+// Result counts only if the transaction succeeds.
 //
 // The function is not called for an object that is gone. What is to be done
 // before an object goes is done when it has a deletionTimestamp and a finalizer
@@ -102,8 +102,9 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 	return result, nil
 }
 
+// add adds a controller with the options that it is to have, the manager's for it
+// included.
 func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, mine *share, sources []Source[R]) error {
-	o = m.options.Controllers[name].over(o)
 	switch {
 	case name == "":
 		return fmt.Errorf("controller: the name is missing")

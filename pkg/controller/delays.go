@@ -8,8 +8,8 @@ import (
 )
 
 // delays hands keys over later, each with the cause that it then has. A key has
-// one delay at most: another one takes its place. client-go's delaying queue cannot do that, and its goroutine
-// outlives its shutdown.
+// one delay at most: another one takes its place. client-go's delaying queue cannot
+// do that, and its goroutine outlives its shutdown.
 type delays[R comparable] struct {
 	clock   clock.WithDelayedExecution
 	enqueue func(R, Cause, class)

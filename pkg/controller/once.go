@@ -17,8 +17,8 @@ import (
 //
 // The manager need not run, but its replica must have synced: run it with
 // [informer.Replica.Run]. R is the type of the controller's keys. Under
-// [Leadership] or [Sharding], ctx must be that of a runnable of the manager's, unless the
-// controller runs in every process: otherwise what it writes is refused.
+// [Leadership] or [Sharding], ctx must be that of a runnable of the manager's,
+// unless the controller runs in every process: otherwise what it writes is refused.
 func ReconcileOnce[R comparable](ctx context.Context, m *Manager, name string, key R) (Result, error) {
 	l, err := loopNamed[R](m, name)
 	if err != nil {

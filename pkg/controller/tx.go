@@ -16,8 +16,9 @@ import (
 // returns without an error. See [New].
 //
 // A Tx is for the goroutine of its reconcile. An object handed to it for
-// writing must not be changed afterwards, unless it is handed to it again. Objects read from it, save the one
-// that the reconcile was called with, are shared: change only copies.
+// writing must not be changed afterwards, unless it is handed to it again. Objects
+// read from it, save the one that the reconcile was called with, are shared: change
+// only copies.
 //
 // An object of a kind that the replica keeps only in part, see [informer.Restrict],
 // can be deleted or be a condition, but not be updated: the commit fails and says

@@ -49,9 +49,9 @@ func (w *waits) furthest() int64 {
 // AfterRevision calls f once the replica has reached a revision: at once, if it
 // has already, otherwise from the replica's own goroutine, which f must not
 // block. It also calls f when etcd was wiped or restored and listed anew, since
-// a revision from before may then never come. Where the revision brings no event for the replica's kinds, it asks
-// etcd how far it has come. stop keeps f from being called; it returns false
-// when it was too late.
+// a revision from before may then never come. Where the revision brings no event
+// for the replica's kinds, it asks etcd how far it has come. stop keeps f from being
+// called; it returns false when it was too late.
 func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 	x := &waiter{revision, f}
 	r.waits.mu.Lock()

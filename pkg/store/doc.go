@@ -36,9 +36,9 @@
 // # What is guaranteed
 //
 //   - Every write, of one object or of many, happens as a whole at one revision
-//     or not at all (save for [Txn.AllowSplit]), and only if what its rules were applied to is still what
-//     etcd holds. No update is lost, whatever other processes do, as long as
-//     they compare and set as this package does.
+//     or not at all (save for [Txn.AllowSplit]), and only if what its rules were
+//     applied to is still what etcd holds. No update is lost, whatever other
+//     processes do, as long as they compare and set as this package does.
 //   - A write that changes nothing costs no revision. It is verified all the
 //     same.
 //   - A [Cache] spares a write its read and never makes it wrong: no write

@@ -17,8 +17,9 @@ import (
 // The conversions are given objects whose metadata is set already; they copy
 // the rest. They must lose nothing on the way from V to S and back, nor from S to
 // V and back, since an update through V writes all of S: what V has no field for
-// can go into an annotation. They must not block, and must not keep or change what they convert from; what they make may
-// not share anything with it. Defaults and validation are those of S.
+// can go into an annotation. They must not block, and must not keep or change what
+// they convert from; what they make may not share anything with it. Defaults and
+// validation are those of S.
 type Version[V, S Object] struct {
 	// GroupVersionKind is V's. Group and kind are those of S.
 	GroupVersionKind schema.GroupVersionKind
