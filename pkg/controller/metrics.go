@@ -29,6 +29,22 @@ const (
 	resultStopped      = "stopped" // failed since it was told to stop
 )
 
+// resultOf returns the label of a reconcile that has ended. What comes of its being
+// told to stop is no failure of its key.
+func resultOf(result Result, err error, stopped bool) string {
+	switch {
+	case err == nil && result.RequeueAfter > 0:
+		return resultRequeueAfter
+	case err == nil:
+		return resultSuccess
+	case stopped:
+		return resultStopped
+	case isLookAgain(err):
+		return resultRequeue
+	}
+	return resultError
+}
+
 func newMetrics(m *Manager) *metrics {
 	byController := []string{"controller"}
 	byQueue := []string{"name", "controller"}
@@ -115,22 +131,14 @@ func (x *metrics) of(controller string) *loopMetrics {
 	return l
 }
 
-// reconciled counts a reconcile that has ended. What comes of its being told to
-// stop is no failure of its key.
-func (l *loopMetrics) reconciled(took time.Duration, result Result, err error, stopped bool) {
+// reconciled counts a reconcile that has ended, by the label of its result.
+func (l *loopMetrics) reconciled(took time.Duration, label string, err error) {
 	l.took.Observe(took.Seconds())
-	switch {
-	case err == nil && result.RequeueAfter > 0:
-		l.results[resultRequeueAfter].Inc()
-	case err == nil:
-		l.results[resultSuccess].Inc()
-	case stopped:
-		l.results[resultStopped].Inc()
-	case isLookAgain(err):
-		l.results[resultRequeue].Inc()
+	l.results[label].Inc()
+	switch label {
+	case resultRequeue:
 		l.lostRaces.Inc()
-	default:
-		l.results[resultError].Inc()
+	case resultError:
 		l.failures.Inc()
 		l.count(err)
 	}

@@ -6,8 +6,8 @@ import "time"
 type Options struct {
 	// Workers is how many keys are reconciled at once. Defaults to 1.
 	Workers int
-	// Timeout bounds one reconcile: its context is done after it. Defaults to
-	// none.
+	// Timeout bounds one reconcile: its context has a deadline, by the system's
+	// clock as all contexts' deadlines. Defaults to none.
 	Timeout time.Duration
 	// EveryProcess has the controller run whoever leads, and reconcile all keys,
 	// where the manager has a [Leadership] or a [Sharding]. Its writes carry no

@@ -42,17 +42,23 @@ func (r *run[R]) startSpans(ctx context.Context, key R, why *reasons, now time.T
 	return ctx, spans{whole, reconcile}
 }
 
-func (s spans) end(result Result, err error) {
+// end ends the spans of a reconcile with this label. Only a failure is an error: a
+// lost race and a stop are what goes on all the time.
+func (s spans) end(label string, result Result, err error) {
 	if s.whole == nil {
 		return
 	}
+	s.whole.SetAttributes(attribute.String("homeostat.result", label))
 	if result.RequeueAfter > 0 {
 		s.reconcile.SetAttributes(attribute.String("homeostat.requeue_after", result.RequeueAfter.String()))
 	}
-	if err != nil {
+	switch {
+	case label == resultError:
 		s.reconcile.RecordError(err)
 		s.reconcile.SetStatus(codes.Error, err.Error())
 		s.whole.SetStatus(codes.Error, err.Error())
+	case err != nil:
+		s.reconcile.SetAttributes(attribute.String("homeostat.reason", err.Error()))
 	}
 	s.reconcile.End()
 	s.whole.End()

@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -94,7 +95,7 @@ var _ = Describe("Traces", func() {
 	It("tell what failed", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider})
 		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
-			_, err := m.Store().Update(ctx, newSite("unknown", 1))
+			_, err := m.Store().Create(ctx, newSite("No Name", 1))
 			return controller.Result{}, controller.TerminalError(errors.Join(errors.New("no"), err))
 		}), controller.Options{})).To(Succeed())
 		run(m)
@@ -103,6 +104,59 @@ var _ = Describe("Traces", func() {
 		for _, name := range []string{"c", "reconcile", "etcd transaction"} {
 			Expect(named(name)()).To(HaveLen(1))
 			Expect(named(name)()[0].Status().Code).To(Equal(codes.Error), name)
+		}
+		Expect(valueOf(named("c")()[0], "homeostat.result").AsString()).To(Equal("error"))
+	}, SpecTimeout(time.Minute))
+
+	It("do not take a lost race for a failure", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{TracerProvider: provider})
+		others := newStoreAt(etcd.Client(), m.Store().Prefix())
+		Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+			if site.Spec.Replicas == 1 { // another writer is faster
+				faster := site.DeepCopyObject().(*Site)
+				faster.Spec.Replicas = 2
+				if _, err := others.Update(ctx, faster); err != nil {
+					return controller.Result{}, controller.TerminalError(err)
+				}
+			}
+			site.Status.Ready = 1
+			tx.UpdateStatus(site)
+			return controller.Result{}, nil
+		}, controller.Options{})).To(Succeed())
+		create(ctx, m.Store(), newSite("a", 1))
+		run(m)
+		Eventually(named("c")).ShouldNot(BeEmpty())
+		whole, reconcile := named("c")()[0], named("reconcile")()[0]
+		Expect(valueOf(whole, "homeostat.result").AsString()).To(Equal("requeue"))
+		Expect(valueOf(reconcile, "homeostat.reason").AsString()).To(ContainSubstring("the object has changed"))
+		txns := slices.DeleteFunc(named("etcd transaction")(), func(s sdktrace.ReadOnlySpan) bool {
+			return valueOf(s, "homeostat.reason").AsString() == ""
+		})
+		Expect(txns).To(HaveLen(1))
+		for _, s := range append(txns, whole, reconcile) {
+			Expect(s.Status().Code).To(Equal(codes.Unset), s.Name())
+			Expect(s.Events()).To(BeEmpty(), s.Name())
+		}
+	}, SpecTimeout(time.Minute))
+
+	It("do not take a stop for a failure", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{TracerProvider: provider, GracePeriod: time.Hour, Clock: new(hastyClock)})
+		begun := make(chan struct{})
+		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
+				close(begun)
+				<-ctx.Done()
+				_, err := m.Store().Create(ctx, newSite("b", 1))
+				return controller.Result{}, err
+			}), controller.Options{})).To(Succeed())
+		create(ctx, m.Store(), newSite("a", 1))
+		stop := run(m)
+		Eventually(begun).Should(BeClosed())
+		stop()
+		Expect(valueOf(named("c")()[0], "homeostat.result").AsString()).To(Equal("stopped"))
+		for _, name := range []string{"c", "reconcile", "etcd transaction"} {
+			Expect(named(name)()).To(HaveLen(1))
+			Expect(named(name)()[0].Status().Code).To(Equal(codes.Unset), name)
 		}
 	}, SpecTimeout(time.Minute))
 })

@@ -58,8 +58,9 @@ func (r *run[R]) process(ctx, work context.Context, key R) {
 	traced, spans := r.startSpans(work, key, why, began)
 	reconcileCtx := context.WithValue(logr.NewContext(traced, log), causesKey{}, why)
 	result, err := r.reconcile(store.ObserveWrites(reconcileCtx, wrote.observe), key)
-	spans.end(result, err)
-	r.metrics.reconciled(r.manager.clock.Since(began), result, err, work.Err() != nil)
+	label := resultOf(result, err, work.Err() != nil)
+	spans.end(label, result, err)
+	r.metrics.reconciled(r.manager.clock.Since(began), label, err)
 	revision, unknown := wrote.result()
 	r.gates.raise(key, revision)
 	if unknown {
