@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -44,7 +45,8 @@ type ManagerOptions struct {
 	Controllers map[string]Options
 	// Address is where to serve health, metrics and profiles over HTTP while the
 	// manager runs, as [Manager.Handler] does: host:port, of which the host may be
-	// left out. Defaults to none.
+	// left out. When they cannot be served any more the manager stops. Defaults to
+	// none.
 	Address string
 	// Pprof has profiles served too. They tell of the program's inside, and cost
 	// time while they are taken.
@@ -84,6 +86,7 @@ type Manager struct {
 	shards       *shards   // nil without Sharding
 	regime       string    // names both in errors
 	fencedWrites atomic.Uint64
+	listenAt     func(network, address string) (net.Listener, error) // net.Listen
 
 	informers sync.Map // reflect.Type -> *informer.Informer of it; see knownInformer
 	owned     sync.Map // reflect.Type -> *informer.Index of it; see ownedIndex
@@ -134,7 +137,7 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	})
 	m := &Manager{
 		store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock,
-		names: map[string]bool{}, replicas: []namedReplica{{ownReplica, replica}},
+		names: map[string]bool{}, replicas: []namedReplica{{ownReplica, replica}}, listenAt: net.Listen,
 	}
 	if o.Leadership != nil {
 		leadership, err := o.Leadership.withDefaults()

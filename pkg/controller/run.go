@@ -26,26 +26,29 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err := m.begin(); err != nil {
 		return err
 	}
-	stopServing, err := m.serve()
+	serve, err := m.listen()
 	if err != nil {
 		return err
 	}
-	defer stopServing()
 	// The replicas outlive the controllers: what is under way may still read.
-	replicaCtx, stopReplicas := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopReplicas()
+	baseCtx, stopBase := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBase()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var replicas errgroup.Group
-	for _, r := range m.replicas {
-		replicas.Go(func() error {
+	var base errgroup.Group
+	start := func(run func(context.Context) error) {
+		base.Go(func() error {
 			defer stop() // without it nothing can go on
-			return r.run(replicaCtx)
+			return run(baseCtx)
 		})
 	}
+	start(serve)
+	for _, r := range m.replicas {
+		start(r.run)
+	}
 	err = m.runAll(ctx)
-	stopReplicas()
-	return cmp.Or(err, replicas.Wait())
+	stopBase()
+	return cmp.Or(err, base.Wait())
 }
 
 func (r namedReplica) run(ctx context.Context) error {

@@ -2,9 +2,7 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -37,29 +35,38 @@ func (m *Manager) Handler() http.Handler {
 	return mux
 }
 
-// serve serves at the manager's address, if it has one, until stop is called.
-// That waits until every answer that is under way has been given, for as long as
-// the grace period lasts.
-func (m *Manager) serve() (stop func(), err error) {
+// listen takes the manager's address, if it has one. serve then answers there until
+// ctx is done, and returns when every answer that is under way has been given, for
+// as long as the grace period lasts. Its error says why it ended before.
+func (m *Manager) listen() (serve func(ctx context.Context) error, err error) {
 	if m.options.Address == "" {
-		return func() {}, nil
+		return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil
 	}
-	listener, err := net.Listen("tcp", m.options.Address)
+	listener, err := m.listenAt("tcp", m.options.Address)
 	if err != nil {
 		return nil, fmt.Errorf("manager: serve health and metrics: %w", err)
 	}
 	m.log.V(1).Info("serving health and metrics", "address", listener.Addr().String())
 	server := &http.Server{Handler: m.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), m.options.GracePeriod)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			_ = server.Close() // who is still reading is cut off
-		}
-		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-			m.log.Error(err, "health and metrics were not served any more")
+	return func(ctx context.Context) error {
+		ended := make(chan error, 1)
+		go func() { ended <- server.Serve(listener) }()
+		select {
+		case <-ctx.Done():
+			m.shutDown(server)
+			<-ended
+			return nil
+		case err := <-ended:
+			m.shutDown(server) // who was answered already may still be connected
+			return fmt.Errorf("manager: health and metrics are not served any more: %w", err)
 		}
 	}, nil
+}
+
+func (m *Manager) shutDown(server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), m.options.GracePeriod)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		_ = server.Close() // who is still reading is cut off
+	}
 }

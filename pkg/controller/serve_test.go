@@ -112,6 +112,24 @@ var _ = Describe("A manager's pages", func() {
 		Expect(err).To(HaveOccurred(), "nothing listens any more")
 	}, SpecTimeout(time.Minute))
 
+	It("are a reason to stop when they cannot be served any more", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{Address: "127.0.0.1:0"})
+		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).To(Succeed())
+		serving := make(chan net.Listener, 1)
+		controller.ListenWith(m, func(network, address string) (net.Listener, error) {
+			l, err := net.Listen(network, address)
+			serving <- l
+			return l, err
+		})
+		ended := make(chan error)
+		go func() { ended <- m.Run(ctx) }()
+		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+		Expect((<-serving).Close()).To(Succeed()) // as when the system takes the socket away
+		Eventually(ended).Should(Receive(And(
+			MatchError(ContainSubstring("health and metrics are not served any more")), MatchError(net.ErrClosed))))
+		Expect(goroutinesIn("/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
+	}, SpecTimeout(time.Minute))
+
 	It("cannot be served where somebody else does", func(ctx SpecContext) {
 		taken, err := net.Listen("tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
