@@ -14,21 +14,22 @@ import (
 //
 // See [Status] for what Lag counts. One that follows etcd comes to little more
 // than 5 s, so 15 s tells of trouble alone and tells soon; a bound below 10 s
-// fails now and then although nothing is wrong. While a kind that was added to a
-// running replica is being listed, the replica is not healthy.
+// fails now and then although nothing is wrong. A replica that runs takes in a
+// kind that is added by a list, and is healthy meanwhile unless that makes it lag.
 func (r *Replica) Healthy(maxLag time.Duration) error {
 	st := r.Status()
+	missing, lags := st.missing(), st.CurrentAt.IsZero() || st.Lag > maxLag
 	var what error
 	switch {
 	case !st.Running:
 		return errors.New("the replica does not run")
 	case len(st.Kinds) == 0:
 		return errors.New("the replica has no kinds")
-	case len(st.missing()) > 0:
-		what = errors.New("the replica has not listed " + strings.Join(st.missing(), ", "))
-	case !st.Synced:
+	case len(missing) > 0 && lags:
+		what = errors.New("the replica has not listed " + strings.Join(missing, ", "))
+	case len(missing) == 0 && !st.Synced:
 		what = fmt.Errorf("the replica began with a checkpoint, is at revision %d, and has not caught up with etcd", st.Revision)
-	case st.Lag > maxLag:
+	case lags:
 		what = st.staleness()
 	default:
 		return nil

@@ -69,6 +69,21 @@ var _ = Describe("The status of a replica", func() {
 		Expect(r.Healthy(specTimeout)).To(MatchError(ContainSubstring("does not run")))
 	}, SpecTimeout(specTimeout))
 
+	It("takes a kind that is being added for trouble only when it lags", func(ctx SpecContext) {
+		link, behind, _ := linked(etcd)
+		r, _ := newReplica(behind)
+		startSynced(ctx, r)
+		link.Cut()
+		informerFor[*site](r)
+		Expect(r.Healthy(specTimeout)).To(Succeed())
+		Eventually(func() error { return r.Healthy(time.Millisecond) }).Should(MatchError(
+			ContainSubstring("has not listed " + behind.Prefix() + "example.com/sites/")))
+		Expect(r.Healthy(specTimeout)).To(Succeed())
+		link.Heal()
+		Expect(r.WaitForSync(ctx)).To(Succeed())
+		Eventually(func() error { return r.Healthy(specTimeout) }).Should(Succeed())
+	}, SpecTimeout(specTimeout))
+
 	It("comes with a word on old servers, once for each run", func(ctx SpecContext) {
 		etcd := &scriptedEtcd{version: "3.5.9", script: func(ctx context.Context) *pb.WatchResponse {
 			<-ctx.Done()
