@@ -159,6 +159,9 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 		m.store = m.store.WithFencesFrom(m.fences)
 	}
 	m.metrics, m.tracer = newMetrics(m), newTracer(o.TracerProvider)
+	if err := m.metrics.addEvents(o.Events); err != nil {
+		return nil, fmt.Errorf("manager: metrics of the recorder of Events: %w", err)
+	}
 	return m, nil
 }
 

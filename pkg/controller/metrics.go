@@ -101,11 +101,19 @@ func (x *metrics) addReplica(name string, r *informer.Replica) {
 	prometheus.WrapRegistererWith(prometheus.Labels{"replica": name}, x.registry).MustRegister(r.Collector())
 }
 
+// addEvents adds the metrics of a recorder that has some, as that of package events.
+func (x *metrics) addEvents(r EventRecorder) error {
+	if c, ok := r.(interface{ Collector() prometheus.Collector }); ok {
+		return x.registry.Register(c.Collector())
+	}
+	return nil
+}
+
 func queueBuckets() []float64 { return prometheus.ExponentialBuckets(10e-6, 10, 8) }
 
 // Metrics returns the manager's own Prometheus registry, with the metrics of its
-// controllers, of its replicas, of the process and of the Go runtime. Register
-// what is yours with it. It is served at /metrics, and any handler can serve it.
+// controllers, of its replicas, of its recorder of Events where that has a
+// Collector, of the process and of the Go runtime. Register what is yours with it. It is served at /metrics, and any handler can serve it.
 func (m *Manager) Metrics() *prometheus.Registry { return m.metrics.registry }
 
 // loopMetrics are one controller's.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/events"
 	"github.com/homeostat/homeostat/pkg/informer"
 )
 
@@ -51,6 +52,20 @@ func metric(m *controller.Manager, name string, labels ...string) func() float64
 }
 
 var _ = Describe("Metrics", func() {
+	It("have what the manager's recorder of Events has dropped", func() {
+		s := newStore(etcd.Client())
+		recorder, err := events.New(s, events.Options{Controller: "c", Prefix: "/events" + s.Prefix()})
+		Expect(err).NotTo(HaveOccurred())
+		m := newManagerOn(s, controller.ManagerOptions{Events: recorder})
+		dropped := func(cause string) float64 { return metric(m, "homeostat_events_dropped_total", cause)() }
+		Expect(dropped("invalid")).To(BeZero())
+		recorder.Eventf(nil, nil, "Normal", "About", "Nothing", "")
+		Expect(dropped("invalid")).To(Equal(1.0))
+		for _, other := range []string{"limited", "full", "failed"} {
+			Expect(dropped(other)).To(BeZero())
+		}
+	})
+
 	It("count what became of reconciles", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		var calls atomic.Int32

@@ -32,8 +32,9 @@
 //     transaction.
 //   - An Event lives for at least [Options.TTL] after it was last written and
 //     goes with an etcd lease. Events share leases: a recorder has about a dozen.
-//   - What is not written is counted, by its cause, in [Recorder.Dropped], and
-//     the log says so, at most once a minute for each cause.
+//   - What is not written is counted, by its cause, in [Recorder.Dropped] and in
+//     the metric of [Recorder.Collector], and the log says so, at most once a
+//     minute for each cause.
 //   - While etcd does not answer, writing is tried again, with pauses that double
 //     up to 10 seconds. What could not be written for 5 minutes is dropped.
 //   - [Recorder.Run] returns when all goroutines that it started have ended. It

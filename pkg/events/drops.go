@@ -3,6 +3,8 @@ package events
 import (
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Drops counts the calls of Eventf of which no Event tells, by cause.
@@ -30,6 +32,26 @@ func (r *Recorder) Dropped() Drops {
 	defer r.drops.mu.Unlock()
 	n := r.drops.counts
 	return Drops{Invalid: n[dropInvalid], Limited: n[dropLimited], Full: n[dropFull], Failed: n[dropFailed]}
+}
+
+// Collector returns the metric homeostat_events_dropped_total for a Prometheus
+// registry: what [Recorder.Dropped] counts, by the label cause, which is invalid,
+// limited, full or failed. A manager that is given the recorder has it in its
+// metrics already.
+func (r *Recorder) Collector() prometheus.Collector { return dropCollector{r} }
+
+type dropCollector struct{ recorder *Recorder }
+
+var descDropped = prometheus.NewDesc("homeostat_events_dropped_total",
+	"Calls to record an Event of which no Event tells, by cause.", []string{"cause"}, nil)
+
+func (dropCollector) Describe(to chan<- *prometheus.Desc) { to <- descDropped }
+
+func (c dropCollector) Collect(to chan<- prometheus.Metric) {
+	d := c.recorder.Dropped()
+	for cause, n := range map[string]uint64{"invalid": d.Invalid, "limited": d.Limited, "full": d.Full, "failed": d.Failed} {
+		to <- prometheus.MustNewConstMetric(descDropped, prometheus.CounterValue, float64(n), cause)
+	}
 }
 
 type dropCause int
