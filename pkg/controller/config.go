@@ -62,14 +62,19 @@ type ControllerConfig struct {
 // a mistake that would go unnoticed.
 func ReadConfig(file string) (Config, error) {
 	var c Config
+	err := c.read(file)
+	return c, err
+}
+
+func (c *Config) read(file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return c, fmt.Errorf("config: %w", err)
+		return fmt.Errorf("config: %w", err)
 	}
-	if err := yaml.UnmarshalStrict(content, &c); err != nil {
-		return c, fmt.Errorf("config %s: %w", file, err)
+	if err := yaml.UnmarshalStrict(content, c); err != nil {
+		return fmt.Errorf("config %s: %w", file, err)
 	}
-	return c, nil
+	return nil
 }
 
 // Flags defines --config, which reads a file, and --address, --pprof,
@@ -78,7 +83,8 @@ func ReadConfig(file string) (Config, error) {
 // the command line counts.
 func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.Func("config", "`file` with the manager's options, in YAML", func(file string) error {
-		read, err := ReadConfig(file)
+		read := Config{Pprof: c.Pprof} // false is a value: a file that has none leaves what there is
+		err := read.read(file)
 		if err == nil {
 			c.merge(read)
 		}
@@ -113,10 +119,11 @@ func (c *Config) setController(name string, set ControllerConfig) {
 	c.Controllers[name] = set
 }
 
-// merge has what is set in other take the place of what is set here.
+// merge has what is set in other take the place of what is set here. Pprof is always
+// set in other.
 func (c *Config) merge(other Config) {
 	c.Address = cmp.Or(other.Address, c.Address)
-	c.Pprof = other.Pprof || c.Pprof
+	c.Pprof = other.Pprof
 	c.GracePeriod = cmp.Or(other.GracePeriod, c.GracePeriod)
 	c.MaxLag = cmp.Or(other.MaxLag, c.MaxLag)
 	c.Leadership = LeadershipConfig{

@@ -77,6 +77,38 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestConfigOfPprof(t *testing.T) {
+	file := func(content string) string {
+		f := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(f, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	on, off, silent := file("pprof: true\n"), file("pprof: false\n"), file("address: :8080\n")
+	for name, x := range map[string]struct {
+		args []string
+		want bool
+	}{
+		"on":                 {[]string{"--config", on}, true},
+		"on, and then off":   {[]string{"--config", on, "--config", off}, false},
+		"off, and then on":   {[]string{"--config", off, "--config", on}, true},
+		"on, and no word":    {[]string{"--config", on, "--config", silent}, true},
+		"a flag, and off":    {[]string{"--pprof", "--config", off}, false},
+		"on, and a flag off": {[]string{"--config", on, "--pprof=false"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, err := parse(t, x.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if config.Pprof != x.want {
+				t.Errorf("got %v", config.Pprof)
+			}
+		})
+	}
+}
+
 func TestConfigOfLeadership(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(file, []byte("leadership: {name: shop, identity: a, leaseTime: 20s}\n"), 0o600); err != nil {
