@@ -31,6 +31,16 @@ var _ = Describe("Bad input to the deployment-controller example", func() {
 		Expect(podsOf(ctx, w)).To(HaveLen(2))
 	}, SpecTimeout(2*patience))
 
+	It("is a kind on which no controller acts: it is stored, and that is said", func(ctx SpecContext) {
+		w := newWorld()
+		session := w.start("--wait", "-f", manifestFile("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n"+deploymentYAML("web:1", 1, "")))
+		Eventually(session).Should(gexec.Exit(0))
+		Expect(session.Out).To(gbytes.Say("configmaps/c created"))
+		Expect(string(session.Err.Contents())).To(And(
+			ContainSubstring("configmaps/c is stored, and that is all: no controller here acts on a ConfigMap\n"),
+			Not(ContainSubstring("deployments.apps/web"))))
+	}, SpecTimeout(2*patience))
+
 	It("ends the program when the command line makes no sense", func() {
 		w := newWorld()
 		for _, args := range [][]string{{"--controllers=nonsense"}, {"--data-dir=x"}, {"--cert=x"}, {"file.yaml"}, {"--no-such-flag"}} {

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/controllers"
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -28,6 +29,10 @@ func (p *program) apply(ctx context.Context, doc manifest.Document) (store.Objec
 		return nil, err
 	}
 	p.say("%s/%s %s", kind.Resource, obj.GetName(), what)
+	if !controllers.Acts(obj) {
+		p.screen.warn(fmt.Sprintf("%s/%s is stored, and that is all: no controller here acts on a %s",
+			kind.Resource, obj.GetName(), kind.GroupVersionKind.Kind))
+	}
 	return obj, nil
 }
 

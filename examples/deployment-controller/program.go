@@ -1,14 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 
 	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/funcr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -29,6 +29,7 @@ type program struct {
 	store      *store.Store
 	manager    *controller.Manager
 	view       *view
+	named      map[store.Key]bool // the Deployments of the manifests
 }
 
 func newProgram(o options, stdin io.Reader, stdout, stderr io.Writer) *program {
@@ -46,6 +47,7 @@ func (p *program) run(ctx context.Context) (err error) {
 	}
 	docs, bad := manifest.Load(scheme, p.options.files, p.stdin)
 	p.screen.complain(bad)
+	p.named = deploymentsIn(docs)
 	if p.connection, err = dial(ctx, p.options); err != nil {
 		return err
 	}
@@ -84,11 +86,31 @@ func (p *program) assemble() (err error) {
 	}
 	return p.manager.Add("display", func(ctx context.Context) error {
 		p.view.each(ctx, func(s state) bool {
-			p.screen.show(s)
+			p.show(s)
 			return true
 		})
 		return nil
 	})
+}
+
+// show shows all Deployments or, where the program only applies some and others run
+// them, those.
+func (p *program) show(s state) {
+	if len(p.options.files) > 0 && len(p.options.controllers) == 0 {
+		s.deployments = slices.DeleteFunc(s.deployments, func(d *appsv1.Deployment) bool { return !p.named[store.KeyOf(d)] })
+	}
+	p.screen.show(s)
+}
+
+// deploymentsIn returns the keys of the Deployments among documents.
+func deploymentsIn(docs []manifest.Document) map[store.Key]bool {
+	named := map[store.Key]bool{}
+	for _, doc := range docs {
+		if d, ok := doc.Object.(*appsv1.Deployment); ok {
+			named[store.Key{Namespace: cmp.Or(d.Namespace, "default"), Name: d.Name}] = true
+		}
+	}
+	return named
 }
 
 func (p *program) addController(name string) error {
@@ -107,10 +129,5 @@ func (p *program) addController(name string) error {
 
 // log writes what is wrong, and with -v what happens, as lines of text.
 func (p *program) log() logr.Logger {
-	return funcr.New(func(prefix, args string) {
-		if prefix != "" {
-			prefix += ": "
-		}
-		p.screen.warn(prefix + strings.TrimSpace(args))
-	}, funcr.Options{Verbosity: p.options.verbosity})
+	return logr.New(logSink{write: p.screen.warn, verbosity: p.options.verbosity})
 }

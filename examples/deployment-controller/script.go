@@ -22,6 +22,9 @@ var sample string
 //go:embed manifests/nginx-update.yaml
 var sampleUpdate string
 
+// sampleKey is the Deployment of both.
+var sampleKey = store.Key{Namespace: "default", Name: "nginx"}
+
 // script is what the program does beside its controllers.
 type script struct {
 	*program
@@ -44,7 +47,7 @@ func (s *script) run(ctx context.Context) error {
 }
 
 func (s *script) play(ctx context.Context) error {
-	if s.options.samples() && len(s.view.now().deployments) == 0 {
+	if s.options.samples() && s.isNew() {
 		return s.playSamples(ctx)
 	}
 	s.applyAll(ctx, s.docs)
@@ -58,10 +61,20 @@ func (s *script) play(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.bad > 0 {
+	switch {
+	case s.bad == 1:
+		return errors.New("a problem with the manifests, told above")
+	case s.bad > 1:
 		return fmt.Errorf("%d problems with the manifests, listed above", s.bad)
 	}
 	return s.stay(ctx)
+}
+
+// isNew reports whether the etcd has nothing yet, or what a run left that ended
+// before it updated the sample: the sample as it was created.
+func (s *script) isNew() bool {
+	there := s.view.now().deployments
+	return len(there) == 0 || len(there) == 1 && store.KeyOf(there[0]) == sampleKey && there[0].Generation == 1
 }
 
 // stay lets the controllers run until the program is interrupted, if there are
@@ -206,7 +219,7 @@ func (s *script) hint() {
 	if s.options.etcd.Secured() {
 		s.say("(The commands below also need this one's flags for certificates and user.)")
 	}
-	s.screen.show(s.view.now())
+	s.show(s.view.now())
 	s.say("Everything is in etcd. Look at it, or change it, from another terminal:")
 	s.say("  etcdctl --endpoints=%s get --prefix %s --keys-only", endpoints, prefix)
 	s.say("  etcdctl --endpoints=%s watch --prefix %sapps/deployments/", endpoints, prefix)

@@ -43,6 +43,16 @@ func Kinds() []store.AnyKind {
 	}
 }
 
+// Acts reports whether controllers of this package act on objects of obj's kind.
+// The others can be stored nevertheless.
+func Acts(obj store.Object) bool {
+	switch obj.(type) {
+	case *appsv1.Deployment, *appsv1.ReplicaSet, *corev1.Pod:
+		return true
+	}
+	return false
+}
+
 // ownerIndex finds objects by the uid of their controller.
 func ownerIndex[T store.Object](inf *informer.Informer[T]) *informer.Index[T] {
 	return inf.AddIndex(func(obj T) []string {

@@ -1,0 +1,47 @@
+package test
+
+import (
+	"os/exec"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+)
+
+var _ = Describe("The deployment-controller example", func() {
+	It("goes on with its samples when it was killed before the second, and then leaves them alone", func() {
+		dir := GinkgoT().TempDir()
+		start := func(podStartDelay string) *gexec.Session {
+			session, err := gexec.Start(exec.Command(binary, "--data-dir="+dir, "--pod-start-delay="+podStartDelay), GinkgoWriter, GinkgoWriter)
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(func() { session.Kill().Wait(patience) })
+			return session
+		}
+		first := start("1h")
+		Eventually(first).Should(gbytes.Say("updated 3/3  ready 0/3"))
+		first.Kill().Wait(patience)
+
+		second := start("50ms")
+		Eventually(second).Should(gbytes.Say("nginx configured"))
+		Eventually(second).Should(gbytes.Say("Running until interrupted"))
+		second.Kill().Wait(patience)
+
+		third := start("50ms")
+		Eventually(third).Should(gbytes.Say("Running until interrupted"))
+		Expect(string(third.Out.Contents())).NotTo(ContainSubstring("nginx configured"))
+	})
+
+	It("shows who only applies what he applies, and who runs the Deployments all of them", func() {
+		w := newWorld()
+		w.succeed("--wait", "-f", manifestFile(deploymentYAML("web:1", 1, "")))
+		runner := w.start()
+		other := manifestFile(strings.ReplaceAll(deploymentYAML("other:1", 1, ""), "name: web,", "name: other,"))
+		applier := w.start("--controllers=", "--wait", "-f", other)
+		Eventually(applier).Should(gexec.Exit(0))
+		Expect(string(applier.Out.Contents())).To(And(ContainSubstring("default/other"), Not(ContainSubstring("default/web"))))
+		Eventually(runner).Should(gbytes.Say("default/web"))
+		Eventually(runner).Should(gbytes.Say("default/other"))
+	})
+})
