@@ -21,6 +21,12 @@ type request struct {
 	store.Key
 }
 
+var _ controller.Tenant = request{}
+
+// Tenant has namespaces take turns, so that one of which much is garbage does not
+// delay the others.
+func (r request) Tenant() string { return r.Namespace }
+
 // tracked is one of the collector's kinds.
 type tracked struct {
 	info    store.KindInfo
