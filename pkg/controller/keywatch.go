@@ -96,6 +96,7 @@ func (w *keyWatch) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer raw.Close()
 	ticker := w.clock.NewTicker(keyCheck)
 	defer ticker.Stop()
 	for {
@@ -104,7 +105,7 @@ func (w *keyWatch) follow(ctx context.Context) error {
 			return ctx.Err()
 		case resp, ok := <-raw.Responses:
 			if err := store.WatchError(resp, ok); err != nil {
-				return fmt.Errorf("watch %s: %w", w.keys.Start, err)
+				return fmt.Errorf("watch %s: %w", w.keys.Start, raw.Explain(err))
 			}
 			if next, any := view.after(resp.Events); any {
 				view = next
@@ -144,6 +145,7 @@ func (w *keyWatch) open(ctx context.Context, cancel context.CancelFunc, listed i
 	defer timeout.Stop()
 	raw, err := store.OpenWatch(ctx, w.client, w.keys, listed+1)
 	if err == nil && raw.Created < listed {
+		raw.Close()
 		err = errWentBack
 	}
 	return raw, err

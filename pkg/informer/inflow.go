@@ -28,9 +28,8 @@ const eventOverhead = 256
 // who write.
 type inflow struct {
 	limit  int64
-	unseen bool // nothing is told of what comes
 	bytes  atomic.Int64
-	newest atomic.Int64 // etcd's revision, as the watch told it last
+	newest atomic.Int64 // etcd's revision, as the watch told it last; 0 when nothing is told
 	burst  atomic.Bool  // the limit was passed: the watch has ended
 }
 
@@ -48,8 +47,7 @@ func (r *Replica) bytes() int64 {
 // newInflow returns the inflow of a watch of a replica that has so many bytes.
 func newInflow(held int64) *inflow { return &inflow{limit: max(inflowMin, held)} }
 
-// take is told of a response when it has come, and refuses the one that passes
-// the limit.
+// take is the watch's tap: it refuses the response that passes the limit.
 func (i *inflow) take(resp *pb.WatchResponse) error {
 	if now := resp.Header.GetRevision(); now > i.newest.Load() {
 		i.newest.Store(now)
@@ -68,7 +66,7 @@ func (i *inflow) err() error {
 
 // applied is told of events that have been applied.
 func (i *inflow) applied(events []*mvccpb.Event) {
-	if !i.unseen {
+	if i.newest.Load() != 0 {
 		i.bytes.Add(-weigh(events))
 	}
 }

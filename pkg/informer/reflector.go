@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 
@@ -131,26 +130,25 @@ func (f *reflector) cycle(ctx context.Context) error {
 	}
 	f.reason = ""
 	f.inflow = newInflow(f.bytes())
-	client, stream := watchClient(f.store.Client(), f.inflow)
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	defer func() { _ = client.Close() }() // all that it reports is that it is closed
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := f.open(ctx, cancel, client)
+	w, err := f.open(ctx, cancel)
 	if err != nil {
-		return f.judge(stream, err)
+		return f.judge(err)
 	}
+	defer w.Close()
 	if err := f.checkCreated(ctx, w, resumed); err != nil {
 		return err
 	}
 	f.recovered()
-	return f.judge(stream, f.follow(ctx, w, &asking))
+	return f.judge(w.Explain(f.follow(ctx, w, &asking)))
 }
 
 // open opens the watch that continues the newest snapshot, over the smallest
 // range that covers all kinds: one watch has one order.
-func (f *reflector) open(ctx context.Context, cancel context.CancelFunc, client *clientv3.Client) (*store.RawWatch, error) {
+func (f *reflector) open(ctx context.Context, cancel context.CancelFunc) (*store.RawWatch, error) {
 	timeout := f.clock.AfterFunc(f.timing.answer, cancel)
 	defer timeout.Stop()
 	var ranges []store.Range
@@ -158,15 +156,16 @@ func (f *reflector) open(ctx context.Context, cancel context.CancelFunc, client 
 		ranges = append(ranges, store.PrefixRange(k.prefix))
 	}
 	f.status.opening(f.inflow)
-	w, err := store.OpenWatch(ctx, client, store.Cover(ranges...), f.Snapshot().revision+1)
+	w, err := store.OpenTappedWatch(ctx, f.store.Client(), store.Cover(ranges...), f.Snapshot().revision+1, f.inflow.take)
 	if err != nil && !timeout.Stop() {
 		err = fmt.Errorf("no answer from etcd within %v: %w", f.timing.answer, err)
 	}
 	return w, err
 }
 
-// judge decides whether the next attempt must list, and says why the watch ended.
-func (f *reflector) judge(stream *singleStream, err error) error {
+// judge decides whether the next attempt must list, as the error that ended the
+// watch shows.
+func (f *reflector) judge(err error) error {
 	var compacted *store.CompactedError
 	switch {
 	case errors.As(err, &compacted) || apierrors.IsResourceExpired(err):
@@ -175,7 +174,7 @@ func (f *reflector) judge(stream *singleStream, err error) error {
 		f.reason = reasonBehind
 		return f.inflow.err()
 	}
-	return stream.explain(err)
+	return err
 }
 
 // checkCreated compares etcd with the replica when the watch was created. Etcd

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -172,4 +173,16 @@ func (l *look) ask(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 		l.read.epoch = string(kv.Value)
 	}
 	return kvs, nil
+}
+
+// unanswered explains why etcd did not answer in time: when there is no
+// connection, a new stream is refused with the reason.
+func (r *Replica) unanswered(ctx context.Context, err error) error {
+	err = fmt.Errorf("no answer from etcd within %v: %w", r.timing.answer, err)
+	ctx, cancel := context.WithTimeout(ctx, r.timing.answer)
+	defer cancel()
+	if _, cause := pb.NewWatchClient(r.store.Client().ActiveConnection()).Watch(ctx); cause != nil {
+		return fmt.Errorf("%w (%w)", err, cause)
+	}
+	return err
 }

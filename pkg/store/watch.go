@@ -141,16 +141,15 @@ func (w *typedWatch[T]) run(ctx context.Context, yield func(Event[T], error) boo
 // open opens a watch and yields what it brings until it ends; nil says that the
 // consumer wants no more.
 func (w *typedWatch[T]) open(ctx context.Context, yield func(Event[T], error) bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	raw, err := OpenWatch(ctx, w.store.client, w.within, w.next, clientv3.WithPrevKV())
 	if err != nil {
 		return err
 	}
+	defer raw.Close()
 	if err := w.checkRevision(ctx, raw); err != nil {
 		return err
 	}
-	return w.follow(raw, yield)
+	return raw.Explain(w.follow(raw, yield))
 }
 
 // checkRevision refuses to wait for a revision that etcd has not reached: it

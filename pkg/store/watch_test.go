@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr/funcr"
@@ -13,7 +15,9 @@ import (
 	. "github.com/onsi/gomega"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -313,6 +317,36 @@ var _ = Describe("Watch", func() {
 			revision(ctx, s)
 		})
 
+		It("without a trace in the client, however often it is not answered", func(ctx SpecContext) {
+			link, err := etcd.Member(0).NewLink()
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(link.Close)
+			client := newClient(etcdtest.To(link.Endpoint()))
+			revision(ctx, newStoreOn(client))
+			for _, fault := range []func(){link.Freeze, link.Cut} {
+				fault()
+				for range 5 {
+					bounded, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+					_, err := store.OpenWatch(bounded, client, store.PrefixRange("/"), 1)
+					Expect(err).To(HaveOccurred())
+					cancel()
+				}
+				Eventually(watchStreams).Should(BeZero())
+			}
+		})
+
+		It("when etcd was wiped, as it is noticed when the connection breaks", func(ctx SpecContext) {
+			cluster := etcdtest.Start(GinkgoTB())
+			s := newStoreOn(cluster.Client())
+			site := created(ctx, s, "a")
+			from := must(store.ParseRevision(site.ResourceVersion))
+			next := watching(ctx, s, store.WatchOptions{From: from})
+			Expect(brief(next())).To(Equal("ADDED default/a"))
+			Expect(cluster.Wipe(ctx)).To(Succeed())
+			_, err := next()
+			Expect(err).To(MatchError(apierrors.IsResourceExpired, "ResourceExpired"))
+		})
+
 		It("when the consumer breaks off", func(ctx SpecContext) {
 			s := newStore()
 			created(ctx, s, "a")
@@ -331,7 +365,7 @@ var _ = Describe("Watch", func() {
 			Expect(brief(next())).To(Equal("ADDED default/a"))
 			Expect(client.Close()).To(Succeed())
 			_, err := next()
-			Expect(err).To(MatchError(ContainSubstring("closed")))
+			Expect(err).To(MatchError(MatchRegexp("client.* clos(ed|ing)")))
 		})
 	})
 
@@ -405,6 +439,12 @@ var _ = Describe("Watch", func() {
 	})
 })
 
+// watchStreams counts the streams for watches that any client has.
+func watchStreams() int {
+	stacks := make([]byte, 8<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*watchGRPCStream).run(")
+}
+
 var _ = DescribeTable("Resumable", func(err error, resumable bool) {
 	Expect(store.Resumable(err)).To(Equal(resumable))
 	Expect(store.Resumable(fmt.Errorf("wrapped: %w", err))).To(Equal(resumable))
@@ -412,6 +452,7 @@ var _ = DescribeTable("Resumable", func(err error, resumable bool) {
 	Entry("closed without a reason", store.ErrWatchClosed, true),
 	Entry("no leader", rpctypes.ErrNoLeader, true),
 	Entry("a connection is lost", rpctypes.ErrGRPCStopped, true),
+	Entry("a stream is not replaced", status.Error(codes.Aborted, "lost"), true),
 	Entry("compacted", store.WatchError(clientv3.WatchResponse{CompactRevision: 5}, true), false),
 	Entry("permission denied", rpctypes.ErrPermissionDenied, false),
 )

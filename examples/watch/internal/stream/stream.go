@@ -100,6 +100,7 @@ func (r *run) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer w.Close()
 	if w.Created < r.at.Load().Revision {
 		return fmt.Errorf("%w: it is at revision %d", errLags, w.Created)
 	}
@@ -110,10 +111,10 @@ func (r *run) watch(ctx context.Context) error {
 		select {
 		case resp, ok := <-w.Responses:
 			if err := store.WatchError(resp, ok); err != nil {
-				return err
+				return w.Explain(err)
 			}
 			if !r.hand(resp) {
-				cancel() // so that etcd's client stops collecting
+				w.Close() // so that etcd's client stops collecting
 				return r.queue.drained(lasting)
 			}
 		case err := <-found:
