@@ -292,6 +292,29 @@ var _ = Describe("A checkpoint", func() {
 		Expect(next.replica.Status().Undecodable).To(HaveKey(etcdKey))
 	}, SpecTimeout(specTimeout))
 
+	It("keeps an object whose value the program cannot decode, and goes on saying so", func(ctx SpecContext) {
+		at := func(names ...string) *store.Store {
+			o := store.Options{Scheme: scheme.Scheme, Prefix: s.Prefix()}
+			for _, name := range names {
+				o.EncryptionKeys = append(o.EncryptionKeys, store.EncryptionKey{Name: name, Secret: []byte("the-secret-of-" + name)})
+			}
+			return must(store.New(s.Client(), o))
+		}
+		create(ctx, at("k1"), configMap("a", "v", "1"))
+		begin(ctx, at("k2", "k1"), path).end()
+		r, maps := newSaving(at("k2"), path)
+		informer.SetProgram(r, "another")
+		startSynced(ctx, r)
+		undecodable := HaveKey(s.Prefix() + "core/configmaps/default/a")
+		Expect(r.Status().Undecodable).To(undecodable)
+
+		informerFor[*appsv1.Deployment](r)
+		Expect(r.WaitForSync(ctx)).To(Succeed())
+		Expect(relists(r)()).To(HaveKey("new kind"))
+		Expect(valueOf(maps, "a")()).To(Equal("1"))
+		Expect(r.Status().Undecodable).To(undecodable)
+	}, SpecTimeout(specTimeout))
+
 	It("is written again only when an object has changed", func(ctx SpecContext) {
 		three(ctx)
 		p := begin(ctx, s, path)

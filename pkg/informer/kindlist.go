@@ -140,12 +140,12 @@ func (l *kindList) entries() iter.Seq[*entry] {
 // that were. Objects that were not known at all before are no change: handlers
 // learn of the first list from the snapshot.
 func (l *kindList) install(revision int64, w *witness) []change {
-	l.replica.status.onlyUndecodable(l.prefix, l.bad)
 	install := l.renew
 	if l.partial {
 		install = l.update
 	}
 	changes := install(revision)
+	l.replica.status.onlyUndecodable(l.prefix, l.isUndecodable)
 	l.objects.Scan(func(_ string, e *entry) bool {
 		if e.rev >= w.rev && !l.bad[l.prefix+e.key] {
 			w.see(l.prefix+e.key, e)
@@ -153,6 +153,14 @@ func (l *kindList) install(revision int64, w *witness) []change {
 		return true
 	})
 	return changes
+}
+
+// isUndecodable reports whether the value that a key had at a revision is there
+// still, and cannot be decoded. A list does not read what is known already, such
+// as an object that came with a checkpoint from a program that could decode it.
+func (l *kindList) isUndecodable(etcdKey string, revision int64) bool {
+	known, _ := l.objects.Get(etcdKey[len(l.prefix):])
+	return l.bad[etcdKey] || known != nil && known.rev == revision
 }
 
 // renew puts what was read in place of the kind's objects.

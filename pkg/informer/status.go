@@ -269,13 +269,13 @@ func (k *statusKeeper) decodable(key string) {
 	delete(k.bad, key)
 }
 
-// onlyUndecodable forgets the keys below a prefix that are not among those that
-// a list has found undecodable.
-func (k *statusKeeper) onlyUndecodable(prefix string, bad map[string]bool) {
+// onlyUndecodable forgets the keys below a prefix whose values, as of a revision,
+// are none any more that cannot be decoded.
+func (k *statusKeeper) onlyUndecodable(prefix string, still func(key string, revision int64) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for key := range k.bad {
-		if strings.HasPrefix(key, prefix) && !bad[key] {
+	for key, u := range k.bad {
+		if strings.HasPrefix(key, prefix) && !still(key, u.revision) {
 			delete(k.bad, key)
 		}
 	}
