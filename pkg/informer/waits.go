@@ -49,9 +49,10 @@ func (w *waits) furthest() int64 {
 // AfterRevision calls f once the replica has reached a revision: at once, if it
 // has already, otherwise from the replica's own goroutine, which f must not
 // block. It also calls f when etcd was wiped or restored and listed anew, since
-// a revision from before may then never come. Where the revision brings no event
-// for the replica's kinds, it asks etcd how far it has come. stop keeps f from being
-// called; it returns false when it was too late.
+// a revision from before may then never come; before that is noticed, see
+// [Replica.WaitForRevision]. Where the revision brings no event for the replica's
+// kinds, it asks etcd how far it has come. stop keeps f from being called; it
+// returns false when it was too late.
 func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 	x := &waiter{revision, f}
 	r.waits.mu.Lock()
@@ -80,6 +81,11 @@ func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 // WaitForRevision waits until the replica has reached a revision, such as that
 // of a write, or has listed anew an etcd that has lost it. The error is that of
 // ctx, with what the replica suffers from.
+//
+// A revision is but a number: when etcd was wiped or restored, one that it has made
+// since may be one that the replica reached before. It counts as reached until the
+// replica has noticed, which takes it seconds at most. [Replica.Fresh], which asks
+// etcd, is not deceived.
 func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 	reached := make(chan struct{})
 	stop := r.AfterRevision(revision, func() { close(reached) })
