@@ -55,6 +55,10 @@ type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 // in it, and a batch in which nothing is left is not told. What is collected is
 // bounded by the number of objects, and kept while the replica does not run.
 //
+// A process that begins with a checkpoint may be told, as initial and then as
+// Deleted, of an object that came and went within a batch of the process before,
+// which told nobody of it.
+//
 // The time is that of [Options].Clock.
 func (i *Informer[T]) AddBatchHandler(w Window, handle BatchHandler[T], filters ...Filter[T]) *Registration {
 	l := newListener(i.kind, nil)
