@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/informer"
@@ -67,6 +69,51 @@ var _ = Describe("The epoch key", func() {
 			put(ctx, s.Client(), s.Prefix()+".epoch", "another")
 		}, SpecTimeout(specTimeout)),
 	)
+
+	It("is agreed on anew by all whose key was deleted, while they are told of changes", func(ctx SpecContext) {
+		const replicas, objects = 5, 20
+		s := newStore()
+		for i := range objects {
+			create(ctx, s, configMap(fmt.Sprintf("cm-%d", i), "v", "0"))
+		}
+		var all []*informer.Replica
+		var told []*audit[*corev1.ConfigMap]
+		for range replicas {
+			client, err := etcd.NewClient() // as processes of their own have
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(client.Close)
+			r, maps := newReplica(storeAt(client, s.Prefix()))
+			all, told = append(all, r), append(told, audited(maps))
+			startSynced(ctx, r)
+		}
+		before := epochOf(ctx, s)
+		changed := make(chan int64)
+		go func() {
+			defer GinkgoRecover()
+			for i := range objects - 1 {
+				setValue(ctx, s, must(store.Get[*corev1.ConfigMap](ctx, s, key(fmt.Sprintf("cm-%d", i)))), "1")
+			}
+			changed <- remove(ctx, s, configMap(fmt.Sprintf("cm-%d", objects-1)))
+		}()
+		_, err := s.Client().Delete(ctx, s.Prefix()+".epoch")
+		Expect(err).NotTo(HaveOccurred())
+
+		once := map[string]int64{"initial": 1, "data replaced": 1}
+		for _, r := range all {
+			Eventually(relists(r)).Should(Equal(once))
+		}
+		after := epochOf(ctx, s)
+		Expect(after).NotTo(Or(BeEmpty(), Equal(before)))
+		last, listed := <-changed, time.Now()
+		for i, r := range all {
+			Eventually(func() time.Time { return r.Status().CurrentAt }).Should(BeTemporally(">", listed), "it has looked again")
+			Expect(r.WaitForRevision(ctx, last)).To(Succeed())
+			Expect(relists(r)()).To(Equal(once))
+			Eventually(told[i].told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+			Expect(told[i].lines()).To(HaveLen(2*objects), "each change once")
+		}
+		Expect(epochOf(ctx, s)).To(Equal(after))
+	}, SpecTimeout(specTimeout))
 
 	DescribeTable("is done without by a user who may not", func(ctx SpecContext, write bool, kinds string) {
 		cluster := etcdtest.Start(GinkgoTB())
