@@ -194,7 +194,7 @@ func (c *collection) reread(ctx context.Context, batch []Object) (left []Object,
 		gets[i] = clientv3.OpGet(c.list.kind.etcdKey(KeyOf(obj)))
 		uids[obj.GetUID()] = true
 	}
-	resp, err := c.store.client.Txn(ctx).Then(gets...).Commit()
+	resp, err := readTogether(ctx, c.store.client, gets)
 	if err != nil {
 		return nil, explain(err)
 	}

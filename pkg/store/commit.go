@@ -130,7 +130,7 @@ func (t *Txn) readPriors(ctx context.Context) error {
 	if len(gets) == 0 {
 		return nil
 	}
-	resp, err := t.store.client.Txn(ctx).Then(gets...).Commit()
+	resp, err := readTogether(ctx, t.store.client, gets)
 	if err != nil {
 		return fmt.Errorf("%s: read what is there: %w", t.what(), explain(err))
 	}

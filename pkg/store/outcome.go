@@ -54,17 +54,21 @@ func refused(err error) bool {
 	if !errors.As(err, &named) {
 		return false
 	}
-	code := status.Code(err)
-	var coded interface{ Code() codes.Code }
-	if errors.As(err, &coded) {
-		code = coded.Code()
-	}
-	switch code {
+	switch codeOf(err) {
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
 		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
 		return true
 	}
 	return false
+}
+
+// codeOf is the gRPC code of an error, which etcd's own errors have in another way.
+func codeOf(err error) codes.Code {
+	var coded interface{ Code() codes.Code }
+	if errors.As(err, &coded) {
+		return coded.Code()
+	}
+	return status.Code(err)
 }
 
 // resolve finds out what became of a transaction whose answer did not arrive,

@@ -204,11 +204,20 @@ var _ = Describe("A write", func() {
 
 		It("is not called unknown when only the reading before it failed", func(ctx SpecContext) {
 			created(ctx, sure, "a")
-			w.onTxn(1, lost)
+			w.onTxn(1, func(func() error) error { return rpctypes.ErrGRPCPermissionDenied })
 			_, err := s.Delete(ctx, newSite("a"))
-			Expect(err).To(HaveOccurred())
+			Expect(errors.Is(err, rpctypes.ErrPermissionDenied)).To(BeTrue())
 			Expect(store.IsUnknownOutcome(err)).To(BeFalse())
 		})
+
+		DescribeTable("is read again when it is the reading before it that is lost", func(ctx SpecContext, answer func(call func() error) error) {
+			created(ctx, sure, "a")
+			w.onTxn(1, answer)
+			Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		},
+			Entry("with the connection", lost),
+			Entry("with the leader", func(func() error) error { return rpctypes.ErrGRPCLeaderChanged }),
+		)
 
 		It("is not called unknown when it would have written nothing", func(ctx SpecContext) {
 			site := created(ctx, sure, "a")

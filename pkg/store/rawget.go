@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
 )
 
 // MaxKeys is how many keys one [GetKeys] reads at most: etcd's own limit to the
@@ -26,7 +28,7 @@ func GetKeys(ctx context.Context, client *clientv3.Client, keys []string, revisi
 	for i, key := range keys {
 		gets[i] = clientv3.OpGet(key, clientv3.WithRev(revision))
 	}
-	resp, err := client.Txn(ctx).Then(gets...).Commit()
+	resp, err := readTogether(ctx, client, gets)
 	if err != nil {
 		return nil, fmt.Errorf("read %d keys from %s on at revision %d: %w", len(keys), keys[0], revision, explain(err))
 	}
@@ -35,4 +37,23 @@ func GetKeys(ctx context.Context, client *clientv3.Client, keys []string, revisi
 		kvs = append(kvs, r.GetResponseRange().Kvs...)
 	}
 	return kvs, nil
+}
+
+// readTogether executes reads at one revision, in one round trip. When a member
+// is lost or another becomes the leader, etcd's client tries a single read again,
+// but not one in a transaction, which might have been a write. This does, just as
+// often.
+func readTogether(ctx context.Context, client *clientv3.Client, gets []clientv3.Op) (*clientv3.TxnResponse, error) {
+	const attempts, pause = 100, 25 * time.Millisecond
+	for attempt := 1; ; attempt++ {
+		resp, err := client.Txn(ctx).Then(gets...).Commit()
+		if err == nil || codeOf(err) != codes.Unavailable || attempt == attempts {
+			return resp, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }

@@ -14,7 +14,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 )
 
 // RawWatch is one etcd watch on a gRPC stream of its own. Sharing a stream
@@ -205,10 +204,6 @@ func Resumable(err error) bool {
 	if errors.Is(err, ErrWatchClosed) || errors.Is(err, rpctypes.ErrNoLeader) {
 		return true
 	}
-	code := status.Code(err)
-	var coded interface{ Code() codes.Code }
-	if errors.As(err, &coded) {
-		code = coded.Code()
-	}
+	code := codeOf(err)
 	return code == codes.Unavailable || code == codes.Aborted // see singleStream
 }
