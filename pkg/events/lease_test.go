@@ -41,8 +41,10 @@ var _ = Describe("The lease of an Event", func() {
 		run(b.Recorder)
 		first := told(ctx, b, "a")
 		Expect(told(ctx, b, "b")).To(Equal(first))
+		b.rested(2)
 		b.clock.Step(6*time.Minute - 1)
 		Expect(told(ctx, b, "c")).To(Equal(first))
+		b.rested(1)
 		b.clock.Step(1)
 		Expect(told(ctx, b, "d")).NotTo(Equal(first))
 		Expect(leaseOf(ctx, b, "a")).To(Equal(first))
@@ -53,9 +55,10 @@ var _ = Describe("The lease of an Event", func() {
 		run(b.Recorder)
 		first := told(ctx, b, "a")
 		for i := range 4 {
+			b.rested(1)
 			b.clock.Step(5 * time.Minute)
 			b.tell(newSite("a"), "Created", "")
-			b.eventuallyInTime(ctx, ConsistOf(counting(i+2)))
+			b.eventually(ctx, ConsistOf(counting(i+2)))
 		}
 		Expect(leaseOf(ctx, b, "a")).NotTo(Equal(first))
 	})

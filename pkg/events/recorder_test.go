@@ -113,6 +113,7 @@ var _ = Describe("A series", func() {
 		run(b.Recorder)
 		b.tell(newSite("web"), "Created", "first")
 		b.eventually(ctx, ConsistOf(HaveField("Series", BeNil())))
+		b.rested(1)
 
 		b.clock.Step(time.Second)
 		for i := range 4 {
@@ -123,7 +124,9 @@ var _ = Describe("A series", func() {
 		b.tell(newSite("web"), "Deleted", "another reason")
 		b.eventually(ctx, ConsistOf(counting(1), counting(1)))
 
-		b.eventuallyInTime(ctx, ContainElement(counting(5)))
+		b.rested(2)
+		b.clock.Step(10 * time.Second)
+		b.eventually(ctx, ContainElement(counting(5)))
 		e := b.list(ctx)[0]
 		Expect(e.Note).To(Equal("again 3"))
 		Expect(e.Regarding.ResourceVersion).To(Equal("11"))
@@ -146,11 +149,10 @@ var _ = Describe("A series", func() {
 
 	It("ends when nothing happened for 6 minutes", func(ctx SpecContext) {
 		b := newBench()
-		stop := run(b.Recorder)
-		b.tell(newSite("web"), "Created", "")
-		stop()
-		b.clock.Step(6 * time.Minute)
 		run(b.Recorder)
+		b.tell(newSite("web"), "Created", "")
+		b.rested(1)
+		b.clock.Step(6 * time.Minute)
 		b.tell(newSite("web"), "Created", "")
 		b.eventually(ctx, ConsistOf(counting(1), counting(1)))
 	})

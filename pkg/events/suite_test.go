@@ -130,14 +130,12 @@ func (b *bench) eventually(ctx context.Context, matcher OmegaMatcher) {
 	Eventually(ctx, b.list).WithArguments(ctx).Should(matcher)
 }
 
-// eventuallyInTime is eventually while time passes: what etcd has was possibly not
-// yet noted as written when the clock was moved on, and then rests from then on.
-func (b *bench) eventuallyInTime(ctx context.Context, matcher OmegaMatcher) {
+// rested waits until so many Events are noted as written, and the recorder waits
+// for its clock: what etcd shows may not be noted yet, and would rest only from
+// when the clock was moved on.
+func (b *bench) rested(n int) {
 	GinkgoHelper()
-	Eventually(ctx, func(ctx context.Context) []*eventsv1.Event {
-		b.clock.Step(10 * time.Second)
-		return b.list(ctx)
-	}).WithArguments(ctx).Should(matcher)
+	Eventually(func() bool { return events.Resting(b.Recorder) == n && b.clock.HasWaiters() }).Should(BeTrue())
 }
 
 // stepped moves the clock on whenever somebody asks, so that waiting for a
