@@ -3,11 +3,16 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
@@ -229,6 +234,54 @@ var _ = Describe("A sharding", func() {
 		first.stop()
 		Eventually(func() int { return second.Sharding().Owned }).Should(Equal(8))
 		Expect(second.Sharding().Err).NotTo(HaveOccurred())
+	}, SpecTimeout(2*time.Minute))
+
+	It("is joined once, though the answer gets lost", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		c.enter(0)
+		c.settled(ctx, a)
+		var lost atomic.Bool
+		lossy, err := etcd.NewClient(func(cfg *clientv3.Config) {
+			cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string,
+				req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				err := invoke(ctx, method, req, reply, cc, opts...)
+				joins := method == "/etcdserverpb.KV/Txn" && strings.Contains(fmt.Sprint(req), c.shardKey("members/"))
+				if joins && lost.CompareAndSwap(false, true) {
+					return status.Error(codes.Internal, "the answer got lost")
+				}
+				return err
+			}))
+		})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(lossy.Close)
+		second, err := newCandidate(lossy, c.store.Prefix(), controller.ManagerOptions{
+			Sharding: &controller.Sharding{Name: shardingName, Identity: b, Buckets: buckets, LeaseTime: patient},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		run(second.Manager)
+		c.settled(ctx, a, b)
+		joined := 0
+		for _, ev := range historyOf(ctx, c.store, c.begun+1) {
+			if strings.HasPrefix(string(ev.Kv.Key), c.shardKey("members/")) {
+				Expect(ev.Type).To(Equal(clientv3.EventTypePut))
+				if ev.IsCreate() {
+					joined++
+				}
+			}
+		}
+		Expect(lost.Load()).To(BeTrue())
+		Expect(joined).To(Equal(2))
+		Expect(second.Sharding().Lost).To(BeZero())
+	}, SpecTimeout(2*time.Minute))
+
+	It("says when the number of buckets is missing", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		ghost := c.shardKey("members/ghost")
+		Expect(etcd.Client().Put(ctx, ghost, "ghost")).Error().NotTo(HaveOccurred())
+		x := c.enter(0)
+		Eventually(func() error { return x.Sharding().Err }).Should(MatchError(And(ContainSubstring(c.shardKey("count")), ContainSubstring("missing"))))
+		Expect(etcd.Client().Delete(ctx, ghost)).Error().NotTo(HaveOccurred())
+		c.settled(ctx, a)
 	}, SpecTimeout(2*time.Minute))
 
 	It("leaves no write without a fence, and no goroutine behind", func(ctx SpecContext) {

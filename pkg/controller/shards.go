@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/utils/clock"
 
@@ -100,7 +102,11 @@ type membership struct {
 	lease *lease
 	id    string
 	term  *term // of the member's key
+	seen  int64 // the revision of the last view that was acted on
 }
+
+// memberID names a membership by its lease, as the keys of its buckets do.
+func memberID(l clientv3.LeaseID) string { return fmt.Sprintf("%016x", int64(l)) }
 
 // join creates the member's key, under the condition that all others have the
 // same number of buckets.
@@ -109,7 +115,7 @@ func (s *shards) join(ctx context.Context) (*membership, error) {
 	if err != nil {
 		return nil, fmt.Errorf("join sharding %s: %w", s.keys.prefix, err)
 	}
-	m := &membership{lease: l, id: fmt.Sprintf("%016x", int64(l.id))}
+	m := &membership{lease: l, id: memberID(l.id)}
 	joined, err := s.createMember(ctx, m)
 	if err != nil {
 		if left := l.revoke(ctx); left != nil {
@@ -121,38 +127,66 @@ func (s *shards) join(ctx context.Context) (*membership, error) {
 	return m, nil
 }
 
-func (s *shards) createMember(ctx context.Context, m *membership) (int64, error) {
-	ctx, cancel := withTimeout(ctx, s.clock, askTimeout)
+// joinAttempts is how often a process asks to be a member by one lease.
+const joinAttempts = 4
+
+// createMember returns the revision that created the member's key. It asks again
+// after an error, whose outcome is unknown: a member that came and went would have
+// buckets moved for nothing.
+func (s *shards) createMember(ctx context.Context, m *membership) (created int64, err error) {
+	ctx, cancel := withTimeout(ctx, s.clock, min(askTimeout, m.lease.ttl))
 	defer cancel()
-	count := strconv.Itoa(s.options.Buckets)
-	for {
-		resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.Value(s.keys.count()), "=", count)).
-			Then(clientv3.OpPut(s.keys.member(m.id), s.options.Identity, clientv3.WithLease(m.lease.id))).
-			Else(clientv3.OpGet(s.keys.count())).Commit()
-		if err != nil {
-			return 0, err
+	pause := newPause(s.clock)
+	for range joinAttempts {
+		created, err = s.putMember(ctx, m)
+		if err == nil || errors.Is(err, errBuckets) || ctx.Err() != nil {
+			break
 		}
-		if resp.Succeeded {
-			return resp.Header.Revision, nil
-		}
-		// The number is the first's to set, and may change while there is nobody.
-		var set string
-		var revision int64
-		if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-			set, revision = string(kvs[0].Value), kvs[0].ModRevision
-		}
-		resp, err = s.client.Txn(ctx).If(
-			clientv3.Compare(clientv3.ModRevision(s.keys.count()), "=", revision),
-			clientv3.Compare(clientv3.CreateRevision(s.keys.members()), "=", 0).WithPrefix(),
-			clientv3.Compare(clientv3.CreateRevision(s.keys.buckets()), "=", 0).WithPrefix(),
-		).Then(clientv3.OpPut(s.keys.count(), count)).Commit()
-		switch {
-		case err != nil:
-			return 0, err
-		case !resp.Succeeded && set != "" && set != count:
-			return 0, fmt.Errorf("it has %s buckets, this process wants %s: stop all its processes before you change that", set, count)
-		}
+		pause.wait(ctx)
 	}
+	return created, err
+}
+
+var errBuckets = errors.New("stop all its processes before you change that")
+
+// putMember puts the member's key if the number of buckets is right. Where it is
+// not, it sees to that first.
+func (s *shards) putMember(ctx context.Context, m *membership) (int64, error) {
+	count, member := strconv.Itoa(s.options.Buckets), s.keys.member(m.id)
+	resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.Value(s.keys.count()), "=", count)).
+		Then(clientv3.OpPut(member, s.options.Identity, clientv3.WithLease(m.lease.id)), clientv3.OpGet(member)).
+		Else(clientv3.OpGet(s.keys.count())).Commit()
+	switch {
+	case err != nil:
+		return 0, err
+	case resp.Succeeded: // perhaps not for the first time
+		return resp.Responses[1].GetResponseRange().Kvs[0].CreateRevision, nil
+	}
+	if err := s.setCount(ctx, count, resp.Responses[0].GetResponseRange().Kvs); err != nil {
+		return 0, err
+	}
+	return s.putMember(ctx, m)
+}
+
+// setCount sets the number of buckets, which is the first's to do, and may change
+// while there is nobody.
+func (s *shards) setCount(ctx context.Context, count string, found []*mvccpb.KeyValue) error {
+	set, revision := "", int64(0)
+	if len(found) > 0 {
+		set, revision = string(found[0].Value), found[0].ModRevision
+	}
+	resp, err := s.client.Txn(ctx).If(
+		clientv3.Compare(clientv3.ModRevision(s.keys.count()), "=", revision),
+		clientv3.Compare(clientv3.CreateRevision(s.keys.members()), "=", 0).WithPrefix(),
+		clientv3.Compare(clientv3.CreateRevision(s.keys.buckets()), "=", 0).WithPrefix(),
+	).Then(clientv3.OpPut(s.keys.count(), count)).Commit()
+	switch {
+	case err != nil || resp.Succeeded:
+		return err
+	case set == "": // another process may have been faster
+		return fmt.Errorf("key %s is missing, and there are processes: stop them all", s.keys.count())
+	}
+	return fmt.Errorf("it has %s buckets, this process wants %s: %w", set, count, errBuckets)
 }
 
 // belong takes and hands over buckets for as long as the membership lasts.
@@ -165,22 +199,7 @@ func (s *shards) belong(ctx context.Context, m *membership) {
 		}
 	})
 	s.log.V(1).Info("joined", "member", m.id)
-	pause := newPause(s.clock)
-	for ctx.Err() == nil && !m.term.lost() {
-		view, changed := s.watch.latest()
-		if err := s.step(m, view); err != nil {
-			s.failed(err)
-			pause.wait(m.term.ctx)
-			continue
-		}
-		pause.reset()
-		select {
-		case <-changed:
-		case <-s.wake:
-		case <-ctx.Done():
-		case <-m.term.ctx.Done():
-		}
-	}
+	s.act(ctx, m)
 	lost := m.term.lost()
 	m.term.end(errTermOver)
 	s.dropAll(context.Cause(m.term.ctx), lost)
@@ -188,6 +207,31 @@ func (s *shards) belong(ctx context.Context, m *membership) {
 	guards.Wait()
 	if err := m.lease.revoke(ctx); err != nil {
 		s.log.Info("membership ended, but its lease has to run out before others take its buckets", "cause", err.Error())
+	}
+}
+
+// act steps whenever there may be something to do, until the membership is lost or
+// ctx is done.
+func (s *shards) act(ctx context.Context, m *membership) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(m.term.ctx, stop)()
+	pause := newPause(s.clock)
+	for ctx.Err() == nil {
+		view, changed := s.watch.latest()
+		if err := s.step(ctx, m, view); err != nil {
+			if ctx.Err() == nil {
+				s.failed(err)
+			}
+			pause.wait(ctx)
+			continue
+		}
+		pause.reset()
+		select {
+		case <-changed:
+		case <-s.wake:
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -21,20 +21,25 @@ const shardBatch = 64
 var errDrained = errors.New("the bucket is handed over, and the grace period is over")
 
 // step brings what this process owns nearer to what it should.
-func (s *shards) step(m *membership, view keyView) error {
-	if view.revision < m.term.fence.CreateRevision {
+func (s *shards) step(ctx context.Context, m *membership, view keyView) error {
+	switch {
+	case view.revision < m.seen:
+		// What was seen of buckets may never have been.
+		m.term.end(errWentBack)
+		return nil
+	case view.revision < m.term.fence.CreateRevision:
 		return nil // from before it joined
-	}
-	if view.keys[s.keys.member(m.id)] == nil {
+	case view.keys[s.keys.member(m.id)] == nil:
 		m.term.end(&store.FencedError{Fence: m.term.fence})
 		return nil
 	}
+	m.seen = view.revision
 	claims := s.compare(m, view)
-	if err := s.claim(m, claims); err != nil {
+	if err := s.claim(ctx, m, claims); err != nil {
 		return err
 	}
 	s.announce()
-	if err := s.release(m); err != nil {
+	if err := s.release(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -58,13 +63,20 @@ func (s *shards) compare(m *membership, view keyView) (claims []int) {
 		case b == nil && kv == nil && mine:
 			claims = append(claims, n)
 		}
-		if kv != nil || b != nil {
+		if b != nil || heldBy(members, kv) {
 			delete(s.ownerless, n)
 		} else if _, known := s.ownerless[n]; !known {
 			s.ownerless[n] = s.clock.Now()
 		}
 	}
 	return claims
+}
+
+// heldBy reports whether a bucket's key is that of a member: one that was put by
+// hand, or outlives its member, is in the way of all.
+func heldBy(members map[string]struct{}, kv *mvccpb.KeyValue) bool {
+	_, ok := members[memberID(clientv3.LeaseID(kv.GetLease()))]
+	return ok
 }
 
 // observe compares a bucket that this process owns, if it does, with the
@@ -75,7 +87,7 @@ func (s *shards) observe(m *membership, n int, b *bucket, kv *mvccpb.KeyValue, r
 		return s.own(m, n, kv.CreateRevision) // the answer to the claim got lost
 	case b == nil, b.gone > revision, b.term.fence.CreateRevision > revision:
 		return b
-	case kv == nil || kv.CreateRevision != b.term.fence.CreateRevision:
+	case kv == nil || kv.CreateRevision != b.term.fence.CreateRevision || clientv3.LeaseID(kv.Lease) != m.lease.id:
 		s.forget(b, &store.FencedError{Fence: b.term.fence, Found: kv.GetCreateRevision()}, true)
 		return nil
 	}
@@ -90,8 +102,7 @@ func (s *shards) direct(b *bucket, mine bool) {
 		b.leaving = true
 		t := b.term
 		b.expiry = s.clock.AfterFunc(s.grace, func() { t.end(errDrained) })
-	case mine && b.leaving && !b.term.lost():
-		b.expiry.Stop()
+	case mine && b.leaving && !b.term.lost() && b.expiry.Stop(): // otherwise it goes, and may come again
 		b.leaving, b.ready = false, false // keys were turned away meanwhile
 		s.prepare(b)
 	}
@@ -155,7 +166,7 @@ func (s *shards) reached(buckets []*bucket) {
 }
 
 // claim creates the keys of buckets that have none.
-func (s *shards) claim(m *membership, claims []int) error {
+func (s *shards) claim(ctx context.Context, m *membership, claims []int) error {
 	for batch := range slices.Chunk(claims, shardBatch) {
 		var ops []clientv3.Op
 		for _, n := range batch {
@@ -163,7 +174,7 @@ func (s *shards) claim(m *membership, claims []int) error {
 			ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", 0)},
 				[]clientv3.Op{clientv3.OpPut(key, s.options.Identity, clientv3.WithLease(m.lease.id))}, nil))
 		}
-		resp, err := s.commit(m.term.ctx, ops)
+		resp, err := s.commit(ctx, ops)
 		if err != nil {
 			return fmt.Errorf("claim buckets of %s: %w", s.keys.prefix, err)
 		}
@@ -181,7 +192,7 @@ func (s *shards) claim(m *membership, claims []int) error {
 
 // release deletes the keys of buckets that are to be handed over and under which
 // nothing runs any more.
-func (s *shards) release(m *membership) error {
+func (s *shards) release(ctx context.Context) error {
 	for batch := range slices.Chunk(s.drained(), shardBatch) {
 		var ops []clientv3.Op
 		for _, b := range batch {
@@ -189,7 +200,7 @@ func (s *shards) release(m *membership) error {
 			ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(f.Key), "=", f.CreateRevision)},
 				[]clientv3.Op{clientv3.OpDelete(f.Key)}, nil))
 		}
-		resp, err := s.commit(m.term.ctx, ops)
+		resp, err := s.commit(ctx, ops)
 		if err != nil {
 			return fmt.Errorf("hand over buckets of %s: %w", s.keys.prefix, err)
 		}
