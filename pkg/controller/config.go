@@ -21,6 +21,7 @@ import (
 //	address: :8080
 //	gracePeriod: 10s
 //	leadership: {name: shop, leaseTime: 15s}
+//	sharding: {name: shop, buckets: 256}
 //	controllers:
 //	  deployment: {workers: 8, timeout: 30s}
 //
@@ -38,6 +39,8 @@ type Config struct {
 	MaxLag      metav1.Duration `json:"maxLag,omitempty"`
 	// Leadership has what is set of the leadership.
 	Leadership LeadershipConfig `json:"leadership,omitempty"`
+	// Sharding has what is set of the sharding.
+	Sharding ShardingConfig `json:"sharding,omitempty"`
 	// Controllers has what is set of controllers, by their names.
 	Controllers map[string]ControllerConfig `json:"controllers,omitempty"`
 }
@@ -47,6 +50,15 @@ type Config struct {
 type LeadershipConfig struct {
 	Name      string          `json:"name,omitempty"`
 	Identity  string          `json:"identity,omitempty"`
+	LeaseTime metav1.Duration `json:"leaseTime,omitempty"`
+}
+
+// ShardingConfig is what an operator sets of a [Sharding]. A name has a program
+// take part in one that has none of its own.
+type ShardingConfig struct {
+	Name      string          `json:"name,omitempty"`
+	Identity  string          `json:"identity,omitempty"`
+	Buckets   int             `json:"buckets,omitempty"`
 	LeaseTime metav1.Duration `json:"leaseTime,omitempty"`
 }
 
@@ -78,9 +90,10 @@ func (c *Config) read(file string) error {
 }
 
 // Flags defines --config, which reads a file, and --address, --pprof,
-// --grace-period, --max-lag, --leadership, --identity, --lease-time and --workers,
-// as in --workers=deployment=8. Of a file and the other flags, what comes later on
-// the command line counts.
+// --grace-period, --max-lag, --leadership, --identity, --lease-time, --sharding,
+// --sharding-identity, --sharding-lease-time, --buckets and --workers, as in
+// --workers=deployment=8. Of a file and the other flags, what comes later on the
+// command line counts.
 func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.Func("config", "`file` with the manager's options, in YAML", func(file string) error {
 		read := Config{Pprof: c.Pprof} // false is a value: a file that has none leaves what there is
@@ -97,6 +110,10 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.Leadership.Name, "leadership", c.Leadership.Name, "have one process at a time do the work, of those that give the same `name`")
 	flags.StringVar(&c.Leadership.Identity, "identity", c.Leadership.Identity, "what this process is called where it leads")
 	flags.DurationVar(&c.Leadership.LeaseTime.Duration, "lease-time", c.Leadership.LeaseTime.Duration, "how `long` the others wait for a leader that has crashed")
+	flags.StringVar(&c.Sharding.Name, "sharding", c.Sharding.Name, "have all processes that give the same `name` share the work")
+	flags.StringVar(&c.Sharding.Identity, "sharding-identity", c.Sharding.Identity, "what this process is called where it shares the work")
+	flags.DurationVar(&c.Sharding.LeaseTime.Duration, "sharding-lease-time", c.Sharding.LeaseTime.Duration, "how `long` the work of a process that has crashed waits for the others")
+	flags.IntVar(&c.Sharding.Buckets, "buckets", c.Sharding.Buckets, "into what `number` of parts the work is shared, the same in all processes")
 	flags.Func("workers", "how many keys a controller reconciles at once, as `controller=number`; repeatable", c.setWorkers)
 }
 
@@ -131,6 +148,12 @@ func (c *Config) merge(other Config) {
 		Identity:  cmp.Or(other.Leadership.Identity, c.Leadership.Identity),
 		LeaseTime: cmp.Or(other.Leadership.LeaseTime, c.Leadership.LeaseTime),
 	}
+	c.Sharding = ShardingConfig{
+		Name:      cmp.Or(other.Sharding.Name, c.Sharding.Name),
+		Identity:  cmp.Or(other.Sharding.Identity, c.Sharding.Identity),
+		Buckets:   cmp.Or(other.Sharding.Buckets, c.Sharding.Buckets),
+		LeaseTime: cmp.Or(other.Sharding.LeaseTime, c.Sharding.LeaseTime),
+	}
 	for name, o := range other.Controllers {
 		set := c.Controllers[name]
 		c.setController(name, ControllerConfig{
@@ -157,6 +180,9 @@ func (c Config) Options(o ManagerOptions) (ManagerOptions, error) {
 	if o.Leadership, err = c.Leadership.over(o.Leadership); err != nil {
 		return o, err
 	}
+	if o.Sharding, err = c.Sharding.over(o.Sharding); err != nil {
+		return o, err
+	}
 	controllers := maps.Clone(o.Controllers)
 	for name, set := range c.Controllers {
 		if controllers == nil {
@@ -180,6 +206,25 @@ func (c LeadershipConfig) over(program *Leadership) (*Leadership, error) {
 	}
 	o.Name = cmp.Or(c.Name, o.Name)
 	o.Identity = cmp.Or(c.Identity, o.Identity)
+	o.LeaseTime = cmp.Or(c.LeaseTime.Duration, o.LeaseTime)
+	if _, err := o.withDefaults(); err != nil {
+		return program, fmt.Errorf("config: %w", err)
+	}
+	return &o, nil
+}
+
+// over is that of a leadership, for a sharding.
+func (c ShardingConfig) over(program *Sharding) (*Sharding, error) {
+	if c == (ShardingConfig{}) {
+		return program, nil
+	}
+	var o Sharding
+	if program != nil {
+		o = *program
+	}
+	o.Name = cmp.Or(c.Name, o.Name)
+	o.Identity = cmp.Or(c.Identity, o.Identity)
+	o.Buckets = cmp.Or(c.Buckets, o.Buckets)
 	o.LeaseTime = cmp.Or(c.LeaseTime.Duration, o.LeaseTime)
 	if _, err := o.withDefaults(); err != nil {
 		return program, fmt.Errorf("config: %w", err)

@@ -154,6 +154,56 @@ func TestConfigOfLeadership(t *testing.T) {
 	}
 }
 
+func TestConfigOfSharding(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte("sharding: {name: shop, identity: a, buckets: 64, leaseTime: 20s}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shop := &controller.Sharding{Name: "shop", Identity: "a", Buckets: 64, LeaseTime: 20 * time.Second}
+	program := &controller.Sharding{Name: "own", Buckets: 8}
+	for name, x := range map[string]struct {
+		args          []string
+		program, want *controller.Sharding
+	}{
+		"none":          {nil, nil, nil},
+		"the program's": {nil, program, program},
+		"a file's":      {[]string{"--config", file}, nil, shop},
+		"flags after a file": {[]string{"--config", file, "--sharding=x", "--sharding-identity=b", "--buckets=16", "--sharding-lease-time=1s"}, program,
+			&controller.Sharding{Name: "x", Identity: "b", Buckets: 16, LeaseTime: time.Second}},
+		"flags before a file":  {[]string{"--buckets=16", "--config", file}, nil, shop},
+		"a part by the config": {[]string{"--sharding-lease-time=1m"}, program, &controller.Sharding{Name: "own", Buckets: 8, LeaseTime: time.Minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, err := parse(t, x.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := config.Options(controller.ManagerOptions{Sharding: x.program})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(x.want, got.Sharding); diff != "" {
+				t.Error(diff)
+			}
+			if got.Leadership != nil {
+				t.Error("a leadership nobody asked for")
+			}
+		})
+	}
+	if program.LeaseTime != 0 {
+		t.Error("the program's options were changed")
+	}
+	for _, args := range [][]string{{"--buckets=8"}, {"--sharding=a/b"}, {"--sharding=a", "--buckets=-1"}, {"--sharding=a", "--sharding-lease-time=-1s"}} {
+		config, err := parse(t, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Options(controller.ManagerOptions{}); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}
+
 func TestConfigRefusesMistakes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	for name, content := range map[string]string{

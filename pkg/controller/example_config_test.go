@@ -19,6 +19,7 @@ func ExampleConfig() {
 	check(os.WriteFile(file, []byte(`
 address: :8080
 leadership: {name: shop, leaseTime: 15s}
+sharding: {name: shop, buckets: 256}
 controllers:
   deployment: {workers: 8, timeout: 30s}
 `), 0o600))
@@ -32,10 +33,12 @@ controllers:
 
 	fmt.Println("address", options.Address, "with profiles:", options.Pprof)
 	fmt.Println("leadership", options.Leadership.Name, "with a lease of", options.Leadership.LeaseTime)
+	fmt.Println("sharding", options.Sharding.Name, "into", options.Sharding.Buckets, "buckets")
 	fmt.Println("deployment has", options.Controllers["deployment"].Workers, "workers")
 	// Output:
 	// address :8080 with profiles: true
 	// leadership shop with a lease of 15s
+	// sharding shop into 256 buckets
 	// deployment has 16 workers
 }
 
