@@ -30,6 +30,7 @@ type candidate struct {
 	client   *clientv3.Client
 	link     *etcdtest.Link
 	stop     func()
+	again    time.Duration            // how soon it writes again
 	heedless bool                     // its reconciles take a while, and go on though their term is over
 	terms    journal[int64]           // of its reconciles, a new one each time
 	ctx      journal[context.Context] // one of each of those
@@ -57,20 +58,20 @@ func newCandidate(client *clientv3.Client, prefix string, o controller.ManagerOp
 	if err != nil {
 		return nil, err
 	}
-	c := &candidate{Manager: m, client: client}
+	c := &candidate{Manager: m, client: client, again: again}
 	if err := controller.New(m, "transactional", c.writeInTx, controller.Options{}); err != nil {
 		return nil, err
 	}
 	return c, controller.NewFor[*corev1.ConfigMap](m, "plain", controller.Func[controller.Request](c.write), controller.Options{})
 }
 
-const again = 5 * time.Millisecond // how soon a candidate writes again
+const again = 5 * time.Millisecond // is how soon, unless it is told otherwise
 
 func (c *candidate) writeInTx(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 	site.Status.ObservedGeneration = c.token(ctx)
 	site.Status.Ready++
 	tx.UpdateStatus(site)
-	return controller.Result{RequeueAfter: again}, tx.Commit(c.think(ctx))
+	return controller.Result{RequeueAfter: c.again}, tx.Commit(c.think(ctx))
 }
 
 func (c *candidate) write(ctx context.Context, r controller.Request) (controller.Result, error) {
@@ -80,7 +81,7 @@ func (c *candidate) write(ctx context.Context, r controller.Request) (controller
 		obj.Data = map[string]string{"n": fmt.Sprint(n + 1), "token": fmt.Sprint(token)}
 		return nil
 	})
-	return controller.Result{RequeueAfter: again}, err
+	return controller.Result{RequeueAfter: c.again}, err
 }
 
 // think returns the context to write with.
@@ -161,6 +162,17 @@ func (c *contest) prepare(member int, o controller.ManagerOptions) *candidate {
 	return x
 }
 
+// lookThrough has the spec itself ask a member of etcd alone, since others are cut
+// off.
+func (c *contest) lookThrough(member int) {
+	GinkgoHelper()
+	client, err := c.cluster.NewClient(etcdtest.To(c.cluster.Member(member).Endpoint()))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(client.Close)
+	c.store, err = sharedStore(client, c.store.Prefix())
+	Expect(err).NotTo(HaveOccurred())
+}
+
 // leaderKey returns what etcd has of the leadership's key, or nil.
 func (c *contest) leaderKey(ctx context.Context) (created int64, lease clientv3.LeaseID) {
 	GinkgoHelper()
@@ -220,29 +232,44 @@ func tokenIn(s *store.Store, ev *clientv3.Event) int64 {
 	return 0
 }
 
-// historyOf returns all events of etcd from a revision up to now.
-func historyOf(ctx context.Context, s *store.Store, from int64) []*clientv3.Event {
+// historyOf returns all events of etcd from a revision up to now. An etcd that is
+// just electing a leader is asked again.
+func historyOf(ctx context.Context, s *store.Store, from int64) (events []*clientv3.Event) {
 	GinkgoHelper()
+	Eventually(ctx, func() (err error) {
+		events, err = readHistory(ctx, s, from)
+		return err
+	}).WithTimeout(time.Minute).Should(Succeed())
+	return events
+}
+
+func readHistory(ctx context.Context, s *store.Store, from int64) (events []*clientv3.Event, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	last, err := s.Revision(ctx)
-	Expect(err).NotTo(HaveOccurred())
+	if err != nil {
+		return nil, err
+	}
 	raw, err := store.OpenWatch(ctx, s.Client(), store.Range{Start: "\x00", End: "\xff"}, from)
-	Expect(err).NotTo(HaveOccurred())
+	if err != nil {
+		return nil, err
+	}
 	end, err := s.Client().Put(ctx, "/end of history", "")
-	Expect(err).NotTo(HaveOccurred())
-	var events []*clientv3.Event
-	for resp := range raw.Responses {
-		Expect(store.WatchError(resp, true)).To(Succeed())
+	if err != nil {
+		return nil, err
+	}
+	for {
+		resp, ok := <-raw.Responses
+		if err := store.WatchError(resp, ok); err != nil {
+			return nil, err
+		}
 		for _, ev := range resp.Events {
 			if ev.Kv.ModRevision >= end.Header.Revision {
-				return events
+				return events, nil
 			}
 			if ev.Kv.ModRevision <= last {
 				events = append(events, ev)
 			}
 		}
 	}
-	Fail("the watch has ended")
-	return nil
 }

@@ -142,7 +142,7 @@ func (c *contest) settled(ctx context.Context, identities ...string) (s shared) 
 				g.Expect(token).To(Equal(tokens[n]), key)
 			}
 		}
-		resp, err := c.cluster.Client().Get(ctx, c.shardKey("buckets/"), clientv3.WithPrefix())
+		resp, err := c.store.Client().Get(ctx, c.shardKey("buckets/"), clientv3.WithPrefix())
 		g.Expect(err).NotTo(HaveOccurred())
 		for _, kv := range resp.Kvs {
 			n, err := strconv.Atoi(strings.TrimPrefix(string(kv.Key), c.shardKey("buckets/")))

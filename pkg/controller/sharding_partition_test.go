@@ -1,0 +1,84 @@
+package controller_test
+
+import (
+	"context"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// Three members of etcd, and a process behind each. What is left of the one that is
+// cut off goes on writing, though it is told to stop: what keeps it from that is
+// etcd.
+var _ = Describe("A sharding over the members of an etcd", func() {
+	// writeOn writes under the newest token of a candidate's, until etcd takes or
+	// refuses it.
+	writeOn := func(x *candidate) (ended chan error) {
+		GinkgoHelper()
+		ended = make(chan error, 1)
+		contexts := x.ctx.all()
+		late := context.WithoutCancel(contexts[len(contexts)-1])
+		etcdtest.Background(GinkgoTB(), func(ctx context.Context) error {
+			for ctx.Err() == nil {
+				_, err := x.Store().Create(late, newConfigMap("late"))
+				if err == nil || store.IsFenced(err) || apierrors.IsAlreadyExists(err) {
+					ended <- err
+					return nil
+				}
+			}
+			return nil
+		})
+		return ended
+	}
+	const a, b, d = "candidate 0", "candidate 1", "candidate 2"
+
+	for what, which := range map[string]int{"the leader": 0, "a follower": 1} {
+		It("moves the buckets of the process whose member, "+what+", is cut off, which writes nothing more until it is back", func(ctx SpecContext) {
+			cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
+			leader, err := cluster.Leader(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			lone := (leader + which) % 3
+			c := newSharing(ctx, cluster, 5*time.Second) // so that an election costs no lease
+			for i := range 3 {
+				x := c.prepare((lone+i)%3, controller.ManagerOptions{})
+				x.again = time.Second // the history of three members' etcd is long enough
+				x.stop = run(x.Manager)
+			}
+			first := c.candidates[0]
+			before := c.settled(ctx, a, b, d)
+
+			cluster.Isolate(lone)
+			ended := writeOn(first)
+			_, err = cluster.Leader(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			c.lookThrough((lone + 1) % 3)
+			apart := c.settled(ctx, b, d)
+			Expect(apart.taken(len(before.moves))).NotTo(HaveKey(a))
+			lost := c.candidates[1].Sharding().Lost + c.candidates[2].Sharding().Lost // on a very busy machine
+			for n, who := range before.owners {
+				if who != a && lost == 0 {
+					Expect(apart.owners).To(HaveKeyWithValue(n, who), "bucket %d had no need to move", n)
+				}
+			}
+			Eventually(func() int { return first.Sharding().Owned }).Should(BeZero())
+			Expect(first.Sharding().LastLoss).To(HaveOccurred())
+			Eventually(func() error { return first.Sharding().Err }).Should(HaveOccurred())
+			Expect(first.Ready(ctx)).To(MatchError(ContainSubstring("sharding")))
+			Expect(ended).NotTo(Receive())
+
+			cluster.Heal()
+			c.settled(ctx, a, b, d)
+			Eventually(func() error { return first.Sharding().Err }).ShouldNot(HaveOccurred())
+			Eventually(ended).Should(Receive(MatchError(store.IsFenced, "is fenced")))
+			_, err = store.Get[*corev1.ConfigMap](ctx, c.store, store.KeyOf(newConfigMap("late")))
+			Expect(err).To(MatchError(apierrors.IsNotFound, "is not found"))
+		}, SpecTimeout(5*time.Minute))
+	}
+})
