@@ -9,7 +9,8 @@ import (
 // FromChannel has the keys reconciled that come through a channel, until it is
 // closed. It is received from while the controller runs, and only then; what is
 // sent meanwhile waits in the channel or with its sender. A key that was received
-// is reconciled unless the controller stops before.
+// is reconciled unless the controller stops before, or its keys are sharded and it
+// is another process's.
 //
 // Two controllers that are given the same channel get different keys.
 func FromChannel[R comparable](keys <-chan R) Source[R] {

@@ -130,11 +130,22 @@
 //     that crashed, after the time of the lease. [Manager.Sharding] names the
 //     buckets that are nobody's for too long.
 //
+// Who comes to have another root moves with all that it owns: those keys are
+// reconciled by whose they are then, though nothing of them has changed. Meanwhile
+// two processes may reconcile one key, each under the fence of one of the
+// buckets; conditions on what was read are what keeps them apart then.
+//
 // Keys of objects that do not exist go by their own name, and are not reconciled
-// again when their bucket moves. While an object changes its root, as when it is
-// adopted, two processes may reconcile it, each under the fence of one of the
-// buckets; conditions on what was read are what keeps them apart then. A process
-// that is alive but does nothing keeps its buckets.
+// again when their bucket moves: what was still to come for one that was deleted,
+// or that other objects name before it exists, is lost then. For the former there
+// are finalizers; the latter is better a key that exists, such as the other object's.
+// Each process drops the keys that are not its own, whatever has named them: what
+// comes through a channel must come in the right process.
+//
+// Processes that shard other kinds may see other roots: while one version of a
+// program takes the place of another, a key may be reconciled by two, or by none
+// until the last of the old has gone. A process that is alive but does nothing
+// keeps its buckets.
 //
 // # What is not guaranteed
 //

@@ -78,6 +78,7 @@ func (s *shards) run(ctx context.Context, serve func(context.Context) error) err
 	defer stop()
 	running.Go(func() { s.watch.run(partCtx) })
 	running.Go(func() { s.takePart(partCtx) })
+	defer s.followRoots()()
 	return serve(ctx)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -23,13 +24,19 @@ type share struct {
 
 // shardedKind is the kind of a sharded controller.
 type shardedKind struct {
-	info store.KindInfo
-	get  func(*informer.Snapshot, store.Key) (metav1.Object, bool)
-	keys func(*informer.Snapshot) iter.Seq[store.Key]
+	info   store.KindInfo
+	get    func(*informer.Snapshot, store.Key) (metav1.Object, bool)
+	keys   func(*informer.Snapshot) iter.Seq[store.Key]
+	owned  func(*informer.Snapshot, types.UID) iter.Seq[store.Object] // by a controller
+	follow func(rerooted func(types.UID)) *informer.Registration
 }
 
 func newShare[T store.Object](m *Manager, primary store.KindInfo) (*share, error) {
 	inf, err := informer.For[T](m.replica)
+	if err != nil {
+		return nil, err
+	}
+	owned, err := ownedIndex[T](m)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +56,8 @@ func newShare[T store.Object](m *Manager, primary store.KindInfo) (*share, error
 				}
 			}
 		},
+		owned:  ownedBy(owned),
+		follow: func(rerooted func(types.UID)) *informer.Registration { return follow(inf, rerooted) },
 	})
 	return sh, nil
 }
@@ -137,19 +146,31 @@ type gainer struct {
 	stopped bool
 }
 
-func (g *gainer) gain(buckets map[int]bool) {
+// tell enqueues keys that may have come to be this process's.
+func (g *gainer) tell(snapshot *informer.Snapshot, keys iter.Seq[store.Key]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stopped || len(buckets) == 0 {
+	if g.stopped {
+		return
+	}
+	for key := range keys {
+		g.enqueue(Request{key}, Cause{Type: CauseSharding, Revision: snapshot.Revision()})
+	}
+}
+
+func (g *gainer) gain(buckets map[int]bool) {
+	if len(buckets) == 0 {
 		return
 	}
 	snapshot := g.share.manager.replica.Snapshot()
 	known, _ := g.share.shards.kindOf(g.share.kind)
-	for key := range known.keys(snapshot) {
-		if buckets[g.share.shards.bucketOf(snapshot, g.share.kind, key)] {
-			g.enqueue(Request{key}, Cause{Type: CauseSharding, Revision: snapshot.Revision()})
+	g.tell(snapshot, func(yield func(store.Key) bool) {
+		for key := range known.keys(snapshot) {
+			if buckets[g.share.shards.bucketOf(snapshot, g.share.kind, key)] && !yield(key) {
+				return
+			}
 		}
-	}
+	})
 }
 
 // add has a gainer told of the buckets that are owned already, and of those to

@@ -1,0 +1,90 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = Describe("A sharded key whose root changes", func() {
+	// ownerOf tells whose a bucket is.
+	ownerOf := func(ctx context.Context, c *contest, group, kind, name string) string {
+		GinkgoHelper()
+		n := controller.BucketFor(buckets, group, kind, "default", name)
+		resp, err := etcd.Client().Get(ctx, c.shardKey(fmt.Sprintf("buckets/%05d", n)))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(resp.Kvs).To(HaveLen(1))
+		return string(resp.Kvs[0].Value)
+	}
+	// nameOf returns a name that is a process's.
+	nameOf := func(ctx context.Context, c *contest, who, group, kind string) string {
+		GinkgoHelper()
+		for i := range 100 {
+			if name := fmt.Sprintf("x%d", i); ownerOf(ctx, c, group, kind, name) == who {
+				return name
+			}
+		}
+		Fail("no name is of " + who)
+		return ""
+	}
+
+	It("is reconciled by its new owner, though it has not changed itself", func(ctx SpecContext) {
+		c := &contest{store: newStore(etcd.Client())}
+		var seen journal[string]
+		seenBy := func() []string { return slices.Compact(seen.all()) } // however often by each
+		for _, identity := range []string{"a", "b"} {
+			m := newManagerOn(newStoreAt(etcd.Client(), c.store.Prefix()), controller.ManagerOptions{
+				Sharding: &controller.Sharding{Name: shardingName, Identity: identity, Buckets: buckets, LeaseTime: patient},
+			})
+			Expect(controller.NewFor[*Site](m, "site", &names{}, controller.Options{})).To(Succeed())
+			Expect(controller.NewFor[*appsv1.Deployment](m, "deployment", &names{}, controller.Options{})).To(Succeed())
+			Expect(controller.NewFor[*corev1.ConfigMap](m, "leaf", controller.Func[controller.Request](
+				func(context.Context, controller.Request) (controller.Result, error) {
+					seen.note(identity)
+					return controller.Result{}, nil
+				}), controller.Options{})).To(Succeed())
+			run(m)
+		}
+		Eventually(func() int {
+			resp, err := etcd.Client().Get(ctx, c.shardKey("buckets/"), clientv3.WithPrefix())
+			Expect(err).NotTo(HaveOccurred())
+			count := map[string]int{}
+			for _, kv := range resp.Kvs {
+				count[string(kv.Value)]++
+			}
+			return min(count["a"], count["b"], count["a"]+count["b"]+1-buckets)
+		}).Should(Equal(1))
+
+		own := func(owner, owned store.Object) {
+			GinkgoHelper()
+			ref, err := c.store.OwnerReference(owner)
+			Expect(err).NotTo(HaveOccurred())
+			owned.SetOwnerReferences([]metav1.OwnerReference{ref})
+		}
+		middle := newDeployment(nameOf(ctx, c, "a", "apps", "Deployment"))
+		create(ctx, c.store, middle)
+		leaf := newConfigMap("leaf")
+		own(middle, leaf)
+		create(ctx, c.store, leaf)
+		Eventually(seenBy).Should(Equal([]string{"a"}))
+
+		root := newSite(nameOf(ctx, c, "b", "example.com", "Site"), 1)
+		create(ctx, c.store, root)
+		own(root, middle)
+		Expect(c.store.Update(ctx, middle)).Error().NotTo(HaveOccurred())
+		Eventually(seenBy).Should(Equal([]string{"a", "b"}))
+		Expect(c.store.Delete(ctx, middle)).Error().NotTo(HaveOccurred())
+		Eventually(seenBy).Should(Equal([]string{"a", "b", "a"}))
+	}, SpecTimeout(time.Minute))
+})
