@@ -256,10 +256,15 @@ func (f *faultRun) write(ctx context.Context, r *rand.Rand, first, step int) {
 	}
 }
 
-// tooFar reports whether the replica would soon be so far behind that it lists:
-// then it is told the net change alone.
+// tooFar reports whether the replica, or the next that begins with its checkpoint,
+// would soon be so far behind that it lists: then it is told the net change alone.
 func (f *faultRun) tooFar(written int64) bool {
-	return written-f.now.Load().replica.Snapshot().Revision() > informer.ReplayLimit/4
+	l := f.now.Load()
+	at := l.replica.Snapshot().Revision()
+	if f.path != "" {
+		at = min(at, max(l.from, l.replica.Status().Checkpoint.Revision))
+	}
+	return written-at > informer.ReplayLimit/4
 }
 
 // read looks at snapshots as they come.
