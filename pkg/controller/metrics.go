@@ -113,7 +113,8 @@ func queueBuckets() []float64 { return prometheus.ExponentialBuckets(10e-6, 10, 
 
 // Metrics returns the manager's own Prometheus registry, with the metrics of its
 // controllers, of its replicas, of its recorder of Events where that has a
-// Collector, of the process and of the Go runtime. Register what is yours with it. It is served at /metrics, and any handler can serve it.
+// Collector, of the process and of the Go runtime. Register what is yours with it.
+// It is served at /metrics, and any handler can serve it.
 func (m *Manager) Metrics() *prometheus.Registry { return m.metrics.registry }
 
 // loopMetrics are one controller's.
