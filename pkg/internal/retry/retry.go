@@ -1,0 +1,103 @@
+// Package retry holds what the other packages need to wait: a sleep that obeys
+// its context, a backoff, a timeout by an injected clock, and a broadcast.
+//
+// Everything takes its time from the clock it is given. Nothing starts a
+// goroutine.
+package retry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/clock"
+)
+
+// Sleep waits until d has passed or ctx is done. It returns ctx.Err().
+func Sleep(ctx context.Context, c clock.Clock, d time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	timer := c.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C():
+		return nil
+	}
+}
+
+// WithTimeout is context.WithTimeout by a clock: after d the context is done,
+// and context.Cause returns context.DeadlineExceeded. The context has no
+// deadline, and its Err is context.Canceled, since contexts know only the
+// system's clock.
+func WithTimeout(ctx context.Context, c clock.WithDelayedExecution, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := c.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() {
+		timer.Stop()
+		cancel(context.Canceled)
+	}
+}
+
+// Backoff is the pause between the attempts of one operation. It doubles from
+// First to Max, and each pause is longer by a random part of up to one half, so
+// that clients that failed together do not return together. It belongs to one
+// goroutine.
+type Backoff struct {
+	clock      clock.Clock
+	first, max time.Duration
+	steps      wait.Backoff
+}
+
+// NewBackoff returns a Backoff whose first pause is first and whose longest is
+// max.
+func NewBackoff(c clock.Clock, first, max time.Duration) *Backoff {
+	b := &Backoff{clock: c, first: first, max: max}
+	b.Reset()
+	return b
+}
+
+// Reset makes the next pause the first again.
+func (b *Backoff) Reset() {
+	b.steps = wait.Backoff{Duration: b.first, Factor: 2, Jitter: 0.5, Steps: 1 << 30, Cap: b.max}
+}
+
+// Next returns the next pause, for callers that do something else while it
+// lasts.
+func (b *Backoff) Next() time.Duration { return b.steps.Step() }
+
+// Wait sleeps for the next pause. It returns ctx.Err().
+func (b *Backoff) Wait(ctx context.Context) error { return Sleep(ctx, b.clock, b.Next()) }
+
+// Broadcast tells any number of goroutines that something has changed. The zero
+// value is ready for use.
+//
+// To miss nothing, take the channel first, look at the state second, and wait
+// on the channel last.
+type Broadcast struct {
+	mu sync.Mutex
+	ch chan struct{} // nil until somebody waits
+}
+
+// Changed returns a channel that the next Notify closes.
+func (b *Broadcast) Changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
+
+// Notify wakes everyone who waits on a channel that Changed returned before.
+func (b *Broadcast) Notify() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch != nil {
+		close(b.ch)
+		b.ch = nil
+	}
+}
