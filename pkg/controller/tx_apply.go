@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/declare"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -102,7 +103,7 @@ func (a *applier[T]) one(declared T) (now T, there bool, err error) {
 		return now, false, fmt.Errorf("it is declared twice")
 	}
 	a.keep[key] = true
-	d, err := declarationOf(declared, a.kind.GroupVersionKind)
+	d, err := declare.Of(declared, a.kind.GroupVersionKind)
 	if err != nil {
 		return now, false, err
 	}
@@ -120,7 +121,7 @@ func (a *applier[T]) one(declared T) (now T, there bool, err error) {
 	if a.owner.GetDeletionTimestamp() != nil {
 		return now, false, nil
 	}
-	d.recordIn(declared)
+	d.RecordIn(declared)
 	a.tx.Create(declared)
 	a.wrote = true
 	return declared, true, nil
@@ -135,9 +136,9 @@ func (a *applier[T]) waitFor(dying T) error {
 }
 
 // update has a live object be what is declared.
-func (a *applier[T]) update(live T, d declaration) (T, error) {
+func (a *applier[T]) update(live T, d declare.Declaration) (T, error) {
 	empty := newObject[T](a.tx).(T)
-	if err := d.mergeInto(live, empty); err != nil {
+	if err := d.MergeInto(live, empty); err != nil {
 		return live, err
 	}
 	if err := a.tx.Own(a.owner, empty); err != nil {

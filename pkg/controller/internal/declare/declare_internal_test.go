@@ -1,4 +1,4 @@
-package controller
+package declare
 
 import (
 	"encoding/json"
@@ -8,13 +8,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 var deploymentKind = appsv1.SchemeGroupVersion.WithKind("Deployment")
 
-// declared has a live object be what is declared, one declaration after another.
+// declared applies the declarations to live, one after another.
 func declared(t *testing.T, live map[string]any, declarations ...map[string]any) map[string]any {
 	t.Helper()
 	var before fields
@@ -43,20 +41,20 @@ func TestDeclare(t *testing.T) {
 		declarations []string
 		want         string
 	}{
-		"sets what differs, and leaves the rest":       {`{"a":1,"b":2}`, []string{`{"a":3}`}, `{"a":3,"b":2}`},
+		"sets declared fields and leaves others":       {`{"a":1,"b":2}`, []string{`{"a":3}`}, `{"a":3,"b":2}`},
 		"merges maps":                                  {`{"m":{"a":1,"b":2}}`, []string{`{"m":{"a":3,"c":4}}`}, `{"m":{"a":3,"b":2,"c":4}}`},
-		"takes lists as a whole":                       {`{"l":[1,2,3]}`, []string{`{"l":[4]}`}, `{"l":[4]}`},
-		"takes out what is declared no more":           {`{"b":2}`, []string{`{"a":1}`, `{}`}, `{"b":2}`},
-		"takes out keys of maps":                       {`{"m":{"b":2}}`, []string{`{"m":{"a":1,"c":3}}`, `{"m":{"a":1}}`}, `{"m":{"a":1,"b":2}}`},
-		"takes out a map that it leaves empty":         {`{}`, []string{`{"m":{"a":1}}`, `{}`}, `{}`},
-		"leaves a map that others have written to":     {`{"m":{"b":2}}`, []string{`{"m":{"a":1}}`, `{}`}, `{"m":{"b":2}}`},
-		"leaves what others put into an empty map":     {`{"m":{"b":2}}`, []string{`{"m":{}}`, `{}`}, `{"m":{"b":2}}`},
-		"empties a map that is declared to be empty":   {`{}`, []string{`{"m":{"a":1}}`, `{"m":{}}`}, `{"m":{}}`},
-		"takes out lists":                              {`{}`, []string{`{"l":[{"a":1}]}`, `{}`}, `{}`},
-		"does not take out what was never declared":    {`{"a":1,"m":{"b":2}}`, []string{`{}`, `{}`}, `{"a":1,"m":{"b":2}}`},
-		"a value takes the place of a map, and back":   {`{"m":{"b":2}}`, []string{`{"m":1}`, `{"m":{"a":1}}`}, `{"m":{"a":1}}`},
-		"a map that became a value is taken out":       {`{"m":{"a":1}}`, []string{`{"m":{"a":1}}`, `{"m":2}`, `{}`}, `{}`},
-		"a name that looks like a record is just that": {`{"f:a":1}`, []string{`{"f:a":2}`, `{}`}, `{}`},
+		"replaces a list as a whole":                       {`{"l":[1,2,3]}`, []string{`{"l":[4]}`}, `{"l":[4]}`},
+		"removes a field that is no longer declared":           {`{"b":2}`, []string{`{"a":1}`, `{}`}, `{"b":2}`},
+		"removes keys of maps":                       {`{"m":{"b":2}}`, []string{`{"m":{"a":1,"c":3}}`, `{"m":{"a":1}}`}, `{"m":{"a":1,"b":2}}`},
+		"removes a map that becomes empty":         {`{}`, []string{`{"m":{"a":1}}`, `{}`}, `{}`},
+		"keeps a map that others have written to":     {`{"m":{"b":2}}`, []string{`{"m":{"a":1}}`, `{}`}, `{"m":{"b":2}}`},
+		"keeps what others put into a declared empty map":     {`{"m":{"b":2}}`, []string{`{"m":{}}`, `{}`}, `{"m":{"b":2}}`},
+		"empties a map that is declared empty":   {`{}`, []string{`{"m":{"a":1}}`, `{"m":{}}`}, `{"m":{}}`},
+		"removes lists":                              {`{}`, []string{`{"l":[{"a":1}]}`, `{}`}, `{}`},
+		"keeps fields that were never declared":    {`{"a":1,"m":{"b":2}}`, []string{`{}`, `{}`}, `{"a":1,"m":{"b":2}}`},
+		"replaces a map by a value, and back":   {`{"m":{"b":2}}`, []string{`{"m":1}`, `{"m":{"a":1}}`}, `{"m":{"a":1}}`},
+		"removes a map that became a value":       {`{"m":{"a":1}}`, []string{`{"m":{"a":1}}`, `{"m":2}`, `{}`}, `{}`},
+		"treats a name with the record's prefix as a name": {`{"f:a":1}`, []string{`{"f:a":2}`, `{}`}, `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var ds []map[string]any
@@ -70,8 +68,9 @@ func TestDeclare(t *testing.T) {
 	}
 }
 
-// Whatever is there and was declared before: what is declared is then so, what
-// nobody declared is untouched, and declaring it again changes nothing.
+// Whatever the object is and whatever was declared before: afterwards the object
+// has all declared fields, undeclared fields are untouched, and declaring the same
+// again changes nothing.
 func FuzzDeclare(f *testing.F) {
 	f.Add(`{"m":{"a":1,"b":{"c":2}},"l":[1]}`, `{"m":{"a":2},"x":{}}`, `{"m":{"b":{"d":1}},"l":{"y":1}}`)
 	f.Add(`{"m":1}`, `{"m":{"a":{}}}`, `{"m":{"a":{"b":[]}}}`)
@@ -148,7 +147,7 @@ func TestDeclarationOfObjects(t *testing.T) {
 		}},
 		Status: appsv1.DeploymentStatus{Replicas: 7},
 	}
-	d, err := declarationOf(want, deploymentKind)
+	d, err := Of(want, deploymentKind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +163,7 @@ func TestDeclarationOfObjects(t *testing.T) {
 	other := int32(5)
 	live.Spec.Replicas = &other
 	merged := &appsv1.Deployment{}
-	if err := d.mergeInto(live, merged); err != nil {
+	if err := d.MergeInto(live, merged); err != nil {
 		t.Fatal(err)
 	}
 	expected := live.DeepCopy()
@@ -174,33 +173,37 @@ func TestDeclarationOfObjects(t *testing.T) {
 		t.Errorf("merged: %+v", merged)
 	}
 	again := &appsv1.Deployment{}
-	if err := d.mergeInto(merged, again); err != nil {
+	if err := d.MergeInto(merged, again); err != nil {
 		t.Fatal(err)
 	}
-	if same, err := sameContent(merged, again); !same || err != nil {
-		t.Errorf("declared again, it differs: %v", err)
+	once, err := toMap(merged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if twice, err := toMap(again); err != nil || !reflect.DeepEqual(once, twice) {
+		t.Errorf("declared again, the object became %v (error %v), want %v", twice, err, once)
 	}
 }
 
 func TestSpoiltRecordMeansNothingIsKnown(t *testing.T) {
-	var objects []store.Object
+	var objects []metav1.Object
 	for _, raw := range []string{`not JSON`, `[]`, `null`, `{"f:spec":[]}`, `{"spec":{}}`, `{"":{}}`, `{"f:":1}`} {
 		obj := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web", ManagedFields: []metav1.ManagedFieldsEntry{
 			{Manager: "other", Operation: metav1.ManagedFieldsOperationApply},
-			{Manager: fieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(raw)},
+			{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(raw)},
 		}}}
 		if !json.Valid([]byte(raw)) {
 			obj.ManagedFields[1].FieldsV1 = nil // it cannot be stored
 		}
 		objects = append(objects, obj)
 	}
-	d, err := declarationOf(&appsv1.Deployment{}, deploymentKind)
+	d, err := Of(&appsv1.Deployment{}, deploymentKind)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, obj := range objects {
 		merged := &appsv1.Deployment{}
-		if err := d.mergeInto(obj, merged); err != nil {
+		if err := d.MergeInto(obj, merged); err != nil {
 			t.Error(err)
 		}
 		if len(merged.ManagedFields) != 2 || merged.ManagedFields[0].Manager != "other" {

@@ -1,4 +1,13 @@
-package controller
+// Package declare computes what an object becomes when some of its fields are
+// declared, for package controller's Apply. It works on the JSON of objects, and
+// knows neither transactions nor etcd.
+//
+// It follows Kubernetes' server-side apply with one field manager: declared
+// fields are set, fields that the declaration before had and this one lacks are
+// removed, and all other fields stay. Maps are merged key by key; a list is
+// declared as a whole. The declared fields are recorded in the object's
+// managedFields.
+package declare
 
 import (
 	"bytes"
@@ -9,31 +18,28 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// fieldManager is under whose name an object's managedFields tell which fields
-// were declared of it.
-const fieldManager = "homeostat"
+// FieldManager names the managedFields entry that records the declared fields.
+const FieldManager = "homeostat"
 
-// fields is a set of fields as metav1.FieldsV1 has it: "f:<name>" to the fields
-// within, of which there are none where the value is to be taken as a whole.
+// fields is a set of fields in the format of metav1.FieldsV1: "f:<name>" maps to
+// the fields below it. It maps to an empty set where a value is declared as a
+// whole.
 type fields = map[string]any
 
-// declaration is what an object says that another is to be.
-type declaration struct {
+// Declaration is what an object declares: some of its fields, with their values.
+type Declaration struct {
 	values map[string]any
 	record metav1.ManagedFieldsEntry
 }
 
-// declarationOf takes what an object declares: all that its JSON shows, save for
-// the status and for metadata other than labels and annotations. A null declares
-// nothing.
-func declarationOf(obj store.Object, gvk schema.GroupVersionKind) (declaration, error) {
+// Of returns what obj declares: each field in its JSON, except the status and
+// except metadata other than labels and annotations. A null declares nothing.
+func Of(obj metav1.Object, gvk schema.GroupVersionKind) (Declaration, error) {
 	values, err := toMap(obj)
 	if err != nil {
-		return declaration{}, err
+		return Declaration{}, err
 	}
 	metadata, _ := values["metadata"].(map[string]any)
 	maps.DeleteFunc(metadata, func(k string, _ any) bool { return k != "labels" && k != "annotations" })
@@ -45,16 +51,16 @@ func declarationOf(obj store.Object, gvk schema.GroupVersionKind) (declaration, 
 		delete(values, "metadata")
 	}
 	raw, err := json.Marshal(fieldsOf(values))
-	return declaration{values, metav1.ManagedFieldsEntry{
-		Manager: fieldManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: gvk.GroupVersion().String(),
+	return Declaration{values, metav1.ManagedFieldsEntry{
+		Manager: FieldManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: gvk.GroupVersion().String(),
 		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(raw)),
 	}}, err
 }
 
-// mergeInto makes an object what is declared of it. Declared fields are set;
-// those that an earlier declaration had and this one has not are taken out; all
-// others stay. The result goes into an empty object.
-func (d declaration) mergeInto(live, into store.Object) error {
+// MergeInto applies the declaration to live and stores the result in into, an
+// empty object of the same type. It does not change live. It fails when a declared
+// value does not fit the type.
+func (d Declaration) MergeInto(live, into metav1.Object) error {
 	values, err := toMap(live)
 	if err != nil {
 		return err
@@ -68,36 +74,38 @@ func (d declaration) mergeInto(live, into store.Object) error {
 		return err
 	}
 	if err := json.Unmarshal(merged, into); err != nil {
-		return fmt.Errorf("what is declared does not fit what is there: %w", err)
+		return fmt.Errorf("the declared fields do not fit the existing object: %w", err)
 	}
-	d.recordIn(into)
+	d.RecordIn(into)
 	return nil
 }
 
-// recordIn notes down in an object which fields were declared of it.
-func (d declaration) recordIn(obj store.Object) {
+// RecordIn records the declared fields in the object's managedFields, in place of
+// those of the declaration before.
+func (d Declaration) RecordIn(obj metav1.Object) {
 	entries := slices.DeleteFunc(slices.Clone(obj.GetManagedFields()), isRecord)
 	obj.SetManagedFields(append(entries, d.record))
 }
 
 func isRecord(e metav1.ManagedFieldsEntry) bool {
-	return e.Manager == fieldManager && e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == ""
+	return e.Manager == FieldManager && e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == ""
 }
 
-// declaredBefore returns the fields that were declared of an object, or nil.
-func declaredBefore(obj store.Object) fields {
+// declaredBefore returns the fields that the last declaration recorded in an
+// object. It returns nil when there is no record, or none that can be read.
+func declaredBefore(obj metav1.Object) fields {
 	i := slices.IndexFunc(obj.GetManagedFields(), isRecord)
 	if i < 0 || obj.GetManagedFields()[i].FieldsV1 == nil {
 		return nil
 	}
 	var before fields
 	if err := json.Unmarshal(obj.GetManagedFields()[i].FieldsV1.GetRawBytes(), &before); err != nil {
-		return nil // somebody else has spoilt it: nothing is known
+		return nil
 	}
 	return before
 }
 
-// fieldsOf returns the fields of values. Lists are taken as a whole.
+// fieldsOf returns the names of all fields in values. A list counts as one field.
 func fieldsOf(values map[string]any) fields {
 	f := fields{}
 	for k, v := range values {
@@ -107,8 +115,8 @@ func fieldsOf(values map[string]any) fields {
 	return f
 }
 
-// remove takes out of values the fields that were declared before and are not
-// declared any more.
+// remove deletes from values the fields that were declared before and are no
+// longer declared.
 func remove(values map[string]any, before fields, declared map[string]any) {
 	for name, f := range before {
 		k := name[min(len("f:"), len(name)):]
@@ -123,13 +131,13 @@ func remove(values map[string]any, before fields, declared map[string]any) {
 		if isMap {
 			remove(inner, within, declaredInner)
 		}
-		if !still && len(inner) == 0 { // or else others have written to it
+		if !still && len(inner) == 0 { // a map that others have written to stays
 			delete(values, k)
 		}
 	}
 }
 
-// set has values say what is declared.
+// set copies the declared fields into values.
 func set(values, declared map[string]any) {
 	for k, d := range declared {
 		inner, isMap := values[k].(map[string]any)
@@ -150,9 +158,9 @@ func dropNulls(values map[string]any) {
 	})
 }
 
-// toMap returns an object as its JSON shows it. Numbers stay as they are written:
-// not all integers fit into a float64.
-func toMap(obj store.Object) (map[string]any, error) {
+// toMap returns the object's JSON as maps. Numbers stay as they are written, since
+// a float64 does not hold every int64.
+func toMap(obj metav1.Object) (map[string]any, error) {
 	encoded, err := json.Marshal(obj)
 	if err != nil {
 		return nil, err
