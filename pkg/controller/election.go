@@ -11,6 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -24,7 +26,7 @@ type election struct {
 	client  *clientv3.Client
 	clock   clock.WithTickerAndDelayedExecution
 	log     logr.Logger
-	watch   *keyWatch
+	watch   *lease.KeyWatch
 
 	mu     sync.Mutex
 	status LeadershipStatus // without what the watch and the term tell
@@ -35,7 +37,7 @@ func newElection(s *store.Store, o Leadership, c clock.WithTickerAndDelayedExecu
 	key := leadershipKey(s, o.Name)
 	return &election{
 		options: o, key: key, client: s.Client(), clock: c, log: log.WithValues("leadership", o.Name, "identity", o.Identity),
-		watch:  newKeyWatch(s.Client(), c, store.Range{Start: key, End: key + "\x00"}),
+		watch:  lease.NewKeyWatch(s.Client(), c, store.Range{Start: key, End: key + "\x00"}),
 		status: LeadershipStatus{Name: o.Name, Identity: o.Identity},
 	}
 }
@@ -48,17 +50,17 @@ func (e *election) run(ctx context.Context, lead func(context.Context, *term) er
 	defer watching.Wait()
 	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatch()
-	watching.Go(func() { e.watch.run(watchCtx) })
-	pause := newPause(e.clock)
+	watching.Go(func() { e.watch.Run(watchCtx) })
+	backoff := lease.NewBackoff(e.clock)
 	for ctx.Err() == nil {
 		held, t, err := e.claim(ctx)
 		switch {
 		case ctx.Err() != nil && t == nil:
 		case err != nil:
 			e.failed(err)
-			pause.wait(ctx)
+			_ = backoff.Wait(ctx)
 		case t != nil:
-			pause.reset()
+			backoff.Reset()
 			if err := e.serve(ctx, held, t, lead); err != nil {
 				return err
 			}
@@ -69,11 +71,11 @@ func (e *election) run(ctx context.Context, lead func(context.Context, *term) er
 
 // claim waits until the key is free and creates it. It returns no term when
 // somebody else was faster.
-func (e *election) claim(ctx context.Context) (*lease, *term, error) {
+func (e *election) claim(ctx context.Context) (*lease.Lease, *term, error) {
 	if err := e.awaitFree(ctx); err != nil {
 		return nil, nil, err
 	}
-	l, err := grantLease(ctx, e.client, e.clock, e.options.LeaseTime)
+	l, err := lease.Grant(ctx, e.client, e.clock, e.options.LeaseTime)
 	if err != nil {
 		return nil, nil, fmt.Errorf("campaign for %s: %w", e.key, err)
 	}
@@ -81,24 +83,24 @@ func (e *election) claim(ctx context.Context) (*lease, *term, error) {
 	if err != nil || created == 0 {
 		// After an error it is not known whether the key was created. It must not
 		// stay, then: nobody leads by it.
-		if lost := l.revoke(ctx); lost != nil && err == nil {
+		if lost := l.Revoke(ctx); lost != nil && err == nil {
 			e.log.V(1).Info("lease of a vain candidacy left to run out", "cause", lost.Error())
 		}
 		return nil, nil, err
 	}
-	return l, newTerm(ctx, store.Fence{Key: e.key, CreateRevision: created, Lease: l.id}), nil
+	return l, newTerm(ctx, store.Fence{Key: e.key, CreateRevision: created, Lease: l.ID}), nil
 }
 
 // create creates the key and returns the revision that did: 0 when there is one.
-func (e *election) create(ctx context.Context, l *lease) (int64, error) {
+func (e *election) create(ctx context.Context, l *lease.Lease) (int64, error) {
 	value, err := json.Marshal(leaderValue{Identity: e.options.Identity, Since: e.clock.Now().UTC()})
 	if err != nil {
 		return 0, fmt.Errorf("campaign for %s: %w", e.key, err)
 	}
-	ctx, cancel := withTimeout(ctx, e.clock, askTimeout)
+	ctx, cancel := retry.WithTimeout(ctx, e.clock, lease.RequestTimeout)
 	defer cancel()
 	resp, err := e.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(e.key), "=", 0)).
-		Then(clientv3.OpPut(e.key, string(value), clientv3.WithLease(l.id))).Commit()
+		Then(clientv3.OpPut(e.key, string(value), clientv3.WithLease(l.ID))).Commit()
 	if err != nil {
 		return 0, fmt.Errorf("campaign for %s: create it: %w", e.key, err)
 	}
@@ -111,13 +113,13 @@ func (e *election) create(ctx context.Context, l *lease) (int64, error) {
 // awaitFree waits until nobody has the key.
 func (e *election) awaitFree(ctx context.Context) error {
 	for {
-		_, changed := e.watch.latest() // what follows the answer is not missed
-		view, err := e.watch.list(ctx)
+		_, changed := e.watch.Latest() // what follows the answer is not missed
+		view, err := e.watch.List(ctx)
 		if err != nil {
 			return fmt.Errorf("campaign for %s: %w", e.key, err)
 		}
 		e.succeeded()
-		held := view.keys[e.key]
+		held := view.Keys[e.key]
 		if held == nil {
 			return nil
 		}
@@ -133,11 +135,11 @@ func (e *election) awaitFree(ctx context.Context) error {
 }
 
 // serve has a term begin, last and end.
-func (e *election) serve(ctx context.Context, l *lease, t *term, lead func(context.Context, *term) error) error {
+func (e *election) serve(ctx context.Context, l *lease.Lease, t *term, lead func(context.Context, *term) error) error {
 	var guards sync.WaitGroup
 	guarding, stopGuards := context.WithCancel(context.WithoutCancel(ctx))
 	guards.Go(func() {
-		if err := l.keep(guarding); err != nil {
+		if err := l.Keep(guarding); err != nil {
 			t.end(err)
 		}
 	})
@@ -152,7 +154,7 @@ func (e *election) serve(ctx context.Context, l *lease, t *term, lead func(conte
 	t.end(errTermOver)
 	stopGuards()
 	guards.Wait()
-	revoked := l.revoke(ctx)
+	revoked := l.Revoke(ctx)
 	e.over(t, lost, revoked)
 	return err
 }
@@ -160,9 +162,9 @@ func (e *election) serve(ctx context.Context, l *lease, t *term, lead func(conte
 // guardKey ends the term when the key is seen to be gone, or another's.
 func (e *election) guardKey(ctx context.Context, t *term) {
 	for {
-		view, changed := e.watch.latest()
-		held := view.keys[e.key]
-		if view.revision >= t.fence.CreateRevision && (held == nil || held.CreateRevision != t.fence.CreateRevision) {
+		view, changed := e.watch.Latest()
+		held := view.Keys[e.key]
+		if view.Revision >= t.fence.CreateRevision && (held == nil || held.CreateRevision != t.fence.CreateRevision) {
 			t.end(&store.FencedError{Fence: t.fence, Found: held.GetCreateRevision()})
 		}
 		select {

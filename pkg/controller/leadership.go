@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -108,10 +109,10 @@ func (m *Manager) Leadership() LeadershipStatus {
 	status := m.election.status
 	status.Leading = m.election.term != nil && !m.election.term.lost()
 	m.election.mu.Unlock()
-	view, _ := m.election.watch.latest()
+	view, _ := m.election.watch.Latest()
 	status.Leader = leaderIn(view, m.election.key)
 	if status.Err == nil {
-		status.Err = view.err
+		status.Err = view.Err
 	}
 	return status
 }
@@ -141,20 +142,20 @@ func (m *Manager) FencedWrites() uint64 { return m.fencedWrites.Load() }
 func Leaders(ctx context.Context, s *store.Store, name string) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		key := leadershipKey(s, name)
-		watch := newKeyWatch(s.Client(), clock.RealClock{}, store.Range{Start: key, End: key + "\x00"})
+		watch := lease.NewKeyWatch(s.Client(), clock.RealClock{}, store.Range{Start: key, End: key + "\x00"})
 		ctx, cancel := context.WithCancel(ctx)
 		ended := make(chan struct{})
-		go func() { defer close(ended); watch.run(ctx) }()
+		go func() { defer close(ended); watch.Run(ctx) }()
 		defer func() { cancel(); <-ended }()
 		var told Leader
 		var toldErr error
 		for first := true; ; {
-			view, changed := watch.latest()
+			view, changed := watch.Latest()
 			now := leaderIn(view, key)
-			known := view.revision > 0 || view.err != nil
-			if known && (first || now != told || !sameError(view.err, toldErr)) {
-				first, told, toldErr = false, now, view.err
-				if !yield(now, view.err) {
+			known := view.Revision > 0 || view.Err != nil
+			if known && (first || now != told || !sameError(view.Err, toldErr)) {
+				first, told, toldErr = false, now, view.Err
+				if !yield(now, view.Err) {
 					return
 				}
 			}
@@ -171,8 +172,8 @@ func sameError(a, b error) bool {
 	return errors.Is(a, b) || a != nil && b != nil && a.Error() == b.Error()
 }
 
-func leaderIn(view keyView, key string) Leader {
-	kv := view.keys[key]
+func leaderIn(view lease.View, key string) Leader {
+	kv := view.Keys[key]
 	if kv == nil {
 		return Leader{}
 	}

@@ -211,7 +211,7 @@ var _ = Describe("A leadership", func() {
 		}
 		cancel()
 		Eventually(ended).Should(BeClosed())
-		Expect(goroutinesIn("/pkg/controller.(*keyWatch)")).To(BeEmpty())
+		Expect(goroutinesIn("/pkg/controller/internal/lease.")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
 	It("says when a key that nobody holds is in the way", func(ctx SpecContext) {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/controller/internal/rendezvous"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -21,7 +22,7 @@ var _ = Describe("A sharded key whose root changes", func() {
 	// ownerOf tells whose a bucket is.
 	ownerOf := func(ctx context.Context, c *contest, group, kind, name string) string {
 		GinkgoHelper()
-		n := controller.BucketFor(buckets, group, kind, "default", name)
+		n := rendezvous.Bucket(buckets, group, kind, "default", name)
 		resp, err := etcd.Client().Get(ctx, c.shardKey(fmt.Sprintf("buckets/%05d", n)))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(resp.Kvs).To(HaveLen(1))

@@ -106,11 +106,11 @@ func (m *Manager) Sharding() ShardingStatus {
 }
 
 func (s *shards) report() ShardingStatus {
-	view, _ := s.watch.latest()
+	view, _ := s.watch.Latest()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	status := s.status
-	for key, kv := range view.keys {
+	for key, kv := range view.Keys {
 		if strings.HasPrefix(key, s.keys.members()) {
 			status.Members = append(status.Members, string(kv.Value))
 		}
@@ -134,7 +134,7 @@ func (s *shards) report() ShardingStatus {
 	}
 	slices.Sort(status.Ownerless)
 	if status.Err == nil {
-		status.Err = view.err
+		status.Err = view.Err
 	}
 	return status
 }

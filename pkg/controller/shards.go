@@ -14,7 +14,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
 	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -32,7 +34,7 @@ type shards struct {
 	log     logr.Logger
 	replica *informer.Replica
 	grace   time.Duration
-	watch   *keyWatch
+	watch   *lease.KeyWatch
 	kinds   sync.Map      // schema.GroupKind -> *shardedKind
 	wake    chan struct{} // there may be something to do
 
@@ -62,7 +64,7 @@ func newShards(s *store.Store, r *informer.Replica, o Sharding, grace time.Durat
 	return &shards{
 		options: o, keys: keys, client: s.Client(), clock: c, replica: r, grace: grace,
 		log:   log.WithValues("sharding", o.Name, "identity", o.Identity),
-		watch: newKeyWatch(s.Client(), c, store.PrefixRange(keys.prefix)),
+		watch: lease.NewKeyWatch(s.Client(), c, store.PrefixRange(keys.prefix)),
 		wake:  make(chan struct{}, 1),
 		owned: map[int]*bucket{}, ownerless: map[int]time.Time{}, fresh: map[int]bool{},
 		status: ShardingStatus{Name: o.Name, Identity: o.Identity, Buckets: o.Buckets},
@@ -76,7 +78,7 @@ func (s *shards) run(ctx context.Context, serve func(context.Context) error) err
 	defer running.Wait()
 	partCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	running.Go(func() { s.watch.run(partCtx) })
+	running.Go(func() { s.watch.Run(partCtx) })
 	running.Go(func() { s.takePart(partCtx) })
 	defer s.followRoots()()
 	return serve(ctx)
@@ -84,23 +86,23 @@ func (s *shards) run(ctx context.Context, serve func(context.Context) error) err
 
 // takePart joins, and joins again when the membership is lost, until ctx is done.
 func (s *shards) takePart(ctx context.Context) {
-	pause := newPause(s.clock)
+	backoff := lease.NewBackoff(s.clock)
 	for ctx.Err() == nil {
 		m, err := s.join(ctx)
 		switch {
 		case err == nil:
-			pause.reset()
+			backoff.Reset()
 			s.belong(ctx, m)
 		case ctx.Err() == nil:
 			s.failed(err)
-			pause.wait(ctx)
+			_ = backoff.Wait(ctx)
 		}
 	}
 }
 
 // membership is a time during which this process has a lease and a member's key.
 type membership struct {
-	lease *lease
+	lease *lease.Lease
 	id    string
 	term  *term // of the member's key
 	seen  int64 // the revision of the last view that was acted on
@@ -112,19 +114,19 @@ func memberID(l clientv3.LeaseID) string { return fmt.Sprintf("%016x", int64(l))
 // join creates the member's key, under the condition that all others have the
 // same number of buckets.
 func (s *shards) join(ctx context.Context) (*membership, error) {
-	l, err := grantLease(ctx, s.client, s.clock, s.options.LeaseTime)
+	l, err := lease.Grant(ctx, s.client, s.clock, s.options.LeaseTime)
 	if err != nil {
 		return nil, fmt.Errorf("join sharding %s: %w", s.keys.prefix, err)
 	}
-	m := &membership{lease: l, id: memberID(l.id)}
+	m := &membership{lease: l, id: memberID(l.ID)}
 	joined, err := s.createMember(ctx, m)
 	if err != nil {
-		if left := l.revoke(ctx); left != nil {
+		if left := l.Revoke(ctx); left != nil {
 			s.log.V(1).Info("lease left to run out", "cause", left.Error())
 		}
 		return nil, fmt.Errorf("join sharding %s: %w", s.keys.prefix, err)
 	}
-	m.term = newTerm(ctx, store.Fence{Key: s.keys.member(m.id), CreateRevision: joined, Lease: l.id})
+	m.term = newTerm(ctx, store.Fence{Key: s.keys.member(m.id), CreateRevision: joined, Lease: l.ID})
 	return m, nil
 }
 
@@ -135,15 +137,15 @@ const joinAttempts = 4
 // after an error, whose outcome is unknown: a member that came and went would have
 // buckets moved for nothing.
 func (s *shards) createMember(ctx context.Context, m *membership) (created int64, err error) {
-	ctx, cancel := withTimeout(ctx, s.clock, min(askTimeout, m.lease.ttl))
+	ctx, cancel := retry.WithTimeout(ctx, s.clock, min(lease.RequestTimeout, m.lease.TTL))
 	defer cancel()
-	pause := newPause(s.clock)
+	backoff := lease.NewBackoff(s.clock)
 	for range joinAttempts {
 		created, err = s.putMember(ctx, m)
 		if err == nil || errors.Is(err, errBuckets) || ctx.Err() != nil {
 			break
 		}
-		pause.wait(ctx)
+		_ = backoff.Wait(ctx)
 	}
 	return created, err
 }
@@ -155,7 +157,7 @@ var errBuckets = errors.New("stop all its processes before you change that")
 func (s *shards) putMember(ctx context.Context, m *membership) (int64, error) {
 	count, member := strconv.Itoa(s.options.Buckets), s.keys.member(m.id)
 	resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.Value(s.keys.count()), "=", count)).
-		Then(clientv3.OpPut(member, s.options.Identity, clientv3.WithLease(m.lease.id)), clientv3.OpGet(member)).
+		Then(clientv3.OpPut(member, s.options.Identity, clientv3.WithLease(m.lease.ID)), clientv3.OpGet(member)).
 		Else(clientv3.OpGet(s.keys.count())).Commit()
 	switch {
 	case err != nil:
@@ -195,7 +197,7 @@ func (s *shards) belong(ctx context.Context, m *membership) {
 	var guards sync.WaitGroup
 	guarding, stopGuards := context.WithCancel(context.WithoutCancel(ctx))
 	guards.Go(func() {
-		if err := m.lease.keep(guarding); err != nil {
+		if err := m.lease.Keep(guarding); err != nil {
 			m.term.end(err)
 		}
 	})
@@ -206,7 +208,7 @@ func (s *shards) belong(ctx context.Context, m *membership) {
 	s.dropAll(context.Cause(m.term.ctx), lost)
 	stopGuards()
 	guards.Wait()
-	if err := m.lease.revoke(ctx); err != nil {
+	if err := m.lease.Revoke(ctx); err != nil {
 		s.log.Info("membership ended, but its lease has to run out before others take its buckets", "cause", err.Error())
 	}
 }
@@ -217,17 +219,17 @@ func (s *shards) act(ctx context.Context, m *membership) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(m.term.ctx, stop)()
-	pause := newPause(s.clock)
+	backoff := lease.NewBackoff(s.clock)
 	for ctx.Err() == nil {
-		view, changed := s.watch.latest()
+		view, changed := s.watch.Latest()
 		if err := s.step(ctx, m, view); err != nil {
 			if ctx.Err() == nil {
 				s.failed(err)
 			}
-			pause.wait(ctx)
+			_ = backoff.Wait(ctx)
 			continue
 		}
-		pause.reset()
+		backoff.Reset()
 		select {
 		case <-changed:
 		case <-s.wake:

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -35,18 +36,18 @@ func (t lateTimer) Stop() bool { t.Timer.Stop(); return false }
 // 1 and joined at revision 2.
 func newPart(c clock.WithTickerAndDelayedExecution) (*shards, *membership) {
 	s := &shards{
-		options: Sharding{Buckets: 1, LeaseTime: time.Nanosecond}, keys: shardKeys{"/"}, clock: c, grace: time.Hour, log: logr.Discard(), watch: &keyWatch{},
+		options: Sharding{Buckets: 1, LeaseTime: time.Nanosecond}, keys: shardKeys{"/"}, clock: c, grace: time.Hour, log: logr.Discard(), watch: &lease.KeyWatch{},
 		owned: map[int]*bucket{}, ownerless: map[int]time.Time{}, fresh: map[int]bool{},
 	}
-	m := &membership{lease: &lease{id: 1}, id: memberID(1)}
+	m := &membership{lease: &lease.Lease{ID: 1}, id: memberID(1)}
 	m.term = newTerm(context.Background(), store.Fence{Key: s.keys.member(m.id), CreateRevision: 2, Lease: 1})
 	return s, m
 }
 
 // seenAt is what there is at a revision: the members with the leases 1 and 2, and
 // the bucket's key, which another lease created at revision 3.
-func seenAt(revision, holder int64, s *shards) keyView {
-	return keyView{revision: revision, keys: map[string]*mvccpb.KeyValue{
+func seenAt(revision, holder int64, s *shards) lease.View {
+	return lease.View{Revision: revision, Keys: map[string]*mvccpb.KeyValue{
 		s.keys.member(memberID(1)): {CreateRevision: 2, Lease: 1},
 		s.keys.member(memberID(2)): {CreateRevision: 1, Lease: 2},
 		s.keys.bucket(0):           {CreateRevision: 3, Lease: holder},
@@ -60,7 +61,7 @@ func TestAnEtcdThatWentBackEndsTheMembership(t *testing.T) {
 			t.Fatalf("at revision %d: %v, %v", revision, err, context.Cause(m.term.ctx))
 		}
 	}
-	if err := s.step(t.Context(), m, seenAt(8, 2, s)); err != nil || !errors.Is(context.Cause(m.term.ctx), errWentBack) {
+	if err := s.step(t.Context(), m, seenAt(8, 2, s)); err != nil || !errors.Is(context.Cause(m.term.ctx), lease.ErrWentBack) {
 		t.Errorf("after it went back: %v, %v", err, context.Cause(m.term.ctx))
 	}
 }

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
+	"github.com/homeostat/homeostat/pkg/controller/internal/rendezvous"
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -21,19 +23,19 @@ const shardBatch = 64
 var errDrained = errors.New("the bucket is handed over, and the grace period is over")
 
 // step brings what this process owns nearer to what it should.
-func (s *shards) step(ctx context.Context, m *membership, view keyView) error {
+func (s *shards) step(ctx context.Context, m *membership, view lease.View) error {
 	switch {
-	case view.revision < m.seen:
+	case view.Revision < m.seen:
 		// What was seen of buckets may never have been.
-		m.term.end(errWentBack)
+		m.term.end(lease.ErrWentBack)
 		return nil
-	case view.revision < m.term.fence.CreateRevision:
+	case view.Revision < m.term.fence.CreateRevision:
 		return nil // from before it joined
-	case view.keys[s.keys.member(m.id)] == nil:
+	case view.Keys[s.keys.member(m.id)] == nil:
 		m.term.end(&store.FencedError{Fence: m.term.fence})
 		return nil
 	}
-	m.seen = view.revision
+	m.seen = view.Revision
 	claims := s.compare(m, view)
 	if err := s.claim(ctx, m, claims); err != nil {
 		return err
@@ -49,18 +51,21 @@ func (s *shards) step(ctx context.Context, m *membership, view keyView) error {
 }
 
 // compare takes in what a view tells of the buckets, and returns those to claim.
-func (s *shards) compare(m *membership, view keyView) (claims []int) {
+func (s *shards) compare(m *membership, view lease.View) (claims []int) {
 	members, held := s.read(view)
+	mine := make([]bool, s.options.Buckets) // not under the lock: it takes members times buckets steps
+	for n := range mine {
+		mine[n] = members.Owner(n) == m.id
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n := range s.options.Buckets {
 		kv, b := held[n], s.owned[n]
-		b = s.observe(m, n, b, kv, view.revision)
-		mine := winner(maps.Keys(members), n) == m.id
+		b = s.observe(m, n, b, kv, view.Revision)
 		switch {
 		case b != nil && b.gone == 0:
-			s.direct(b, mine)
-		case b == nil && kv == nil && mine:
+			s.direct(b, mine[n])
+		case b == nil && kv == nil && mine[n]:
 			claims = append(claims, n)
 		}
 		if b != nil || heldBy(members, kv) {
@@ -74,20 +79,19 @@ func (s *shards) compare(m *membership, view keyView) (claims []int) {
 
 // heldBy reports whether a bucket's key is that of a member: one that was put by
 // hand, or outlives its member, is in the way of all.
-func heldBy(members map[string]struct{}, kv *mvccpb.KeyValue) bool {
-	_, ok := members[memberID(clientv3.LeaseID(kv.GetLease()))]
-	return ok
+func heldBy(members *rendezvous.Members, kv *mvccpb.KeyValue) bool {
+	return members.Has(memberID(clientv3.LeaseID(kv.GetLease())))
 }
 
 // observe compares a bucket that this process owns, if it does, with the
 // key that a view has of it, if it has. It is called with the lock.
 func (s *shards) observe(m *membership, n int, b *bucket, kv *mvccpb.KeyValue, revision int64) *bucket {
 	switch {
-	case b == nil && kv != nil && clientv3.LeaseID(kv.Lease) == m.lease.id:
+	case b == nil && kv != nil && clientv3.LeaseID(kv.Lease) == m.lease.ID:
 		return s.own(m, n, kv.CreateRevision) // the answer to the claim got lost
 	case b == nil, b.gone > revision, b.term.fence.CreateRevision > revision:
 		return b
-	case kv == nil || kv.CreateRevision != b.term.fence.CreateRevision || clientv3.LeaseID(kv.Lease) != m.lease.id:
+	case kv == nil || kv.CreateRevision != b.term.fence.CreateRevision || clientv3.LeaseID(kv.Lease) != m.lease.ID:
 		s.forget(b, &store.FencedError{Fence: b.term.fence, Found: kv.GetCreateRevision()}, true)
 		return nil
 	}
@@ -109,22 +113,23 @@ func (s *shards) direct(b *bucket, mine bool) {
 }
 
 // read returns what a view says of members and of buckets.
-func (s *shards) read(view keyView) (members map[string]struct{}, held map[int]*mvccpb.KeyValue) {
-	members, held = map[string]struct{}{}, map[int]*mvccpb.KeyValue{}
-	for key, kv := range view.keys {
+func (s *shards) read(view lease.View) (members *rendezvous.Members, held map[int]*mvccpb.KeyValue) {
+	held = map[int]*mvccpb.KeyValue{}
+	var ids []string
+	for key, kv := range view.Keys {
 		if id, ok := strings.CutPrefix(key, s.keys.members()); ok {
-			members[id] = struct{}{}
+			ids = append(ids, id)
 		} else if n, ok := s.keys.bucketIn(key); ok {
 			held[n] = kv
 		}
 	}
-	return members, held
+	return rendezvous.NewMembers(slices.Values(ids)), held
 }
 
 // own takes note of a bucket whose key this process has created. It is called
 // with the lock.
 func (s *shards) own(m *membership, n int, created int64) *bucket {
-	b := &bucket{number: n, term: m.term.within(store.Fence{Key: s.keys.bucket(n), CreateRevision: created, Lease: m.lease.id})}
+	b := &bucket{number: n, term: m.term.within(store.Fence{Key: s.keys.bucket(n), CreateRevision: created, Lease: m.lease.ID})}
 	s.owned[n] = b
 	s.status.Gained++
 	s.prepare(b)
@@ -172,7 +177,7 @@ func (s *shards) claim(ctx context.Context, m *membership, claims []int) error {
 		for _, n := range batch {
 			key := s.keys.bucket(n)
 			ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", 0)},
-				[]clientv3.Op{clientv3.OpPut(key, s.options.Identity, clientv3.WithLease(m.lease.id))}, nil))
+				[]clientv3.Op{clientv3.OpPut(key, s.options.Identity, clientv3.WithLease(m.lease.ID))}, nil))
 		}
 		resp, err := s.commit(ctx, ops)
 		if err != nil {
@@ -227,7 +232,7 @@ func (s *shards) drained() (buckets []*bucket) {
 }
 
 func (s *shards) commit(ctx context.Context, ops []clientv3.Op) (*clientv3.TxnResponse, error) {
-	ctx, cancel := withTimeout(ctx, s.clock, askTimeout)
+	ctx, cancel := retry.WithTimeout(ctx, s.clock, lease.RequestTimeout)
 	defer cancel()
 	return s.client.Txn(ctx).Then(ops...).Commit()
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/rendezvous"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -91,7 +92,7 @@ func (s *shards) bucketOf(snapshot *informer.Snapshot, kind schema.GroupKind, ke
 			key.Namespace = ""
 		}
 	}
-	return bucketFor(s.options.Buckets, kind.Group, kind.Kind, key.Namespace, key.Name)
+	return rendezvous.Bucket(s.options.Buckets, kind.Group, kind.Kind, key.Namespace, key.Name)
 }
 
 func (s *shards) kindOf(kind schema.GroupKind) (*shardedKind, bool) {

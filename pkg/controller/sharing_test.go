@@ -11,7 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/controller/internal/rendezvous"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
@@ -48,7 +48,7 @@ func (c *contest) shardKey(rest string) string {
 // bucketOf is that of an object's root: the parent, for a child, too.
 func bucketOf(etcdKey string) int {
 	name := etcdKey[strings.LastIndex(etcdKey, "/")+1:]
-	return controller.BucketFor(buckets, "example.com", "Site", "default", strings.TrimPrefix(name, "child-of-"))
+	return rendezvous.Bucket(buckets, "example.com", "Site", "default", strings.TrimPrefix(name, "child-of-"))
 }
 
 // shared is what etcd's history tells of a sharing.

@@ -1,4 +1,4 @@
-package controller
+package lease
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 
 const ttl = 9 * time.Second
 
-// keeping runs keepAlive in a bubble, for what renew answers.
-func keeping(ctx context.Context, renew func(context.Context) (time.Duration, error)) (lasted time.Duration, err error) {
+// keepWith runs keepAlive in a bubble, and returns how long it ran.
+func keepWith(ctx context.Context, renew func(context.Context) (time.Duration, error)) (lasted time.Duration, err error) {
 	begun := time.Now()
 	err = keepAlive(ctx, clock.RealClock{}, begun, ttl, renew)
 	return time.Since(begun), err
@@ -25,7 +25,7 @@ func TestALeaseIsRenewedEveryThirdOfItsTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*ttl+time.Second)
 		defer cancel()
 		renewals := 0
-		if _, err := keeping(ctx, func(context.Context) (time.Duration, error) { renewals++; return ttl, nil }); err != nil {
+		if _, err := keepWith(ctx, func(context.Context) (time.Duration, error) { renewals++; return ttl, nil }); err != nil {
 			t.Fatal(err)
 		}
 		if renewals != 30 {
@@ -36,35 +36,35 @@ func TestALeaseIsRenewedEveryThirdOfItsTime(t *testing.T) {
 
 func TestALeaseThatIsGoneIsLostAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lasted, err := keeping(t.Context(), func(context.Context) (time.Duration, error) { return 0, errLeaseGone })
-		if !errors.Is(err, errLeaseGone) || lasted != ttl/3 {
+		lasted, err := keepWith(t.Context(), func(context.Context) (time.Duration, error) { return 0, errGone })
+		if !errors.Is(err, errGone) || lasted != ttl/3 {
 			t.Errorf("lost after %s: %v", lasted, err)
 		}
 	})
 }
 
-// TestALeaseIsLostWhenItMayHaveExpired has etcd answer, fail, or say nothing, as
-// chance will have it. However that comes out, the lease is held for lost exactly
-// when its time has passed since the last renewal that succeeded was sent.
+// TestALeaseIsLostWhenItMayHaveExpired lets etcd answer, fail or stay silent at
+// random. The lease must be lost exactly when its TTL has passed since the last
+// successful renewal was sent.
 func TestALeaseIsLostWhenItMayHaveExpired(t *testing.T) {
 	for seed := range uint64(300) {
 		synctest.Test(t, func(t *testing.T) {
-			chance := rand.New(rand.NewPCG(seed, 0))
+			random := rand.New(rand.NewPCG(seed, 0))
 			renewed := time.Now()
 			refused := errors.New("etcd has no leader")
-			_, err := keeping(t.Context(), func(ctx context.Context) (time.Duration, error) {
+			_, err := keepWith(t.Context(), func(ctx context.Context) (time.Duration, error) {
 				sent := time.Now()
 				if sent.Sub(renewed) >= ttl {
 					t.Errorf("seed %d: renewed %s after the last", seed, sent.Sub(renewed))
 				}
-				switch chance.IntN(6) {
+				switch random.IntN(6) {
 				case 0:
 					<-ctx.Done() // no answer
 					return 0, ctx.Err()
 				case 1, 2, 3:
 					return 0, refused
 				default:
-					slow := time.NewTimer(time.Duration(chance.Int64N(int64(ttl / 2))))
+					slow := time.NewTimer(time.Duration(random.Int64N(int64(ttl / 2))))
 					defer slow.Stop()
 					select {
 					case <-slow.C:
@@ -89,7 +89,7 @@ func TestALeaseIsKeptNoLongerThanItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), ttl/3+time.Second)
 		defer cancel()
-		lasted, err := keeping(ctx, func(ctx context.Context) (time.Duration, error) { <-ctx.Done(); return 0, ctx.Err() })
+		lasted, err := keepWith(ctx, func(ctx context.Context) (time.Duration, error) { <-ctx.Done(); return 0, ctx.Err() })
 		if err != nil || lasted != ttl/3+time.Second {
 			t.Errorf("ended after %s: %v", lasted, err)
 		}
