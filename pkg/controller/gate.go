@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/homeostat/homeostat/pkg/informer"
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 const (
@@ -100,17 +99,7 @@ func (g *gates[R]) resolve(ctx context.Context, key R) error {
 func (g *gates[R]) ask(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return store.CurrentRevision(ctx, g.replica.Store().Client(), readable(g.replica))
-}
-
-// readable returns a range that the etcd user may read: of a kind, if not all that
-// is below the store's prefix.
-func readable(r *informer.Replica) store.Range {
-	prefix := r.Store().Prefix()
-	if kinds := r.Status().Kinds; len(kinds) > 0 {
-		prefix = kinds[0].Prefix
-	}
-	return store.PrefixRange(prefix)
+	return g.replica.CurrentRevision(ctx)
 }
 
 // raise has a key wait for a revision. It is called by the key's worker alone.

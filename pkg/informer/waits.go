@@ -106,7 +106,7 @@ func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 // suffers from.
 func (r *Replica) Fresh(ctx context.Context) (*Snapshot, error) {
 	before := r.Snapshot()
-	revision, err := r.askRevision(ctx)
+	revision, err := r.CurrentRevision(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,14 +121,20 @@ func (r *Replica) Fresh(ctx context.Context) (*Snapshot, error) {
 	return r.Snapshot(), nil
 }
 
-// askRevision asks etcd for its revision, with a key of a kind: the user may read
-// that, if not everything below the store's prefix.
-func (r *Replica) askRevision(ctx context.Context) (int64, error) {
+// CurrentRevision asks etcd for its current revision, with one linearizable read.
+// It reads a key of one of the replica's kinds, since the etcd user may have no
+// permission for the rest of the store's prefix. It is cheap: use it rather than
+// Status to learn how far behind a replica is.
+func (r *Replica) CurrentRevision(ctx context.Context) (int64, error) {
+	return store.CurrentRevision(ctx, r.store.Client(), r.readableRange())
+}
+
+func (r *Replica) readableRange() store.Range {
 	prefix := r.store.Prefix()
 	if kinds := *r.sorted.Load(); len(kinds) > 0 {
 		prefix = kinds[0].prefix
 	}
-	return store.CurrentRevision(ctx, r.store.Client(), store.PrefixRange(prefix))
+	return store.PrefixRange(prefix)
 }
 
 // waitForEra waits until the replica has listed an etcd that was seen to have gone

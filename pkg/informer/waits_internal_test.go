@@ -1,4 +1,4 @@
-package controller
+package informer
 
 import (
 	"testing"
@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 
-	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -16,14 +15,14 @@ func TestReadableRange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := informer.NewReplica(s, informer.Options{})
-	if got, want := readable(r), store.PrefixRange("/registry/"); got != want {
+	r := NewReplica(s, Options{})
+	if got, want := r.readableRange(), store.PrefixRange("/registry/"); got != want {
 		t.Errorf("without a kind: got %v, want %v", got, want)
 	}
-	if _, err := informer.For[*corev1.ConfigMap](r); err != nil {
+	if _, err := For[*corev1.ConfigMap](r); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := readable(r), store.PrefixRange("/registry/core/configmaps/"); got != want {
+	if got, want := r.readableRange(), store.PrefixRange("/registry/core/configmaps/"); got != want {
 		t.Errorf("with a kind: got %v, want %v", got, want)
 	}
 }
