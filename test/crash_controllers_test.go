@@ -46,13 +46,15 @@ func addCrashControllers(m *controller.Manager) error {
 	})
 	o := controller.Options{Workers: 4, BackoffMax: time.Second}
 	return errors.Join(
-		controller.New(m, "fleet", c.reconcileFleet, o, controller.Owns[*Group]()),
-		controller.New(m, "group", c.reconcileGroup, o, controller.Owns[*Unit]()),
-		controller.New(m, "unit", c.reconcileUnit, o),
-		controller.NewFor[*Group](m, "hands", controller.Func[controller.Request](c.reconcileHands), o, controller.Owns[*Hand]()),
+		failure(controller.New(m, "fleet", c.reconcileFleet, o, controller.Owns[*Group]())),
+		failure(controller.New(m, "group", c.reconcileGroup, o, controller.Owns[*Unit]())),
+		failure(controller.New(m, "unit", c.reconcileUnit, o)),
+		failure(controller.NewFor[*Group](m, "hands", controller.ReconcilerFunc[controller.Request](c.reconcileHands), o, controller.Owns[*Hand]())),
 		garbagecollector.Add(m, &Fleet{}, &Group{}, &Unit{}, &Hand{}),
 	)
 }
+
+func failure(_ *controller.Controller[controller.Request], err error) error { return err }
 
 // reconcileFleet has the Groups that the Fleet asks for.
 func (c *crashControllers) reconcileFleet(ctx context.Context, tx *controller.Tx, fleet *Fleet) (controller.Result, error) {

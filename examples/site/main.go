@@ -64,7 +64,8 @@ func main() {
 	logger := funcr.New(func(_, line string) { log.Println(line) }, funcr.Options{})
 	m, err := controller.NewManager(s, controller.ManagerOptions{Log: logger})
 	check(err)
-	check(controller.New(m, "site", reconcile, controller.Options{}, controller.Owns[*appsv1.Deployment]()))
+	_, err = controller.New(m, "site", reconcile, controller.Options{}, controller.Owns[*appsv1.Deployment]())
+	check(err)
 	check(garbagecollector.Add(m, &Site{}, &appsv1.Deployment{}))
 	check(m.Add("sample", func(ctx context.Context) error {
 		blog := &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "blog"}, Spec: SiteSpec{Image: "nginx", Replicas: 2}}

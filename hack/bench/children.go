@@ -141,7 +141,7 @@ func createChildren(ctx context.Context, s *store.Store, args childrenArgs) (sam
 		}
 		return controller.Result{}, err
 	}
-	err = controller.New(m, "bench", create, controller.Options{Workers: args.Workers}, controller.For(fresh))
+	_, err = controller.New(m, "bench", create, controller.Options{Workers: args.Workers}, controller.For(fresh))
 	if err != nil {
 		return nil, err
 	}

@@ -236,7 +236,7 @@ func receiveReconciles(ctx context.Context, client *clientv3.Client, args latenc
 		return nil, err
 	}
 	initial := make(chan struct{}, args.Objects)
-	reconcile := controller.Func[controller.Request](func(_ context.Context, req controller.Request) (controller.Result, error) {
+	reconcile := controller.ReconcilerFunc[controller.Request](func(_ context.Context, req controller.Request) (controller.Result, error) {
 		if d, ok := inf.Get(m.Replica().Snapshot(), req.Key); ok {
 			arrivals.note(revisionOf(d))
 		}
@@ -246,7 +246,7 @@ func receiveReconciles(ctx context.Context, client *clientv3.Client, args latenc
 		}
 		return controller.Result{}, nil
 	})
-	if err := controller.NewFor[*appsv1.Deployment](m, "latency", reconcile, controller.Options{Workers: min(args.Writers, 16)}); err != nil {
+	if _, err := controller.NewFor[*appsv1.Deployment](m, "latency", reconcile, controller.Options{Workers: min(args.Writers, 16)}); err != nil {
 		return nil, err
 	}
 	stop = background(ctx, func(ctx context.Context) { _ = m.Run(ctx) })

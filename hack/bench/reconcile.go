@@ -156,7 +156,7 @@ func reconciles(ctx context.Context, client *clientv3.Client, args reconcileArgs
 		p.finish()
 		return controller.Result{}, err
 	}
-	err = controller.New(m, "bench", reconcile, controller.Options{Workers: args.Workers}, controller.For(fresh))
+	_, err = controller.New(m, "bench", reconcile, controller.Options{Workers: args.Workers}, controller.For(fresh))
 	if err != nil {
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func measureShard(ctx context.Context, args shardArgs) (sample, error) {
 		done.Add(1)
 		return controller.Result{RequeueAfter: time.Nanosecond}, nil
 	}
-	if err := controller.New(m, "bench", wait, controller.Options{Workers: shardWorkers}); err != nil {
+	if _, err := controller.New(m, "bench", wait, controller.Options{Workers: shardWorkers}); err != nil {
 		return nil, err
 	}
 	stop := background(ctx, func(ctx context.Context) { _ = m.Run(ctx) })

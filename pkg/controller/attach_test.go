@@ -19,6 +19,7 @@ import (
 var _ = Describe("AddSource", func() {
 	var (
 		m     *controller.Manager
+		c     *controller.Controller[controller.Request]
 		calls *names
 	)
 	handlers := func() int { return len(goroutinesIn("/pkg/informer.(*listener).run")) }
@@ -28,7 +29,9 @@ var _ = Describe("AddSource", func() {
 
 	BeforeEach(func() {
 		m, calls = newManager(controller.ManagerOptions{}), new(names)
-		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).To(Succeed())
+		var err error
+		c, err = controller.NewFor[*Site](m, "c", calls, controller.Options{})
+		Expect(err).NotTo(HaveOccurred())
 	})
 
 	It("adds to a running controller, of a kind that is new to its replica, and takes away, with the handler", func(ctx SpecContext) {
@@ -37,7 +40,7 @@ var _ = Describe("AddSource", func() {
 		Eventually(calls.all).Should(Equal([]string{"s1"}))
 		Expect(handlers()).To(Equal(1))
 
-		remove, err := controller.AddSource(m, "c", controller.Watches(sameName))
+		remove, err := c.AddSource(controller.Watches(sameName))
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(calls.all).Should(Equal([]string{"s1", "old"}))
 		create(ctx, m.Store(), newConfigMap("new"))
@@ -50,16 +53,16 @@ var _ = Describe("AddSource", func() {
 		Eventually(calls.all).Should(Equal([]string{"s1", "old", "new", "s2"}))
 		remove()
 
-		_, err = controller.AddSource(m, "c", controller.Watches(sameName))
+		_, err = c.AddSource(controller.Watches(sameName))
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(calls.all).Should(ConsistOf("s1", "old", "new", "s2", "old", "new", "unseen"))
 	}, SpecTimeout(time.Minute))
 
 	It("adds before the manager runs, and remove takes away then too", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("map"), newSite("site", 1))
-		_, err := controller.AddSource(m, "c", controller.Watches(sameName))
+		_, err := c.AddSource(controller.Watches(sameName))
 		Expect(err).NotTo(HaveOccurred())
-		remove, err := controller.AddSource(m, "c", controller.Watches(
+		remove, err := c.AddSource(controller.Watches(
 			func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request {
 				return []controller.Request{{Key: store.Key{Name: "removed"}}}
 			}))
@@ -73,7 +76,7 @@ var _ = Describe("AddSource", func() {
 	It("remove waits for the source's function, and no call follows", func(ctx SpecContext) {
 		entered, leave := make(chan struct{}), make(chan struct{})
 		var returned, more atomic.Bool
-		remove, err := controller.AddSource(m, "c", controller.Watches(
+		remove, err := c.AddSource(controller.Watches(
 			func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
 				more.Store(returned.Load())
 				if e.Object.Name == "first" {
@@ -98,7 +101,7 @@ var _ = Describe("AddSource", func() {
 	It("leaves nothing behind, whoever comes and goes while the manager starts and stops", func(ctx SpecContext) {
 		for range 10 {
 			m := newManager(controller.ManagerOptions{})
-			Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).To(Succeed())
+			Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).Error().To(Succeed())
 			create(ctx, m.Store(), newConfigMap("map"))
 			managerCtx, stop := context.WithCancel(ctx)
 			var users sync.WaitGroup
@@ -106,7 +109,7 @@ var _ = Describe("AddSource", func() {
 				users.Go(func() {
 					defer GinkgoRecover()
 					for range 20 {
-						remove, err := controller.AddSource(m, "c", controller.Watches(sameName))
+						remove, err := c.AddSource(controller.Watches(sameName))
 						Expect(err).NotTo(HaveOccurred())
 						if i%2 == 0 {
 							remove()
@@ -125,41 +128,34 @@ var _ = Describe("AddSource", func() {
 	}, SpecTimeout(time.Minute))
 
 	It("is refused where it cannot work", func() {
-		add := func(name string, s controller.Source[controller.Request]) error {
-			_, err := controller.AddSource(m, name, s)
-			return err
-		}
-		Expect(add("d", controller.Watches(sameName))).To(MatchError(ContainSubstring(`controller "d": the manager has none`)))
-		Expect(add("c", controller.Source[controller.Request]{})).To(MatchError(ContainSubstring("source is empty")))
-		Expect(add("c", controller.For[*corev1.ConfigMap]())).To(MatchError(ContainSubstring("one for Site")))
-		_, err := controller.AddSource(m, "c", controller.FromChannel(make(chan int)))
-		Expect(err).To(MatchError(ContainSubstring("its keys are not of type int")))
+		Expect(c.AddSource(controller.Source[controller.Request]{})).Error().To(MatchError(ContainSubstring("source is empty")))
+		Expect(c.AddSource(controller.For[*corev1.ConfigMap]())).Error().To(MatchError(ContainSubstring("one for Site")))
 	})
 })
 
 var _ = Describe("RequeueAfter", func() {
 	It("moves a key's time, earlier and later", func(ctx SpecContext) {
 		m, calls := newManager(controller.ManagerOptions{}), new(journal[string])
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		c, err := controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, r controller.Request) (controller.Result, error) {
 				causes, _ := controller.Causes(ctx)
 				calls.note(fmt.Sprint(r.Name, " ", causes[0].Type))
 				return controller.Result{RequeueAfter: time.Hour}, nil
-			}), controller.Options{})).To(Succeed())
+			}), controller.Options{})
+		Expect(err).NotTo(HaveOccurred())
 		a := request(newSite("a", 1))
-		Expect(controller.RequeueAfter(m, "c", a, 0)).To(MatchError(ContainSubstring("does not run here now")))
+		Expect(c.RequeueAfter(a, 0)).To(MatchError(ContainSubstring("does not run here now")))
 		create(ctx, m.Store(), newSite("a", 1))
 		stop := run(m)
 		Eventually(calls.all).Should(Equal([]string{"a initial"}))
-		Expect(controller.RequeueAfter(m, "c", a, 0)).To(Succeed())
+		Expect(c.RequeueAfter(a, 0)).To(Succeed())
 		Eventually(calls.all).Should(Equal([]string{"a initial", "a requeue after"}))
-		Expect(controller.RequeueAfter(m, "c", a, 2*time.Hour)).To(Succeed())
+		Expect(c.RequeueAfter(a, 2*time.Hour)).To(Succeed())
 		Eventually(func() int {
-			Expect(controller.RequeueAfter(m, "c", a, time.Millisecond)).To(Succeed())
+			Expect(c.RequeueAfter(a, time.Millisecond)).To(Succeed())
 			return calls.len()
 		}).Should(BeNumerically(">=", 3))
-		Expect(controller.RequeueAfter(m, "d", a, 0)).To(MatchError(ContainSubstring(`controller "d": the manager has none`)))
 		stop()
-		Expect(controller.RequeueAfter(m, "c", a, 0)).To(MatchError(ContainSubstring("does not run here now")))
+		Expect(c.RequeueAfter(a, 0)).To(MatchError(ContainSubstring("does not run here now")))
 	}, SpecTimeout(time.Minute))
 })

@@ -59,10 +59,11 @@ func newCandidate(client *clientv3.Client, prefix string, o controller.ManagerOp
 		return nil, err
 	}
 	c := &candidate{Manager: m, client: client, again: again}
-	if err := controller.New(m, "transactional", c.writeInTx, controller.Options{}); err != nil {
+	if _, err := controller.New(m, "transactional", c.writeInTx, controller.Options{}); err != nil {
 		return nil, err
 	}
-	return c, controller.NewFor[*corev1.ConfigMap](m, "plain", controller.Func[controller.Request](c.write), controller.Options{})
+	_, err = controller.NewFor[*corev1.ConfigMap](m, "plain", controller.ReconcilerFunc[controller.Request](c.write), controller.Options{})
+	return c, err
 }
 
 const again = 5 * time.Millisecond // is how soon, unless it is told otherwise

@@ -20,7 +20,7 @@ const (
 	CauseDeleted  CauseType = "deleted"
 	// CauseInitial is an object that was there when its source began.
 	CauseInitial CauseType = "initial"
-	// CauseRequeueAfter is the time that a [Result] or [RequeueAfter] has set.
+	// CauseRequeueAfter is the time that a [Result] or [Controller.RequeueAfter] has set.
 	CauseRequeueAfter CauseType = "requeue after"
 	// CauseBackoff is the end of the pause after a reconcile that failed, or
 	// that lost a race.

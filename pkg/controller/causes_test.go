@@ -41,12 +41,12 @@ var _ = Describe("A reconcile knows its causes", func() {
 	// given their number.
 	start := func(end func(n int) (controller.Result, error), sources ...controller.Source[controller.Request]) {
 		GinkgoHelper()
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				n := why.len()
 				why.note(ctx)
 				return end(n)
-			}), controller.Options{BackoffBase: time.Minute}, sources...)).To(Succeed())
+			}), controller.Options{BackoffBase: time.Minute}, sources...)).Error().To(Succeed())
 		run(m)
 	}
 	well := func(int) (controller.Result, error) { return controller.Result{}, nil }
@@ -105,7 +105,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		m = newManagerOn(newStore(f.client), controller.ManagerOptions{})
 		keys := make(chan controller.Request)
 		var wrote atomic.Int64
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, r controller.Request) (controller.Result, error) {
 				first := why.len() == 0
 				why.note(ctx)
@@ -121,7 +121,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 				revision, err := m.Store().UpdateStatus(ctx, site)
 				wrote.Store(revision)
 				return controller.Result{}, err
-			}), controller.Options{}, controller.For(controller.GenerationChanged[*Site]()), controller.FromChannel(keys))).To(Succeed())
+			}), controller.Options{}, controller.For(controller.GenerationChanged[*Site]()), controller.FromChannel(keys))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(wrote.Load).ShouldNot(BeZero())
@@ -169,7 +169,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 
 	It("each once and never none, however many there are at once", func(ctx SpecContext) {
 		var told, served, without atomic.Int64
-		Expect(controller.NewReconciler(m, "c", controller.Func[controller.Request](
+		Expect(controller.NewReconciler(m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				causes, total := controller.Causes(ctx)
 				if total == 0 || len(causes) != min(total, 8) {
@@ -181,7 +181,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 			func(_ context.Context, e informer.Event[*Site]) []controller.Request {
 				told.Add(2)
 				return []controller.Request{request(e.Object), {Key: store.Key{Name: "all"}}}
-			}))).To(Succeed())
+			}))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("first", 0))
 		Eventually(told.Load).Should(Equal(int64(2)), "from then on each change is told")

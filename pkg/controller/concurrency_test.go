@@ -18,13 +18,13 @@ var _ = Describe("Workers", func() {
 		m := newManager(controller.ManagerOptions{})
 		var active, most atomic.Int32
 		leave := make(chan struct{})
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(context.Context, controller.Request) (controller.Result, error) {
 				raise(&most, active.Add(1))
 				defer active.Add(-1)
 				<-leave
 				return controller.Result{}, nil
-			}), controller.Options{Workers: 3})).To(Succeed())
+			}), controller.Options{Workers: 3})).Error().To(Succeed())
 		run(m)
 		for i := range 6 {
 			create(ctx, m.Store(), newSite(fmt.Sprint("s", i), 1))
@@ -54,7 +54,7 @@ var _ = Describe("Workers", func() {
 			defer mu.Unlock()
 			seen[site.Name] = site.Spec.Replicas
 			return controller.Result{}, nil
-		}, controller.Options{Workers: 8})).To(Succeed())
+		}, controller.Options{Workers: 8})).Error().To(Succeed())
 		run(m)
 		const changes = 50
 		for name := range 4 {

@@ -12,17 +12,17 @@ import (
 // NewReconciler adds a controller to a manager that has not run yet: its sources
 // name keys, and its reconciler is called for each. The name must be unlike
 // those of the manager's other controllers; log lines carry it.
-func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Options, sources ...Source[R]) error {
+func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Options, sources ...Source[R]) (*Controller[R], error) {
 	return add(m, name, r, m.options.Controllers[name].over(o), store.KindInfo{}, nil, sources)
 }
 
 // NewFor is [NewReconciler] for the objects of the kind T, which it has
 // reconciled as by [For] unless that is among the sources. It is what [Owns]
 // needs.
-func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Options, sources ...Source[Request]) error {
+func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Options, sources ...Source[Request]) (*Controller[Request], error) {
 	primary, err := store.KindOf[T](m.store)
 	if err != nil {
-		return fmt.Errorf("controller %q: %w", name, err)
+		return nil, fmt.Errorf("controller %q: %w", name, err)
 	}
 	given := false
 	for _, s := range sources {
@@ -35,15 +35,15 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 	var mine *share
 	if m.shards != nil && !o.EveryProcess {
 		if mine, err = newShare[T](m, primary); err != nil {
-			return fmt.Errorf("controller %q: %w", name, err)
+			return nil, fmt.Errorf("controller %q: %w", name, err)
 		}
 		sources = append(slices.Clone(sources), mine.source())
 	}
 	return add(m, name, r, o, primary, mine, sources)
 }
 
-// ReconcileFunc reconciles one object within a transaction; see [New].
-type ReconcileFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Result, error)
+// TxFunc reconciles one object within a transaction; see [New].
+type TxFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Result, error)
 
 // New adds a transactional controller for the objects of the kind T to a
 // manager that has not run yet. Its function is called with a copy of the
@@ -67,22 +67,22 @@ type ReconcileFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Res
 //
 // Changes of objects of the kind T lead to a reconcile as by [For], unless that
 // is among the sources.
-func New[T store.Object](m *Manager, name string, reconcile ReconcileFunc[T], o Options, sources ...Source[Request]) error {
+func New[T store.Object](m *Manager, name string, reconcile TxFunc[T], o Options, sources ...Source[Request]) (*Controller[Request], error) {
 	inf, err := informer.For[T](m.replica)
 	if err != nil {
-		return fmt.Errorf("controller %q: %w", name, err)
+		return nil, fmt.Errorf("controller %q: %w", name, err)
 	}
 	if reconcile == nil {
-		return fmt.Errorf("controller %q: the reconcile function is nil", name)
+		return nil, fmt.Errorf("controller %q: the reconcile function is nil", name)
 	}
 	return NewFor[T](m, name, &transactional[T]{m, inf, reconcile}, o, sources...)
 }
 
-// transactional is a ReconcileFunc as a Reconciler.
+// transactional is a TxFunc as a Reconciler.
 type transactional[T store.Object] struct {
 	manager   *Manager
 	informer  *informer.Informer[T]
-	reconcile ReconcileFunc[T]
+	reconcile TxFunc[T]
 }
 
 func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, error) {
@@ -104,24 +104,28 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 
 // add adds a controller with the options that it is to have, the manager's for it
 // included.
-func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, mine *share, sources []Source[R]) error {
+func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, mine *share, sources []Source[R]) (*Controller[R], error) {
 	switch {
 	case name == "":
-		return fmt.Errorf("controller: the name is missing")
+		return nil, fmt.Errorf("controller: the name is missing")
 	case r == nil:
-		return fmt.Errorf("controller %q: the reconciler is nil", name)
+		return nil, fmt.Errorf("controller %q: the reconciler is nil", name)
 	case len(sources) == 0:
-		return fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
+		return nil, fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
 	case m.shards != nil && m.election == nil && mine == nil && !o.EveryProcess:
-		return fmt.Errorf("controller %q: its keys are of no kind, so that they cannot be sharded: make it with New or "+
+		return nil, fmt.Errorf("controller %q: its keys are of no kind, so that they cannot be sharded: make it with New or "+
 			"NewFor, have it run in EveryProcess, or give the manager a Leadership too", name)
 	}
-	l := newLoop(m, name, r, o, primary)
+	l := newController(m, name, r, o, primary)
 	l.share = mine
 	for _, s := range sources {
 		if _, err := l.sources.add(s); err != nil {
-			return fmt.Errorf("controller %q: %w", name, err)
+			return nil, fmt.Errorf("controller %q: %w", name, err)
 		}
 	}
-	return m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, sharded: mine != nil, run: l.run, loop: l})
+	err := m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, sharded: mine != nil, run: l.run, loop: l})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }

@@ -5,7 +5,7 @@
 // joins repeated keys; and workers, which call the reconciler.
 //
 //	m, err := controller.NewManager(s, controller.ManagerOptions{})
-//	err = controller.New(m, "site", reconcileSite, controller.Options{},
+//	c, err := controller.New(m, "site", reconcileSite, controller.Options{},
 //		controller.Owns[*appsv1.Deployment]())
 //	err = m.Run(controller.SignalContext())
 //
@@ -25,7 +25,7 @@
 // latest the 8(n+1)th to begin.
 //
 // A key has at most one time at which it comes back. Each end of a reconcile sets
-// it anew, by its Result or as a backoff, or clears it; [RequeueAfter] moves it
+// it anew, by its Result or as a backoff, or clears it; [Controller.RequeueAfter] moves it
 // meanwhile, earlier or later.
 //
 // # Why a key is reconciled

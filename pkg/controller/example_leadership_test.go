@@ -64,7 +64,7 @@ func ExampleSharding() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "shop", reconcile, controller.Options{}))
+	must(controller.New(m, "shop", reconcile, controller.Options{}))
 
 	add(ctx, plain, deployment("town", "bakery"))
 	check(m.Run(ctx))

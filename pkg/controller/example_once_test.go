@@ -11,7 +11,7 @@ import (
 )
 
 // A program that reconciles one object and ends.
-func ExampleReconcileOnce() {
+func ExampleController_ReconcileOnce() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
 	reconcile := func(_ context.Context, tx *controller.Tx, cm *corev1.ConfigMap) (controller.Result, error) {
@@ -19,14 +19,14 @@ func ExampleReconcileOnce() {
 		tx.Update(cm)
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "greeter", reconcile, controller.Options{}))
+	greeter := must(controller.New(m, "greeter", reconcile, controller.Options{}))
 	add(ctx, m, configMap("town", "world"))
 
 	ended := make(chan error)
 	go func() { ended <- m.Replica().Run(ctx) }()
 	check(m.Replica().WaitForSync(ctx))
 	key := store.Key{Namespace: "town", Name: "world"}
-	_, err := controller.ReconcileOnce(ctx, m, "greeter", controller.Request{Key: key})
+	_, err := greeter.ReconcileOnce(ctx, controller.Request{Key: key})
 	check(err)
 	cm, err := store.Get[*corev1.ConfigMap](ctx, m.Store(), key)
 	check(err)

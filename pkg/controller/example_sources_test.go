@@ -31,7 +31,7 @@ func ExampleFromChannel() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.NewReconciler(m, "build", controller.Func[string](reconcile), controller.Options{},
+	must(controller.NewReconciler(m, "build", controller.ReconcilerFunc[string](reconcile), controller.Options{},
 		controller.FromChannel(hooks)))
 
 	go func() { hooks <- "homeostat" }()
@@ -54,7 +54,7 @@ func ExampleEvery() {
 		}
 		return controller.Result{}, nil
 	}
-	check(controller.NewReconciler(m, "machines", controller.Func[string](reconcile), controller.Options{},
+	must(controller.NewReconciler(m, "machines", controller.ReconcilerFunc[string](reconcile), controller.Options{},
 		controller.Every(time.Minute, machines)))
 	check(m.Run(ctx))
 	// Output:
@@ -76,7 +76,7 @@ func ExampleResync() {
 		}
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "drift", reconcile, controller.Options{},
+	must(controller.New(m, "drift", reconcile, controller.Options{},
 		controller.Resync[*appsv1.Deployment](time.Millisecond))) // elsewhere: time.Hour
 	add(ctx, m, deployment("town", "web"))
 	check(m.Run(ctx))
@@ -87,17 +87,20 @@ func ExampleResync() {
 }
 
 // A source for as long as it is needed.
-func ExampleAddSource() {
+func ExampleController_AddSource() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
 
-	var remove func()
+	var (
+		c      *controller.Controller[controller.Request]
+		remove func()
+	)
 	reconcile := func(_ context.Context, req controller.Request) (controller.Result, error) {
 		fmt.Println("reconcile", req.Name)
 		switch req.Name {
 		case "web": // which from now on has a theme
 			var err error
-			remove, err = controller.AddSource(m, "config", controller.Watches(
+			remove, err = c.AddSource(controller.Watches(
 				func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
 					return []controller.Request{{Key: store.KeyOf(e.Object)}}
 				}))
@@ -108,7 +111,7 @@ func ExampleAddSource() {
 		}
 		return controller.Result{}, nil
 	}
-	check(controller.NewFor[*appsv1.Deployment](m, "config", controller.Func[controller.Request](reconcile), controller.Options{}))
+	c = must(controller.NewFor[*appsv1.Deployment](m, "config", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{}))
 	add(ctx, m, configMap("town", "theme"), deployment("town", "web"))
 	check(m.Run(ctx))
 	// Output:
@@ -117,10 +120,11 @@ func ExampleAddSource() {
 }
 
 // A key that was to come back in an hour comes back now.
-func ExampleRequeueAfter() {
+func ExampleController_RequeueAfter() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
 
+	var c *controller.Controller[controller.Request]
 	var asked bool
 	reconcile := func(_ context.Context, req controller.Request) (controller.Result, error) {
 		fmt.Println("reconcile", req.Name)
@@ -129,9 +133,9 @@ func ExampleRequeueAfter() {
 			return controller.Result{}, nil
 		}
 		asked = true
-		return controller.Result{}, controller.RequeueAfter(m, "c", controller.Request{Key: store.Key{Namespace: "town", Name: "other"}}, time.Millisecond)
+		return controller.Result{}, c.RequeueAfter(controller.Request{Key: store.Key{Namespace: "town", Name: "other"}}, time.Millisecond)
 	}
-	check(controller.NewFor[*appsv1.Deployment](m, "c", controller.Func[controller.Request](reconcile), controller.Options{}))
+	c = must(controller.NewFor[*appsv1.Deployment](m, "c", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{}))
 	add(ctx, m, deployment("town", "web"))
 	check(m.Run(ctx))
 	// Output:
@@ -150,7 +154,7 @@ func ExampleCauses() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.NewFor[*appsv1.Deployment](m, "c", controller.Func[controller.Request](reconcile), controller.Options{}))
+	must(controller.NewFor[*appsv1.Deployment](m, "c", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{}))
 	add(ctx, m, deployment("town", "web"))
 	check(m.Run(ctx))
 	// Output: 1 initial Deployment town/web
@@ -175,7 +179,7 @@ func ExampleManager_AddReplica() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.NewReconciler(m, "edge-config", controller.Func[controller.Request](reconcile), controller.Options{},
+	must(controller.NewReconciler(m, "edge-config", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{},
 		controller.WatchesInformer(maps, func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
 			return []controller.Request{{Key: store.KeyOf(e.Object)}}
 		})))
@@ -197,7 +201,7 @@ func ExampleOwnsAny() {
 		return controller.Result{}, nil
 	}
 	none := func(informer.Event[*appsv1.Deployment]) bool { return false }
-	check(controller.NewFor[*appsv1.Deployment](m, "c", controller.Func[controller.Request](reconcile), controller.Options{},
+	must(controller.NewFor[*appsv1.Deployment](m, "c", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{},
 		controller.For(none), controller.OwnsAny[*corev1.ConfigMap]()))
 	web, shared := deployment("town", "web"), configMap("town", "shared")
 	add(ctx, m, web)
@@ -243,7 +247,7 @@ func ExampleFiltered() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "load", reconcile, controller.Options{}, controller.Filtered(
+	must(controller.New(m, "load", reconcile, controller.Options{}, controller.Filtered(
 		controller.Batched(informer.Window{Quiet: 100 * time.Millisecond}, controller.For[*corev1.ConfigMap]()),
 		informer.LabelSelector[*corev1.ConfigMap](labels.SelectorFromSet(labels.Set{"app": "shop"})))))
 	theme := configMap("town", "theme")

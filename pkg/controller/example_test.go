@@ -59,7 +59,7 @@ func ExampleNew() {
 		fmt.Printf("%s gets %d tills\n", shop.Name, shop.Spec.Tills)
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "shop", reconcile, controller.Options{}))
+	must(controller.New(m, "shop", reconcile, controller.Options{}))
 
 	shop := &Shop{ObjectMeta: metav1.ObjectMeta{Namespace: "town", Name: "bakery"}, Spec: ShopSpec{Tills: 2}}
 	_, err = s.Create(ctx, shop)
@@ -87,7 +87,7 @@ func ExampleNewReconciler() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.NewReconciler(m, "count", controller.Func[namespace](reconcile), controller.Options{},
+	must(controller.NewReconciler(m, "count", controller.ReconcilerFunc[namespace](reconcile), controller.Options{},
 		controller.Watches(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []namespace {
 			return []namespace{namespace(e.Object.Namespace)}
 		})))
@@ -120,7 +120,7 @@ func ExampleNewFor() {
 		_, err := m.Store().UpdateStatus(ctx, d)
 		return controller.Result{}, err
 	}
-	check(controller.NewFor[*appsv1.Deployment](m, "observe", controller.Func[controller.Request](reconcile), controller.Options{}))
+	must(controller.NewFor[*appsv1.Deployment](m, "observe", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{}))
 
 	add(ctx, m, deployment("town", "web"))
 	check(m.Run(ctx))
@@ -155,7 +155,7 @@ func ExampleOwns() {
 		tx.Create(child)
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "config", reconcile, controller.Options{}, controller.Owns[*corev1.ConfigMap]()))
+	must(controller.New(m, "config", reconcile, controller.Options{}, controller.Owns[*corev1.ConfigMap]()))
 
 	add(ctx, m, deployment("town", "web"))
 	check(m.Run(ctx))
@@ -185,7 +185,7 @@ func ExampleWatches() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.NewReconciler(m, "restart", controller.Func[controller.Request](reconcile), controller.Options{},
+	must(controller.NewReconciler(m, "restart", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{},
 		controller.Watches(users)))
 
 	web := deployment("town", "web")
@@ -238,6 +238,12 @@ func configMap(namespace, name string) *corev1.ConfigMap {
 
 func deployment(namespace, name string) *appsv1.Deployment {
 	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+}
+
+// must returns what a call returned without an error.
+func must[T any](v T, err error) T {
+	check(err)
+	return v
 }
 
 func check(err error) {

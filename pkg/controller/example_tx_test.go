@@ -49,7 +49,7 @@ func ExampleApply() {
 		}
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "config", reconcile, controller.Options{},
+	must(controller.New(m, "config", reconcile, controller.Options{},
 		controller.For[*appsv1.Deployment](), controller.Owns[*corev1.ConfigMap]()))
 
 	web := deployment("town", "web")
@@ -93,7 +93,7 @@ func ExampleTx_Serializable() {
 		tx.Update(d)
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "port", reconcile, controller.Options{Workers: 3}))
+	must(controller.New(m, "port", reconcile, controller.Options{Workers: 3}))
 
 	add(ctx, m, deployment("town", "a"), deployment("town", "b"), deployment("town", "c"))
 	check(m.Run(ctx))
@@ -123,7 +123,7 @@ func ExampleTx_AllowSplit() {
 		tx.UpdateStatus(d)
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "many", reconcile, controller.Options{}, controller.Owns[*corev1.ConfigMap]()))
+	must(controller.New(m, "many", reconcile, controller.Options{}, controller.Owns[*corev1.ConfigMap]()))
 
 	add(ctx, m, deployment("town", "web"))
 	check(m.Run(ctx))
@@ -151,7 +151,7 @@ func ExampleTx_AddFinalizer() {
 		}
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "dns", reconcile, controller.Options{}))
+	must(controller.New(m, "dns", reconcile, controller.Options{}))
 
 	add(ctx, m, deployment("town", "web"))
 	check(m.Run(ctx))
@@ -200,7 +200,7 @@ func ExampleTx_SetCondition() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "door", reconcile, controller.Options{}))
+	must(controller.New(m, "door", reconcile, controller.Options{}))
 
 	door := &Door{ObjectMeta: metav1.ObjectMeta{Namespace: "town", Name: "front"}, Spec: DoorSpec{Locked: true}}
 	add(ctx, m, door)
@@ -227,7 +227,7 @@ func ExampleLookup() {
 		stop()
 		return controller.Result{}, nil
 	}
-	check(controller.New(m, "theme", reconcile, controller.Options{}))
+	must(controller.New(m, "theme", reconcile, controller.Options{}))
 
 	dark, light := configMap("town", "dark"), configMap("town", "light")
 	dark.Data, light.Data = map[string]string{"theme": "dark"}, map[string]string{"theme": "light"}

@@ -29,7 +29,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 
 	It("by an error that is a nil pointer is a failure, and not the end of the process", func(ctx SpecContext) {
 		var calls journal[string]
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				calls.note(r.Name)
 				if calls.len() == 1 {
@@ -37,7 +37,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 					return controller.Result{}, err
 				}
 				return controller.Result{}, nil
-			}), controller.Options{})).To(Succeed())
+			}), controller.Options{})).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(calls.all).Should(Equal([]string{"a", "a"}))
@@ -46,7 +46,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 
 	It("by a panic is a failure, logged with its stack", func(ctx SpecContext) {
 		var calls journal[string]
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				calls.note(r.Name)
 				if calls.len() == 1 {
@@ -54,7 +54,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 					nothing.Name = "oops"
 				}
 				return controller.Result{}, nil
-			}), controller.Options{})).To(Succeed())
+			}), controller.Options{})).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(calls.all).Should(Equal([]string{"a", "a"}))
@@ -64,7 +64,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 
 	It("by taking too long has its context done, and says so", func(ctx SpecContext) {
 		var calls journal[error]
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				if calls.len() > 0 {
 					calls.note(nil)
@@ -73,7 +73,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 				<-ctx.Done()
 				calls.note(ctx.Err())
 				return controller.Result{}, ctx.Err()
-			}), controller.Options{Timeout: 20 * time.Millisecond})).To(Succeed())
+			}), controller.Options{Timeout: 20 * time.Millisecond})).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(calls.all).Should(Equal([]error{context.DeadlineExceeded, nil}))

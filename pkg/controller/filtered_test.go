@@ -19,7 +19,7 @@ var _ = Describe("A source that is told less", func() {
 		m   *controller.Manager
 		why *whys
 	)
-	reconcile := controller.Func[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
+	reconcile := controller.ReconcilerFunc[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 		why.note(ctx)
 		return controller.Result{}, nil
 	})
@@ -32,7 +32,7 @@ var _ = Describe("A source that is told less", func() {
 
 	It("by filters, sees objects come and go as they do", func(ctx SpecContext) {
 		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{},
-			controller.Filtered(controller.Filtered(controller.For[*Site](), large), even))).To(Succeed())
+			controller.Filtered(controller.Filtered(controller.For[*Site](), large), even))).Error().To(Succeed())
 		site := newSite("a", 12)
 		create(ctx, m.Store(), newSite("small", 2), newSite("odd", 13), site)
 		born := site.ResourceVersion
@@ -54,7 +54,7 @@ var _ = Describe("A source that is told less", func() {
 		clock := clocktesting.NewFakeClock(time.Now())
 		m = newManager(controller.ManagerOptions{Clock: clock})
 		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{},
-			controller.Batched(informer.Window{Quiet: time.Second}, controller.For[*Site]()))).To(Succeed())
+			controller.Batched(informer.Window{Quiet: time.Second}, controller.For[*Site]()))).Error().To(Succeed())
 		site := newSite("a", 0)
 		create(ctx, m.Store(), site)
 		run(m)
@@ -73,7 +73,7 @@ var _ = Describe("A source that is told less", func() {
 	}, SpecTimeout(time.Minute))
 
 	DescribeTable("is refused where it cannot work", func(s controller.Source[controller.Request], complaint string) {
-		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{}, s)).To(MatchError(ContainSubstring(complaint)))
+		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{}, s)).Error().To(MatchError(ContainSubstring(complaint)))
 	},
 		Entry("filters for another type", controller.Filtered(controller.Owns[*corev1.Pod](), large), "a source that watches *v1.Pod"),
 		Entry("filters for a channel", controller.Filtered(controller.FromChannel(make(chan controller.Request)), large), "watches no objects"),

@@ -74,7 +74,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 
 // state returns how the controller fares; all zero but workers while it does not
 // run.
-func (l *loop[R]) state() loopState {
+func (l *Controller[R]) state() loopState {
 	s := loopState{workers: l.options.Workers}
 	r := l.sources.current()
 	if r == nil {

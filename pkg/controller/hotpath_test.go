@@ -14,10 +14,10 @@ import (
 
 // newBareRun returns a run of a controller without etcd. Nothing works on its
 // queue but turn.
-func newBareRun(log logr.Logger, reconcile Func[Request]) *run[Request] {
+func newBareRun(log logr.Logger, reconcile ReconcilerFunc[Request]) *run[Request] {
 	m := &Manager{clock: clock.RealClock{}, log: log, replica: informer.NewReplica(nil, informer.Options{})}
 	m.metrics = newMetrics(m)
-	return newLoop(m, "c", reconcile, Options{}, store.KindInfo{}).newRun()
+	return newController(m, "c", reconcile, Options{}, store.KindInfo{}).newRun()
 }
 
 // turn does what a worker does with one key.

@@ -29,12 +29,12 @@ var _ = Describe("A manager under leadership", func() {
 		m, err := controller.NewManager(c.store, lead(controller.ManagerOptions{}))
 		Expect(err).NotTo(HaveOccurred())
 		var contexts journal[context.Context]
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				contexts.note(ctx)
 				<-ctx.Done()
 				return controller.Result{}, ctx.Err()
-			}), controller.Options{})).To(Succeed())
+			}), controller.Options{})).Error().To(Succeed())
 		run(m)
 		Eventually(contexts.len).Should(Equal(1))
 		lose(ctx, m)
@@ -65,7 +65,7 @@ var _ = Describe("A manager under leadership", func() {
 			site.Status.Ready, site.Status.ObservedGeneration = 1, token
 			tx.UpdateStatus(site)
 			return controller.Result{}, nil
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		s, err := sharedStore(etcd.Client(), m.Store().Prefix())
 		Expect(err).NotTo(HaveOccurred())
 		create(ctx, s, newSite("a", 1))
@@ -105,12 +105,12 @@ var _ = Describe("A manager under leadership", func() {
 		slow := newFaulty(etcd)
 		m := newManagerOn(newStore(slow.client), lead(controller.ManagerOptions{}))
 		var seen journal[int64]
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				token, _ := m.FencingToken(ctx)
 				seen.note(m.Replica().Snapshot().Revision() - token)
 				return controller.Result{RequeueAfter: again}, nil
-			}), controller.Options{})).To(Succeed())
+			}), controller.Options{})).Error().To(Succeed())
 		s, err := sharedStore(etcd.Client(), m.Store().Prefix())
 		Expect(err).NotTo(HaveOccurred())
 		create(ctx, s, newSite("a", 1))
@@ -135,7 +135,7 @@ var _ = Describe("A manager under leadership", func() {
 		o.Sharding = &controller.Sharding{Name: shardingName}
 		m := newManagerOn(s, o)
 		var calls names
-		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).Error().To(Succeed())
 		create(ctx, s, newSite("a", 1))
 		run(m)
 		Eventually(calls.all).Should(ContainElement("a"))
@@ -152,13 +152,13 @@ var _ = Describe("A manager under leadership", func() {
 			site.Status.Ready = 1
 			tx.UpdateStatus(site)
 			return controller.Result{}, nil
-		}, controller.Options{EveryProcess: true})).To(Succeed())
+		}, controller.Options{EveryProcess: true})).Error().To(Succeed())
 		Expect(m.Add("every", func(ctx context.Context) error {
 			_, err := m.Store().Create(ctx, newSite("a", 1))
 			return err
 		}, controller.RunnableOptions{EveryProcess: true})).To(Succeed())
 		var led names
-		Expect(controller.NewFor[*Site](m, "led", &led, controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "led", &led, controller.Options{})).Error().To(Succeed())
 		run(m)
 		Eventually(func() int32 {
 			site, err := store.Get[*Site](ctx, s, store.KeyOf(newSite("a", 1)))
@@ -207,7 +207,7 @@ var _ = Describe("A manager under leadership", func() {
 			site.Status.ObservedGeneration, _ = first.FencingToken(ctx)
 			tx.UpdateStatus(site)
 			return controller.Result{RequeueAfter: time.Hour}, nil
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		managerCtx, cancel := context.WithCancel(ctx)
 		ended := make(chan error)
 		go func() { ended <- first.Run(managerCtx) }()

@@ -11,10 +11,12 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// loop is a controller: a reconciler, and the sources of its keys. It may run
-// again after it has run; it keeps nothing of a run but the numbers of its
-// reconciles.
-type loop[R comparable] struct {
+// Controller calls a reconciler for the keys that its sources name. R is the type
+// of the keys. [New], [NewFor] and [NewReconciler] make one and add it to a manager,
+// which runs it; under [Leadership] it runs once in every term.
+//
+// Its methods may be called at any time and by several goroutines.
+type Controller[R comparable] struct {
 	name       string
 	manager    *Manager
 	reconciler Reconciler[R]
@@ -26,10 +28,10 @@ type loop[R comparable] struct {
 	metrics    *loopMetrics
 }
 
-// run is one run of a loop: a queue of keys, and workers that reconcile them.
+// run is one run of a controller: a queue of keys, and workers that reconcile them.
 // Keys get into the queue by add alone.
 type run[R comparable] struct {
-	*loop[R]
+	*Controller[R]
 	notes   notes[R] // why which keys are to be reconciled
 	queue   workqueue.TypedInterface[R]
 	gates   *gates[R]
@@ -38,20 +40,23 @@ type run[R comparable] struct {
 	workers []worker
 }
 
-func newLoop[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo) *loop[R] {
+// Name returns the name that the controller has in its manager.
+func (l *Controller[R]) Name() string { return l.name }
+
+func newController[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo) *Controller[R] {
 	log := m.log.WithName(name)
-	return &loop[R]{
+	return &Controller[R]{
 		name: name, manager: m, reconciler: r, options: o.withDefaults(), log: log, metrics: m.metrics.of(name),
 		sources: sources[R]{binding: binding[R]{manager: m, log: log, primary: primary}},
 	}
 }
 
-func (l *loop[R]) newRun() *run[R] {
+func (l *Controller[R]) newRun() *run[R] {
 	r := &run[R]{
-		loop:    l,
-		notes:   notes[R]{now: l.manager.clock.Now},
-		workers: make([]worker, l.options.Workers),
-		backoff: workqueue.NewTypedItemExponentialFailureRateLimiter[R](l.options.BackoffBase, l.options.BackoffMax),
+		Controller: l,
+		notes:      notes[R]{now: l.manager.clock.Now},
+		workers:    make([]worker, l.options.Workers),
+		backoff:    workqueue.NewTypedItemExponentialFailureRateLimiter[R](l.options.BackoffBase, l.options.BackoffMax),
 	}
 	r.queue = workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[R]{
 		Clock: l.manager.clock,
@@ -77,7 +82,7 @@ func (r *run[R]) add(key R, c Cause, cl class) {
 // way finish, for as long as the grace period lasts, or until work is done, the
 // context that they go by. It returns when the last has ended and no source is
 // told anything any more.
-func (l *loop[R]) run(ctx, work context.Context) error {
+func (l *Controller[R]) run(ctx, work context.Context) error {
 	work, cancel := context.WithCancel(work)
 	defer cancel()
 	r := l.newRun()

@@ -22,12 +22,11 @@ func TestLoopRunsAgain(t *testing.T) {
 	m, err := NewManager(s, ManagerOptions{})
 	must(t, err)
 	calls := make(chan string, 100)
-	must(t, NewFor[*corev1.ConfigMap](m, "c", Func[Request](func(ctx context.Context, r Request) (Result, error) {
+	l, err := NewFor[*corev1.ConfigMap](m, "c", ReconcilerFunc[Request](func(ctx context.Context, r Request) (Result, error) {
 		causes, _ := Causes(ctx)
 		calls <- r.Name + " " + string(causes[0].Type)
 		return Result{RequeueAfter: time.Hour}, nil
-	}), Options{}))
-	l, err := loopNamed[Request](m, "c")
+	}), Options{})
 	must(t, err)
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -115,7 +115,7 @@ type part struct {
 	loop         controllerLoop // nil for a runnable
 }
 
-// controllerLoop is a *loop, whatever its keys.
+// controllerLoop is a *Controller, whatever its keys.
 type controllerLoop interface{ state() loopState }
 
 // NewManager returns a manager with no controllers. It does nothing until Run.

@@ -27,7 +27,7 @@ var _ = Describe("A manager", func() {
 
 	It("returns when it is cancelled before it has begun", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
-		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		done, cancel := context.WithCancel(ctx)
 		cancel()
 		Expect(m.Run(done)).To(Succeed())
@@ -48,7 +48,7 @@ var _ = Describe("A manager", func() {
 
 			m := newManagerOn(newStore(client), controller.ManagerOptions{})
 			var calls names
-			Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).To(Succeed())
+			Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).Error().To(Succeed())
 			running, cancel := context.WithCancel(ctx)
 			ended := make(chan error)
 			go func() { ended <- m.Run(running) }()
@@ -70,7 +70,7 @@ var _ = Describe("A manager", func() {
 			close(stopped)
 			return errors.New("second")
 		})).To(Succeed())
-		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		err := m.Run(ctx)
 		Expect(err).To(MatchError(cause))
 		Expect(err).To(MatchError(And(ContainSubstring(`"fails"`), Not(ContainSubstring("second")))))
@@ -91,7 +91,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Add("short", func(context.Context) error { close(ended); return nil })).To(Succeed())
 		Expect(m.Add("long", untilDone)).To(Succeed())
 		var calls names
-		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).Error().To(Succeed())
 		run(m)
 		Eventually(ended).Should(BeClosed())
 		create(ctx, m.Store(), newSite("a", 1))
@@ -120,10 +120,10 @@ var _ = Describe("A manager", func() {
 				return nil
 			}
 			begun := make(chan struct{})
-			Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
+			Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				close(begun)
 				return controller.Result{}, hand(ctx, "reconcile")
-			}), controller.Options{Timeout: time.Second})).To(Succeed())
+			}), controller.Options{Timeout: time.Second})).Error().To(Succeed())
 			Expect(m.Add("led", func(ctx context.Context) error { return hand(ctx, "led") })).To(Succeed())
 			Expect(m.Add("everywhere", func(ctx context.Context) error { return hand(ctx, "everywhere") },
 				controller.RunnableOptions{EveryProcess: true})).To(Succeed())
@@ -153,7 +153,7 @@ var _ = Describe("A manager", func() {
 		m := newManager(controller.ManagerOptions{})
 		cause := errors.New("no")
 		Expect(m.Add("last", func(context.Context) error { return cause }, controller.RunnableOptions{Last: true})).To(Succeed())
-		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(cause))
 	}, SpecTimeout(time.Minute))
 
@@ -161,7 +161,7 @@ var _ = Describe("A manager", func() {
 		m := newManager(controller.ManagerOptions{})
 		stop := run(m)
 		Eventually(func() error { return m.Add("late", nothing) }).Should(MatchError(ContainSubstring("runs already")))
-		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(MatchError(ContainSubstring("runs already")))
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(MatchError(ContainSubstring("runs already")))
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("called before")))
 		stop()
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("called before")))
@@ -169,7 +169,7 @@ var _ = Describe("A manager", func() {
 
 	It("fails at once when somebody else runs its replica", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
-		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		running, cancel := context.WithCancel(ctx)
 		ended := make(chan struct{})
 		go func() { defer close(ended); _ = m.Replica().Run(running) }()
@@ -180,10 +180,10 @@ var _ = Describe("A manager", func() {
 
 	It("refuses names that it has, and runnables that are none", func() {
 		m := newManager(controller.ManagerOptions{})
-		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		Expect(m.Add("r", nothing)).To(Succeed())
 		for _, name := range []string{"c", "r"} {
-			Expect(controller.NewFor[*Site](m, name, new(names), controller.Options{})).To(MatchError(ContainSubstring("of that name")))
+			Expect(controller.NewFor[*Site](m, name, new(names), controller.Options{})).Error().To(MatchError(ContainSubstring("of that name")))
 			Expect(m.Add(name, nothing)).To(MatchError(ContainSubstring("of that name")))
 		}
 		Expect(m.Add("", nothing)).To(MatchError(ContainSubstring("name is missing")))
@@ -213,7 +213,7 @@ var _ = Describe("A manager", func() {
 		for _, start := range []string{"there was none", "begun at revision"} {
 			m := newManagerOn(s, options)
 			var calls names
-			Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).To(Succeed())
+			Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).Error().To(Succeed())
 			stop := run(m)
 			Eventually(calls.all).Should(ConsistOf("a", "b"))
 			Expect(m.Replica().Status().Checkpoint.Start).To(ContainSubstring(start))
@@ -226,7 +226,7 @@ var _ = Describe("A manager", func() {
 		var calls [2]names
 		for i := range calls {
 			m := newManagerOn(s, controller.ManagerOptions{})
-			Expect(controller.NewFor[*Site](m, "same", &calls[i], controller.Options{})).To(Succeed())
+			Expect(controller.NewFor[*Site](m, "same", &calls[i], controller.Options{})).Error().To(Succeed())
 			run(m)
 		}
 		create(ctx, s, newSite("a", 1))

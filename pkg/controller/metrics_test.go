@@ -86,7 +86,7 @@ var _ = Describe("Metrics", func() {
 				return controller.Result{}, controller.TerminalError(errors.New("never"))
 			}
 			return controller.Result{}, nil
-		}, controller.Options{Workers: 3}, controller.For[*Site](controller.GenerationChanged[*Site]()))).To(Succeed())
+		}, controller.Options{Workers: 3}, controller.For[*Site](controller.GenerationChanged[*Site]()))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(metric(m, "controller_runtime_terminal_reconcile_errors_total", "c")).Should(Equal(1.0))
@@ -108,11 +108,11 @@ var _ = Describe("Metrics", func() {
 	It("tell what is under way and what waits", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		leave := make(chan struct{})
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(context.Context, controller.Request) (controller.Result, error) {
 				<-leave
 				return controller.Result{}, nil
-			}), controller.Options{Workers: 2})).To(Succeed())
+			}), controller.Options{Workers: 2})).Error().To(Succeed())
 		Expect(metric(m, "workqueue_depth", "c")()).To(BeZero(), "it does not run yet")
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1), newSite("b", 1), newSite("c", 1), newSite("d", 1), newSite("e", 1))
@@ -134,7 +134,7 @@ var _ = Describe("Metrics", func() {
 	It("are each manager's own, and well formed", func() {
 		a, b := newManager(controller.ManagerOptions{}), newManager(controller.ManagerOptions{})
 		for _, m := range []*controller.Manager{a, b} {
-			Expect(controller.NewFor[*Site](m, "same", &names{}, controller.Options{})).To(Succeed())
+			Expect(controller.NewFor[*Site](m, "same", &names{}, controller.Options{})).Error().To(Succeed())
 			Expect(m.AddReplica("other", informer.NewReplica(newStore(etcd.Client()), informer.Options{}))).To(Succeed())
 			Expect(m.AddReplica("main", informer.NewReplica(newStore(etcd.Client()), informer.Options{}))).NotTo(Succeed())
 		}

@@ -7,45 +7,27 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// ReconcileOnce has the controller of that name reconcile one key, in the
-// caller's goroutine, on the newest snapshot of the manager's replica, and
-// returns what the reconciler did: an error of its commit, or a panic, included.
-// Nothing else of the controller takes part: no source, queue, backoff or gate,
-// so that it is up to the caller that the replica has reached what was written
-// before. It is for tests (see package controllertest) and for programs that do
-// one thing and end.
+// ReconcileOnce calls the reconciler for one key, in the caller's goroutine, and
+// returns its result. The error is the reconciler's, that of its commit, or a
+// recovered panic. ReconcileOnce is for tests (see package controllertest) and for
+// programs that do one thing and end.
+//
+// The controller's sources, queue and backoff take no part. In particular, the
+// reconcile does not wait for earlier writes: it reads the newest snapshot of the
+// manager's replica, and the caller ensures that this is new enough.
 //
 // The manager need not run, but its replica must have synced: run it with
-// [informer.Replica.Run]. R is the type of the controller's keys. Under
-// [Leadership] or [Sharding], ctx must be that of a runnable of the manager's,
-// unless the controller runs in every process: otherwise what it writes is refused.
-func ReconcileOnce[R comparable](ctx context.Context, m *Manager, name string, key R) (Result, error) {
-	l, err := loopNamed[R](m, name)
-	if err != nil {
-		return Result{}, err
-	}
+// [informer.Replica.Run]. Under [Leadership] or [Sharding], ctx must come from a
+// runnable of the manager, or the reconcile's writes are refused. A controller that
+// runs in every process takes any context.
+func (l *Controller[R]) ReconcileOnce(ctx context.Context, key R) (Result, error) {
+	m := l.manager
 	if l.options.EveryProcess {
 		ctx = m.unfenced(ctx)
 	}
 	if !m.replica.Status().Synced {
-		return Result{}, fmt.Errorf("controller %q: the manager's replica has not synced: run it and wait with WaitForSync", name)
+		return Result{}, fmt.Errorf("controller %q: the manager's replica has not synced: run it and wait with WaitForSync", l.name)
 	}
 	log := l.log.WithValues("key", key, "reconcile", l.ids.Add(1))
 	return l.reconcile(logr.NewContext(ctx, log), key)
-}
-
-func loopNamed[R comparable](m *Manager, name string) (*loop[R], error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.parts {
-		if p.name != name || p.loop == nil {
-			continue
-		}
-		l, ok := p.loop.(*loop[R])
-		if !ok {
-			return nil, fmt.Errorf("controller %q: its keys are not of type %T", name, *new(R))
-		}
-		return l, nil
-	}
-	return nil, fmt.Errorf("controller %q: the manager has none of that name", name)
 }

@@ -45,7 +45,7 @@ var _ = Describe("A transaction on a kind that is kept in part", func() {
 			default:
 			}
 			return controller.Result{}, nil
-		}, controller.Options{}, controller.For[*Site]())).To(Succeed())
+		}, controller.Options{}, controller.For[*Site]())).Error().To(Succeed())
 		run(m)
 		var err error
 		Eventually(ctx, result).Should(Receive(&err))

@@ -90,7 +90,7 @@ var _ = Describe("A predicate", func() {
 	It("does not take another object of the same name for a change", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		var calls names
-		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{}, controller.For(generation, label, annotation))).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{}, controller.For(generation, label, annotation))).Error().To(Succeed())
 		run(m)
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
@@ -107,7 +107,7 @@ var _ = Describe("A predicate", func() {
 		m := newManager(controller.ManagerOptions{})
 		var calls names
 		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{},
-			controller.For(generation, controller.Not(blue)))).To(Succeed())
+			controller.For(generation, controller.Not(blue)))).Error().To(Succeed())
 		run(m)
 		site, dull := newSite("a", 1), newSite("dull", 1)
 		dull.Labels = map[string]string{"color": "blue"}

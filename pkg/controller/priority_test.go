@@ -39,12 +39,12 @@ var _ = Describe("What was there at the start", func() {
 	})
 
 	It("gives way to what changes, in its own namespace and in others", func(ctx SpecContext) {
-		Expect(controller.NewReconciler(m, "c", controller.Func[controller.Request](
+		Expect(controller.NewReconciler(m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				<-enter
 				calls.note(r.Namespace + "/" + r.Name)
 				return controller.Result{}, nil
-			}), controller.Options{}, source())).To(Succeed())
+			}), controller.Options{}, source())).Error().To(Succeed())
 		run(m)
 		Eventually(told.Load).Should(Equal(int32(many)))
 		changed := newSite("s20", 2)
@@ -64,7 +64,7 @@ var _ = Describe("What was there at the start", func() {
 			busy <- request(&Site{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprint("busy", i), Name: "key"}})
 		}
 		var stopped atomic.Bool
-		Expect(controller.NewReconciler(m, "c", controller.Func[controller.Request](
+		Expect(controller.NewReconciler(m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				if r.Namespace == "default" {
 					calls.note(r.Name)
@@ -72,7 +72,7 @@ var _ = Describe("What was there at the start", func() {
 					busy <- r
 				}
 				return controller.Result{}, nil
-			}), controller.Options{}, controller.FromChannel(busy), source())).To(Succeed())
+			}), controller.Options{}, controller.FromChannel(busy), source())).Error().To(Succeed())
 		DeferCleanup(func() { stopped.Store(true) })
 		run(m)
 		Eventually(calls.len).Should(Equal(many))

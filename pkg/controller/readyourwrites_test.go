@@ -56,11 +56,11 @@ var _ = Describe("A reconcile reads its own writes", func() {
 		children = func() []*corev1.ConfigMap {
 			return slices.Collect(maps.List(m.Replica().Snapshot(), informer.ListOptions{}))
 		}
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				calls.Add(1)
 				return controller.Result{RequeueAfter: time.Millisecond}, reconcile(ctx, children())
-			}), controller.Options{Workers: 4}, others)).To(Succeed())
+			}), controller.Options{Workers: 4}, others)).Error().To(Succeed())
 	}
 
 	It("when it creates, in the base form", func(ctx SpecContext) {
@@ -119,7 +119,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 				tx.Create(child)
 			}
 			return controller.Result{RequeueAfter: time.Millisecond}, nil
-		}, controller.Options{}, others, controller.Owns[*corev1.ConfigMap]())).To(Succeed())
+		}, controller.Options{}, others, controller.Owns[*corev1.ConfigMap]())).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 3))
 		Eventually(calls.Load).Should(Equal(int32(1)))
@@ -193,7 +193,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 				tx.UpdateStatus(site)
 			}
 			return controller.Result{}, nil
-		}, controller.Options{}, others)).To(Succeed())
+		}, controller.Options{}, others)).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(seen.len).Should(Equal(1))

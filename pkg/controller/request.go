@@ -33,11 +33,11 @@ type Reconciler[R comparable] interface {
 	Reconcile(ctx context.Context, key R) (Result, error)
 }
 
-// Func is a function as a [Reconciler].
-type Func[R comparable] func(ctx context.Context, key R) (Result, error)
+// ReconcilerFunc is a function as a [Reconciler].
+type ReconcilerFunc[R comparable] func(ctx context.Context, key R) (Result, error)
 
 // Reconcile calls f.
-func (f Func[R]) Reconcile(ctx context.Context, key R) (Result, error) { return f(ctx, key) }
+func (f ReconcilerFunc[R]) Reconcile(ctx context.Context, key R) (Result, error) { return f(ctx, key) }
 
 // TerminalError wraps an error that trying again cannot mend. The key is not
 // tried again until something changes. It is nil for nil.

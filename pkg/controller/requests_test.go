@@ -98,14 +98,14 @@ var _ = Describe("Towards etcd", func() {
 	}
 
 	It("a reconcile that changes nothing costs no request", func(ctx SpecContext) {
-		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{Workers: 4})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{Workers: 4})).Error().To(Succeed())
 		Expect(watched(ctx, 1)).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
 	It("a reconcile that writes a status costs one, and the next that sees it none", func(ctx SpecContext) {
 		sites, err := informer.For[*Site](m.Replica())
 		Expect(err).NotTo(HaveOccurred())
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, r controller.Request) (controller.Result, error) {
 				defer calls.note(r.Name)
 				site, ok := sites.Get(m.Replica().Snapshot(), r.Key)
@@ -116,7 +116,7 @@ var _ = Describe("Towards etcd", func() {
 				site.Status.Ready = 1
 				_, err := m.Store().UpdateStatus(ctx, site)
 				return controller.Result{}, err
-			}), controller.Options{Workers: 4})).To(Succeed())
+			}), controller.Options{Workers: 4})).Error().To(Succeed())
 		Expect(watched(ctx, 2)).To(Equal(map[string]int{"Txn": objects}))
 	}, SpecTimeout(time.Minute))
 
@@ -134,7 +134,7 @@ var _ = Describe("Towards etcd", func() {
 			site.Status.Ready = 1
 			tx.UpdateStatus(site)
 			return controller.Result{}, nil
-		}, controller.Options{Workers: 4})).To(Succeed())
+		}, controller.Options{Workers: 4})).Error().To(Succeed())
 		Expect(watched(ctx, 2)).To(Equal(map[string]int{"Txn": objects}))
 	}, SpecTimeout(time.Minute))
 })

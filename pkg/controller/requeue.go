@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// RequeueAfter has a controller of a manager reconcile a key after a while: at
-// once for 0 or less. name is the controller's. It moves what was set before, be
-// it by this function, by a [Result] or as the backoff of a failure, earlier or
-// later: a key has one such time at most. The next reconcile of the key to end
-// sets it anew, as does one that is under way.
+// Requeue queues a key for a reconcile now. It is RequeueAfter with no pause.
+func (l *Controller[R]) Requeue(key R) error { return l.RequeueAfter(key, 0) }
+
+// RequeueAfter queues a key for a reconcile after pause, or at once for 0 or less.
+//
+// A key has at most one time at which it comes back. RequeueAfter replaces the one
+// that an earlier RequeueAfter, a [Result] or a backoff set, be it earlier or later.
+// The next reconcile of the key to end replaces it in turn; so does one that is
+// under way.
 //
 // It fails when the controller does not run in this process now.
-func RequeueAfter[R comparable](m *Manager, name string, key R, pause time.Duration) error {
-	l, err := loopNamed[R](m, name)
-	if err != nil {
-		return err
-	}
+func (l *Controller[R]) RequeueAfter(key R, pause time.Duration) error {
 	r := l.sources.current()
 	if r == nil {
-		return fmt.Errorf("controller %q: it does not run here now: %v is not requeued", name, key)
+		return fmt.Errorf("controller %q: it does not run here now: %v is not requeued", l.name, key)
 	}
 	if pause > 0 {
 		r.delays.set(key, pause, Cause{Type: CauseRequeueAfter}, later)

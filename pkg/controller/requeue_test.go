@@ -35,7 +35,7 @@ var _ = Describe("A key comes back", func() {
 	}
 	script := func(ctx context.Context, o controller.Options, endings ...ending) (calls *journal[int]) {
 		calls = new(journal[int])
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(context.Context, controller.Request) (controller.Result, error) {
 				n := calls.len()
 				calls.note(n)
@@ -43,7 +43,7 @@ var _ = Describe("A key comes back", func() {
 					return controller.Result{}, nil
 				}
 				return controller.Result{RequeueAfter: endings[n].after}, endings[n].err
-			}), o)).To(Succeed())
+			}), o)).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		return calls

@@ -48,13 +48,13 @@ var _ = Describe("A sharded key whose root changes", func() {
 			m := newManagerOn(newStoreAt(etcd.Client(), c.store.Prefix()), controller.ManagerOptions{
 				Sharding: &controller.Sharding{Name: shardingName, Identity: identity, Buckets: buckets, LeaseTime: patient},
 			})
-			Expect(controller.NewFor[*Site](m, "site", &names{}, controller.Options{})).To(Succeed())
-			Expect(controller.NewFor[*appsv1.Deployment](m, "deployment", &names{}, controller.Options{})).To(Succeed())
-			Expect(controller.NewFor[*corev1.ConfigMap](m, "leaf", controller.Func[controller.Request](
+			Expect(controller.NewFor[*Site](m, "site", &names{}, controller.Options{})).Error().To(Succeed())
+			Expect(controller.NewFor[*appsv1.Deployment](m, "deployment", &names{}, controller.Options{})).Error().To(Succeed())
+			Expect(controller.NewFor[*corev1.ConfigMap](m, "leaf", controller.ReconcilerFunc[controller.Request](
 				func(context.Context, controller.Request) (controller.Result, error) {
 					seen.note(identity)
 					return controller.Result{}, nil
-				}), controller.Options{})).To(Succeed())
+				}), controller.Options{})).Error().To(Succeed())
 			run(m)
 		}
 		Eventually(func() int {

@@ -27,7 +27,7 @@ func page(m *controller.Manager, path string) (status int, body string) {
 var _ = Describe("A manager's pages", func() {
 	It("tell whether it does its work, and what keeps it from that", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
-		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
 		status, body := page(m, "/readyz")
 		Expect(status).To(Equal(http.StatusServiceUnavailable))
 		Expect(body).To(ContainSubstring("[-]replica main failed: the replica does not run"))
@@ -90,7 +90,7 @@ var _ = Describe("A manager's pages", func() {
 	It("are served while it runs", func(ctx SpecContext) {
 		var log logbook
 		m := newManager(controller.ManagerOptions{Address: "127.0.0.1:0", Log: log.logger()})
-		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
 		stop := run(m)
 		Eventually(func() []string { return log.with("serving health and metrics") }).Should(HaveLen(1))
 		address := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(log.with("serving health and metrics")[0])
@@ -114,7 +114,7 @@ var _ = Describe("A manager's pages", func() {
 
 	It("are a reason to stop when they cannot be served any more", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{Address: "127.0.0.1:0"})
-		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
 		serving := make(chan net.Listener, 1)
 		controller.ListenWith(m, func(network, address string) (net.Listener, error) {
 			l, err := net.Listen(network, address)

@@ -135,7 +135,7 @@ var _ = Describe("A sharding", func() {
 			site.Status.Ready++
 			tx.UpdateStatus(site)
 			return controller.Result{RequeueAfter: again}, ctx.Err()
-		}, controller.Options{Workers: families})).To(Succeed())
+		}, controller.Options{Workers: families})).Error().To(Succeed())
 		run(first)
 		Eventually(begun.len).Should(Equal(families))
 
@@ -171,7 +171,7 @@ var _ = Describe("A sharding", func() {
 			<-ctx.Done()
 			causes.note(context.Cause(ctx).Error())
 			return controller.Result{}, ctx.Err()
-		}, controller.Options{Workers: families})).To(Succeed())
+		}, controller.Options{Workers: families})).Error().To(Succeed())
 		run(first)
 		Eventually(begun.len).Should(Equal(families))
 		second := c.enter(0)
@@ -303,9 +303,10 @@ var _ = Describe("A sharding", func() {
 	It("takes controllers whose keys it can spread", func() {
 		sharded := controller.ManagerOptions{Sharding: &controller.Sharding{Name: shardingName}}
 		generic := func(m *controller.Manager, o controller.Options) error {
-			return controller.NewReconciler(m, "generic", controller.Func[int](func(context.Context, int) (controller.Result, error) {
+			_, err := controller.NewReconciler(m, "generic", controller.ReconcilerFunc[int](func(context.Context, int) (controller.Result, error) {
 				return controller.Result{}, nil
 			}), o, controller.FromChannel(make(chan int)))
+			return err
 		}
 		Expect(generic(newManager(sharded), controller.Options{})).To(MatchError(ContainSubstring("cannot be sharded")))
 		Expect(generic(newManager(sharded), controller.Options{EveryProcess: true})).To(Succeed())

@@ -15,7 +15,7 @@ import (
 // Source says what has a controller reconcile which keys. Changes of objects do:
 // [For], [Owns], [OwnsAny], [Watches] and [WatchesInformer], which [Filtered] and
 // [Batched] tell less of; so do other parts of the program, [FromChannel]; and
-// time, [Every] and [Resync]. [AddSource] adds one to a controller that is there
+// time, [Every] and [Resync]. [Controller.AddSource] adds one to a controller that is there
 // already.
 type Source[R comparable] struct {
 	primary bool         // it is For

@@ -31,7 +31,7 @@ var _ = Describe("A source", func() {
 
 	It("For reconciles what is there at the start, and what changes and goes", func(ctx SpecContext) {
 		create(ctx, m.Store(), newSite("old", 1))
-		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).Error().To(Succeed())
 		run(m)
 		Eventually(calls.all).Should(Equal([]string{"old"}))
 
@@ -50,7 +50,7 @@ var _ = Describe("A source", func() {
 		create(ctx, m.Store(), a, b)
 		never := controller.Predicate[*Site](func(informer.Event[*Site]) bool { return false })
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
-			controller.For(never), controller.Owns[*corev1.ConfigMap]())).To(Succeed())
+			controller.For(never), controller.Owns[*corev1.ConfigMap]())).Error().To(Succeed())
 		run(m)
 
 		child := newConfigMap("child")
@@ -70,11 +70,11 @@ var _ = Describe("A source", func() {
 		create(ctx, m.Store(), node, deployment)
 		var keys journal[controller.Request]
 		never := controller.Predicate[*corev1.Node](func(informer.Event[*corev1.Node]) bool { return false })
-		Expect(controller.NewFor[*corev1.Node](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*corev1.Node](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				keys.note(r)
 				return controller.Result{}, nil
-			}), controller.Options{}, controller.For(never), controller.Owns[*corev1.ConfigMap]())).To(Succeed())
+			}), controller.Options{}, controller.For(never), controller.Owns[*corev1.ConfigMap]())).Error().To(Succeed())
 		run(m)
 
 		foreign, child := newConfigMap("foreign"), newConfigMap("child")
@@ -89,7 +89,7 @@ var _ = Describe("A source", func() {
 		create(ctx, m.Store(), a, b, other)
 		never := controller.Predicate[*Site](func(informer.Event[*Site]) bool { return false })
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
-			controller.For(never), controller.OwnsAny[*corev1.ConfigMap]())).To(Succeed())
+			controller.For(never), controller.OwnsAny[*corev1.ConfigMap]())).Error().To(Succeed())
 		run(m)
 
 		user := controllerRef(m.Store(), b)
@@ -110,7 +110,7 @@ var _ = Describe("A source", func() {
 
 	It("Watches reconciles any keys that its function names", func(ctx SpecContext) {
 		var keys journal[int]
-		Expect(controller.NewReconciler(m, "c", controller.Func[int](
+		Expect(controller.NewReconciler(m, "c", controller.ReconcilerFunc[int](
 			func(_ context.Context, key int) (controller.Result, error) {
 				keys.note(key)
 				return controller.Result{}, nil
@@ -120,7 +120,7 @@ var _ = Describe("A source", func() {
 					return []int{-1}
 				}
 				return []int{int(e.Object.Spec.Replicas), int(e.Object.Spec.Replicas) + 1}
-			}))).To(Succeed())
+			}))).Error().To(Succeed())
 		run(m)
 		site := newSite("a", 10)
 		create(ctx, m.Store(), site)
@@ -142,7 +142,7 @@ var _ = Describe("A source", func() {
 		Expect(controller.NewReconciler(m, "c", calls, controller.Options{},
 			controller.WatchesInformer(sites, func(_ context.Context, e informer.Event[store.Object]) []controller.Request {
 				return []controller.Request{request(e.Object)}
-			}, func(e informer.Event[store.Object]) bool { return e.Object.GetName() != "dull" }))).To(Succeed())
+			}, func(e informer.Event[store.Object]) bool { return e.Object.GetName() != "dull" }))).Error().To(Succeed())
 		run(m)
 		create(ctx, other, newSite("a", 1), newSite("dull", 1), newSite("b", 1))
 		create(ctx, m.Store(), newSite("here", 1))
@@ -157,7 +157,7 @@ var _ = Describe("A source", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(m.AddReplica("other", replica)).To(Succeed())
 		var found journal[bool]
-		Expect(controller.NewReconciler(m, "c", controller.Func[controller.Request](
+		Expect(controller.NewReconciler(m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				_, ok := sites.Get(replica.Snapshot(), r.Key)
 				found.note(ok)
@@ -168,7 +168,7 @@ var _ = Describe("A source", func() {
 			}),
 			controller.WatchesInformer(sites, func(_ context.Context, e informer.Event[*Site]) []controller.Request {
 				return []controller.Request{request(e.Object)}
-			}))).To(Succeed())
+			}))).Error().To(Succeed())
 		stop := run(m)
 		create(ctx, other, newSite("new", 1))
 		Eventually(found.len).Should(BeNumerically(">=", 2))
@@ -179,7 +179,7 @@ var _ = Describe("A source", func() {
 
 	It("FromChannel reconciles what comes, until the channel is closed", func(ctx SpecContext) {
 		keys := make(chan controller.Request, 2)
-		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.FromChannel(keys))).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.FromChannel(keys))).Error().To(Succeed())
 		keys <- request(newSite("a", 1))
 		keys <- request(newSite("b", 1))
 		run(m)
@@ -192,7 +192,7 @@ var _ = Describe("A source", func() {
 
 	It("Resync reconciles all objects again and again", func(ctx SpecContext) {
 		create(ctx, m.Store(), newSite("a", 1), newSite("b", 1))
-		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.Resync[*Site](10*time.Millisecond))).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.Resync[*Site](10*time.Millisecond))).Error().To(Succeed())
 		run(m)
 		times := func(name string) func() int {
 			return func() (n int) {
@@ -219,7 +219,7 @@ var _ = Describe("A source", func() {
 					panic("bad mapping")
 				}
 				return []controller.Request{request(e.Object)}
-			}))).To(Succeed())
+			}))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newDeployment("bad"), newDeployment("good"), newSite("site", 1))
 		Eventually(calls.all).Should(ConsistOf("good", "site"))
@@ -245,7 +245,7 @@ var _ = Describe("A source", func() {
 				<-leave
 				returned = true
 				return nil
-			}))).To(Succeed())
+			}))).Error().To(Succeed())
 		stop := run(m)
 		create(ctx, replica.Store(), newSite("a", 1))
 		Eventually(entered).Should(BeClosed())
@@ -258,54 +258,70 @@ var _ = Describe("A source", func() {
 		Expect(add(m)).To(MatchError(ContainSubstring(complaint)))
 	},
 		Entry("no name", func(m *controller.Manager) error {
-			return controller.NewFor[*Site](m, "", new(names), controller.Options{})
+			_, err := controller.NewFor[*Site](m, "", new(names), controller.Options{})
+			return err
 		}, "name is missing"),
 		Entry("no reconciler", func(m *controller.Manager) error {
-			return controller.NewFor[*Site](m, "c", nil, controller.Options{})
+			_, err := controller.NewFor[*Site](m, "c", nil, controller.Options{})
+			return err
 		}, "reconciler is nil"),
 		Entry("no function", func(m *controller.Manager) error {
-			return controller.New[*Site](m, "c", nil, controller.Options{})
+			_, err := controller.New[*Site](m, "c", nil, controller.Options{})
+			return err
 		}, "function is nil"),
 		Entry("no sources", func(m *controller.Manager) error {
-			return controller.NewReconciler[int](m, "c", controller.Func[int](nil), controller.Options{})
+			_, err := controller.NewReconciler[int](m, "c", controller.ReconcilerFunc[int](nil), controller.Options{})
+			return err
 		}, "no sources"),
 		Entry("Owns without an owner's kind", func(m *controller.Manager) error {
-			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Owns[*corev1.Pod]())
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Owns[*corev1.Pod]())
+			return err
 		}, "make the controller with New or NewFor"),
 		Entry("For without a kind", func(m *controller.Manager) error {
-			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.For[*corev1.Pod]())
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.For[*corev1.Pod]())
+			return err
 		}, "make it with New or NewFor"),
 		Entry("For of another kind", func(m *controller.Manager) error {
-			return controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.For[*corev1.Pod]())
+			_, err := controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.For[*corev1.Pod]())
+			return err
 		}, "the controller is one for Site"),
 		Entry("an unknown kind", func(m *controller.Manager) error {
-			return controller.NewFor[*store.Resource[int, int]](m, "c", new(names), controller.Options{})
+			_, err := controller.NewFor[*store.Resource[int, int]](m, "c", new(names), controller.Options{})
+			return err
 		}, "not known to this store"),
 		Entry("no mapping function", func(m *controller.Manager) error {
-			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Watches[*Site, controller.Request](nil))
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Watches[*Site, controller.Request](nil))
+			return err
 		}, "names keys is nil"),
 		Entry("an empty source", func(m *controller.Manager) error {
-			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Source[controller.Request]{})
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Source[controller.Request]{})
+			return err
 		}, "source is empty"),
 		Entry("no channel", func(m *controller.Manager) error {
-			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.FromChannel[controller.Request](nil))
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.FromChannel[controller.Request](nil))
+			return err
 		}, "channel: it is nil"),
 		Entry("no interval", func(m *controller.Manager) error {
-			return controller.NewReconciler(m, "c", new(names), controller.Options{},
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{},
 				controller.Every(0, func(context.Context) []controller.Request { return nil }))
+			return err
 		}, "must be above 0"),
 		Entry("no function for a timer", func(m *controller.Manager) error {
-			return controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Every[controller.Request](time.Hour, nil))
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Every[controller.Request](time.Hour, nil))
+			return err
 		}, "names keys is nil"),
 		Entry("no interval to resync in", func(m *controller.Manager) error {
-			return controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.Resync[*Site](-1))
+			_, err := controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.Resync[*Site](-1))
+			return err
 		}, "must be above 0"),
 		Entry("a kind to resync that is unknown", func(m *controller.Manager) error {
-			return controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.Resync[*store.Resource[int, int]](time.Hour))
+			_, err := controller.NewFor[*Site](m, "c", new(names), controller.Options{}, controller.Resync[*store.Resource[int, int]](time.Hour))
+			return err
 		}, "not known to this store"),
 		Entry("no informer", func(m *controller.Manager) error {
-			return controller.NewReconciler(m, "c", new(names), controller.Options{},
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{},
 				controller.WatchesInformer[*Site](nil, func(context.Context, informer.Event[*Site]) []controller.Request { return nil }))
+			return err
 		}, "informer is nil"),
 	)
 })

@@ -7,24 +7,19 @@ import (
 	"sync"
 )
 
-// AddSource gives a controller of a manager one more source, at any time. name is
-// the controller's and R the type of its keys. While the controller runs, the
-// source begins at once: a source of a kind has the keys of all objects that are
-// there reconciled. Where the kind is new to the manager's replica, that is after
+// AddSource gives the controller one more source, at any time. While the controller
+// runs, the source begins at once: a source of a kind has the keys of all objects
+// that are there reconciled. Where the kind is new to the manager's replica, that is after
 // it has been listed; the replica keeps the kind when the source goes.
 //
 // remove ends the source, for good, and returns when no call of the source's
 // functions is under way any more; those must therefore not call it. Keys that
 // the source has named until then are reconciled. It may be called more than
 // once.
-func AddSource[R comparable](m *Manager, name string, source Source[R]) (remove func(), err error) {
-	l, err := loopNamed[R](m, name)
-	if err != nil {
-		return nil, err
-	}
+func (l *Controller[R]) AddSource(source Source[R]) (remove func(), err error) {
 	s, err := l.sources.add(source)
 	if err != nil {
-		return nil, fmt.Errorf("controller %q: %w", name, err)
+		return nil, fmt.Errorf("controller %q: %w", l.name, err)
 	}
 	return func() { l.sources.remove(s) }, nil
 }

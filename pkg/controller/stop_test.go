@@ -25,7 +25,7 @@ var _ = Describe("A manager that is told to stop", func() {
 			site.Status.Ready = 1
 			tx.UpdateStatus(site)
 			return controller.Result{RequeueAfter: time.Nanosecond}, ctx.Err()
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		managerCtx, cancel := context.WithCancel(ctx)
 		ended := make(chan error)
 		go func() { ended <- m.Run(managerCtx) }()
@@ -46,12 +46,12 @@ var _ = Describe("A manager that is told to stop", func() {
 		clock := new(hastyClock) // the grace period passes at once
 		m := newManager(controller.ManagerOptions{GracePeriod: time.Hour, Clock: clock, Log: log.logger()})
 		begun := make(chan struct{})
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				close(begun)
 				<-ctx.Done()
 				return controller.Result{}, ctx.Err()
-			}), controller.Options{})).To(Succeed())
+			}), controller.Options{})).Error().To(Succeed())
 		stop := run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(begun).Should(BeClosed())
@@ -66,7 +66,7 @@ var _ = Describe("A manager that is told to stop", func() {
 	It("leaves no goroutine behind, not even for delayed keys, when Run has returned", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		var calls journal[string]
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				calls.note(r.Name)
 				if r.Name == "b" {
@@ -75,7 +75,7 @@ var _ = Describe("A manager that is told to stop", func() {
 				return controller.Result{RequeueAfter: time.Hour}, nil
 			}), controller.Options{Workers: 4, BackoffBase: time.Hour, BackoffMax: time.Hour},
 			controller.FromChannel(make(chan controller.Request)), controller.Resync[*Site](time.Hour),
-			controller.Every(time.Hour, func(context.Context) []controller.Request { return nil }))).To(Succeed())
+			controller.Every(time.Hour, func(context.Context) []controller.Request { return nil }))).Error().To(Succeed())
 		stop := run(m)
 		create(ctx, m.Store(), newSite("a", 1), newSite("b", 1))
 		Eventually(calls.len).Should(Equal(2))
@@ -85,7 +85,7 @@ var _ = Describe("A manager that is told to stop", func() {
 
 	It("may be told twice", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
-		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).To(Succeed())
+		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		stop := run(m)
 		stop()
 		Expect(stop).NotTo(Panic())

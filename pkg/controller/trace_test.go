@@ -50,7 +50,7 @@ var _ = Describe("Traces", func() {
 		Expect(controller.New(m, "fill", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			tx.Create(newConfigMap(site.Name))
 			return controller.Result{RequeueAfter: time.Hour}, nil
-		}, controller.Options{}, controller.For[*Site](controller.GenerationChanged[*Site]()))).To(Succeed())
+		}, controller.Options{}, controller.For[*Site](controller.GenerationChanged[*Site]()))).Error().To(Succeed())
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
 		run(m)
@@ -85,7 +85,7 @@ var _ = Describe("Traces", func() {
 		Expect(controller.New(m, "fill", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			tx.Create(newConfigMap(site.Name))
 			return controller.Result{}, nil
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		create(ctx, newStoreAt(etcd.Client(), m.Store().Prefix()), newSite("a", 1))
 		run(m)
 		Eventually(named("etcd transaction")).Should(HaveLen(1))
@@ -94,10 +94,10 @@ var _ = Describe("Traces", func() {
 
 	It("tell what failed", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider})
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 			_, err := m.Store().Create(ctx, newSite("No Name", 1))
 			return controller.Result{}, controller.TerminalError(errors.Join(errors.New("no"), err))
-		}), controller.Options{})).To(Succeed())
+		}), controller.Options{})).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(named("c")).Should(HaveLen(1))
@@ -122,7 +122,7 @@ var _ = Describe("Traces", func() {
 			site.Status.Ready = 1
 			tx.UpdateStatus(site)
 			return controller.Result{}, nil
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		create(ctx, m.Store(), newSite("a", 1))
 		run(m)
 		Eventually(named("c")).ShouldNot(BeEmpty())
@@ -142,13 +142,13 @@ var _ = Describe("Traces", func() {
 	It("do not take a stop for a failure", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider, GracePeriod: time.Hour, Clock: new(hastyClock)})
 		begun := make(chan struct{})
-		Expect(controller.NewFor[*Site](m, "c", controller.Func[controller.Request](
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				close(begun)
 				<-ctx.Done()
 				_, err := m.Store().Create(ctx, newSite("b", 1))
 				return controller.Result{}, err
-			}), controller.Options{})).To(Succeed())
+			}), controller.Options{})).Error().To(Succeed())
 		create(ctx, m.Store(), newSite("a", 1))
 		stop := run(m)
 		Eventually(begun).Should(BeClosed())

@@ -31,7 +31,7 @@ var _ = Describe("A transactional controller", func() {
 				tx.UpdateStatus(site)
 			}
 			return controller.Result{}, nil
-		}, controller.Options{}, controller.Owns[*appsv1.Deployment]())).To(Succeed())
+		}, controller.Options{}, controller.Owns[*appsv1.Deployment]())).Error().To(Succeed())
 		run(m)
 
 		site := newSite("a", 3)
@@ -68,7 +68,7 @@ var _ = Describe("A transactional controller", func() {
 				panic("really not")
 			}
 			return controller.Result{}, nil
-		}, controller.Options{}, controller.For[*Site](controller.GenerationChanged[*Site]()))).To(Succeed())
+		}, controller.Options{}, controller.For[*Site](controller.GenerationChanged[*Site]()))).Error().To(Succeed())
 		deployments, err := informer.For[*appsv1.Deployment](m.Replica())
 		Expect(err).NotTo(HaveOccurred())
 		var added atomic.Int32

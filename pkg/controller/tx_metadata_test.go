@@ -45,7 +45,7 @@ var _ = Describe("In a transaction", func() {
 			Expect(tx.RemoveFinalizer(site, "example.com/other")).To(BeFalse())
 			seen.note("there")
 			return controller.Result{}, nil
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		run(m)
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
@@ -101,7 +101,7 @@ var _ = Describe("In a transaction", func() {
 			}))
 			tx.SetCondition(gate, &gate.Status.Conditions, metav1.Condition{Type: "Known", Status: metav1.ConditionTrue, Reason: "Seen"})
 			return controller.Result{}, nil
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		gate := &Gate{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}
 		create(ctx, s, gate)
 		run(m)

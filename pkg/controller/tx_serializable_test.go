@@ -241,7 +241,7 @@ var _ = Describe("A serializable transaction", func() {
 				tx.Update(self)
 				return controller.Result{}, nil
 			}
-			Expect(controller.New(m, "doctor", decide, controller.Options{Workers: 8})).To(Succeed())
+			Expect(controller.New(m, "doctor", decide, controller.Options{Workers: 8})).Error().To(Succeed())
 			for w := range wards {
 				for d := range doctors {
 					create(ctx, m.Store(), doctor(fmt.Sprint("ward-", w), fmt.Sprint("d", d)))

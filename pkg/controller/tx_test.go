@@ -101,7 +101,7 @@ var _ = Describe("A transaction", func() {
 			marked, _ := get(tx, "held")
 			Expect(marked.DeletionTimestamp).NotTo(BeNil())
 			return controller.Result{}, nil
-		}, controller.Options{}, controller.Owns[*corev1.ConfigMap](func(informer.Event[*corev1.ConfigMap]) bool { return false }))).To(Succeed())
+		}, controller.Options{}, controller.Owns[*corev1.ConfigMap](func(informer.Event[*corev1.ConfigMap]) bool { return false }))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(done).Should(BeClosed())
@@ -128,7 +128,7 @@ var _ = Describe("A transaction", func() {
 				tx.UpdateStatus(site)
 			}
 			return controller.Result{}, nil
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		run(m)
 		Expect(m.Replica().WaitForSync(ctx)).To(Succeed()) // it has made its epoch key
 		site := newSite("a", 5)
@@ -145,7 +145,7 @@ var _ = Describe("A transaction", func() {
 
 	// attempt has a reconcile called for the site "a" and, should the key come
 	// back, does nothing then. The result tells whether it has.
-	attempt := func(ctx context.Context, reconcile controller.ReconcileFunc[*Site], sources ...controller.Source[controller.Request]) (again func() bool) {
+	attempt := func(ctx context.Context, reconcile controller.TxFunc[*Site], sources ...controller.Source[controller.Request]) (again func() bool) {
 		GinkgoHelper()
 		var calls atomic.Int32
 		Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
@@ -153,7 +153,7 @@ var _ = Describe("A transaction", func() {
 				return controller.Result{}, nil
 			}
 			return reconcile(ctx, tx, site)
-		}, controller.Options{}, sources...)).To(Succeed())
+		}, controller.Options{}, sources...)).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(calls.Load).Should(BeNumerically(">", 0))
@@ -209,7 +209,7 @@ var _ = Describe("A transaction", func() {
 					err = nil
 				}
 				return controller.Result{RequeueAfter: time.Hour}, err
-			}, controller.Options{}, controller.For(again))).To(Succeed())
+			}, controller.Options{}, controller.For(again))).Error().To(Succeed())
 			run(m)
 			site := newSite("a", 1)
 			create(ctx, m.Store(), site)
@@ -263,7 +263,7 @@ var _ = Describe("A transaction", func() {
 				seen.note("done")
 			}
 			return controller.Result{}, nil
-		}, controller.Options{}, never)).To(Succeed())
+		}, controller.Options{}, never)).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(seen.all).Should(Equal([]string{
@@ -293,7 +293,7 @@ var _ = Describe("A transaction", func() {
 			site.Status.Ready = int32(seen.len())
 			tx.UpdateStatus(site)
 			return controller.Result{}, nil
-		}, controller.Options{}, never, controller.For(controller.GenerationChanged[*Site]()))).To(Succeed())
+		}, controller.Options{}, never, controller.For(controller.GenerationChanged[*Site]()))).Error().To(Succeed())
 		run(m)
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
@@ -326,7 +326,7 @@ var _ = Describe("A transaction", func() {
 				tx.Create(newConfigMap("must-not-be"))
 			}
 			return controller.Result{}, nil
-		}, controller.Options{BackoffBase: 100 * time.Millisecond})).To(Succeed())
+		}, controller.Options{BackoffBase: 100 * time.Millisecond})).Error().To(Succeed())
 		create(ctx, m.Store(), newConfigMap("x"))
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
@@ -382,7 +382,7 @@ var _ = Describe("A transaction", func() {
 			Expect(tx.Own(newSite("new", 1), newConfigMap("z"))).To(MatchError(ContainSubstring("no uid yet")))
 			Expect(tx.Own(&store.Resource[int, int]{}, newConfigMap("z"))).To(MatchError(ContainSubstring("not known")))
 			return controller.Result{}, nil
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(done).Should(BeClosed())
@@ -398,7 +398,7 @@ var _ = Describe("A transaction", func() {
 				tx.Create(newConfigMap("x"))
 			}
 			return controller.Result{}, nil
-		}, controller.Options{BackoffBase: time.Minute, BackoffMax: time.Minute}, never)).To(Succeed())
+		}, controller.Options{BackoffBase: time.Minute, BackoffMax: time.Minute}, never)).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(func() []string { return log.with("again and again") }).ShouldNot(BeEmpty())
@@ -419,7 +419,7 @@ var _ = Describe("A transaction", func() {
 			err := tx.Commit(ctx)
 			results.note(fmt.Sprint("conflict ", apierrors.IsConflict(err)))
 			return controller.Result{}, err
-		}, controller.Options{})).To(Succeed())
+		}, controller.Options{})).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), site)
 		Eventually(results.len).Should(BeNumerically(">", 1))
@@ -434,7 +434,7 @@ var _ = Describe("A transaction", func() {
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			seen.note(site.Name)
 			return controller.Result{}, nil
-		}, controller.Options{}, controller.Owns[*appsv1.Deployment]())).To(Succeed())
+		}, controller.Options{}, controller.Owns[*appsv1.Deployment]())).Error().To(Succeed())
 		run(m)
 		a := newSite("a", 1)
 		create(ctx, m.Store(), a)

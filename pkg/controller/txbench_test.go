@@ -31,7 +31,7 @@ const stepAnnotation = "example.com/step"
 func newTxBench(ctx context.Context, m *controller.Manager, sources ...controller.Source[controller.Request]) *txBench {
 	GinkgoHelper()
 	b := &txBench{manager: m, site: newSite("a", 1), done: make(chan error, 1)}
-	Expect(controller.New(m, "bench", b.reconcile, controller.Options{}, sources...)).To(Succeed())
+	Expect(controller.New(m, "bench", b.reconcile, controller.Options{}, sources...)).Error().To(Succeed())
 	create(ctx, m.Store(), b.site)
 	run(m)
 	return b

@@ -70,7 +70,7 @@ func (r *run[R]) process(ctx, work context.Context, key R) {
 }
 
 // reconcile calls the reconciler. A panic of it is a failure.
-func (l *loop[R]) reconcile(ctx context.Context, key R) (result Result, err error) {
+func (l *Controller[R]) reconcile(ctx context.Context, key R) (result Result, err error) {
 	if l.options.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, l.options.Timeout,

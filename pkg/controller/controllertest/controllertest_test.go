@@ -38,8 +38,19 @@ func kinds() store.Options {
 }
 
 // add adds a controller that gives a site its pages, one at a time.
-func add(m *controller.Manager) error {
+func add(m *controller.Manager) (*controller.Controller[controller.Request], error) {
 	return controller.New(m, "site", reconcile, controller.Options{}, controller.Owns[*corev1.ConfigMap]())
+}
+
+// newEnv returns an Env and its controller.
+func newEnv(t etcdtest.TB, objects ...store.Object) (*controllertest.Env, *controller.Controller[controller.Request]) {
+	t.Helper()
+	env := controllertest.New(t, kinds(), objects...)
+	c, err := add(env.Manager())
+	if err != nil {
+		t.Fatalf("add the controller: %v", err)
+	}
+	return env, c
 }
 
 func reconcile(_ context.Context, tx *controller.Tx, s *site) (controller.Result, error) {
@@ -90,21 +101,21 @@ func expect(t *testing.T, o controllertest.Outcome, lines ...string) {
 func TestReconcileStepByStep(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
 	blog := newSite(2)
-	env := controllertest.New(t, kinds(), add, blog)
+	env, c := newEnv(t, blog)
 	key := store.KeyOf(blog)
-	expect(t, env.Reconcile("site", key), "ADDED core/configmaps/default/blog-0", "MODIFIED example.com/sites/default/blog")
-	out := env.Reconcile("site", key)
+	expect(t, env.Reconcile(c, key), "ADDED core/configmaps/default/blog-0", "MODIFIED example.com/sites/default/blog")
+	out := env.Reconcile(c, key)
 	expect(t, out, "ADDED core/configmaps/default/blog-1", "MODIFIED example.com/sites/default/blog")
 	if sites := controllertest.Written[*site](out); len(sites) != 1 || sites[0].Status.Pages != 2 {
 		t.Fatalf("written sites: %v", sites)
 	}
-	expect(t, env.Reconcile("site", key)) // nothing is left to do
+	expect(t, env.Reconcile(c, key)) // nothing is left to do
 
 	_, _, err := store.Mutate(t.Context(), env.Store(), key, func(s *site) error { s.Spec.Pages = 1; return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	out = env.Reconcile("site", key)
+	out = env.Reconcile(c, key)
 	expect(t, out, "DELETED core/configmaps/default/blog-1", "MODIFIED example.com/sites/default/blog")
 	if gone := controllertest.Deleted[*corev1.ConfigMap](out); len(gone) != 1 || gone[0].Name != "blog-1" {
 		t.Fatalf("deleted: %v", gone)
@@ -115,7 +126,7 @@ func TestReconcileStepByStep(t *testing.T) {
 	if s, ok := controllertest.Get[*site](env, key); !ok || s.Status.Pages != 1 {
 		t.Fatalf("the site is %v", s)
 	}
-	expect(t, env.Reconcile("site", store.Key{Namespace: "default", Name: "unknown"}))
+	expect(t, env.Reconcile(c, store.Key{Namespace: "default", Name: "unknown"}))
 }
 
 func TestPutTakesObjectsAsTheyAre(t *testing.T) {
@@ -123,7 +134,7 @@ func TestPutTakesObjectsAsTheyAre(t *testing.T) {
 	blog.UID, blog.Status.Pages, blog.Generation = "u-1", 7, 4
 	now := metav1.Now().Rfc3339Copy()
 	blog.DeletionTimestamp, blog.Finalizers = &now, []string{"example.com/keep"}
-	env := controllertest.New(t, kinds(), add, blog, page(blog, "blog-0"))
+	env, c := newEnv(t, blog, page(blog, "blog-0"))
 	got, ok := controllertest.Get[*site](env, store.KeyOf(blog))
 	if !ok || got.UID != "u-1" || got.Status.Pages != 7 || got.Generation != 4 || !got.DeletionTimestamp.Equal(&now) {
 		t.Fatalf("got %+v", got)
@@ -131,41 +142,35 @@ func TestPutTakesObjectsAsTheyAre(t *testing.T) {
 	if got.ResourceVersion != blog.ResourceVersion {
 		t.Fatalf("resourceVersion %s, told %s", got.ResourceVersion, blog.ResourceVersion)
 	}
-	expect(t, env.Reconcile("site", store.KeyOf(blog))) // the owner's uid is known: the page is its own
+	expect(t, env.Reconcile(c, store.KeyOf(blog))) // the owner's uid is known: the page is its own
 }
 
 func TestFailuresAreReturned(t *testing.T) {
-	env := controllertest.New(t, kinds(), add, newSite(-1))
+	env, c := newEnv(t, newSite(-1))
 	key := store.KeyOf(newSite(0))
-	if out := env.Reconcile("site", key); out.Err == nil || out.Err.Error() != "less than nothing" || len(out.Changes) != 0 {
+	if out := env.Reconcile(c, key); out.Err == nil || out.Err.Error() != "less than nothing" || len(out.Changes) != 0 {
 		t.Fatalf("got %+v", out)
 	}
 	env.Put(newSite(1001))
-	if out := env.Reconcile("site", key); out.Err == nil || !strings.Contains(out.Err.Error(), "far too many") {
-		t.Fatalf("got %+v", out)
-	}
-	if out := env.Reconcile("sites", key); out.Err == nil || !strings.Contains(out.Err.Error(), `"sites"`) {
-		t.Fatalf("got %+v", out)
-	}
-	if out := controllertest.ReconcileKey(env, "site", 42); out.Err == nil || !strings.Contains(out.Err.Error(), "not of type int") {
+	if out := env.Reconcile(c, key); out.Err == nil || !strings.Contains(out.Err.Error(), "far too many") {
 		t.Fatalf("got %+v", out)
 	}
 }
 
 func TestConflictWithAnotherWriter(t *testing.T) {
-	var env *controllertest.Env
-	setup := func(m *controller.Manager) error {
-		return controller.New(m, "site", func(ctx context.Context, tx *controller.Tx, s *site) (controller.Result, error) {
-			_, _, err := store.Mutate(ctx, env.Store(), store.KeyOf(s), func(s *site) error { s.Spec.Pages++; return nil })
-			if err != nil {
-				return controller.Result{}, err
-			}
-			return reconcile(ctx, tx, s)
-		}, controller.Options{})
+	env := controllertest.New(t, kinds(), newSite(1))
+	c, err := controller.New(env.Manager(), "site", func(ctx context.Context, tx *controller.Tx, s *site) (controller.Result, error) {
+		_, _, err := store.Mutate(ctx, env.Store(), store.KeyOf(s), func(s *site) error { s.Spec.Pages++; return nil })
+		if err != nil {
+			return controller.Result{}, err
+		}
+		return reconcile(ctx, tx, s)
+	}, controller.Options{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	env = controllertest.New(t, kinds(), setup, newSite(1))
 	informerOf(t, env)
-	out := env.Reconcile("site", store.KeyOf(newSite(1)))
+	out := env.Reconcile(c, store.KeyOf(newSite(1)))
 	if !apierrors.IsConflict(out.Err) {
 		t.Fatalf("got %+v", out)
 	}
@@ -183,14 +188,16 @@ func informerOf(t *testing.T, env *controllertest.Env) {
 }
 
 func TestGenericKeys(t *testing.T) {
-	setup := func(m *controller.Manager) error {
-		return controller.NewReconciler(m, "squares", controller.Func[int](func(ctx context.Context, n int) (controller.Result, error) {
-			_, err := m.Store().Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint("n-", n*n)}})
+	env := controllertest.New(t, kinds())
+	c, err := controller.NewReconciler(env.Manager(), "squares", controller.ReconcilerFunc[int](
+		func(ctx context.Context, n int) (controller.Result, error) {
+			_, err := env.Store().Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint("n-", n*n)}})
 			return controller.Result{}, err
 		}), controller.Options{}, controller.Watches(func(context.Context, informer.Event[*site]) []int { return nil }))
+	if err != nil {
+		t.Fatal(err)
 	}
-	env := controllertest.New(t, kinds(), setup)
-	expect(t, controllertest.ReconcileKey(env, "squares", 3), "ADDED core/configmaps/default/n-9")
+	expect(t, controllertest.ReconcileKey(env, c, 3), "ADDED core/configmaps/default/n-9")
 }
 
 // recorder is a test that notes that it failed.
@@ -211,11 +218,8 @@ func TestMistakesFailTheTest(t *testing.T) {
 		do   func(t *recorder)
 		want string
 	}{
-		"setup": {func(t *recorder) {
-			controllertest.New(t, kinds(), func(*controller.Manager) error { return errors.New("no") })
-		}, "no"},
-		"kind": {func(t *recorder) { controllertest.New(t, kinds(), add, &corev1.Pod{}) }, "Pod"},
-		"name": {func(t *recorder) { controllertest.New(t, kinds(), add, &site{}) }, "has no name"},
+		"kind": {func(t *recorder) { controllertest.New(t, kinds(), &corev1.Pod{}) }, "Pod"},
+		"name": {func(t *recorder) { controllertest.New(t, kinds(), &site{}) }, "has no name"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -250,18 +254,16 @@ func (f *fake) Fatalf(format string, args ...any) {
 
 func TestChangingWhatIsSharedFails(t *testing.T) {
 	f := &fake{T: t}
-	env := controllertest.New(f, kinds(), func(m *controller.Manager) error {
-		sites, err := informer.For[*site](m.Replica())
-		if err != nil {
-			return err
-		}
-		sites.AddIndex(func(s *site) []string {
-			s.Spec.Pages = 7
-			return nil
-		})
-		return add(m)
-	}, newSite(1))
-	env.Reconcile("site", store.KeyOf(newSite(1))) // has the replica catch up
+	env, c := newEnv(f, newSite(1))
+	sites, err := informer.For[*site](env.Manager().Replica())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sites.AddIndex(func(s *site) []string {
+		s.Spec.Pages = 7
+		return nil
+	})
+	env.Reconcile(c, store.KeyOf(newSite(1))) // has the replica catch up
 	for _, c := range slices.Backward(f.cleanups) {
 		c()
 	}

@@ -5,8 +5,9 @@
 // there as they are given, status, uid and marks of deletion included; then a
 // reconcile is one call, and its [Outcome] has the net change of every object:
 //
-//	env := controllertest.New(t, store.Options{Kinds: Kinds()}, Add, backup)
-//	out := env.Reconcile("backup", store.KeyOf(backup))
+//	env := controllertest.New(t, store.Options{Kinds: Kinds()}, backup)
+//	backups, err := Add(env.Manager())
+//	out := env.Reconcile(backups, store.KeyOf(backup))
 //	if out.Err != nil { ... }
 //	job, ok := controllertest.Get[*batchv1.Job](env, key)
 //

@@ -21,17 +21,19 @@ type Env struct {
 	t       etcdtest.TB
 	manager *controller.Manager
 
-	mutations []informer.Mutation // the replica's until it has ended
+	running   bool                // the replica is
+	mutations []informer.Mutation // belong to the replica until it has ended
 }
 
-// New starts an etcd, makes a manager on it, has setup add controllers to that,
-// and puts the objects there, as [Env.Put] does. It fails the test if any of
-// that cannot be done, and at the end if an object was changed that the replica
-// shares. Everything ends with the test.
+// New starts an etcd, makes a manager on it, and writes the objects, as [Env.Put]
+// does. It fails the test if any of this fails, and at the end of the test if
+// something changed an object that the replica shares. Everything ends with the
+// test.
 //
-// The options say which kinds there are; their codec and encryption keys do not
-// count.
-func New(t etcdtest.TB, o store.Options, setup func(m *controller.Manager) error, objects ...store.Object) *Env {
+// The options name the kinds. Their codec and encryption keys are ignored.
+//
+// Add the controllers to [Env.Manager].
+func New(t etcdtest.TB, o store.Options, objects ...store.Object) *Env {
 	t.Helper()
 	o.Codec, o.EncryptionKeys = store.JSON, nil
 	e := &Env{t: t}
@@ -39,10 +41,8 @@ func New(t etcdtest.TB, o store.Options, setup func(m *controller.Manager) error
 	e.must(err)
 	e.manager, err = controller.NewManager(s, controller.ManagerOptions{OnMutation: func(m informer.Mutation) { e.mutations = append(e.mutations, m) }})
 	e.must(err)
-	e.must(setup(e.manager))
 	e.Put(objects...)
-	t.Cleanup(e.checkMutations) // when the replica has ended
-	etcdtest.Background(t, e.manager.Replica().Run)
+	t.Cleanup(e.checkMutations) // runs after the replica has ended
 	return e
 }
 
@@ -53,31 +53,31 @@ func (e *Env) checkMutations() {
 	}
 }
 
-// Manager returns the manager that has the controllers. It does not run; its
-// replica does.
+// Manager returns the manager to add controllers to. It never runs. Its replica
+// runs from the first reconcile until the end of the test.
 func (e *Env) Manager() *controller.Manager { return e.manager }
 
 // Store returns the store that has the objects: change them through it as a
 // user or another controller would.
 func (e *Env) Store() *store.Store { return e.manager.Store() }
 
-// Reconcile has the controller of that name reconcile an object's key, once.
-func (e *Env) Reconcile(name string, key store.Key) Outcome {
+// Reconcile calls the reconciler of c, a controller of [Env.Manager], once for the
+// key of an object. It fails the test when that takes longer than a minute.
+func (e *Env) Reconcile(c *controller.Controller[controller.Request], key store.Key) Outcome {
 	e.t.Helper()
-	return ReconcileKey(e, name, controller.Request{Key: key})
+	return ReconcileKey(e, c, controller.Request{Key: key})
 }
 
-// ReconcileKey is [Env.Reconcile] for a controller whose keys are of another
-// type.
-func ReconcileKey[R comparable](e *Env, name string, key R) Outcome {
+// ReconcileKey is [Env.Reconcile] for a controller whose keys have another type.
+func ReconcileKey[R comparable](e *Env, c *controller.Controller[R], key R) Outcome {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	e.catchUp(ctx)
 	before := e.state(ctx)
-	result, err := controller.ReconcileOnce(ctx, e.manager, name, key)
+	result, err := c.ReconcileOnce(ctx, key)
 	if ctx.Err() != nil {
-		e.t.Fatalf("controllertest: reconcile %v by %q did not end within %v: %v", key, name, bound, err)
+		e.t.Fatalf("controllertest: reconcile %v by %q did not end within %v: %v", key, c.Name(), bound, err)
 	}
 	return Outcome{Result: result, Err: err, Changes: diff(before, e.state(ctx))}
 }
@@ -95,10 +95,14 @@ func Get[T store.Object](e *Env, key store.Key) (T, bool) {
 	return obj, true
 }
 
-// catchUp has the replica reach whatever was written.
+// catchUp waits until the replica holds everything that was written.
 func (e *Env) catchUp(ctx context.Context) {
 	e.t.Helper()
 	replica := e.manager.Replica()
+	if !e.running {
+		e.running = true
+		etcdtest.Background(e.t, replica.Run)
+	}
 	e.must(replica.WaitForSync(ctx))
 	_, err := replica.Fresh(ctx)
 	e.must(err)

@@ -3,6 +3,7 @@ package controllertest_test
 import (
 	"testing"
 
+	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/controller/controllertest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -11,8 +12,12 @@ import (
 func Example() {
 	_ = func(t *testing.T) {
 		blog := newSite(1)
-		env := controllertest.New(t, kinds(), add, blog)
-		out := env.Reconcile("site", store.KeyOf(blog))
+		env := controllertest.New(t, kinds(), blog)
+		sites, err := controller.New(env.Manager(), "site", reconcile, controller.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := env.Reconcile(sites, store.KeyOf(blog))
 		if out.Err != nil {
 			t.Fatal(out.Err)
 		}

@@ -62,7 +62,8 @@ func Add(m *controller.Manager, kinds ...store.Object) error {
 			return c.affected(gk, e)
 		}))
 	}
-	return controller.NewReconciler(m, Name, controller.Func[request](c.reconcile), controller.Options{Workers: 8}, sources...)
+	_, err := controller.NewReconciler(m, Name, controller.ReconcilerFunc[request](c.reconcile), controller.Options{Workers: 8}, sources...)
+	return err
 }
 
 func (c *collector) track(obj store.Object) (tracked, error) {

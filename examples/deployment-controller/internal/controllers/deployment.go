@@ -42,10 +42,11 @@ func AddDeployment(m *controller.Manager) error {
 		return err
 	}
 	d := &deployments{m, all, replicaSets, ownerIndex(pods)}
-	return controller.New(m, "deployment", d.reconcile, controller.Options{Workers: 4},
+	_, err = controller.New(m, "deployment", d.reconcile, controller.Options{Workers: 4},
 		controller.Owns[*appsv1.ReplicaSet](),
 		controller.Watches(d.ofOrphan),
 		controller.Watches(d.ofLastPod))
+	return err
 }
 
 // reconcile takes one step of a rollout.

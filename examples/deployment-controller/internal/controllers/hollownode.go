@@ -29,7 +29,8 @@ type hollowNode struct {
 // one whose last path element begins with "broken".
 func AddHollowNode(m *controller.Manager, startDelay time.Duration) error {
 	n := &hollowNode{startDelay}
-	return controller.New(m, "hollow-node", n.reconcile, controller.Options{Workers: 4})
+	_, err := controller.New(m, "hollow-node", n.reconcile, controller.Options{Workers: 4})
+	return err
 }
 
 // reconcile moves a Pod one step on its way Pending -> Running -> Ready.

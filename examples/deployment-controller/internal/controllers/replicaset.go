@@ -43,9 +43,10 @@ func AddReplicaSet(m *controller.Manager) error {
 		}
 		return nil
 	})}
-	return controller.New(m, "replicaset", r.reconcile, controller.Options{Workers: 4},
+	_, err = controller.New(m, "replicaset", r.reconcile, controller.Options{Workers: 4},
 		controller.Owns[*corev1.Pod](),
 		controller.Watches(r.ofOrphan))
+	return err
 }
 
 // reconcile creates or deletes as many Pods as fit into one transaction, and
