@@ -24,12 +24,13 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// HOMEOSTAT_CRASH_SEED replays a run, as far as timing allows;
-// HOMEOSTAT_CRASH_ROUNDS makes runs longer.
-var _ = Describe("A system of a thousand objects whose processes crash", func() {
+// HOMEOSTAT_CRASH_SEED repeats a run, as far as timing allows;
+// HOMEOSTAT_CRASH_ROUNDS sets its length. With soak lengths the system has about a
+// thousand objects.
+var _ = Describe("A system of many objects whose processes crash", Label("soak"), func() {
 	DescribeTable("converges, and does nothing twice, and nothing late",
 		func(ctx SpecContext, mode string) {
-			seed, rounds := uint64(GinkgoRandomSeed()), 6
+			seed, rounds := uint64(GinkgoRandomSeed()), soakLength(len(faults), 24)
 			if s, err := strconv.ParseUint(os.Getenv("HOMEOSTAT_CRASH_SEED"), 10, 64); err == nil {
 				seed = s
 			}
@@ -78,7 +79,7 @@ func newCrashRun(ctx context.Context, mode string, seed uint64) *crashRun {
 }
 
 func (r *crashRun) run(ctx context.Context, rounds int) {
-	for i := range 25 {
+	for i := range soakLength(8, 25) {
 		r.create(ctx, fmt.Sprintf("f%02d", i))
 	}
 	for range crashProcesses {

@@ -10,11 +10,25 @@ import (
 	"github.com/onsi/gomega/gexec"
 )
 
+var _ = Describe("Every example with flags", func() {
+	It("ends when etcd does not answer", func() {
+		w := newWorld()
+		const nowhere = "--endpoints=http://127.0.0.1:1"
+		for _, session := range []*gexec.Session{ // they wait at the same time
+			w.start(nowhere, "--wait", "-f", manifestFile(deploymentYAML("web:1", 1, ""))),
+			w.watch(nowhere),
+		} {
+			Eventually(session).Should(gexec.Exit(1))
+			Expect(session.Err).To(gbytes.Say(`etcd at http://127\.0\.0\.1:1 does not answer`))
+		}
+	})
+})
+
 var _ = Describe("The deployment-controller example", func() {
 	It("goes on with its samples when it was killed before the second, and then leaves them alone", func() {
 		dir := GinkgoT().TempDir()
 		start := func(podStartDelay string) *gexec.Session {
-			session, err := gexec.Start(exec.Command(binary, "--data-dir="+dir, "--pod-start-delay="+podStartDelay), GinkgoWriter, GinkgoWriter)
+			session, err := gexec.Start(exec.Command(deploymentController, "--data-dir="+dir, "--pod-start-delay="+podStartDelay), GinkgoWriter, GinkgoWriter)
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(func() { session.Kill().Wait(patience) })
 			return session

@@ -32,17 +32,24 @@ var _ = Describe("The code in README.md and docs", func() {
 			}
 		}
 		Expect(packages).NotTo(BeEmpty())
-		file := overlay.write()
+		// One command links all test programs at the same time, and without debug
+		// information. Programs are only compiled.
+		file, dir := overlay.write(), GinkgoT().TempDir()
+		var libraries, programs []string
 		for pkg := range packages {
-			program := filepath.Join(GinkgoT().TempDir(), "program")
-			build := []string{"test", "-c", "-vet=off", "-o", program, "-overlay", file, pkg}
 			if strings.HasSuffix(pkg, "/main") {
-				build = []string{"build", "-o", program, "-overlay", file, pkg}
+				programs = append(programs, pkg)
+			} else {
+				libraries = append(libraries, pkg)
 			}
-			command(ctx, "..", "go", build...)
-			if !strings.HasSuffix(pkg, "/main") {
-				command(ctx, GinkgoT().TempDir(), program)
-			}
+		}
+		command(ctx, "..", "go", append([]string{"list", "-export", "-overlay", file}, programs...)...)
+		command(ctx, "..", "go", append([]string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", dir, "-overlay", file}, libraries...)...)
+		tests, err := os.ReadDir(dir)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(tests).To(HaveLen(len(libraries)))
+		for _, test := range tests {
+			command(ctx, GinkgoT().TempDir(), filepath.Join(dir, test.Name()))
 		}
 	}, SpecTimeout(5*patience))
 

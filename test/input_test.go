@@ -57,11 +57,4 @@ var _ = Describe("Bad input to the deployment-controller example", func() {
 		Eventually(session).Should(gexec.Exit(0))
 		Expect(session.Err).To(gbytes.Say(key))
 	}, SpecTimeout(2*patience))
-
-	It("is an etcd that does not answer", func() {
-		w := newWorld()
-		session := w.start("--endpoints=http://127.0.0.1:1", "--wait", "-f", manifestFile(deploymentYAML("web:1", 1, "")))
-		Eventually(session).Should(gexec.Exit(1))
-		Expect(session.Err).To(gbytes.Say(`etcd at http://127\.0\.0\.1:1 does not answer`))
-	})
 })

@@ -36,7 +36,7 @@ func newWorld() *world {
 func (w *world) start(args ...string) *gexec.Session {
 	GinkgoHelper()
 	args = append([]string{"--endpoints=" + strings.Join(w.cluster.Endpoints(), ","), "--pod-start-delay=50ms"}, args...)
-	session, err := gexec.Start(exec.Command(binary, args...), GinkgoWriter, GinkgoWriter)
+	session, err := gexec.Start(exec.Command(deploymentController, args...), GinkgoWriter, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { session.Kill().Wait(patience) })
 	return session

@@ -8,23 +8,31 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gexec"
 )
 
 // patience is how long anything may take on a busy machine before it counts as
 // never.
 const patience = time.Minute
 
-// binary is the built deployment-controller.
-var binary string
+// The example programs, built.
+var deploymentController, watch string
 
-var _ = BeforeSuite(func() {
+var _ = BeforeSuite(func(ctx SpecContext) {
 	SetDefaultEventuallyTimeout(patience)
-	var err error
-	binary, err = gexec.Build("github.com/homeostat/homeostat/examples/deployment-controller")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(gexec.CleanupBuildArtifacts)
+	dir := GinkgoT().TempDir()
+	deploymentController, watch = filepath.Join(dir, "deployment-controller"), filepath.Join(dir, "watch")
+	// One command links both at the same time, and without debug information.
+	command(ctx, "..", "go", "build", "-ldflags=-s -w", "-o", dir, "./examples/deployment-controller", "./examples/watch")
 })
+
+// soakLength returns the length of a spec with the label soak: the short one, or
+// the full one if HOMEOSTAT_SOAK is set.
+func soakLength(short, full int) int {
+	if os.Getenv("HOMEOSTAT_SOAK") != "" {
+		return full
+	}
+	return short
+}
 
 func TestEndToEnd(t *testing.T) {
 	RegisterFailHandler(Fail)
