@@ -24,10 +24,10 @@ import (
 
 // HOMEOSTAT_FAULT_SEED replays a run, as far as etcd's timing allows;
 // HOMEOSTAT_FAULT_SECONDS makes runs longer.
-var _ = Describe("Under random faults", func() {
+var _ = Describe("Under random faults", Label("soak"), func() {
 	DescribeTable("a replica loses nothing",
 		func(ctx SpecContext, forgetful, saving bool) {
-			seed, length := uint64(GinkgoRandomSeed()), 1500*time.Millisecond
+			seed, length := uint64(GinkgoRandomSeed()), time.Duration(soakLength(1500, 30_000))*time.Millisecond
 			if s, err := strconv.ParseUint(os.Getenv("HOMEOSTAT_FAULT_SEED"), 10, 64); err == nil {
 				seed = s
 			}

@@ -1,6 +1,7 @@
 package informer_test
 
 import (
+	"os"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -25,4 +26,13 @@ func TestInformer(t *testing.T) {
 	RegisterFailHandler(Fail)
 	SetDefaultEventuallyTimeout(specTimeout)
 	RunSpecs(t, "informer")
+}
+
+// soakLength returns the length of a spec with the label soak: the short one, or
+// the full one if HOMEOSTAT_SOAK is set.
+func soakLength(short, full int) int {
+	if os.Getenv("HOMEOSTAT_SOAK") != "" {
+		return full
+	}
+	return short
 }
