@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/homeostat/homeostat/pkg/controller/internal/profiles"
 )
 
 // Handler returns what the manager serves at its Address, for a server of your
@@ -26,11 +27,7 @@ func (m *Manager) Handler() http.Handler {
 		EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError,
 	}))
 	if m.options.Pprof {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.Handle("GET /debug/pprof/", profiles.Handler("/debug/pprof/"))
 	}
 	return mux
 }

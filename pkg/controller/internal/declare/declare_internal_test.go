@@ -41,19 +41,19 @@ func TestDeclare(t *testing.T) {
 		declarations []string
 		want         string
 	}{
-		"sets declared fields and leaves others":       {`{"a":1,"b":2}`, []string{`{"a":3}`}, `{"a":3,"b":2}`},
-		"merges maps":                                  {`{"m":{"a":1,"b":2}}`, []string{`{"m":{"a":3,"c":4}}`}, `{"m":{"a":3,"b":2,"c":4}}`},
+		"sets declared fields and leaves others":           {`{"a":1,"b":2}`, []string{`{"a":3}`}, `{"a":3,"b":2}`},
+		"merges maps":                                      {`{"m":{"a":1,"b":2}}`, []string{`{"m":{"a":3,"c":4}}`}, `{"m":{"a":3,"b":2,"c":4}}`},
 		"replaces a list as a whole":                       {`{"l":[1,2,3]}`, []string{`{"l":[4]}`}, `{"l":[4]}`},
-		"removes a field that is no longer declared":           {`{"b":2}`, []string{`{"a":1}`, `{}`}, `{"b":2}`},
-		"removes keys of maps":                       {`{"m":{"b":2}}`, []string{`{"m":{"a":1,"c":3}}`, `{"m":{"a":1}}`}, `{"m":{"a":1,"b":2}}`},
-		"removes a map that becomes empty":         {`{}`, []string{`{"m":{"a":1}}`, `{}`}, `{}`},
-		"keeps a map that others have written to":     {`{"m":{"b":2}}`, []string{`{"m":{"a":1}}`, `{}`}, `{"m":{"b":2}}`},
-		"keeps what others put into a declared empty map":     {`{"m":{"b":2}}`, []string{`{"m":{}}`, `{}`}, `{"m":{"b":2}}`},
-		"empties a map that is declared empty":   {`{}`, []string{`{"m":{"a":1}}`, `{"m":{}}`}, `{"m":{}}`},
-		"removes lists":                              {`{}`, []string{`{"l":[{"a":1}]}`, `{}`}, `{}`},
-		"keeps fields that were never declared":    {`{"a":1,"m":{"b":2}}`, []string{`{}`, `{}`}, `{"a":1,"m":{"b":2}}`},
-		"replaces a map by a value, and back":   {`{"m":{"b":2}}`, []string{`{"m":1}`, `{"m":{"a":1}}`}, `{"m":{"a":1}}`},
-		"removes a map that became a value":       {`{"m":{"a":1}}`, []string{`{"m":{"a":1}}`, `{"m":2}`, `{}`}, `{}`},
+		"removes a field that is no longer declared":       {`{"b":2}`, []string{`{"a":1}`, `{}`}, `{"b":2}`},
+		"removes keys of maps":                             {`{"m":{"b":2}}`, []string{`{"m":{"a":1,"c":3}}`, `{"m":{"a":1}}`}, `{"m":{"a":1,"b":2}}`},
+		"removes a map that becomes empty":                 {`{}`, []string{`{"m":{"a":1}}`, `{}`}, `{}`},
+		"keeps a map that others have written to":          {`{"m":{"b":2}}`, []string{`{"m":{"a":1}}`, `{}`}, `{"m":{"b":2}}`},
+		"keeps what others put into a declared empty map":  {`{"m":{"b":2}}`, []string{`{"m":{}}`, `{}`}, `{"m":{"b":2}}`},
+		"empties a map that is declared empty":             {`{}`, []string{`{"m":{"a":1}}`, `{"m":{}}`}, `{"m":{}}`},
+		"removes lists":                                    {`{}`, []string{`{"l":[{"a":1}]}`, `{}`}, `{}`},
+		"keeps fields that were never declared":            {`{"a":1,"m":{"b":2}}`, []string{`{}`, `{}`}, `{"a":1,"m":{"b":2}}`},
+		"replaces a map by a value, and back":              {`{"m":{"b":2}}`, []string{`{"m":1}`, `{"m":{"a":1}}`}, `{"m":{"a":1}}`},
+		"removes a map that became a value":                {`{"m":{"a":1}}`, []string{`{"m":{"a":1}}`, `{"m":2}`, `{}`}, `{}`},
 		"treats a name with the record's prefix as a name": {`{"f:a":1}`, []string{`{"f:a":2}`, `{}`}, `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,66 @@
+package profiles_test
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+
+	_ "github.com/homeostat/homeostat/pkg/controller" // for TestDefaultServeMuxHasNoProfiles
+	"github.com/homeostat/homeostat/pkg/controller/internal/profiles"
+)
+
+// get asks the handler for a page.
+func get(t *testing.T, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	profiles.Handler("/debug/pprof/").ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	return w
+}
+
+func TestHandler(t *testing.T) {
+	gzip := []byte{0x1f, 0x8b}
+	for path, want := range map[string]struct {
+		status int
+		body   []byte
+	}{
+		"/debug/pprof/":                     {200, []byte(`<a href="heap?debug=1">`)},
+		"/debug/pprof/heap":                 {200, gzip},
+		"/debug/pprof/heap?gc=1&debug=1":    {200, []byte("heap profile")},
+		"/debug/pprof/goroutine?debug=2":    {200, []byte("profiles_test.TestHandler")},
+		"/debug/pprof/cmdline":              {200, []byte(os.Args[0])},
+		"/debug/pprof/profile?seconds=0.01": {200, gzip},
+		"/debug/pprof/trace?seconds=0.01":   {200, []byte("go 1.")},
+		"/debug/pprof/heap?seconds=1":       {400, []byte("-diff_base")},
+		"/debug/pprof/none":                 {404, []byte(`no profile "none"`)},
+		"/debug/pprof/%3Cscript%3E?debug=1": {404, []byte("no profile")},
+	} {
+		w := get(t, path)
+		if w.Code != want.status || !bytes.Contains(w.Body.Bytes(), want.body) {
+			t.Errorf("%s: status %d, want %d with %q in the body", path, w.Code, want.status, want.body)
+		}
+	}
+}
+
+// Only one CPU profile can be taken at a time.
+func TestProfileWhileAnotherIsTaken(t *testing.T) {
+	done := make(chan int)
+	for range 2 {
+		go func() { done <- get(t, "/debug/pprof/profile?seconds=0.2").Code }()
+	}
+	if a, b := <-done, <-done; a == b {
+		t.Errorf("both answers have status %d", a)
+	}
+}
+
+// A program that imports package controller and serves http.DefaultServeMux does
+// not publish its profiles.
+func TestDefaultServeMuxHasNoProfiles(t *testing.T) {
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile"} {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		if _, pattern := http.DefaultServeMux.Handler(req); pattern != "" {
+			t.Errorf("%s is served as %q", path, pattern)
+		}
+	}
+}
