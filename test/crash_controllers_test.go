@@ -88,7 +88,7 @@ func (c *crashControllers) reconcileFleet(ctx context.Context, tx *controller.Tx
 		}
 	}
 	for _, surplus := range have {
-		tx.Delete(surplus)
+		tx.Delete(surplus, store.DeleteOptions{})
 	}
 	return controller.Result{}, commitStatus(ctx, c, tx, fleet, &fleet.Status, status)
 }
@@ -124,7 +124,7 @@ func (c *crashControllers) reconcileGroup(ctx context.Context, tx *controller.Tx
 		}
 	}
 	for _, surplus := range have {
-		tx.Delete(surplus)
+		tx.Delete(surplus, store.DeleteOptions{})
 	}
 	return controller.Result{}, commitStatus(ctx, c, tx, group, &group.Status, status)
 }

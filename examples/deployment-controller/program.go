@@ -62,7 +62,7 @@ func (p *program) run(ctx context.Context) (err error) {
 		return err
 	}
 	script := &script{program: p, docs: docs, bad: len(bad)}
-	if err := p.manager.Add("script", script.run); err != nil {
+	if err := p.manager.Add("script", script.run, controller.RunnableOptions{}); err != nil {
 		return err
 	}
 	if err := p.manager.Run(ctx); !errors.Is(err, errDone) {
@@ -90,7 +90,7 @@ func (p *program) assemble() (err error) {
 			return true
 		})
 		return nil
-	})
+	}, controller.RunnableOptions{})
 }
 
 // show shows all Deployments or, where the program only applies some and others run

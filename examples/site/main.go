@@ -73,7 +73,7 @@ func main() {
 			return err
 		}
 		return nil
-	}))
+	}, controller.RunnableOptions{}))
 	check(m.Run(ctx))
 }
 

@@ -1,262 +1,237 @@
 package controller
 
 import (
-	"cmp"
-	"errors"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
-// Config is what an operator sets of a manager and its controllers, in a YAML
-// file, by flags, or both:
-//
-//	address: :8080
-//	gracePeriod: 10s
-//	leadership: {name: shop, leaseTime: 15s}
-//	sharding: {name: shop, buckets: 256}
-//	controllers:
-//	  deployment: {workers: 8, timeout: 30s}
+// Config lets an operator change the options of a manager and of its controllers,
+// in YAML files, by flags, or both. The zero value changes nothing.
 //
 //	var config controller.Config
 //	config.Flags(flag.CommandLine)
 //	flag.Parse()
-//	options, err := config.Options(controller.ManagerOptions{Log: log})
+//	m, err := controller.NewManager(s, config.Options(controller.ManagerOptions{Log: log}))
 //
-// What is left out stays as the program has it.
+// A file looks like this:
+//
+//	address: :8080
+//	pprof: true
+//	gracePeriod: 10s
+//	maxLag: 30s
+//	leadership: {name: shop, identity: a, leaseTime: 15s}
+//	sharding: {name: shop, identity: a, buckets: 256, leaseTime: 15s}
+//	controllers:
+//	  deployment: {workers: 8, timeout: 30s, backoffBase: 10ms, backoffMax: 1m}
+//
+// Each setting has a flag too; see [Config.Flags]. What is read later wins, over
+// what was read before and over what the program says. False, 0 and "" are values:
+// they replace what was there, and then mean what they mean in [ManagerOptions] and
+// [Options]. A setting that is left out or null changes nothing.
+//
+// Config also reads itself from JSON, so it can be a field of a program's own
+// configuration. It is not safe for concurrent use.
 type Config struct {
-	// Address, Pprof, GracePeriod and MaxLag are as in [ManagerOptions].
-	Address     string          `json:"address,omitempty"`
-	Pprof       bool            `json:"pprof,omitempty"`
-	GracePeriod metav1.Duration `json:"gracePeriod,omitempty"`
-	MaxLag      metav1.Duration `json:"maxLag,omitempty"`
-	// Leadership has what is set of the leadership.
-	Leadership LeadershipConfig `json:"leadership,omitempty"`
-	// Sharding has what is set of the sharding.
-	Sharding ShardingConfig `json:"sharding,omitempty"`
-	// Controllers has what is set of controllers, by their names.
-	Controllers map[string]ControllerConfig `json:"controllers,omitempty"`
+	manager     []assignment[ManagerOptions]
+	controllers map[string][]assignment[Options]
 }
 
-// LeadershipConfig is what an operator sets of a [Leadership]. A name has a
-// program take part in one that has none of its own.
-type LeadershipConfig struct {
-	Name      string          `json:"name,omitempty"`
-	Identity  string          `json:"identity,omitempty"`
-	LeaseTime metav1.Duration `json:"leaseTime,omitempty"`
-}
-
-// ShardingConfig is what an operator sets of a [Sharding]. A name has a program
-// take part in one that has none of its own.
-type ShardingConfig struct {
-	Name      string          `json:"name,omitempty"`
-	Identity  string          `json:"identity,omitempty"`
-	Buckets   int             `json:"buckets,omitempty"`
-	LeaseTime metav1.Duration `json:"leaseTime,omitempty"`
-}
-
-// ControllerConfig is what an operator sets of a controller, as in [Options].
-type ControllerConfig struct {
-	Workers     int             `json:"workers,omitempty"`
-	Timeout     metav1.Duration `json:"timeout,omitempty"`
-	BackoffBase metav1.Duration `json:"backoffBase,omitempty"`
-	BackoffMax  metav1.Duration `json:"backoffMax,omitempty"`
-}
-
-// ReadConfig reads a file. A field that there is none of is an error, since it is
-// a mistake that would go unnoticed.
-func ReadConfig(file string) (Config, error) {
-	var c Config
-	err := c.read(file)
-	return c, err
-}
-
-func (c *Config) read(file string) error {
+// ReadFile reads settings from a YAML file. It returns an error, and takes no
+// setting from the file, if the file names an unknown setting or has a value of
+// the wrong type. [NewManager], [New] and their like check whether the values
+// make sense.
+func (c *Config) ReadFile(file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
-	if err := yaml.UnmarshalStrict(content, c); err != nil {
+	encoded, err := yaml.YAMLToJSONStrict(content)
+	if err == nil {
+		err = c.UnmarshalJSON(encoded)
+	}
+	if err != nil {
 		return fmt.Errorf("config %s: %w", file, err)
 	}
 	return nil
 }
 
-// Flags defines --config, which reads a file, and --address, --pprof,
-// --grace-period, --max-lag, --leadership, --identity, --lease-time, --sharding,
-// --sharding-identity, --sharding-lease-time, --buckets and --workers, as in
-// --workers=deployment=8. Of a file and the other flags, what comes later on the
-// command line counts.
-func (c *Config) Flags(flags *flag.FlagSet) {
-	flags.Func("config", "`file` with the manager's options, in YAML", func(file string) error {
-		read := Config{Pprof: c.Pprof} // false is a value: a file that has none leaves what there is
-		err := read.read(file)
-		if err == nil {
-			c.merge(read)
-		}
+// UnmarshalJSON reads settings from JSON, as [Config.ReadFile] does from YAML. It
+// keeps the settings that were read before.
+func (c *Config) UnmarshalJSON(encoded []byte) error {
+	sections, err := fieldsOf("", encoded)
+	if err != nil {
 		return err
-	})
-	flags.StringVar(&c.Address, "address", c.Address, "serve health and metrics over HTTP at this `host:port`")
-	flags.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve profiles too")
-	flags.DurationVar(&c.GracePeriod.Duration, "grace-period", c.GracePeriod.Duration, "how `long` reconciles may go on when the program is stopped")
-	flags.DurationVar(&c.MaxLag.Duration, "max-lag", c.MaxLag.Duration, "for how `long` etcd may be lost before the program is not ready")
-	flags.StringVar(&c.Leadership.Name, "leadership", c.Leadership.Name, "have one process at a time do the work, of those that give the same `name`")
-	flags.StringVar(&c.Leadership.Identity, "identity", c.Leadership.Identity, "what this process is called where it leads")
-	flags.DurationVar(&c.Leadership.LeaseTime.Duration, "lease-time", c.Leadership.LeaseTime.Duration, "how `long` the others wait for a leader that has crashed")
-	flags.StringVar(&c.Sharding.Name, "sharding", c.Sharding.Name, "have all processes that give the same `name` share the work")
-	flags.StringVar(&c.Sharding.Identity, "sharding-identity", c.Sharding.Identity, "what this process is called where it shares the work")
-	flags.DurationVar(&c.Sharding.LeaseTime.Duration, "sharding-lease-time", c.Sharding.LeaseTime.Duration, "how `long` the work of a process that has crashed waits for the others")
-	flags.IntVar(&c.Sharding.Buckets, "buckets", c.Sharding.Buckets, "into what `number` of parts the work is shared, the same in all processes")
-	flags.Func("workers", "how many keys a controller reconciles at once, as `controller=number`; repeatable", c.setWorkers)
-}
-
-func (c *Config) setWorkers(s string) error {
-	name, number, _ := strings.Cut(s, "=")
-	n, err := strconv.Atoi(number)
-	if name == "" || err != nil || n < 1 {
-		return errors.New("want controller=number")
 	}
-	set := c.Controllers[name]
-	set.Workers = n
-	c.setController(name, set)
+	byName, err := fieldsOf("controllers", sections["controllers"])
+	if err != nil {
+		return err
+	}
+	delete(sections, "controllers")
+	manager, err := decodeSettings(managerSettings, "", sections)
+	if err != nil {
+		return err
+	}
+	controllers := map[string][]assignment[Options]{}
+	for name, encoded := range byName {
+		at := "controllers." + name
+		fields, err := fieldsOf(at, encoded)
+		if err != nil {
+			return err
+		}
+		if controllers[name], err = decodeSettings(controllerSettings, at+".", fields); err != nil {
+			return err
+		}
+	}
+	c.manager = append(c.manager, manager...)
+	for name, assignments := range controllers {
+		c.addController(name, assignments...)
+	}
 	return nil
 }
 
-func (c *Config) setController(name string, set ControllerConfig) {
-	if c.Controllers == nil {
-		c.Controllers = map[string]ControllerConfig{}
+// Flags defines a flag for each setting:
+//
+//	--config              --leadership              --sharding              --workers
+//	--address             --leadership-identity     --sharding-identity     --reconcile-timeout
+//	--pprof               --leadership-lease-time   --sharding-buckets      --backoff-base
+//	--grace-period                                  --sharding-lease-time   --backoff-max
+//	--max-lag
+//
+// --config reads a file. The flags in the last column set the options of one
+// controller, as in --workers=deployment=8. All flags can be repeated. The flags
+// and files on a command line are read in their order.
+func (c *Config) Flags(flags *flag.FlagSet) {
+	flags.Func("config", "read the manager's settings from this YAML `file`", c.ReadFile)
+	for _, s := range managerSettings {
+		set := func(text string) error {
+			assign, err := s.parse(text)
+			if err == nil {
+				c.manager = append(c.manager, assign)
+			}
+			return err
+		}
+		if s.isBool {
+			flags.BoolFunc(s.flag, s.usage, set)
+		} else {
+			flags.Func(s.flag, s.usage, set)
+		}
 	}
-	c.Controllers[name] = set
-}
-
-// merge has what is set in other take the place of what is set here. Pprof is always
-// set in other.
-func (c *Config) merge(other Config) {
-	c.Address = cmp.Or(other.Address, c.Address)
-	c.Pprof = other.Pprof
-	c.GracePeriod = cmp.Or(other.GracePeriod, c.GracePeriod)
-	c.MaxLag = cmp.Or(other.MaxLag, c.MaxLag)
-	c.Leadership = LeadershipConfig{
-		Name:      cmp.Or(other.Leadership.Name, c.Leadership.Name),
-		Identity:  cmp.Or(other.Leadership.Identity, c.Leadership.Identity),
-		LeaseTime: cmp.Or(other.Leadership.LeaseTime, c.Leadership.LeaseTime),
-	}
-	c.Sharding = ShardingConfig{
-		Name:      cmp.Or(other.Sharding.Name, c.Sharding.Name),
-		Identity:  cmp.Or(other.Sharding.Identity, c.Sharding.Identity),
-		Buckets:   cmp.Or(other.Sharding.Buckets, c.Sharding.Buckets),
-		LeaseTime: cmp.Or(other.Sharding.LeaseTime, c.Sharding.LeaseTime),
-	}
-	for name, o := range other.Controllers {
-		set := c.Controllers[name]
-		c.setController(name, ControllerConfig{
-			Workers:     cmp.Or(o.Workers, set.Workers),
-			Timeout:     cmp.Or(o.Timeout, set.Timeout),
-			BackoffBase: cmp.Or(o.BackoffBase, set.BackoffBase),
-			BackoffMax:  cmp.Or(o.BackoffMax, set.BackoffMax),
+	for _, s := range controllerSettings {
+		flags.Func(s.flag, s.usage, func(text string) error {
+			name, value, found := strings.Cut(text, "=")
+			if name == "" || !found {
+				return fmt.Errorf("want controller=value")
+			}
+			assign, err := s.parse(value)
+			if err == nil {
+				c.addController(name, assign)
+			}
+			return err
 		})
 	}
 }
 
-// Options returns a program's options with what is set here in place of what they
-// say. It fails when a value makes no sense. A controller that the manager does
-// not have is found out by [Manager.Run].
-func (c Config) Options(o ManagerOptions) (ManagerOptions, error) {
-	if err := c.check(); err != nil {
-		return o, err
+func (c *Config) addController(name string, assignments ...assignment[Options]) {
+	if c.controllers == nil {
+		c.controllers = map[string][]assignment[Options]{}
 	}
-	o.Address = cmp.Or(c.Address, o.Address)
-	o.Pprof = c.Pprof || o.Pprof
-	o.GracePeriod = cmp.Or(c.GracePeriod.Duration, o.GracePeriod)
-	o.MaxLag = cmp.Or(c.MaxLag.Duration, o.MaxLag)
-	var err error
-	if o.Leadership, err = c.Leadership.over(o.Leadership); err != nil {
-		return o, err
-	}
-	if o.Sharding, err = c.Sharding.over(o.Sharding); err != nil {
-		return o, err
-	}
-	controllers := maps.Clone(o.Controllers)
-	for name, set := range c.Controllers {
-		if controllers == nil {
-			controllers = map[string]Options{}
-		}
-		controllers[name] = set.options().over(controllers[name])
-	}
-	o.Controllers = controllers
-	return o, nil
+	c.controllers[name] = append(c.controllers[name], assignments...)
 }
 
-// over returns a program's leadership with what is set here in place of what it
-// says, or nil when there is none.
-func (c LeadershipConfig) over(program *Leadership) (*Leadership, error) {
-	if c == (LeadershipConfig{}) {
-		return program, nil
+// Options returns the program's options with all settings applied, in the order in
+// which they were read. It does not change what program points to. Setting a
+// leadership's or a sharding's name turns it on in a program that has none.
+//
+// The settings of a controller are applied when the controller is made.
+// [Manager.Run] fails if there are settings for a controller that was not made.
+func (c *Config) Options(program ManagerOptions) ManagerOptions {
+	o := program
+	if o.Leadership != nil {
+		o.Leadership = new(*o.Leadership)
 	}
-	var o Leadership
-	if program != nil {
-		o = *program
+	if o.Sharding != nil {
+		o.Sharding = new(*o.Sharding)
 	}
-	o.Name = cmp.Or(c.Name, o.Name)
-	o.Identity = cmp.Or(c.Identity, o.Identity)
-	o.LeaseTime = cmp.Or(c.LeaseTime.Duration, o.LeaseTime)
-	if _, err := o.withDefaults(); err != nil {
-		return program, fmt.Errorf("config: %w", err)
+	for _, assign := range c.manager {
+		assign(&o)
 	}
-	return &o, nil
-}
-
-// over is that of a leadership, for a sharding.
-func (c ShardingConfig) over(program *Sharding) (*Sharding, error) {
-	if c == (ShardingConfig{}) {
-		return program, nil
+	o.Controllers = maps.Clone(o.Controllers)
+	if o.Controllers == nil {
+		o.Controllers = map[string]func(*Options){}
 	}
-	var o Sharding
-	if program != nil {
-		o = *program
-	}
-	o.Name = cmp.Or(c.Name, o.Name)
-	o.Identity = cmp.Or(c.Identity, o.Identity)
-	o.Buckets = cmp.Or(c.Buckets, o.Buckets)
-	o.LeaseTime = cmp.Or(c.LeaseTime.Duration, o.LeaseTime)
-	if _, err := o.withDefaults(); err != nil {
-		return program, fmt.Errorf("config: %w", err)
-	}
-	return &o, nil
-}
-
-func (c Config) check() error {
-	if c.GracePeriod.Duration < 0 || c.MaxLag.Duration < 0 {
-		return errors.New("config: gracePeriod and maxLag must not be negative")
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Controllers)) {
-		set := c.Controllers[name]
-		if set.Workers < 0 || set.Timeout.Duration < 0 || set.BackoffBase.Duration < 0 || set.BackoffMax.Duration < 0 {
-			return fmt.Errorf("config: controllers: %s: no value may be negative", name)
+	for name, assignments := range c.controllers {
+		before, assignments := o.Controllers[name], slices.Clone(assignments)
+		o.Controllers[name] = func(o *Options) {
+			if before != nil {
+				before(o)
+			}
+			for _, assign := range assignments {
+				assign(o)
+			}
 		}
 	}
-	return nil
+	return o
 }
 
-func (c ControllerConfig) options() Options {
-	return Options{Workers: c.Workers, Timeout: c.Timeout.Duration, BackoffBase: c.BackoffBase.Duration, BackoffMax: c.BackoffMax.Duration}
-}
-
-// over returns the options with what is not set here taken from others.
-func (o Options) over(others Options) Options {
-	return Options{
-		Workers:     cmp.Or(o.Workers, others.Workers),
-		Timeout:     cmp.Or(o.Timeout, others.Timeout),
-		BackoffBase: cmp.Or(o.BackoffBase, others.BackoffBase),
-		BackoffMax:  cmp.Or(o.BackoffMax, others.BackoffMax),
-
-		EveryProcess: o.EveryProcess || others.EveryProcess,
+// decodeSettings decodes the fields of a file's section. at is the section's path,
+// with a dot at its end.
+func decodeSettings[O any](settings []setting[O], at string, fields map[string]json.RawMessage) ([]assignment[O], error) {
+	var all []assignment[O]
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		decoded, err := decodeField(settings, at, name, fields[name])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, decoded...)
 	}
+	return all, nil
+}
+
+// decodeField decodes the value at a path: a setting's, or a section's.
+func decodeField[O any](settings []setting[O], at, path string, encoded json.RawMessage) ([]assignment[O], error) {
+	i := slices.IndexFunc(settings, func(s setting[O]) bool { return s.path == path })
+	switch {
+	case i >= 0 && string(encoded) == "null":
+		return nil, nil
+	case i >= 0:
+		assign, err := settings[i].decode(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("%s%s: %w", at, path, err)
+		}
+		return []assignment[O]{assign}, nil
+	case !slices.ContainsFunc(settings, func(s setting[O]) bool { return strings.HasPrefix(s.path, path+".") }):
+		return nil, fmt.Errorf("%s%s: there is no such setting", at, path)
+	}
+	within, err := fieldsOf(at+path, encoded)
+	if err != nil {
+		return nil, err
+	}
+	var all []assignment[O]
+	for _, name := range slices.Sorted(maps.Keys(within)) {
+		decoded, err := decodeField(settings, at, path+"."+name, within[name])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, decoded...)
+	}
+	return all, nil
+}
+
+// fieldsOf returns the fields of a section: none where it is left out or null.
+func fieldsOf(path string, encoded json.RawMessage) (map[string]json.RawMessage, error) {
+	if len(encoded) == 0 {
+		return nil, nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(encoded, &fields); err != nil {
+		return nil, fmt.Errorf("%s: want fields, have %s", strings.TrimPrefix(path, "."), encoded)
+	}
+	return fields, nil
 }

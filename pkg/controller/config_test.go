@@ -1,242 +1,260 @@
 package controller_test
 
 import (
+	"encoding/json"
 	"flag"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-func parse(t *testing.T, args ...string) (controller.Config, error) {
+// optionsOf returns a program's options after a command line. An argument that is
+// no flag is the content of a file for --config.
+func optionsOf(t *testing.T, program controller.ManagerOptions, args ...string) (controller.ManagerOptions, error) {
 	t.Helper()
-	var c controller.Config
+	var config controller.Config
 	flags := flag.NewFlagSet("test", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	c.Flags(flags)
-	return c, flags.Parse(args)
+	config.Flags(flags)
+	for i, arg := range args {
+		if !strings.HasPrefix(arg, "--") {
+			args[i] = "--config=" + fileOf(t, arg)
+		}
+	}
+	err := flags.Parse(args)
+	return config.Options(program), err
 }
 
-func TestConfig(t *testing.T) {
+func fileOf(t *testing.T, content string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "config.yaml")
-	content := "address: :8080\ngracePeriod: 10s\ncontrollers:\n  a: {workers: 8, timeout: 30s}\n  b: {backoffMax: 1m}\n"
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	base := controller.ManagerOptions{GracePeriod: time.Second, MaxLag: time.Minute, Controllers: map[string]controller.Options{
-		"a": {Workers: 2, BackoffBase: time.Second}, "c": {Workers: 3},
+	return file
+}
+
+// managerFields compares what an operator can set of a manager.
+var managerFields = cmpopts.IgnoreFields(controller.ManagerOptions{}, "Log", "Controllers")
+
+func TestConfigOfManager(t *testing.T) {
+	type options = controller.ManagerOptions
+	type leadership = controller.Leadership
+	type sharding = controller.Sharding
+	const file = "address: :8080\npprof: true\ngracePeriod: 10s\nmaxLag: 20s\n" +
+		"leadership: {name: l, identity: a, leaseTime: 30s}\nsharding: {name: s, identity: b, buckets: 64, leaseTime: 40s}\n"
+	all := func(change func(*options)) options {
+		o := options{
+			Address: ":8080", Pprof: true, GracePeriod: 10 * time.Second, MaxLag: 20 * time.Second,
+			Leadership: &leadership{Name: "l", Identity: "a", LeaseTime: 30 * time.Second},
+			Sharding:   &sharding{Name: "s", Identity: "b", Buckets: 64, LeaseTime: 40 * time.Second},
+		}
+		if change != nil {
+			change(&o)
+		}
+		return o
+	}
+	for name, x := range map[string]struct {
+		program options
+		args    []string
+		want    options
+	}{
+		"nothing":               {program: all(nil), want: all(nil)},
+		"an empty file":         {all(nil), []string{""}, all(nil)},
+		"nulls":                 {all(nil), []string{"address:\npprof:\nleadership:\nsharding: {name: }\n"}, all(nil)},
+		"a file":                {options{}, []string{file}, all(nil)},
+		"a file over a program": {options{Address: ":1", MaxLag: time.Hour, Leadership: &leadership{Name: "x"}}, []string{file}, all(nil)},
+		"flags": {options{}, []string{
+			"--address=:8080", "--pprof", "--grace-period=10s", "--max-lag=20s",
+			"--leadership=l", "--leadership-identity=a", "--leadership-lease-time=30s",
+			"--sharding=s", "--sharding-identity=b", "--sharding-buckets=64", "--sharding-lease-time=40s",
+		}, all(nil)},
+		"a flag after a file":  {options{}, []string{file, "--address=:9"}, all(func(o *options) { o.Address = ":9" })},
+		"a file after a flag":  {options{}, []string{"--address=:9", "--sharding-buckets=1", file}, all(nil)},
+		"a file after a file":  {options{}, []string{file, "sharding: {buckets: 8}"}, all(func(o *options) { o.Sharding.Buckets = 8 })},
+		"one field of several": {all(nil), []string{"--leadership-identity=z"}, all(func(o *options) { o.Leadership.Identity = "z" })},
+
+		"false over a program's true":    {options{Pprof: true}, []string{"--pprof=false"}, options{}},
+		"false in a file over a true":    {options{Pprof: true}, []string{"pprof: false"}, options{}},
+		"false over a flag":              {options{}, []string{"--pprof", "pprof: false"}, options{}},
+		"true over a false":              {options{}, []string{"pprof: false", "--pprof"}, options{Pprof: true}},
+		"a file that does not say":       {options{}, []string{"--pprof", "address: :1"}, options{Pprof: true, Address: ":1"}},
+		"an empty text over a program's": {options{Address: ":1"}, []string{"--address="}, options{}},
+		"zero over a program's duration": {options{GracePeriod: time.Hour}, []string{"gracePeriod: 0s"}, options{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := all(nil)
+			got, err := optionsOf(t, x.program, x.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(x.want, got, managerFields); diff != "" {
+				t.Error(diff)
+			}
+			if x.program.Sharding != nil {
+				if diff := cmp.Diff(before, x.program, managerFields); diff != "" {
+					t.Error("the program's options were changed", diff)
+				}
+			}
+		})
+	}
+}
+
+func TestConfigOfControllers(t *testing.T) {
+	program := controller.ManagerOptions{Controllers: map[string]func(*controller.Options){
+		"a": func(o *controller.Options) { o.Workers, o.BackoffBase = 2, time.Second },
+		"c": func(o *controller.Options) { o.Workers = 3 },
 	}}
-	a := controller.Options{Workers: 8, Timeout: 30 * time.Second, BackoffBase: time.Second}
-	b, c := controller.Options{BackoffMax: time.Minute}, controller.Options{Workers: 3}
+	const file = "controllers:\n  a: {workers: 8, timeout: 30s}\n  b: {backoffBase: 1s, backoffMax: 1m}\n"
+	made := controller.Options{Timeout: time.Hour, EveryProcess: true}
 	for name, x := range map[string]struct {
 		args []string
-		want controller.ManagerOptions
+		want map[string]controller.Options
 	}{
-		"nothing": {nil, base},
-		"a file": {[]string{"--config", file}, controller.ManagerOptions{
-			Address: ":8080", GracePeriod: 10 * time.Second, MaxLag: time.Minute,
-			Controllers: map[string]controller.Options{"a": a, "b": b, "c": c},
+		"nothing": {nil, map[string]controller.Options{
+			"a": {Workers: 2, BackoffBase: time.Second, Timeout: time.Hour, EveryProcess: true},
+			"c": {Workers: 3, Timeout: time.Hour, EveryProcess: true},
 		}},
-		"flags after a file": {[]string{"--config", file, "--address=", "--address=:9", "--workers=a=1", "--workers=b=5", "--pprof"}, controller.ManagerOptions{
-			Address: ":9", Pprof: true, GracePeriod: 10 * time.Second, MaxLag: time.Minute,
-			Controllers: map[string]controller.Options{
-				"a": {Workers: 1, Timeout: 30 * time.Second, BackoffBase: time.Second}, "b": {Workers: 5, BackoffMax: time.Minute}, "c": c,
-			},
-		}},
-		"flags before a file": {[]string{"--grace-period=1h", "--max-lag=2m", "--workers=a=1", "--config", file}, controller.ManagerOptions{
-			Address: ":8080", GracePeriod: 10 * time.Second, MaxLag: 2 * time.Minute,
-			Controllers: map[string]controller.Options{"a": a, "b": b, "c": c},
+		"a file, and then flags": {[]string{file, "--workers=a=1", "--workers=b=5", "--reconcile-timeout=b=0s", "--backoff-base=a=2s", "--backoff-max=a=3s"},
+			map[string]controller.Options{
+				"a": {Workers: 1, Timeout: 30 * time.Second, BackoffBase: 2 * time.Second, BackoffMax: 3 * time.Second, EveryProcess: true},
+				"b": {Workers: 5, BackoffBase: time.Second, BackoffMax: time.Minute, EveryProcess: true},
+				"c": {Workers: 3, Timeout: time.Hour, EveryProcess: true},
+			}},
+		"a flag, and then a file": {[]string{"--workers=a=1", file}, map[string]controller.Options{
+			"a": {Workers: 8, Timeout: 30 * time.Second, BackoffBase: time.Second, EveryProcess: true},
+			"b": {Timeout: time.Hour, BackoffBase: time.Second, BackoffMax: time.Minute, EveryProcess: true},
+			"c": {Workers: 3, Timeout: time.Hour, EveryProcess: true},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config, err := parse(t, x.args...)
+			options, err := optionsOf(t, program, x.args...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := config.Options(base)
-			if err != nil {
-				t.Fatal(err)
+			got := map[string]controller.Options{}
+			for name, change := range options.Controllers {
+				o := made
+				change(&o)
+				got[name] = o
 			}
-			if diff := cmp.Diff(x.want.Controllers, got.Controllers); diff != "" {
-				t.Error(diff)
-			}
-			if got.Address != x.want.Address || got.Pprof != x.want.Pprof || got.GracePeriod != x.want.GracePeriod || got.MaxLag != x.want.MaxLag {
-				t.Errorf("got %+v, want %+v", got, x.want)
-			}
-		})
-	}
-	if base.Controllers["a"].Workers != 2 {
-		t.Error("the program's options were changed")
-	}
-}
-
-func TestConfigOfPprof(t *testing.T) {
-	file := func(content string) string {
-		f := filepath.Join(t.TempDir(), "config.yaml")
-		if err := os.WriteFile(f, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
-	on, off, silent := file("pprof: true\n"), file("pprof: false\n"), file("address: :8080\n")
-	for name, x := range map[string]struct {
-		args []string
-		want bool
-	}{
-		"on":                 {[]string{"--config", on}, true},
-		"on, and then off":   {[]string{"--config", on, "--config", off}, false},
-		"off, and then on":   {[]string{"--config", off, "--config", on}, true},
-		"on, and no word":    {[]string{"--config", on, "--config", silent}, true},
-		"a flag, and off":    {[]string{"--pprof", "--config", off}, false},
-		"on, and a flag off": {[]string{"--config", on, "--pprof=false"}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			config, err := parse(t, x.args...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if config.Pprof != x.want {
-				t.Errorf("got %v", config.Pprof)
-			}
-		})
-	}
-}
-
-func TestConfigOfLeadership(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(file, []byte("leadership: {name: shop, identity: a, leaseTime: 20s}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	program := &controller.Leadership{Name: "own", LeaseTime: time.Minute}
-	for name, x := range map[string]struct {
-		args          []string
-		program, want *controller.Leadership
-	}{
-		"none":                 {nil, nil, nil},
-		"the program's":        {nil, program, program},
-		"a file's":             {[]string{"--config", file}, nil, &controller.Leadership{Name: "shop", Identity: "a", LeaseTime: 20 * time.Second}},
-		"flags after a file":   {[]string{"--config", file, "--lease-time=1s", "--leadership=x"}, program, &controller.Leadership{Name: "x", Identity: "a", LeaseTime: time.Second}},
-		"flags before a file":  {[]string{"--identity=b", "--config", file}, nil, &controller.Leadership{Name: "shop", Identity: "a", LeaseTime: 20 * time.Second}},
-		"a part by the config": {[]string{"--identity=b"}, program, &controller.Leadership{Name: "own", Identity: "b", LeaseTime: time.Minute}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			config, err := parse(t, x.args...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := config.Options(controller.ManagerOptions{Leadership: x.program})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(x.want, got.Leadership); diff != "" {
+			if diff := cmp.Diff(x.want, got); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
-	if program.Identity != "" {
+	if len(program.Controllers) != 2 {
 		t.Error("the program's options were changed")
-	}
-	for _, args := range [][]string{{"--identity=b"}, {"--leadership=a/b"}, {"--leadership=a", "--lease-time=-1s"}} {
-		config, err := parse(t, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := config.Options(controller.ManagerOptions{}); err == nil {
-			t.Errorf("%v: no error", args)
-		}
-	}
-}
-
-func TestConfigOfSharding(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(file, []byte("sharding: {name: shop, identity: a, buckets: 64, leaseTime: 20s}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	shop := &controller.Sharding{Name: "shop", Identity: "a", Buckets: 64, LeaseTime: 20 * time.Second}
-	program := &controller.Sharding{Name: "own", Buckets: 8}
-	for name, x := range map[string]struct {
-		args          []string
-		program, want *controller.Sharding
-	}{
-		"none":          {nil, nil, nil},
-		"the program's": {nil, program, program},
-		"a file's":      {[]string{"--config", file}, nil, shop},
-		"flags after a file": {[]string{"--config", file, "--sharding=x", "--sharding-identity=b", "--buckets=16", "--sharding-lease-time=1s"}, program,
-			&controller.Sharding{Name: "x", Identity: "b", Buckets: 16, LeaseTime: time.Second}},
-		"flags before a file":  {[]string{"--buckets=16", "--config", file}, nil, shop},
-		"a part by the config": {[]string{"--sharding-lease-time=1m"}, program, &controller.Sharding{Name: "own", Buckets: 8, LeaseTime: time.Minute}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			config, err := parse(t, x.args...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := config.Options(controller.ManagerOptions{Sharding: x.program})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(x.want, got.Sharding); diff != "" {
-				t.Error(diff)
-			}
-			if got.Leadership != nil {
-				t.Error("a leadership nobody asked for")
-			}
-		})
-	}
-	if program.LeaseTime != 0 {
-		t.Error("the program's options were changed")
-	}
-	for _, args := range [][]string{{"--buckets=8"}, {"--sharding=a/b"}, {"--sharding=a", "--buckets=-1"}, {"--sharding=a", "--sharding-lease-time=-1s"}} {
-		config, err := parse(t, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := config.Options(controller.ManagerOptions{}); err == nil {
-			t.Errorf("%v: no error", args)
-		}
 	}
 }
 
 func TestConfigRefusesMistakes(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	for name, content := range map[string]string{
-		"unknown field": "adress: :8080\n", "no duration": "gracePeriod: soon\n", "no YAML": "{", "twice": "address: a\naddress: b\n",
+	for content, complaint := range map[string]string{
+		"adress: :8080":                 "adress: there is no such setting",
+		"leadership: {nam: a}":          "leadership.nam: there is no such setting",
+		"controllers: {a: {worker: 1}}": "controllers.a.worker: there is no such setting",
+		"leadership: shop":              "leadership: want fields",
+		"controllers: {a: 1}":           "controllers.a: want fields",
+		"gracePeriod: soon":             "gracePeriod: time: invalid duration",
+		"gracePeriod: 5":                "gracePeriod: want a string, have 5",
+		"address: {a: b}":               "address: want a string",
+		"pprof: perhaps":                "pprof: want true or false",
+		"sharding: {buckets: 1.5}":      "sharding.buckets: want a whole number, have 1.5",
+		"{":                             "yaml",
+		"- a":                           "want fields",
+		"address: a\naddress: b":        `"address" already set`,
 	} {
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parse(t, "--config", file); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-	for _, args := range [][]string{{"--config", file + "s"}, {"--workers=a"}, {"--workers=a=0"}, {"--workers==1"}, {"--grace-period=x"}} {
-		if _, err := parse(t, args...); err == nil {
-			t.Errorf("%v: no error", args)
+		file := fileOf(t, content)
+		config := new(controller.Config)
+		err := config.ReadFile(file)
+		if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), complaint) {
+			t.Errorf("%q: the error is %v, want one that names the file and says %s", content, err, complaint)
 		}
 	}
-	c := controller.Config{Controllers: map[string]controller.ControllerConfig{"a": {Workers: -1}}}
-	if _, err := c.Options(controller.ManagerOptions{}); err == nil {
-		t.Error("-1 workers: no error")
+	for arg, complaint := range map[string]string{
+		"--config=nowhere.yaml": "nowhere.yaml",
+		"--workers=a":           "want controller=value",
+		"--workers==1":          "want controller=value",
+		"--workers=a=x":         "want a whole number",
+		"--grace-period=x":      "invalid duration",
+		"--pprof=x":             "want true or false",
+	} {
+		if _, err := optionsOf(t, controller.ManagerOptions{}, arg); err == nil || !strings.Contains(err.Error(), complaint) {
+			t.Errorf("%s: the error is %v, want %s", arg, err, complaint)
+		}
 	}
 }
 
-var _ = Describe("Options of controllers", func() {
-	It("are for controllers that there are", func(ctx SpecContext) {
-		m := newManager(controller.ManagerOptions{Controllers: map[string]controller.Options{"c": {}, "d": {}}})
+// A file with a mistake changes nothing.
+func TestConfigTakesFilesAsAWhole(t *testing.T) {
+	var config controller.Config
+	if err := config.ReadFile(fileOf(t, "address: :1\ncontrollers: {a: {workers: 1}}\npproof: true")); err == nil {
+		t.Fatal("no error")
+	}
+	if o := config.Options(controller.ManagerOptions{}); o.Address != "" || len(o.Controllers) != 0 {
+		t.Errorf("the options are %+v", o)
+	}
+}
+
+func TestConfigWithinAProgramsOwn(t *testing.T) {
+	own := struct {
+		Greeting string
+		Manager  controller.Config
+	}{}
+	if err := json.Unmarshal([]byte(`{"greeting": "hello", "manager": {"address": ":8080"}}`), &own); err != nil {
+		t.Fatal(err)
+	}
+	if o := own.Manager.Options(controller.ManagerOptions{}); o.Address != ":8080" {
+		t.Errorf("the address is %q", o.Address)
+	}
+}
+
+var _ = Describe("Options", func() {
+	DescribeTable("that make no sense are refused by their names", func(o controller.ManagerOptions, complaint string) {
+		Expect(controller.NewManager(newStore(etcd.Client()), o)).Error().To(MatchError(ContainSubstring(complaint)))
+	},
+		Entry(nil, controller.ManagerOptions{GracePeriod: -1}, "gracePeriod is -1ns: it must not be negative"),
+		Entry(nil, controller.ManagerOptions{MaxLag: -1}, "maxLag is -1ns"),
+		Entry(nil, controller.ManagerOptions{Leadership: &controller.Leadership{Name: "a", LeaseTime: -1}}, "leadership.leaseTime is -1ns"),
+		Entry(nil, controller.ManagerOptions{Leadership: &controller.Leadership{Name: "a/b"}}, `leadership "a/b"`),
+		Entry(nil, controller.ManagerOptions{Leadership: &controller.Leadership{Identity: "a"}}, `leadership ""`),
+		Entry(nil, controller.ManagerOptions{Sharding: &controller.Sharding{Name: "a", LeaseTime: -1}}, "sharding.leaseTime is -1ns"),
+		Entry(nil, controller.ManagerOptions{Sharding: &controller.Sharding{Name: "a", Buckets: -1}}, "sharding.buckets is -1"),
+		Entry(nil, controller.ManagerOptions{Sharding: &controller.Sharding{Buckets: 8}}, `sharding ""`),
+	)
+
+	DescribeTable("of a controller that make no sense are refused by their names", func(o controller.Options, complaint string) {
+		m := newManager(controller.ManagerOptions{})
+		Expect(controller.NewFor[*Site](m, "c", &names{}, o)).Error().To(MatchError(And(ContainSubstring(`"c"`), ContainSubstring(complaint))))
+	},
+		Entry(nil, controller.Options{Workers: -1}, "workers is -1: it must not be negative"),
+		Entry(nil, controller.Options{Timeout: -1}, "timeout is -1ns"),
+		Entry(nil, controller.Options{BackoffBase: -1}, "backoffBase is -1ns"),
+		Entry(nil, controller.Options{BackoffMax: -1}, "backoffMax is -1ns"),
+	)
+
+	workers := func(n int) func(*controller.Options) { return func(o *controller.Options) { o.Workers = n } }
+
+	It("for a controller that was not made keep the manager from running", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{Controllers: map[string]func(*controller.Options){"c": workers(1), "d": workers(1)}})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring(`"d"`)))
 	}, SpecTimeout(time.Minute))
 
-	It("take the place of what a controller was made with", func(ctx SpecContext) {
-		m := newManager(controller.ManagerOptions{Controllers: map[string]controller.Options{"c": {Workers: 5}}})
+	It("of the manager change those that a controller was made with", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{Controllers: map[string]func(*controller.Options){"c": workers(5), "d": workers(-5)}})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{Workers: 2})).Error().To(Succeed())
 		Expect(metric(m, "controller_runtime_max_concurrent_reconciles", "c")()).To(Equal(5.0))
+		Expect(controller.NewFor[*Site](m, "d", &names{}, controller.Options{Workers: 2})).Error().To(MatchError(ContainSubstring("workers is -5")))
 	}, SpecTimeout(time.Minute))
 })

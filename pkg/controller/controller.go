@@ -13,7 +13,11 @@ import (
 // name keys, and its reconciler is called for each. The name must be unlike
 // those of the manager's other controllers; log lines carry it.
 func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Options, sources ...Source[R]) (*Controller[R], error) {
-	return add(m, name, r, m.options.Controllers[name].over(o), store.KindInfo{}, nil, sources)
+	o, err := m.controllerOptions(name, o)
+	if err != nil {
+		return nil, err
+	}
+	return add(m, name, r, o, store.KindInfo{}, nil, sources)
 }
 
 // NewFor is [NewReconciler] for the objects of the kind T, which it has
@@ -31,7 +35,9 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 	if !given {
 		sources = append([]Source[Request]{For[T]()}, sources...)
 	}
-	o = m.options.Controllers[name].over(o)
+	if o, err = m.controllerOptions(name, o); err != nil {
+		return nil, err
+	}
 	var mine *share
 	if m.shards != nil && !o.EveryProcess {
 		if mine, err = newShare[T](m, primary); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-// What the program sets holds until an operator says otherwise, in a file or by
-// flags.
+// An operator changes what the program says, in a file and by flags. What is read
+// later wins.
 func ExampleConfig() {
 	dir, err := os.MkdirTemp("", "")
 	check(err)
@@ -18,8 +18,8 @@ func ExampleConfig() {
 	file := filepath.Join(dir, "manager.yaml")
 	check(os.WriteFile(file, []byte(`
 address: :8080
+pprof: false
 leadership: {name: shop, leaseTime: 15s}
-sharding: {name: shop, buckets: 256}
 controllers:
   deployment: {workers: 8, timeout: 30s}
 `), 0o600))
@@ -27,30 +27,27 @@ controllers:
 	var config controller.Config
 	flags := flag.NewFlagSet("shop", flag.ContinueOnError)
 	config.Flags(flags)
-	check(flags.Parse([]string{"--config", file, "--workers", "deployment=16"}))
-	options, err := config.Options(controller.ManagerOptions{Address: ":9090", Pprof: true})
-	check(err)
+	check(flags.Parse([]string{"--config", file, "--leadership-lease-time=20s", "--sharding=shop", "--sharding-buckets=256"}))
+	options := config.Options(controller.ManagerOptions{Address: ":9090", Pprof: true})
 
 	fmt.Println("address", options.Address, "with profiles:", options.Pprof)
 	fmt.Println("leadership", options.Leadership.Name, "with a lease of", options.Leadership.LeaseTime)
 	fmt.Println("sharding", options.Sharding.Name, "into", options.Sharding.Buckets, "buckets")
-	fmt.Println("deployment has", options.Controllers["deployment"].Workers, "workers")
 	// Output:
-	// address :8080 with profiles: true
-	// leadership shop with a lease of 15s
+	// address :8080 with profiles: false
+	// leadership shop with a lease of 20s
 	// sharding shop into 256 buckets
-	// deployment has 16 workers
 }
 
-// A field that there is none of is a mistake, and found at once.
-func ExampleReadConfig() {
+// A setting that does not exist is a mistake, and is found at once.
+func ExampleConfig_ReadFile() {
 	dir, err := os.MkdirTemp("", "")
 	check(err)
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "manager.yaml")
 	check(os.WriteFile(file, []byte("adress: :8080\n"), 0o600))
 
-	_, err = controller.ReadConfig(file)
-	fmt.Println(err != nil)
+	var config controller.Config
+	fmt.Println(config.ReadFile(file) != nil)
 	// Output: true
 }

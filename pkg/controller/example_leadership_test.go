@@ -30,7 +30,7 @@ func ExampleLeadership() {
 				close(began)
 			})
 			return nil
-		}))
+		}, controller.RunnableOptions{}))
 		go func() {
 			defer close(ended)
 			check(m.Run(ctx))
@@ -103,7 +103,7 @@ func ExampleManager_FencingToken() {
 		fmt.Println("fenced:", ok, token > 0)
 		stop()
 		return nil
-	}))
+	}, controller.RunnableOptions{}))
 	check(m.Run(ctx))
 	// Output: fenced: true true
 }

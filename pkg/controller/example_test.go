@@ -143,7 +143,7 @@ func ExampleOwns() {
 				return controller.Result{}, nil
 			}
 			fmt.Println("an accident happens to", child.Name)
-			tx.Delete(child)
+			tx.Delete(child, store.DeleteOptions{})
 			return controller.Result{}, nil
 		}
 		births++
@@ -206,7 +206,7 @@ func ExampleManager_Add() {
 		fmt.Println("ConfigMaps:", maps.Len(m.Replica().Snapshot()))
 		stop()
 		return nil
-	}))
+	}, controller.RunnableOptions{}))
 	add(ctx, m, configMap("town", "a"), configMap("town", "b"))
 	check(m.Run(ctx))
 	// Output: ConfigMaps: 2

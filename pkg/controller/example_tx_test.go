@@ -147,7 +147,7 @@ func ExampleTx_AddFinalizer() {
 			fmt.Println("first the finalizer")
 		default:
 			fmt.Println("put the name into the DNS")
-			tx.Delete(d)
+			tx.Delete(d, store.DeleteOptions{})
 		}
 		return controller.Result{}, nil
 	}
@@ -184,7 +184,7 @@ func ExampleTx_SetCondition() {
 	check(err)
 	m, err := controller.NewManager(s, controller.ManagerOptions{Events: recorder})
 	check(err)
-	check(m.Add("events", recorder.Run, controller.RunnableOptions{Last: true})) // it has what comes until the end
+	check(m.Add("events", recorder.Run, controller.RunnableOptions{StopLast: true})) // it has what comes until the end
 
 	reconcile := func(_ context.Context, tx *controller.Tx, door *Door) (controller.Result, error) {
 		closed := metav1.Condition{Type: "Closed", Status: metav1.ConditionFalse, Reason: "Unlocked"}

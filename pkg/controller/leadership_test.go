@@ -133,7 +133,7 @@ var _ = Describe("A leadership", func() {
 	It("is not given up because there is nothing left to do", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{Leadership: &controller.Leadership{Name: leadershipName}})
 		done := make(chan struct{})
-		Expect(m.Add("once a term", func(context.Context) error { close(done); return nil })).To(Succeed())
+		Expect(m.Add("once a term", func(context.Context) error { close(done); return nil }, controller.RunnableOptions{})).To(Succeed())
 		run(m)
 		Eventually(done).Should(BeClosed())
 		Consistently(func() controller.LeadershipStatus { return m.Leadership() }).Should(And(

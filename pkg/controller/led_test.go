@@ -89,7 +89,7 @@ var _ = Describe("A manager under leadership", func() {
 			_, err := m.Store().Create(ctx, newSite("a", 1))
 			errs <- err
 			return nil
-		})).To(Succeed())
+		}, controller.RunnableOptions{})).To(Succeed())
 		run(other)
 		for _, err := range []error{
 			func() error { _, err := m.Store().Create(ctx, newSite("a", 1)); return err }(),
@@ -128,10 +128,12 @@ var _ = Describe("A manager under leadership", func() {
 		Expect(seen.all()).To(HaveEach(BeNumerically(">=", 0)))
 	}, SpecTimeout(time.Minute))
 
-	It("runs a controller in every process that its options by name say so of", func(ctx SpecContext) {
+	It("runs a controller in every process when the manager's options say so", func(ctx SpecContext) {
 		s := newStore(etcd.Client())
 		Expect(etcd.Client().Put(ctx, leadershipKeyOf(s), "another")).Error().NotTo(HaveOccurred())
-		o := lead(controller.ManagerOptions{Controllers: map[string]controller.Options{"c": {EveryProcess: true}}})
+		o := lead(controller.ManagerOptions{Controllers: map[string]func(*controller.Options){
+			"c": func(o *controller.Options) { o.EveryProcess = true },
+		}})
 		o.Sharding = &controller.Sharding{Name: shardingName}
 		m := newManagerOn(s, o)
 		var calls names
@@ -184,7 +186,7 @@ var _ = Describe("A manager under leadership", func() {
 			}
 			<-ctx.Done()
 			return errors.New("the first term's")
-		})).To(Succeed())
+		}, controller.RunnableOptions{})).To(Succeed())
 		ended := make(chan error)
 		go func() { ended <- m.Run(ctx) }()
 		Eventually(terms.len).Should(Equal(1))

@@ -38,11 +38,12 @@ type ManagerOptions struct {
 	// EveryProcess. Defaults to none.
 	Sharding *Sharding
 	// Events gets the Events of transactions, see [Tx.Eventf]. Who makes it runs
-	// it, as a runnable that is the Last for example. Defaults to dropping them.
+	// it, as a runnable with StopLast for example. Defaults to dropping them.
 	Events EventRecorder
-	// Controllers has options by the names of controllers. What is set there takes
-	// the place of what the controller was made with; see [Config].
-	Controllers map[string]Options
+	// Controllers changes the options that controllers were made with, by their
+	// names; [Config] fills it. Run fails if it names a controller that was not
+	// made. Defaults to no changes.
+	Controllers map[string]func(*Options)
 	// Address is where to serve health, metrics and profiles over HTTP while the
 	// manager runs, as [Manager.Handler] does: host:port, of which the host may be
 	// left out. When they cannot be served any more the manager stops. Defaults to
@@ -123,10 +124,13 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	if s == nil {
 		return nil, errors.New("manager: the store is nil")
 	}
-	if o.GracePeriod <= 0 {
+	if err := checkSettings(managerSettings, o); err != nil {
+		return nil, fmt.Errorf("manager: %w", err)
+	}
+	if o.GracePeriod == 0 {
 		o.GracePeriod = 5 * time.Second
 	}
-	if o.MaxLag <= 0 {
+	if o.MaxLag == 0 {
 		o.MaxLag = 15 * time.Second
 	}
 	if o.Clock == nil {
@@ -184,11 +188,11 @@ func (m *Manager) Store() *store.Store { return m.store }
 type RunnableOptions struct {
 	// EveryProcess has it run whoever leads. Its writes carry no fence.
 	EveryProcess bool
-	// Last has its context done only when the controllers and the other runnables
-	// have ended and the leadership is given up. It is for what those hand
-	// something to until their end, such as a recorder of Events, which still has
-	// to write the last of them. It runs in every process.
-	Last bool
+	// StopLast cancels its context only when the controllers and the other
+	// runnables have ended and the leadership is given up. It is for functions that
+	// the others use until their end, such as a recorder of Events, which still has
+	// to write their last Events. It implies EveryProcess.
+	StopLast bool
 }
 
 // Add has a function run beside the controllers, from when the replica has
@@ -198,21 +202,15 @@ type RunnableOptions struct {
 //
 // Under [Leadership] it is called anew for each term, and its context is done
 // when the term is over; what it returns then counts for nothing.
-func (m *Manager) Add(name string, run func(ctx context.Context) error, opts ...RunnableOptions) error {
+func (m *Manager) Add(name string, run func(ctx context.Context) error, o RunnableOptions) error {
 	switch {
-	case len(opts) > 1:
-		return fmt.Errorf("runnable %q: %d RunnableOptions, want one at most", name, len(opts))
 	case name == "":
 		return errors.New("runnable: the name is missing")
 	case run == nil:
 		return fmt.Errorf("runnable %q: the function is nil", name)
 	}
-	var o RunnableOptions
-	if len(opts) > 0 {
-		o = opts[0]
-	}
 	return m.addPart("runnable", part{
-		name: name, everyProcess: o.EveryProcess || o.Last, last: o.Last,
+		name: name, everyProcess: o.EveryProcess || o.StopLast, last: o.StopLast,
 		run: func(ctx, work context.Context) error {
 			if err := m.call(ctx, name, run); err != nil && ctx.Err() == nil && work.Err() == nil {
 				return fmt.Errorf("runnable %q: %w", name, err)
@@ -242,6 +240,18 @@ func (m *Manager) AddReplica(name string, r *informer.Replica) error {
 		m.replicas = append(m.replicas, namedReplica{name, r})
 		m.metrics.addReplica(name, r)
 	})
+}
+
+// controllerOptions returns a controller's options, changed as the manager's
+// options say.
+func (m *Manager) controllerOptions(name string, o Options) (Options, error) {
+	if change := m.options.Controllers[name]; change != nil {
+		change(&o)
+	}
+	if err := checkSettings(controllerSettings, o); err != nil {
+		return o, fmt.Errorf("controller %q: %w", name, err)
+	}
+	return o, nil
 }
 
 func (m *Manager) addPart(what string, p part) error {

@@ -64,12 +64,12 @@ var _ = Describe("A manager", func() {
 		m := newManager(controller.ManagerOptions{})
 		cause := errors.New("first")
 		stopped := make(chan struct{})
-		Expect(m.Add("fails", func(context.Context) error { return cause })).To(Succeed())
+		Expect(m.Add("fails", func(context.Context) error { return cause }, controller.RunnableOptions{})).To(Succeed())
 		Expect(m.Add("follows", func(ctx context.Context) error {
 			<-ctx.Done()
 			close(stopped)
 			return errors.New("second")
-		})).To(Succeed())
+		}, controller.RunnableOptions{})).To(Succeed())
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		err := m.Run(ctx)
 		Expect(err).To(MatchError(cause))
@@ -80,7 +80,7 @@ var _ = Describe("A manager", func() {
 	It("stops all when a runnable panics", func(ctx SpecContext) {
 		var log logbook
 		m := newManager(controller.ManagerOptions{Log: log.logger()})
-		Expect(m.Add("panics", func(context.Context) error { panic("oh no") })).To(Succeed())
+		Expect(m.Add("panics", func(context.Context) error { panic("oh no") }, controller.RunnableOptions{})).To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("oh no")))
 		Expect(log.with("oh no")).To(ConsistOf(ContainSubstring("manager_test.go")))
 	}, SpecTimeout(time.Minute))
@@ -88,8 +88,8 @@ var _ = Describe("A manager", func() {
 	It("goes on when a runnable ends, and knows no error when it was told to stop", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		ended := make(chan struct{})
-		Expect(m.Add("short", func(context.Context) error { close(ended); return nil })).To(Succeed())
-		Expect(m.Add("long", untilDone)).To(Succeed())
+		Expect(m.Add("short", func(context.Context) error { close(ended); return nil }, controller.RunnableOptions{})).To(Succeed())
+		Expect(m.Add("long", untilDone, controller.RunnableOptions{})).To(Succeed())
 		var calls names
 		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{})).Error().To(Succeed())
 		run(m)
@@ -100,7 +100,7 @@ var _ = Describe("A manager", func() {
 
 	It("goes on when all that it runs has ended", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
-		Expect(m.Add("short", nothing)).To(Succeed())
+		Expect(m.Add("short", nothing, controller.RunnableOptions{})).To(Succeed())
 		running, cancel := context.WithCancel(ctx)
 		ended := make(chan error, 1)
 		go func() { ended <- m.Run(running) }()
@@ -124,7 +124,7 @@ var _ = Describe("A manager", func() {
 				close(begun)
 				return controller.Result{}, hand(ctx, "reconcile")
 			}), controller.Options{Timeout: time.Second})).Error().To(Succeed())
-			Expect(m.Add("led", func(ctx context.Context) error { return hand(ctx, "led") })).To(Succeed())
+			Expect(m.Add("led", func(ctx context.Context) error { return hand(ctx, "led") }, controller.RunnableOptions{})).To(Succeed())
 			Expect(m.Add("everywhere", func(ctx context.Context) error { return hand(ctx, "everywhere") },
 				controller.RunnableOptions{EveryProcess: true})).To(Succeed())
 			var taken journal[string]
@@ -138,7 +138,7 @@ var _ = Describe("A manager", func() {
 						return nil
 					}
 				}
-			}, controller.RunnableOptions{Last: true})).To(Succeed())
+			}, controller.RunnableOptions{StopLast: true})).To(Succeed())
 			s := newStoreAt(etcd.Client(), m.Store().Prefix())
 			create(ctx, s, newSite("a", 1))
 			stop := run(m)
@@ -152,7 +152,7 @@ var _ = Describe("A manager", func() {
 	It("stops when a runnable that is the last fails", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		cause := errors.New("no")
-		Expect(m.Add("last", func(context.Context) error { return cause }, controller.RunnableOptions{Last: true})).To(Succeed())
+		Expect(m.Add("last", func(context.Context) error { return cause }, controller.RunnableOptions{StopLast: true})).To(Succeed())
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		Expect(m.Run(ctx)).To(MatchError(cause))
 	}, SpecTimeout(time.Minute))
@@ -160,7 +160,7 @@ var _ = Describe("A manager", func() {
 	It("runs once, and takes nothing more then", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		stop := run(m)
-		Eventually(func() error { return m.Add("late", nothing) }).Should(MatchError(ContainSubstring("runs already")))
+		Eventually(func() error { return m.Add("late", nothing, controller.RunnableOptions{}) }).Should(MatchError(ContainSubstring("runs already")))
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(MatchError(ContainSubstring("runs already")))
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("called before")))
 		stop()
@@ -181,13 +181,13 @@ var _ = Describe("A manager", func() {
 	It("refuses names that it has, and runnables that are none", func() {
 		m := newManager(controller.ManagerOptions{})
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
-		Expect(m.Add("r", nothing)).To(Succeed())
+		Expect(m.Add("r", nothing, controller.RunnableOptions{})).To(Succeed())
 		for _, name := range []string{"c", "r"} {
 			Expect(controller.NewFor[*Site](m, name, new(names), controller.Options{})).Error().To(MatchError(ContainSubstring("of that name")))
-			Expect(m.Add(name, nothing)).To(MatchError(ContainSubstring("of that name")))
+			Expect(m.Add(name, nothing, controller.RunnableOptions{})).To(MatchError(ContainSubstring("of that name")))
 		}
-		Expect(m.Add("", nothing)).To(MatchError(ContainSubstring("name is missing")))
-		Expect(m.Add("nil", nil)).To(MatchError(ContainSubstring("function is nil")))
+		Expect(m.Add("", nothing, controller.RunnableOptions{})).To(MatchError(ContainSubstring("name is missing")))
+		Expect(m.Add("nil", nil, controller.RunnableOptions{})).To(MatchError(ContainSubstring("function is nil")))
 	})
 
 	It("stops when a replica that was added fails, and refuses those that are none", func(ctx SpecContext) {

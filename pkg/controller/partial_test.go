@@ -69,7 +69,7 @@ var _ = Describe("A transaction on a kind that is kept in part", func() {
 	}, SpecTimeout(time.Minute))
 
 	It("deletes", func(ctx SpecContext) {
-		Expect(outcome(ctx, func(tx *controller.Tx, cm *corev1.ConfigMap) { tx.Delete(cm) })).To(Succeed())
+		Expect(outcome(ctx, func(tx *controller.Tx, cm *corev1.ConfigMap) { tx.Delete(cm, store.DeleteOptions{}) })).To(Succeed())
 		_, err := store.Get[*corev1.ConfigMap](ctx, m.Store(), store.KeyOf(stripped))
 		Expect(apierrors.IsNotFound(err)).To(BeTrue())
 	}, SpecTimeout(time.Minute))

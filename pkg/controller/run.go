@@ -62,7 +62,7 @@ func (r namedReplica) run(ctx context.Context) error {
 func (m *Manager) begin() error {
 	for name := range m.options.Controllers {
 		if !slices.ContainsFunc(m.controllers(), func(c part) bool { return c.name == name }) {
-			return fmt.Errorf("manager: there are options for a controller %q, and no such controller", name)
+			return fmt.Errorf("manager: the options name a controller %q, which was not made", name)
 		}
 	}
 	m.mu.Lock()

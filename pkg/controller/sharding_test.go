@@ -191,7 +191,7 @@ var _ = Describe("A sharding", func() {
 			Sharding: &controller.Sharding{Name: shardingName, Identity: b, Buckets: buckets, LeaseTime: patient},
 		})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(second.Add("behind", func(context.Context) error { slow.hold(); return nil })).To(Succeed())
+		Expect(second.Add("behind", func(context.Context) error { slow.hold(); return nil }, controller.RunnableOptions{})).To(Succeed())
 		run(second.Manager)
 		c.candidates = append(c.candidates, second)
 		// Its own watch of the members is held, too: it looks by itself.

@@ -88,19 +88,15 @@ func (tx *Tx) UpdateStatus(obj store.Object) {
 // is still as it was read. Give it what was read, which it does not change. A
 // ResourceVersion in the options takes the place of the object's own; "0" is
 // any, for an object that is to go whatever has become of it.
-func (tx *Tx) Delete(obj store.Object, opts ...store.DeleteOptions) {
+func (tx *Tx) Delete(obj store.Object, o store.DeleteOptions) {
 	if !tx.writable() {
 		return
-	}
-	var o store.DeleteOptions
-	if len(opts) > 0 {
-		o = opts[0]
 	}
 	if o.ResourceVersion == "" {
 		o.ResourceVersion = obj.GetResourceVersion()
 	}
 	doomed := obj.DeepCopyObject().(store.Object) // obj may be shared
-	tx.txn.Delete(doomed, append([]store.DeleteOptions{o}, opts[min(1, len(opts)):]...)...)
+	tx.txn.Delete(doomed, o)
 	tx.own.delete(obj, o, tx.manager.clock.Now())
 }
 

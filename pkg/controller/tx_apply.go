@@ -160,7 +160,7 @@ func (a *applier[T]) update(live T, d declare.Declaration) (T, error) {
 func (a *applier[T]) prune() {
 	for _, obj := range slices.Collect(Owned[T](a.tx, a.owner)) {
 		if !a.keep[store.KeyOf(obj)] && obj.GetDeletionTimestamp() == nil {
-			a.tx.Delete(obj)
+			a.tx.Delete(obj, store.DeleteOptions{})
 			a.wrote = true
 		}
 	}

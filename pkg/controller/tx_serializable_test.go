@@ -233,7 +233,7 @@ var _ = Describe("A serializable transaction", func() {
 					tx.Create(doctor(self.Namespace, fmt.Sprint(self.Name, "-", round)))
 				}
 				if others > 0 && round%3 == 2 {
-					tx.Delete(self)
+					tx.Delete(self, store.DeleteOptions{})
 					return controller.Result{}, nil
 				}
 				self.Data["round"] += "x"

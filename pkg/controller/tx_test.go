@@ -70,9 +70,9 @@ var _ = Describe("A transaction", func() {
 			c, _ := get(tx, "c")
 			tx.Update(labelled(c, "new"))
 			g, _ := get(tx, "g")
-			tx.Delete(g)
+			tx.Delete(g, store.DeleteOptions{})
 			shown, _ := get(tx, "held")
-			tx.Delete(shown)
+			tx.Delete(shown, store.DeleteOptions{})
 			shared = shown
 			last, _ := get(tx, "doomed")
 			last = last.DeepCopy()
@@ -247,11 +247,11 @@ var _ = Describe("A transaction", func() {
 				changed := changes.DeepCopy()
 				changed.Data = map[string]string{"k": "v"}
 				Expect(m.Store().Update(ctx, changed)).Error().NotTo(HaveOccurred())
-				tx.Delete(changes)
+				tx.Delete(changes, store.DeleteOptions{})
 			case there:
 				seen.note("deletes what goes")
 				Expect(m.Store().Delete(ctx, goes.DeepCopy())).Error().NotTo(HaveOccurred())
-				tx.Delete(goes)
+				tx.Delete(goes, store.DeleteOptions{})
 			case changes != nil:
 				seen.note("deletes whatever it is")
 				changed := changes.DeepCopy()

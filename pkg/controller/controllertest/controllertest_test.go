@@ -71,7 +71,7 @@ func reconcile(_ context.Context, tx *controller.Tx, s *site) (controller.Result
 		tx.Create(page)
 		s.Status.Pages = len(pages) + 1
 	case len(pages) > s.Spec.Pages:
-		tx.Delete(pages[len(pages)-1])
+		tx.Delete(pages[len(pages)-1], store.DeleteOptions{})
 		s.Status.Pages = len(pages) - 1
 	}
 	tx.UpdateStatus(s)

@@ -95,7 +95,7 @@ func writeDeployment(tx *controller.Tx, in rollout.Input, plan rollout.Plan) {
 		tx.Update(rs)
 	}
 	for _, rs := range plan.Delete {
-		tx.Delete(rs)
+		tx.Delete(rs, store.DeleteOptions{})
 	}
 	scales := plan.Create != nil || len(plan.Update) > 0
 	if scales || len(plan.Delete) > 0 {

@@ -70,7 +70,7 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 		tx.Create(pod)
 	}
 	for _, pod := range plan.Delete {
-		tx.Delete(pod.DeepCopy())
+		tx.Delete(pod.DeepCopy(), store.DeleteOptions{})
 	}
 	for _, pod := range plan.Update[:min(len(plan.Update), in.Burst)] {
 		tx.Update(pod)
