@@ -38,14 +38,14 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 	if o, err = m.controllerOptions(name, o); err != nil {
 		return nil, err
 	}
-	var mine *share
-	if m.shards != nil && !o.EveryProcess {
-		if mine, err = newShare[T](m, primary); err != nil {
+	var filter *shardFilter
+	if m.sharder != nil && !o.EveryProcess {
+		if filter, err = newShardFilter[T](m, primary); err != nil {
 			return nil, fmt.Errorf("controller %q: %w", name, err)
 		}
-		sources = append(slices.Clone(sources), mine.source())
+		sources = append(slices.Clone(sources), filter.source())
 	}
-	return add(m, name, r, o, primary, mine, sources)
+	return add(m, name, r, o, primary, filter, sources)
 }
 
 // TxFunc reconciles one object within a transaction; see [New].
@@ -110,7 +110,7 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 
 // add adds a controller with the options that it is to have, the manager's for it
 // included.
-func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, mine *share, sources []Source[R]) (*Controller[R], error) {
+func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, filter *shardFilter, sources []Source[R]) (*Controller[R], error) {
 	switch {
 	case name == "":
 		return nil, fmt.Errorf("controller: the name is missing")
@@ -118,18 +118,18 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 		return nil, fmt.Errorf("controller %q: the reconciler is nil", name)
 	case len(sources) == 0:
 		return nil, fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
-	case m.shards != nil && m.election == nil && mine == nil && !o.EveryProcess:
+	case m.sharder != nil && m.election == nil && filter == nil && !o.EveryProcess:
 		return nil, fmt.Errorf("controller %q: its keys are of no kind, so that they cannot be sharded: make it with New or "+
 			"NewFor, have it run in EveryProcess, or give the manager a Leadership too", name)
 	}
 	l := newController(m, name, r, o, primary)
-	l.share = mine
+	l.filter = filter
 	for _, s := range sources {
 		if _, err := l.sources.add(s); err != nil {
 			return nil, fmt.Errorf("controller %q: %w", name, err)
 		}
 	}
-	err := m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, sharded: mine != nil, run: l.run, loop: l})
+	err := m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, sharded: filter != nil, run: l.run, loop: l})
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func (m *Manager) readyChecks() []namedCheck {
 			return r.replica.Healthy(m.options.MaxLag)
 		}})
 	}
-	all = append(all, m.standingChecks()...)
+	all = append(all, m.coordinationChecks()...)
 	return append(all, m.checks.of(&m.checks.ready)...)
 }
 

@@ -17,32 +17,35 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// leadershipPrefix stands before the store's own prefix in the keys of
-// leaderships, so that no replica's range has them.
+// leadershipPrefix begins the keys of leaderships. The store's own prefix follows, so
+// that no replica's range contains them.
 const leadershipPrefix = "/homeostat/leadership"
 
-// Leadership has a manager's controllers and runnables run in one process at a
-// time: that which holds a key of etcd's. The key is created with a lease, in a
-// transaction, and every write that the controllers make is refused by etcd once
-// that very key is gone. See the package's documentation.
+// Leadership lets a manager's controllers and runnables run in one process at
+// a time: the leader, which holds a key of etcd. The leader creates the key with
+// a lease. Etcd refuses every write of the controllers once that very key is gone.
+// See the package's documentation for the guarantees.
 //
-// The key is /homeostat/leadership, then the store's prefix, then the name.
+// Use it when the work cannot be split by object, or one process is enough. Use
+// [Sharding] to spread the work over all processes.
+//
+// The key is /homeostat/leadership, followed by the store's prefix and the name.
 type Leadership struct {
-	// Name is that of the leadership. All processes that give the same, on
-	// stores with the same prefix, compete.
+	// Name is the name of the leadership. All processes that give the same name, on
+	// stores with the same prefix, compete. Required; it must not contain a slash.
 	Name string
-	// Identity says who leads, to people. It may be anything, and need not be
-	// unlike that of others. Defaults to the host's name and a random suffix.
+	// Identity tells people which process leads. Any text will do, and it need not be
+	// unique. Defaults to the host's name and a random suffix.
 	Identity string
-	// LeaseTime is how long the others wait for a leader that has crashed or is
-	// cut off. It is rounded up to seconds; etcd may grant more, and has some 2
-	// seconds as its least. Defaults to 10 seconds.
+	// LeaseTime is how long the other processes wait for a leader that has crashed or
+	// is cut off. It is rounded up to seconds. Etcd may grant more, and at least about
+	// 2 seconds. Defaults to 10 seconds.
 	LeaseTime time.Duration
 }
 
 func (o Leadership) withDefaults() (Leadership, error) {
 	if o.Name == "" || strings.ContainsAny(o.Name, "/\x00") {
-		return o, fmt.Errorf("leadership %q: a name is needed, without slashes", o.Name)
+		return o, fmt.Errorf("leadership %q: the name must not be empty and must not contain a slash", o.Name)
 	}
 	if o.LeaseTime < 0 {
 		return o, fmt.Errorf("leadership %q: lease time %s: must not be negative", o.Name, o.LeaseTime)
@@ -65,80 +68,58 @@ func identityOr(given string) string {
 	return host + "-" + uuid.NewString()[:8]
 }
 
-func leadershipKey(s *store.Store, name string) string {
-	return leadershipPrefix + "/" + strings.TrimPrefix(s.Prefix(), "/") + name
-}
+// leadershipKey is unique to a prefix and a name: the prefix ends in a slash, and the
+// name contains none.
+func leadershipKey(s *store.Store, name string) string { return leadershipPrefix + s.Prefix() + name }
 
-// Leader is who holds a leadership. The zero value is nobody.
+// Leader is who holds a leadership. The zero value means nobody.
 type Leader struct {
-	// Identity is what the leader calls itself.
+	// Identity is the leader's [Leadership].Identity.
 	Identity string
-	// Since is when its term began, by its own clock.
+	// Since is when the leader's term began, by the leader's clock.
 	Since time.Time
-	// Revision is that of etcd at which its term began: the token that fences
-	// its writes. Each term has a higher one, unless etcd itself went back.
+	// Revision is etcd's revision at which the term began. It is the token that fences
+	// the leader's writes. Each term has a higher one, unless etcd was wiped or
+	// restored.
 	Revision int64
 }
 
-// LeadershipStatus is how a manager stands with regard to its leadership.
+// LeadershipStatus is a manager's part in its leadership.
 type LeadershipStatus struct {
 	Name, Identity string
-	// Leading says that the manager holds the leadership, as far as it knows. It
-	// is false as soon as the manager knows better, even while its reconciles
-	// still end.
+	// Leading reports whether the manager holds the leadership, as far as it knows. It
+	// turns false as soon as the manager knows better, even while its reconciles still
+	// end.
 	Leading bool
-	// Leader is who does, as the manager last saw it.
+	// Leader is who leads, as the manager last saw it.
 	Leader Leader
-	// Terms is how many times the manager has won, and Lost how many of them
-	// ended otherwise than by its stop.
+	// Terms counts the terms that the manager has won. Lost counts those that ended
+	// while the manager wanted to go on.
 	Terms, Lost int
-	// LastLoss is why the last of those was.
+	// LastLoss is why the last of the lost terms ended.
 	LastLoss error
-	// Err is why the manager can neither campaign nor see who leads. It is nil
-	// while it can.
+	// Err is why the manager can neither campaign nor see who leads. It is nil while
+	// the manager can.
 	Err error
 }
 
-// Leadership returns how the manager stands with regard to its leadership: the
-// zero value when it has none.
+// Leadership returns the manager's part in its leadership, or the zero value if it has
+// none. It reads memory only.
 func (m *Manager) Leadership() LeadershipStatus {
 	if m.election == nil {
 		return LeadershipStatus{}
 	}
-	m.election.mu.Lock()
-	status := m.election.status
-	status.Leading = m.election.term != nil && !m.election.term.lost()
-	m.election.mu.Unlock()
-	view, _ := m.election.watch.Latest()
-	status.Leader = leaderIn(view, m.election.key)
-	if status.Err == nil {
-		status.Err = view.Err
-	}
-	return status
+	return m.election.report()
 }
 
-// FencingToken returns the revision of etcd that fences the writes of a context,
-// which is that of a reconcile or a runnable under leadership, or comes from it:
-// the one at which the term began under which it was begun. It is for what is
-// written elsewhere than in etcd, to something that can refuse a lower token
-// than it has seen. It is false for other contexts.
-func (m *Manager) FencingToken(ctx context.Context) (int64, bool) {
-	a, ok := ctx.Value(authorityKey{m}).(authority)
-	if !ok || a.term == nil {
-		return 0, false
-	}
-	return a.term.fence.CreateRevision, true
-}
-
-// FencedWrites returns how many writes of the manager's etcd has refused because
-// they were late: the term under which they were made was over.
-func (m *Manager) FencedWrites() uint64 { return m.fencedWrites.Load() }
-
-// Leaders yields who holds the leadership of a name, on stores with the prefix
-// of s, and then each change, until ctx is done; nobody is the zero Leader.
-// Leaders that came and went within a disturbance may be missed. While etcd
-// cannot be asked it yields the last that was known, with an error that says
-// why, and goes on.
+// Leaders yields who holds the leadership of a name, on stores with the prefix of s,
+// and then each change, until ctx is done. Use it in programs that do not take part,
+// such as one that finds the leader's address; a manager that takes part has
+// [Manager.Leadership].
+//
+// While etcd does not answer, Leaders yields the last known leader with an error that
+// says why, and goes on. It may miss leaders that came and went within such
+// a disturbance.
 func Leaders(ctx context.Context, s *store.Store, name string) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		key := leadershipKey(s, name)
@@ -147,15 +128,15 @@ func Leaders(ctx context.Context, s *store.Store, name string) iter.Seq2[Leader,
 		ended := make(chan struct{})
 		go func() { defer close(ended); watch.Run(ctx) }()
 		defer func() { cancel(); <-ended }()
-		var told Leader
-		var toldErr error
+		var last Leader
+		var lastErr error
 		for first := true; ; {
 			view, changed := watch.Latest()
-			now := leaderIn(view, key)
+			leader := leaderIn(view, key)
 			known := view.Revision > 0 || view.Err != nil
-			if known && (first || now != told || !sameError(view.Err, toldErr)) {
-				first, told, toldErr = false, now, view.Err
-				if !yield(now, view.Err) {
+			if known && (first || leader != last || !sameError(view.Err, lastErr)) {
+				first, last, lastErr = false, leader, view.Err
+				if !yield(leader, view.Err) {
 					return
 				}
 			}
@@ -170,6 +151,12 @@ func Leaders(ctx context.Context, s *store.Store, name string) iter.Seq2[Leader,
 
 func sameError(a, b error) bool {
 	return errors.Is(a, b) || a != nil && b != nil && a.Error() == b.Error()
+}
+
+// leaderValue is the value of a leadership's key.
+type leaderValue struct {
+	Identity string    `json:"identity"`
+	Since    time.Time `json:"since"`
 }
 
 func leaderIn(view lease.View, key string) Leader {

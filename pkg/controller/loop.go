@@ -21,7 +21,7 @@ type Controller[R comparable] struct {
 	manager    *Manager
 	reconciler Reconciler[R]
 	options    Options
-	share      *share // nil unless its keys are sharded
+	filter     *shardFilter // nil unless its keys are sharded
 	log        logr.Logger
 	sources    sources[R]
 	ids        atomic.Uint64 // numbers the reconciles, for their log lines

@@ -84,8 +84,8 @@ type Manager struct {
 	tracer       trace.Tracer
 	checks       checks
 	election     *election // nil without Leadership
-	shards       *shards   // nil without Sharding
-	regime       string    // names both in errors
+	sharder      *sharder  // nil without Sharding
+	coordination string    // names both in errors
 	fencedWrites atomic.Uint64
 	listenAt     func(network, address string) (net.Listener, error) // net.Listen
 
@@ -149,17 +149,17 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 			return nil, fmt.Errorf("manager: %w", err)
 		}
 		m.election = newElection(s, leadership, o.Clock, o.Log)
-		m.regime = fmt.Sprintf("leadership %q", leadership.Name)
+		m.coordination = fmt.Sprintf("leadership %q", leadership.Name)
 	}
 	if o.Sharding != nil {
 		sharding, err := o.Sharding.withDefaults()
 		if err != nil {
 			return nil, fmt.Errorf("manager: %w", err)
 		}
-		m.shards = newShards(s, replica, sharding, o.GracePeriod, o.Clock, o.Log)
-		m.regime = strings.TrimPrefix(m.regime+" and ", " and ") + fmt.Sprintf("sharding %q", sharding.Name)
+		m.sharder = newSharder(s, replica, sharding, o.GracePeriod, o.Clock, o.Log)
+		m.coordination = strings.TrimPrefix(m.coordination+" and ", " and ") + fmt.Sprintf("sharding %q", sharding.Name)
 	}
-	if m.regime != "" {
+	if m.coordination != "" {
 		m.store = m.store.WithFencesFrom(m.fences)
 	}
 	m.metrics, m.tracer = newMetrics(m), newTracer(o.TracerProvider)

@@ -80,7 +80,7 @@ func newMetrics(m *Manager) *metrics {
 	}
 	x.registry.MustRegister(
 		x.results, x.failures, x.terminal, x.panics, x.lostRaces, x.took, x.adds, x.retries, x.waited, x.worked,
-		newGauges(m), standing{m},
+		newGauges(m), coordinationMetrics{m},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "homeostat_fenced_writes_total",
 			Help: "Writes that etcd refused since the term was over under which they were made.",

@@ -105,7 +105,7 @@ func (m *Manager) runMost(ctx context.Context) error {
 	}
 	if sharded := m.partsOf(func(p part) bool { return p.sharded }); len(sharded) > 0 {
 		group.Go(func() error {
-			return m.shards.run(ctx, func(ctx context.Context) error {
+			return m.sharder.run(ctx, func(ctx context.Context) error {
 				return m.runParts(ctx, context.WithoutCancel(ctx), sharded)
 			})
 		})

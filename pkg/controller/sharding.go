@@ -3,44 +3,48 @@ package controller
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// shardingPrefix stands before the store's own prefix in the keys of shardings,
-// so that no replica's range has them.
+// shardingPrefix begins the keys of shardings. The store's own prefix follows, so that
+// no replica's range contains them.
 const shardingPrefix = "/homeostat/sharding"
 
-// Sharding has the keys of a manager's controllers spread over all live processes
-// that run it. See the package's documentation.
+// Sharding spreads the keys of a manager's controllers over all live processes that
+// run the manager. See the package's documentation for the guarantees.
 //
-// Its keys of etcd's begin with /homeostat/sharding, then the store's prefix, then
-// the name.
+// Use it when one process is too slow for all objects, or its loss should stop only
+// a part of the work. Use [Leadership] where the work cannot be split by object.
+//
+// The keys that coordinate the processes begin with /homeostat/sharding, followed by
+// the store's prefix and the name.
 type Sharding struct {
-	// Name is that of the program. All processes that give the same, on stores
-	// with the same prefix, share the keys.
+	// Name is the name of the program. All processes that give the same name, on
+	// stores with the same prefix, share the keys. Required; it must not contain
+	// a slash.
 	Name string
-	// Identity says which process it is, to people. It may be anything, and need
-	// not be unlike that of others. Defaults to the host's name and a random
-	// suffix.
+	// Identity tells people which process it is. Any text will do, and it need not be
+	// unique. Defaults to the host's name and a random suffix.
 	Identity string
-	// Buckets is into how many parts the keys are divided, each of which is one
-	// process's at a time. It must be the same in all processes; while others
-	// have another number, a process waits. More are shared out more evenly, and
-	// cost a small key of etcd's each. Defaults to 512.
+	// Buckets is the number of parts that the keys are divided into. Each bucket
+	// belongs to one process at a time. All processes must give the same number;
+	// a process waits while others have another number. More buckets spread the keys
+	// more evenly, and each costs a small key in etcd. Defaults to 512; at most 65536.
 	Buckets int
-	// LeaseTime is how long the keys of a process that has crashed or is cut off
-	// wait for another. It is rounded up to seconds; etcd may grant more, and has
-	// some 2 seconds as its least. Defaults to 10 seconds.
+	// LeaseTime is how long the keys of a process that has crashed or is cut off wait
+	// for another process. It is rounded up to seconds. Etcd may grant more, and at
+	// least about 2 seconds. Defaults to 10 seconds.
 	LeaseTime time.Duration
 }
 
 func (o Sharding) withDefaults() (Sharding, error) {
 	switch {
 	case o.Name == "" || strings.ContainsAny(o.Name, "/\x00"):
-		return o, fmt.Errorf("sharding %q: a name is needed, without slashes", o.Name)
+		return o, fmt.Errorf("sharding %q: the name must not be empty and must not contain a slash", o.Name)
 	case o.LeaseTime < 0:
 		return o, fmt.Errorf("sharding %q: lease time %s: must not be negative", o.Name, o.LeaseTime)
 	case o.Buckets < 0 || o.Buckets > 1<<16:
@@ -56,56 +60,79 @@ func (o Sharding) withDefaults() (Sharding, error) {
 	return o, nil
 }
 
-// shardKeys are the keys of a sharding.
+// shardKeys names the keys of a sharding.
 type shardKeys struct{ prefix string }
 
+// newShardKeys returns keys that are unique to a prefix and a name: the prefix ends in
+// a slash, and the name contains none.
 func newShardKeys(s *store.Store, name string) shardKeys {
-	return shardKeys{shardingPrefix + "/" + strings.TrimPrefix(s.Prefix(), "/") + name + "/"}
+	return shardKeys{shardingPrefix + s.Prefix() + name + "/"}
 }
 
-// count has the number of buckets.
+// count is the key that holds the number of buckets.
 func (k shardKeys) count() string           { return k.prefix + "count" }
 func (k shardKeys) members() string         { return k.prefix + "members/" }
 func (k shardKeys) member(id string) string { return k.members() + id }
 func (k shardKeys) buckets() string         { return k.prefix + "buckets/" }
 func (k shardKeys) bucket(n int) string     { return fmt.Sprintf("%s%05d", k.buckets(), n) }
 
-// ShardingStatus is how a manager stands with regard to its sharding.
+// bucketIn returns the number in a bucket's key.
+func (k shardKeys) bucketIn(key string) (int, bool) {
+	rest, ok := strings.CutPrefix(key, k.buckets())
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(rest)
+	return n, err == nil && k.bucket(n) == key
+}
+
+// ShardingStatus is a manager's part in its sharding.
 type ShardingStatus struct {
 	Name, Identity string
-	// Buckets is how many there are.
+	// Buckets is the number of buckets.
 	Buckets int
-	// Members are the identities of the live processes, as the manager last saw
-	// them, itself included.
+	// Members are the identities of the live processes, as the manager last saw them,
+	// its own included. They are sorted.
 	Members []string
-	// Owned is how many buckets are this process's. Those of them whose keys it
-	// does not reconcile yet, since its replica has yet to reach what was written
-	// before, are Waiting; those that it is handing over, when the reconciles
-	// that are under way have ended, are Draining.
+	// Owned is how many buckets this process owns. Waiting counts those of them whose
+	// keys it does not reconcile yet, because its replica has not reached what the
+	// previous owners wrote. Draining counts those that it hands over when their
+	// reconciles have ended.
 	Owned, Waiting, Draining int
-	// Ownerless are the buckets that have been nobody's for longer than the lease
-	// time: their keys are not reconciled. That should never last.
+	// Ownerless lists the buckets that no process has owned for longer than the lease
+	// time. Their keys are not reconciled. It should be empty.
 	Ownerless []int
-	// Gained, Released and Lost count how many times buckets were taken, handed
+	// Gained, Released and Lost count the buckets that this process has taken, handed
 	// over, and lost otherwise.
 	Gained, Released, Lost int
-	// LastLoss is why the last of those was.
+	// LastLoss is why the last of the lost buckets was lost.
 	LastLoss error
-	// Err is why the manager can neither take part nor see who does. It is nil
-	// while it can.
+	// Err is why the manager can neither take part nor see who does. It is nil while
+	// the manager can.
 	Err error
 }
 
-// Sharding returns how the manager stands with regard to its sharding: the zero
-// value when it has none.
+// Sharding returns the manager's part in its sharding, or the zero value if it has
+// none. It reads memory only.
 func (m *Manager) Sharding() ShardingStatus {
-	if m.shards == nil {
+	if m.sharder == nil {
 		return ShardingStatus{}
 	}
-	return m.shards.report()
+	return m.sharder.report()
 }
 
-func (s *shards) report() ShardingStatus {
+// problem returns why the sharding is not healthy, or nil.
+func (s ShardingStatus) problem() error {
+	if s.Err != nil {
+		return s.Err
+	}
+	if n := len(s.Ownerless); n > 0 {
+		return fmt.Errorf("%d of %d buckets have no owner, the first is %d: their keys are not reconciled", n, s.Buckets, s.Ownerless[0])
+	}
+	return nil
+}
+
+func (s *sharder) report() ShardingStatus {
 	view, _ := s.watch.Latest()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,9 +145,9 @@ func (s *shards) report() ShardingStatus {
 	slices.Sort(status.Members)
 	for _, b := range s.owned {
 		switch {
-		case b.gone != 0 || b.term.lost():
+		case b.releasedAt != 0 || b.term.over():
 			continue
-		case b.leaving:
+		case b.draining:
 			status.Draining++
 		case !b.ready:
 			status.Waiting++

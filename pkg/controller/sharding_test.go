@@ -212,7 +212,7 @@ var _ = Describe("A sharding", func() {
 		Eventually(func() int { return x.Sharding().Owned + len(x.Sharding().Ownerless) }).Should(Equal(buckets))
 		Eventually(func() int { return len(x.Sharding().Ownerless) }).Should(BeNumerically(">", 10))
 		Expect(metric(x.Manager, "homeostat_sharding_buckets", "ownerless")()).To(BeNumerically(">", 10))
-		Expect(x.Ready(ctx)).To(MatchError(ContainSubstring("nobody's")))
+		Expect(x.Ready(ctx)).To(MatchError(ContainSubstring("no owner")))
 		Expect(x.Sharding().Members).To(ContainElement("ghost"))
 		Expect(etcd.Client().Delete(ctx, ghost)).Error().NotTo(HaveOccurred())
 		c.settled(ctx, a)

@@ -29,8 +29,8 @@ func (r *run[R]) work(ctx, work context.Context, w *worker) {
 }
 
 func (r *run[R]) take(ctx, work context.Context, key R) {
-	if r.share != nil {
-		r.processShared(ctx, work, key)
+	if r.filter != nil {
+		r.processSharded(ctx, work, key)
 		return
 	}
 	r.process(ctx, work, key)

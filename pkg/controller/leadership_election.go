@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -16,10 +15,14 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// election has one candidate stand for a leadership, again and again. The
-// candidate has no lease while it waits: only when it finds the key free does it
-// take one, and creates the key with it, on the condition that there still is
-// none. So it cannot take for its own what it lost while it waited.
+// election lets this process campaign for a leadership again and again. A candidate
+// holds no lease while it waits. Only when it finds the key free does it take a lease
+// and create the key with it, on the condition that the key still does not exist. So
+// a candidate never mistakes a key that it lost while it waited for its own.
+//
+// run owns three goroutines besides its caller's: the key watch, and during a term one
+// that keeps the lease alive and one that guards the key. It returns when they have
+// ended.
 type election struct {
 	options Leadership
 	key     string
@@ -28,9 +31,10 @@ type election struct {
 	log     logr.Logger
 	watch   *lease.KeyWatch
 
+	// mu is held briefly, and nothing is locked or called under it.
 	mu     sync.Mutex
-	status LeadershipStatus // without what the watch and the term tell
-	term   *term            // the present one; nil between terms
+	status LeadershipStatus // without Leading and Leader
+	term   *term            // the current one; nil between terms
 }
 
 func newElection(s *store.Store, o Leadership, c clock.WithTickerAndDelayedExecution, log logr.Logger) *election {
@@ -42,9 +46,9 @@ func newElection(s *store.Store, o Leadership, c clock.WithTickerAndDelayedExecu
 	}
 }
 
-// run campaigns until ctx is done, and calls lead for each term: with a context
-// that is done when the term is over or is to end. When lead returns, the
-// leadership is given up. An error of lead's ends the election.
+// run campaigns until ctx is done, and calls lead once in each term. The context that
+// lead gets is done when the term is over, or should end because ctx is done. When
+// lead returns, run gives up the leadership. An error of lead ends the election.
 func (e *election) run(ctx context.Context, lead func(context.Context, *term) error) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -53,25 +57,24 @@ func (e *election) run(ctx context.Context, lead func(context.Context, *term) er
 	watching.Go(func() { e.watch.Run(watchCtx) })
 	backoff := lease.NewBackoff(e.clock)
 	for ctx.Err() == nil {
-		held, t, err := e.claim(ctx)
+		l, t, err := e.campaign(ctx)
 		switch {
-		case ctx.Err() != nil && t == nil:
-		case err != nil:
-			e.failed(err)
-			_ = backoff.Wait(ctx)
 		case t != nil:
 			backoff.Reset()
-			if err := e.serve(ctx, held, t, lead); err != nil {
+			if err := e.holdTerm(ctx, l, t, lead); err != nil {
 				return err
 			}
+		case err != nil && ctx.Err() == nil:
+			e.setErr(err)
+			_ = backoff.Wait(ctx) // the loop ends with ctx
 		}
 	}
 	return nil
 }
 
-// claim waits until the key is free and creates it. It returns no term when
-// somebody else was faster.
-func (e *election) claim(ctx context.Context) (*lease.Lease, *term, error) {
+// campaign waits until the key is free and creates it. It returns no term and no
+// error when another candidate was faster.
+func (e *election) campaign(ctx context.Context) (*lease.Lease, *term, error) {
 	if err := e.awaitFree(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -79,20 +82,20 @@ func (e *election) claim(ctx context.Context) (*lease.Lease, *term, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("campaign for %s: %w", e.key, err)
 	}
-	created, err := e.create(ctx, l)
+	created, err := e.createKey(ctx, l)
 	if err != nil || created == 0 {
-		// After an error it is not known whether the key was created. It must not
-		// stay, then: nobody leads by it.
-		if lost := l.Revoke(ctx); lost != nil && err == nil {
-			e.log.V(1).Info("lease of a vain candidacy left to run out", "cause", lost.Error())
+		// After an error the key may or may not exist. Nobody leads by it, so the
+		// revocation must remove it.
+		if revokeErr := l.Revoke(ctx); revokeErr != nil && err == nil {
+			e.log.V(1).Info("lease of a lost campaign left to expire", "cause", revokeErr.Error())
 		}
 		return nil, nil, err
 	}
 	return l, newTerm(ctx, store.Fence{Key: e.key, CreateRevision: created, Lease: l.ID}), nil
 }
 
-// create creates the key and returns the revision that did: 0 when there is one.
-func (e *election) create(ctx context.Context, l *lease.Lease) (int64, error) {
+// createKey creates the key and returns the revision that did, or 0 if the key exists.
+func (e *election) createKey(ctx context.Context, l *lease.Lease) (int64, error) {
 	value, err := json.Marshal(leaderValue{Identity: e.options.Identity, Since: e.clock.Now().UTC()})
 	if err != nil {
 		return 0, fmt.Errorf("campaign for %s: %w", e.key, err)
@@ -102,7 +105,7 @@ func (e *election) create(ctx context.Context, l *lease.Lease) (int64, error) {
 	resp, err := e.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(e.key), "=", 0)).
 		Then(clientv3.OpPut(e.key, string(value), clientv3.WithLease(l.ID))).Commit()
 	if err != nil {
-		return 0, fmt.Errorf("campaign for %s: create it: %w", e.key, err)
+		return 0, fmt.Errorf("campaign for %s: create the key: %w", e.key, err)
 	}
 	if !resp.Succeeded {
 		return 0, nil
@@ -110,21 +113,23 @@ func (e *election) create(ctx context.Context, l *lease.Lease) (int64, error) {
 	return resp.Header.Revision, nil
 }
 
-// awaitFree waits until nobody has the key.
+// awaitFree waits until the key does not exist.
 func (e *election) awaitFree(ctx context.Context) error {
 	for {
-		_, changed := e.watch.Latest() // what follows the answer is not missed
+		_, changed := e.watch.Latest() // before the list, so that no change is missed
 		view, err := e.watch.List(ctx)
 		if err != nil {
 			return fmt.Errorf("campaign for %s: %w", e.key, err)
 		}
-		e.succeeded()
 		held := view.Keys[e.key]
-		if held == nil {
+		switch {
+		case held == nil:
+			e.setErr(nil)
 			return nil
-		}
-		if held.Lease == 0 {
-			e.failed(fmt.Errorf("campaign for %s: the key was put without a lease, and stays until somebody deletes it", e.key))
+		case held.Lease == 0:
+			e.setErr(fmt.Errorf("campaign for %s: the key was put without a lease: delete it", e.key))
+		default:
+			e.setErr(nil)
 		}
 		select {
 		case <-changed:
@@ -134,8 +139,9 @@ func (e *election) awaitFree(ctx context.Context) error {
 	}
 }
 
-// serve has a term begin, last and end.
-func (e *election) serve(ctx context.Context, l *lease.Lease, t *term, lead func(context.Context, *term) error) error {
+// holdTerm guards a term while lead runs, and gives up the leadership when lead has
+// returned.
+func (e *election) holdTerm(ctx context.Context, l *lease.Lease, t *term, lead func(context.Context, *term) error) error {
 	var guards sync.WaitGroup
 	guarding, stopGuards := context.WithCancel(context.WithoutCancel(ctx))
 	guards.Go(func() {
@@ -148,23 +154,23 @@ func (e *election) serve(ctx context.Context, l *lease.Lease, t *term, lead func
 	defer stop()
 	context.AfterFunc(t.ctx, stop)
 
-	e.begun(t)
+	e.termBegan(t)
 	err := lead(leading, t)
-	lost := t.lost()
+	lost := t.over()
 	t.end(errTermOver)
 	stopGuards()
 	guards.Wait()
-	revoked := l.Revoke(ctx)
-	e.over(t, lost, revoked)
+	revokeErr := l.Revoke(ctx)
+	e.termEnded(t, lost, revokeErr)
 	return err
 }
 
-// guardKey ends the term when the key is seen to be gone, or another's.
+// guardKey ends the term when the key is gone, or belongs to another term.
 func (e *election) guardKey(ctx context.Context, t *term) {
 	for {
 		view, changed := e.watch.Latest()
 		held := view.Keys[e.key]
-		if view.Revision >= t.fence.CreateRevision && (held == nil || held.CreateRevision != t.fence.CreateRevision) {
+		if view.Revision >= t.fence.CreateRevision && held.GetCreateRevision() != t.fence.CreateRevision {
 			t.end(&store.FencedError{Fence: t.fence, Found: held.GetCreateRevision()})
 		}
 		select {
@@ -177,21 +183,21 @@ func (e *election) guardKey(ctx context.Context, t *term) {
 	}
 }
 
-func (e *election) begun(t *term) {
-	e.log.Info("leads", "revision", t.fence.CreateRevision)
+func (e *election) termBegan(t *term) {
+	e.log.Info("leadership won", "revision", t.fence.CreateRevision)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.term = t
 	e.status.Terms++
 }
 
-func (e *election) over(t *term, lost bool, revoked error) {
+func (e *election) termEnded(t *term, lost bool, revokeErr error) {
 	cause := context.Cause(t.ctx)
 	switch {
 	case lost:
 		e.log.Info("leadership lost: controllers stopped, campaigning again", "cause", cause.Error())
-	case revoked != nil:
-		e.log.Info("leadership given up, but its lease has to run out before another can lead", "cause", revoked.Error())
+	case revokeErr != nil:
+		e.log.Info("leadership given up; its lease must expire before another process can lead", "cause", revokeErr.Error())
 	default:
 		e.log.Info("leadership given up")
 	}
@@ -204,26 +210,26 @@ func (e *election) over(t *term, lost bool, revoked error) {
 	}
 }
 
-// failed takes note of what keeps the candidate from standing, and says so when
-// that is new.
-func (e *election) failed(err error) {
+// setErr records why this process cannot campaign, or nil. It logs a new reason.
+func (e *election) setErr(err error) {
 	e.mu.Lock()
-	fresh := !sameError(e.status.Err, err)
+	changed := !sameError(e.status.Err, err)
 	e.status.Err = err
 	e.mu.Unlock()
-	if fresh {
-		e.log.Info("cannot campaign; trying on", "cause", err.Error())
+	if changed && err != nil {
+		e.log.Info("cannot campaign; trying again", "cause", err.Error())
 	}
 }
 
-func (e *election) succeeded() {
+func (e *election) report() LeadershipStatus {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.status.Err = nil
-}
-
-// leaderValue is what the key holds.
-type leaderValue struct {
-	Identity string    `json:"identity"`
-	Since    time.Time `json:"since"`
+	status := e.status
+	status.Leading = e.term != nil && !e.term.over()
+	e.mu.Unlock()
+	view, _ := e.watch.Latest()
+	status.Leader = leaderIn(view, e.key)
+	if status.Err == nil {
+		status.Err = view.Err
+	}
+	return status
 }

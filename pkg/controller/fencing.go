@@ -1,0 +1,98 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// errTermOver is the cause of the context of a term that was given up in order.
+var errTermOver = errors.New("the term is over")
+
+// term is the time during which this process holds a key of etcd, and with it the
+// right to write: a term of leadership, a membership, or the ownership of a bucket.
+// Everything done in the term has a context that comes from ctx. A write with such a
+// context carries the fence for ever, so that a goroutine left over from one term
+// can never write under a later one.
+//
+// A term is immutable. Any number of goroutines may end it.
+type term struct {
+	fence store.Fence
+	ctx   context.Context         // done when the term is over
+	end   context.CancelCauseFunc // ends the term; the first cause counts
+}
+
+func newTerm(ctx context.Context, f store.Fence) *term {
+	t := &term{fence: f}
+	t.ctx, t.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	return t
+}
+
+// within returns a new term that ends no later than t.
+func (t *term) within(f store.Fence) *term {
+	inner := &term{fence: f}
+	inner.ctx, inner.end = context.WithCancelCause(t.ctx)
+	return inner
+}
+
+func (t *term) over() bool { return t.ctx.Err() != nil }
+
+// fencingScope is what a context carries to fence its writes through a manager's
+// store. The term is nil where writes need no fence, since the work runs in every
+// process.
+type fencingScope struct{ term *term }
+
+type fencingScopeKey struct{ manager *Manager }
+
+// inTerm returns a context whose writes carry the term's fence. The term ends when
+// etcd refuses one of them because of the fence.
+func (m *Manager) inTerm(ctx context.Context, t *term) context.Context {
+	ctx = context.WithValue(ctx, fencingScopeKey{m}, fencingScope{t})
+	return store.ObserveWrites(ctx, func(w store.Write) {
+		var refused *store.FencedError
+		if errors.As(w.Err, &refused) && refused.Fence == t.fence {
+			m.fencedWrites.Add(1)
+			t.end(refused)
+		}
+	})
+}
+
+// unfenced returns a context whose writes need no fence.
+func (m *Manager) unfenced(ctx context.Context) context.Context {
+	return context.WithValue(ctx, fencingScopeKey{m}, fencingScope{})
+}
+
+// fences returns the fences of a write through the manager's store.
+func (m *Manager) fences(ctx context.Context) ([]store.Fence, error) {
+	scope, ok := ctx.Value(fencingScopeKey{m}).(fencingScope)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("the manager writes under %s, and the context of this write comes from none of its reconciles "+
+			"and runnables: pass their context on, or write through another store", m.coordination)
+	case scope.term == nil:
+		return nil, nil
+	}
+	return []store.Fence{scope.term.fence}, nil
+}
+
+// FencingToken returns the token of the term under which a context was made: the
+// revision of etcd at which the term began. The context is that of a reconcile or a
+// runnable under [Leadership], or of a reconcile under [Sharding], or comes from it.
+// ok is false for any other context.
+//
+// Use it to fence writes to other systems than etcd: send the token along, and let
+// the system refuse a lower token than it has seen. Writes through [Manager.Store]
+// are fenced already.
+func (m *Manager) FencingToken(ctx context.Context) (token int64, ok bool) {
+	scope, ok := ctx.Value(fencingScopeKey{m}).(fencingScope)
+	if !ok || scope.term == nil {
+		return 0, false
+	}
+	return scope.term.fence.CreateRevision, true
+}
+
+// FencedWrites returns how many of the manager's writes etcd has refused because
+// their term was over. The metric homeostat_fenced_writes_total counts the same.
+func (m *Manager) FencedWrites() uint64 { return m.fencedWrites.Load() }

@@ -1,0 +1,199 @@
+package controller
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// shardFilter lets through the keys of one sharded controller that are in this
+// process's buckets. It is immutable.
+type shardFilter struct {
+	manager *Manager
+	sharder *sharder
+	kind    schema.GroupKind
+}
+
+// newShardFilter returns the filter of a controller for kind T, and makes the kind known
+// to the manager's sharder.
+func newShardFilter[T store.Object](m *Manager, primary store.KindInfo) (*shardFilter, error) {
+	inf, err := informer.For[T](m.replica)
+	if err != nil {
+		return nil, err
+	}
+	byController, err := ownedIndex[T](m)
+	if err != nil {
+		return nil, err
+	}
+	f := &shardFilter{manager: m, sharder: m.sharder, kind: primary.GroupVersionKind.GroupKind()}
+	m.sharder.kinds.Store(f.kind, &shardedKind{
+		info: primary,
+		get: func(s *informer.Snapshot, key store.Key) (metav1.Object, bool) {
+			obj, ok := inf.Get(s, key)
+			return obj, ok
+		},
+		keys: func(s *informer.Snapshot) iter.Seq[store.Key] {
+			return keysOf(inf.List(s, informer.ListOptions{}))
+		},
+		ownedBy: func(s *informer.Snapshot, owner types.UID) iter.Seq[store.Object] {
+			return func(yield func(store.Object) bool) {
+				for obj := range byController.Lookup(s, string(owner)) {
+					if !yield(obj) {
+						return
+					}
+				}
+			}
+		},
+		watchRoots: func(changed func(types.UID)) *informer.Registration { return watchRoots(inf, changed) },
+	})
+	return f, nil
+}
+
+func keysOf[T store.Object](objects iter.Seq[T]) iter.Seq[store.Key] {
+	return func(yield func(store.Key) bool) {
+		for obj := range objects {
+			if !yield(store.KeyOf(obj)) {
+				return
+			}
+		}
+	}
+}
+
+// enter returns the bucket of a key that is about to be reconciled, or nil if this
+// process must not reconcile the key. The caller calls leave when the reconcile has
+// ended; until then the bucket is not handed over.
+func (f *shardFilter) enter(key store.Key) *bucket {
+	n := f.sharder.bucketOf(f.manager.replica.Snapshot(), f.kind, key)
+	f.sharder.mu.Lock()
+	defer f.sharder.mu.Unlock()
+	b := f.sharder.owned[n]
+	if b == nil || !b.ready || b.draining || b.term.over() {
+		return nil
+	}
+	b.running++
+	return b
+}
+
+func (f *shardFilter) leave(b *bucket) {
+	f.sharder.mu.Lock()
+	b.running--
+	drained := b.draining && b.running == 0
+	f.sharder.mu.Unlock()
+	if drained {
+		f.sharder.wakeUp()
+	}
+}
+
+// source names the keys of buckets that this process has gained.
+func (f *shardFilter) source() Source[Request] {
+	return Source[Request]{bind: func(*binding[Request]) (starter[Request], error) {
+		return func(enqueue func(Request, Cause)) (stop func()) {
+			sub := &bucketSubscriber{filter: f, enqueue: enqueue}
+			f.sharder.subscribe(sub)
+			return func() { f.sharder.unsubscribe(sub) }
+		}, nil
+	}}
+}
+
+// bucketSubscriber enqueues a controller's keys when their buckets become this
+// process's, for one run of the controller.
+type bucketSubscriber struct {
+	filter  *shardFilter
+	enqueue func(Request, Cause)
+
+	// mu is held while keys are enqueued. It is never held together with sharder.mu.
+	mu      sync.Mutex
+	stopped bool // nothing is enqueued any more
+}
+
+// enqueueKeys enqueues keys whose buckets may have become this process's.
+func (sub *bucketSubscriber) enqueueKeys(snapshot *informer.Snapshot, keys iter.Seq[store.Key]) {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	if sub.stopped {
+		return
+	}
+	for key := range keys {
+		sub.enqueue(Request{key}, Cause{Type: CauseSharding, Revision: snapshot.Revision()})
+	}
+}
+
+// enqueueBuckets enqueues the keys of the objects in some buckets.
+func (sub *bucketSubscriber) enqueueBuckets(buckets map[int]bool) {
+	if len(buckets) == 0 {
+		return
+	}
+	f := sub.filter
+	snapshot := f.manager.replica.Snapshot()
+	known, _ := f.sharder.kindOf(f.kind)
+	sub.enqueueKeys(snapshot, func(yield func(store.Key) bool) {
+		for key := range known.keys(snapshot) {
+			if buckets[f.sharder.bucketOf(snapshot, f.kind, key)] && !yield(key) {
+				return
+			}
+		}
+	})
+}
+
+// subscribe enqueues the keys of the buckets that are ready, and lets the subscriber
+// know of those to come.
+func (s *sharder) subscribe(sub *bucketSubscriber) {
+	s.mu.Lock()
+	s.subscribers = append(s.subscribers, sub)
+	ready := map[int]bool{}
+	for n, b := range s.owned {
+		if b.ready && !b.draining {
+			ready[n] = true
+		}
+	}
+	s.mu.Unlock()
+	sub.enqueueBuckets(ready)
+}
+
+// unsubscribe returns when nothing is enqueued any more.
+func (s *sharder) unsubscribe(sub *bucketSubscriber) {
+	s.mu.Lock()
+	s.subscribers = slices.DeleteFunc(s.subscribers, func(other *bucketSubscriber) bool { return other == sub })
+	s.mu.Unlock()
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	sub.stopped = true
+}
+
+// processSharded reconciles a key of a sharded controller, unless the key belongs to
+// another process. The reconcile's writes carry the fence of the key's bucket, and its
+// context is done when the bucket is lost.
+func (r *run[R]) processSharded(ctx, work context.Context, key R) {
+	f, request := r.filter, any(key).(Request)
+	b := f.enter(request.Key)
+	if b == nil {
+		r.drop(f, key, request)
+		return
+	}
+	defer f.leave(b)
+	work, cancel := context.WithCancelCause(r.manager.inTerm(work, b.term))
+	defer cancel(nil)
+	stop := context.AfterFunc(b.term.ctx, func() { cancel(context.Cause(b.term.ctx)) })
+	defer stop()
+	r.process(ctx, work, key)
+}
+
+// drop forgets a key that belongs to another process. The bucket may have become this
+// process's meanwhile, and its cause may be forgotten too: then drop enqueues the key
+// again.
+func (r *run[R]) drop(f *shardFilter, key R, request Request) {
+	r.notes.take(key)
+	r.backoff.Forget(key)
+	if b := f.enter(request.Key); b != nil {
+		r.enqueue(key, Cause{Type: CauseSharding})
+		f.leave(b)
+	}
+}
