@@ -12,12 +12,12 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// reconcile deletes one object if it is garbage, and lets it go if it is being
-// deleted and waits for its dependents no longer. Every dependent is decided on
-// by itself, so that it does not matter how many an owner has.
+// reconcile deletes one object if it is garbage. If the object is being deleted and
+// no dependent holds it back any more, it removes the collector's finalizer. Each
+// dependent is reconciled by itself, so an owner may have any number of them.
 func (c *collector) reconcile(ctx context.Context, req request) (controller.Result, error) {
 	snapshot := c.replica.Snapshot()
-	obj, ok := c.kinds[req.kind].objects.Get(snapshot, req.Key)
+	obj, ok := c.kinds[req.kind].objects.Get(snapshot, req.key)
 	switch {
 	case !ok:
 		return controller.Result{}, nil
@@ -27,29 +27,29 @@ func (c *collector) reconcile(ctx context.Context, req request) (controller.Resu
 	return controller.Result{}, c.collect(ctx, req, snapshot, obj)
 }
 
-// collect deletes an object that no owner keeps. Where one does, it takes out
-// the references to those that do not.
+// collect deletes an object if none of its owners keeps it. If some do, it removes
+// the references to the others.
 func (c *collector) collect(ctx context.Context, req request, s *informer.Snapshot, obj store.Object) error {
 	txn := c.store.Txn()
-	check := &ownerCheck{collector: c, snapshot: s, obj: obj, txn: txn, seen: map[string]bool{}}
+	check := &ownerCheck{collector: c, snapshot: s, obj: obj, txn: txn, expected: map[string]bool{}}
 	var kept []metav1.OwnerReference
-	var found [orphans + 1]int
+	var count [ownerOrphans + 1]int
 	refs := obj.GetOwnerReferences()
 	for _, ref := range refs {
 		state, err := check.state(ref)
 		if err != nil {
 			return controller.TerminalError(err)
 		}
-		if found[state]++; state == keeps {
+		if count[state]++; state == ownerKeeps {
 			kept = append(kept, ref)
 		}
 	}
 	switch {
-	case found[keeps] == len(refs):
+	case count[ownerKeeps] == len(refs):
 		return nil
-	case found[keeps] == 0 && found[orphans] == 0:
+	case count[ownerKeeps] == 0 && count[ownerOrphans] == 0:
 		o := store.DeleteOptions{ResourceVersion: obj.GetResourceVersion()}
-		if found[waits] > 0 && c.hasDependents(s, req.kind, obj) {
+		if count[ownerWaits] > 0 && c.hasDependents(s, req.kind, obj) {
 			o.Propagation = metav1.DeletePropagationForeground // the owner waits for these as well
 		}
 		txn.Delete(obj.DeepCopyObject().(store.Object), o)
@@ -65,13 +65,13 @@ func (c *collector) collect(ctx context.Context, req request, s *informer.Snapsh
 	return outdated(req, err)
 }
 
-// outdated turns the errors which say that the snapshot was too old into
-// Conflicts, so that the object is looked at again. An owner that is there and
-// cannot be decoded is one that never ceases to appear.
+// outdated turns errors caused by an old snapshot into Conflicts, so that the
+// controller reconciles again. It does so for AlreadyExists too: an owner that
+// exists and cannot be decoded is missing from every snapshot.
 func outdated(req request, err error) error {
 	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
 		resource := schema.GroupResource{Group: req.kind.Group, Resource: req.kind.Kind}
-		return apierrors.NewConflict(resource, req.Key.String(), err)
+		return apierrors.NewConflict(resource, req.key.String(), err)
 	}
 	return err
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// dependent is an object with its reference to an owner.
+// dependent is an object with one of its owner references.
 type dependent struct {
 	kind schema.GroupKind
 	obj  store.Object
 	ref  metav1.OwnerReference
 }
 
-// dependents yields the objects that refer to an owner, other than itself, with
-// a reference that leads to it. Others that have its uid in them cannot be
-// helped: they name an owner that does not exist.
+// dependents yields the objects with a reference that resolves to the owner, except
+// the owner itself. A reference that has the owner's uid and another kind or name
+// does not count: it names an owner that does not exist.
 func (c *collector) dependents(s *informer.Snapshot, gk schema.GroupKind, owner store.Object) iter.Seq[dependent] {
 	return func(yield func(dependent) bool) {
 		for kind, t := range c.kinds {
@@ -34,8 +34,8 @@ func (c *collector) dependents(s *informer.Snapshot, gk schema.GroupKind, owner 
 	}
 }
 
-// reference finds an object's reference to an owner. Of several, one that blocks
-// the owner's deletion counts.
+// reference returns an object's reference to an owner. If there are several, it
+// prefers one that blocks the owner's deletion.
 func (c *collector) reference(obj store.Object, gk schema.GroupKind, owner store.Object) (found metav1.OwnerReference, refers bool) {
 	for _, ref := range obj.GetOwnerReferences() {
 		if ref.UID != owner.GetUID() || refers && !blocks(ref) {
@@ -53,7 +53,7 @@ func blocks(ref metav1.OwnerReference) bool {
 	return ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion
 }
 
-// hasDependents reports whether anything refers to an object.
+// hasDependents reports whether an object has dependents.
 func (c *collector) hasDependents(s *informer.Snapshot, gk schema.GroupKind, obj store.Object) bool {
 	for range c.dependents(s, gk, obj) {
 		return true
@@ -61,8 +61,8 @@ func (c *collector) hasDependents(s *informer.Snapshot, gk schema.GroupKind, obj
 	return false
 }
 
-// blockedBy reports whether target is among the objects that would hold back an
-// owner's foreground deletion, at any depth.
+// blockedBy reports whether the foreground deletion of an owner would wait for
+// target, directly or through other dependents. visited has the owners seen so far.
 func (c *collector) blockedBy(s *informer.Snapshot, gk schema.GroupKind, owner store.Object, target types.UID, visited map[types.UID]bool) bool {
 	visited[owner.GetUID()] = true
 	for d := range c.dependents(s, gk, owner) {

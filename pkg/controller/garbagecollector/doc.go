@@ -1,51 +1,60 @@
-// Package garbagecollector deletes objects whose owners are gone, as
-// Kubernetes' garbage collector does, for any program that adds it to its
-// manager:
+// Package garbagecollector deletes objects whose owners are gone, as Kubernetes'
+// garbage collector does. Add it to a manager, with all kinds that own or are
+// owned:
 //
 //	err := garbagecollector.Add(m, &appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{})
 //
-// An object is deleted when all of its owner references name objects that no
-// longer exist; when only some do, those references are taken out. An owner is
-// the object with the referenced uid: another object that took its name later
-// is not.
+// # What it does
 //
-// An owner that is deleted with the propagation Foreground stays, marked, until
-// the dependents that block its deletion are gone; the collector deletes these
-// and all others that no other owner keeps, in the foreground too where they have
-// dependents of their own. With Orphan it stays until no dependent refers to it
-// any more, which keeps these alive; those that are being deleted already are
-// past that. Dependents that would wait for each other in a circle do not.
+// The collector looks at the owner references of each object. When none of the
+// owners exists, it deletes the object. When only some exist, it removes the
+// references to the others. An owner is the object with the referenced uid: a later
+// object of the same name is not the owner.
+//
+// An owner deleted with the propagation Foreground stays, with a deletionTimestamp,
+// until the dependents with blockOwnerDeletion are gone. The collector deletes
+// those, and all other dependents that have no other owner. Dependents that have
+// dependents themselves are deleted in the foreground too. Dependents that would
+// wait for each other in a circle do not wait.
+//
+// An owner deleted with the propagation Orphan stays until no dependent refers to
+// it. The collector removes the references, so the dependents live on. Dependents
+// that are being deleted already are not saved.
 //
 // # Guarantees
 //
-// Owners and dependents are read from one snapshot, and the deletion's
-// transaction checks that the owner's key is still as it was there. So no
-// object is deleted whose owner exists, not even one whose value cannot be
-// decoded, and none is missed because its owner went while the collector was
-// not running.
+//   - No object is deleted while an owner of it exists, not even an owner whose
+//     value cannot be decoded. The collector reads an object and its owners from one
+//     snapshot, and the transaction that deletes the object checks that the owners'
+//     keys in etcd are as the snapshot had them.
+//   - No garbage is missed because an owner went while the collector was not
+//     running. Every decision follows from the objects in etcd, so the collector
+//     continues after a crash where it stopped.
+//   - Every dependent that existed when its owner's deletion began is deleted or
+//     orphaned, as the deletion said. Before the collector removes its finalizer from
+//     the owner, it reads a snapshot that has the owner's deletionTimestamp and no
+//     remaining dependent. The write checks that the owner is as it was in that
+//     snapshot. For an orphaning owner, it also checks that no object of the
+//     collector's kinds in the owner's namespace has changed since.
+//   - A second deletion of the same owner with another propagation takes effect at
+//     once for all dependents that are left, since each write for a dependent checks
+//     that the owner has not changed.
 //
-// The same holds for an owner that waits: what becomes of a dependent is
-// conditional on the owner being as it was in the snapshot, so that a deletion
-// with another propagation takes effect at once for all that is left. The owner is
-// let go by a snapshot that shows both its mark and no dependent that counts, if
-// it has not changed since; one that orphans, if no object of the collector's kinds
-// has either, in its namespace. So every dependent that existed when the owner was
-// marked is deleted, or kept, as was asked for. Every step is found out from what
-// etcd holds: a collector that stops in the middle goes on when it runs again.
+// # What is not guaranteed
 //
-// # What it does not do
+//   - The collector cannot prevent the creation of a dependent whose owner is being
+//     deleted. One that it sees before the owner is gone is treated like the others,
+//     and an orphaning owner goes only after the collector has seen all. Any other
+//     becomes garbage, and is deleted. To avoid this, do not create dependents for an
+//     owner with a deletionTimestamp, and make their creation conditional on the
+//     owner, as controller.Apply does.
+//   - The collector knows only the kinds given to Add. A reference to another kind
+//     counts as one to an owner that exists. So does a reference from a cluster-scoped
+//     object to a kind with namespaces. Dependents of other kinds do not delay the
+//     deletion of their owner.
+//   - The same holds for dependents that cannot be decoded, and for objects outside the
+//     manager's replica; see [informer.Scope].
 //
-// It cannot keep anybody from creating a dependent of an owner that is being
-// deleted. One that the collector sees in time, or that comes before an owner
-// goes which was to orphan its dependents, is treated like the others; one that
-// comes after is garbage. Do not create dependents of an owner with a
-// deletionTimestamp, and have their creation be conditional on the owner, as
-// controller.Apply does.
-//
-// It knows only the kinds that it was given. A reference to any other kind
-// counts as one to an owner that exists, and so does that of a cluster-scoped
-// object to a kind that has namespaces.
-// Neither they nor objects that cannot be decoded hold an owner back. The same
-// holds for objects that the manager's replica does not keep, see [informer.Scope];
-// metadata are all that the collector needs.
+// The collector reads nothing but metadata, so a replica that keeps only those of a
+// kind is enough; see [informer.Restrict].
 package garbagecollector

@@ -15,38 +15,43 @@ import (
 // Name is the collector's name among the manager's controllers.
 const Name = "garbage-collector"
 
-// request names an object of any of the collector's kinds.
+// request is the key of an object of any of the collector's kinds.
 type request struct {
 	kind schema.GroupKind
-	store.Key
+	key  store.Key
 }
 
 var _ controller.Tenant = request{}
 
-// Tenant has namespaces take turns, so that one of which much is garbage does not
+// Tenant makes namespaces take turns, so that much garbage in one of them does not
 // delay the others.
-func (r request) Tenant() string { return r.Namespace }
+func (r request) Tenant() string { return r.key.Namespace }
 
-// tracked is one of the collector's kinds.
-type tracked struct {
+// String is for log lines.
+func (r request) String() string { return r.kind.String() + " " + r.key.String() }
+
+// trackedKind is one of the collector's kinds.
+type trackedKind struct {
 	info    store.KindInfo
 	objects *informer.Informer[store.Object]
-	byOwner *informer.Index[store.Object] // by the uids of owners
+	byOwner *informer.Index[store.Object] // by the owners' uids
 }
 
 type collector struct {
 	store   *store.Store
 	replica *informer.Replica
-	kinds   map[schema.GroupKind]tracked
+	kinds   map[schema.GroupKind]trackedKind
 }
 
-// Add adds the collector to a manager that has not run yet, for the kinds of
-// the given objects, of which nothing but the type matters.
+// Add adds the collector to a manager that has not run yet. Only the types of the
+// given objects matter: they say which kinds to collect. Add returns an error if
+// there are none, if one is given twice, or if the manager's store does not know
+// one.
 func Add(m *controller.Manager, kinds ...store.Object) error {
 	if len(kinds) == 0 {
 		return errors.New("garbage collector: no kinds")
 	}
-	c := &collector{store: m.Store(), replica: m.Replica(), kinds: map[schema.GroupKind]tracked{}}
+	c := &collector{store: m.Store(), replica: m.Replica(), kinds: map[schema.GroupKind]trackedKind{}}
 	var sources []controller.Source[request]
 	for _, obj := range kinds {
 		t, err := c.track(obj)
@@ -66,16 +71,16 @@ func Add(m *controller.Manager, kinds ...store.Object) error {
 	return err
 }
 
-func (c *collector) track(obj store.Object) (tracked, error) {
+func (c *collector) track(obj store.Object) (trackedKind, error) {
 	info, err := c.store.KindOf(obj)
 	if err != nil {
-		return tracked{}, err
+		return trackedKind{}, err
 	}
 	objects, err := informer.ForObject(c.replica, obj)
 	if err != nil {
-		return tracked{}, err
+		return trackedKind{}, err
 	}
-	return tracked{info, objects, objects.AddIndex(ownerUIDs)}, nil
+	return trackedKind{info, objects, objects.AddIndex(ownerUIDs)}, nil
 }
 
 func ownerUIDs(obj store.Object) []string {

@@ -34,7 +34,7 @@ var _ = Describe("The garbage collector", func() {
 	}
 	all := []store.Object{&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{}}
 
-	It("deletes what an owner leaves behind, down to the last", func(ctx SpecContext) {
+	It("deletes the descendants of a deleted owner", func(ctx SpecContext) {
 		collect(s, all...)
 		top := create(ctx, s, deployment("top"))
 		middle := create(ctx, s, owned(s, replicaSet("middle"), top))
@@ -46,7 +46,7 @@ var _ = Describe("The garbage collector", func() {
 		Expect(gone(ctx, s, other)()).To(BeFalse())
 	}, SpecTimeout(30*time.Second))
 
-	It("deletes what belongs to an owner whose name another has taken", func(ctx SpecContext) {
+	It("deletes the dependents of an owner whose name another object has taken", func(ctx SpecContext) {
 		collect(s, all...)
 		first := create(ctx, s, deployment("d"))
 		old := create(ctx, s, owned(s, replicaSet("old"), first))
@@ -59,7 +59,7 @@ var _ = Describe("The garbage collector", func() {
 		Expect(gone(ctx, s, young)()).To(BeFalse())
 	}, SpecTimeout(30*time.Second))
 
-	It("sees another owner also where it only sees a changed one", func(ctx SpecContext) {
+	It("tells a new owner from the old one where the replica saw only a modification", func(ctx SpecContext) {
 		collect(s, all...)
 		first := create(ctx, s, deployment("d"))
 		old := create(ctx, s, owned(s, replicaSet("old"), first))
@@ -73,7 +73,7 @@ var _ = Describe("The garbage collector", func() {
 		Eventually(gone(ctx, s, old)).Should(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("takes out the references to owners that are gone, when others are left", func(ctx SpecContext) {
+	It("removes references to owners that are gone while others exist", func(ctx SpecContext) {
 		collect(s, all...)
 		stays, goes := create(ctx, s, deployment("stays")), create(ctx, s, deployment("goes"))
 		child := create(ctx, s, owned(s, replicaSet("child"), goes, stays))
@@ -89,7 +89,7 @@ var _ = Describe("The garbage collector", func() {
 		}).Should(Equal([]types.UID{stays.UID}))
 	}, SpecTimeout(30*time.Second))
 
-	It("leaves alone what refers to kinds that it does not know, or cannot", func(ctx SpecContext) {
+	It("ignores references to unknown kinds and references that cannot be resolved", func(ctx SpecContext) {
 		collect(s, append(all, &corev1.Node{})...)
 		unknown := create(ctx, s, configMap("owner"))
 		child := create(ctx, s, owned(s, pod("child"), unknown))
@@ -109,7 +109,7 @@ var _ = Describe("The garbage collector", func() {
 		Expect(complained()).To(ConsistOf(And(ContainSubstring("for good"), ContainSubstring("a/b/c"))))
 	}, SpecTimeout(30*time.Second))
 
-	It("keeps the children of an owner that cannot be decoded, until it is gone", func(ctx SpecContext) {
+	It("keeps the dependents of an owner that cannot be decoded until it is gone", func(ctx SpecContext) {
 		owner := create(ctx, s, deployment("d"))
 		child := create(ctx, s, owned(s, replicaSet("child"), owner))
 		key := s.Prefix() + "apps/deployments/default/d"
@@ -121,7 +121,7 @@ var _ = Describe("The garbage collector", func() {
 		Eventually(gone(ctx, s, child)).Should(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("keeps the children of an owner that has become undecodable", func(ctx SpecContext) {
+	It("keeps the dependents of an owner that has become undecodable", func(ctx SpecContext) {
 		collect(s, all...)
 		owner := create(ctx, s, deployment("d"))
 		child := create(ctx, s, owned(s, replicaSet("child"), owner))
@@ -132,7 +132,7 @@ var _ = Describe("The garbage collector", func() {
 		Expect(gone(ctx, s, child)()).To(BeFalse())
 	}, SpecTimeout(30*time.Second))
 
-	It("deletes what comes after its owner has gone", func(ctx SpecContext) {
+	It("deletes a dependent that is created after its owner is gone", func(ctx SpecContext) {
 		collect(s, all...)
 		owner := create(ctx, s, deployment("d"))
 		remove(ctx, s, owner.DeepCopy())
@@ -140,7 +140,7 @@ var _ = Describe("The garbage collector", func() {
 		Eventually(gone(ctx, s, child)).Should(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("deletes what lost its owner while no collector ran", func(ctx SpecContext) {
+	It("deletes dependents that lost their owner while no collector ran", func(ctx SpecContext) {
 		stop := collect(s, all...)
 		owner := create(ctx, s, deployment("d"))
 		child := create(ctx, s, owned(s, replicaSet("child"), owner))
@@ -152,7 +152,7 @@ var _ = Describe("The garbage collector", func() {
 		Eventually(gone(ctx, s, child)).Should(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("finds owners that have no namespace", func(ctx SpecContext) {
+	It("finds cluster-scoped owners", func(ctx SpecContext) {
 		collect(s, &corev1.Node{}, &corev1.Pod{})
 		node := create(ctx, s, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}})
 		child := create(ctx, s, owned(s, pod("child"), node))
@@ -185,7 +185,7 @@ var _ = Describe("The garbage collector", func() {
 		Eventually(gone(ctx, s, below)).Should(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("deletes a thousand children", func(ctx SpecContext) {
+	It("deletes a thousand dependents", func(ctx SpecContext) {
 		collect(s, all...)
 		owner := create(ctx, s, deployment("d"))
 		const children, batch = 1000, 100
@@ -204,7 +204,7 @@ var _ = Describe("The garbage collector", func() {
 		}).WithTimeout(2 * time.Minute).Should(BeZero())
 	}, SpecTimeout(150*time.Second))
 
-	It("refuses kinds that make no sense", func() {
+	It("refuses missing, repeated and unknown kinds", func() {
 		m, err := controller.NewManager(s, controller.ManagerOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(garbagecollector.Add(m)).To(MatchError(ContainSubstring("no kinds")))

@@ -20,8 +20,8 @@ func keepMetadata[T store.Object](m *controller.Manager) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-var _ = Describe("The garbage collector, of a replica that keeps only a part,", func() {
-	It("needs metadata only, and strips nothing of what it writes", func(ctx SpecContext) {
+var _ = Describe("The garbage collector on a partial replica", func() {
+	It("needs only metadata, and writes objects back whole", func(ctx SpecContext) {
 		s := newStore()
 		goes, stays := create(ctx, s, deployment("goes")), create(ctx, s, deployment("stays"))
 		only := create(ctx, s, owned(s, replicaSet("only"), goes))
@@ -55,7 +55,7 @@ var _ = Describe("The garbage collector, of a replica that keeps only a part,", 
 		}).Should(Succeed())
 	}, SpecTimeout(30*time.Second))
 
-	It("takes an owner that is not kept for one that exists", func(ctx SpecContext) {
+	It("treats an owner outside the replica as one that exists", func(ctx SpecContext) {
 		s := newStore()
 		hidden, seen := create(ctx, s, deployment("hidden")), create(ctx, s, deployment("seen"))
 		kept := create(ctx, s, owned(s, pod("kept"), hidden))

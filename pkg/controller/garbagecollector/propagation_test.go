@@ -19,7 +19,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-var _ = Describe("The garbage collector, as the deletion says,", func() {
+var _ = Describe("The garbage collector with a propagation", func() {
 	const (
 		foreground = metav1.DeletePropagationForeground
 		orphan     = metav1.DeletePropagationOrphan
@@ -73,7 +73,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		Expect(gone(ctx, s, last)()).To(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("waits for none that does not block, and deletes it all the same", func(ctx SpecContext) {
+	It("does not wait for dependents that do not block, and deletes them too", func(ctx SpecContext) {
 		collect(s, all...)
 		top := create(ctx, s, deployment("top"))
 		child := owned(s, replicaSet("child"), top)
@@ -85,7 +85,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		Eventually(marked(ctx, child)).Should(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("leaves a dependent to its other owner", func(ctx SpecContext) {
+	It("keeps a dependent that has another owner", func(ctx SpecContext) {
 		collect(s, all...)
 		goes, stays := create(ctx, s, deployment("goes")), create(ctx, s, deployment("stays"))
 		child := create(ctx, s, owned(s, replicaSet("child"), goes, stays))
@@ -95,7 +95,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		Expect(refs(ctx, child)()).To(ConsistOf(HaveField("UID", stays.UID)))
 	}, SpecTimeout(30*time.Second))
 
-	It("lets objects go that wait for each other", func(ctx SpecContext) {
+	It("deletes objects that wait for each other in a circle", func(ctx SpecContext) {
 		one := create(ctx, s, deployment("one"))
 		two := create(ctx, s, owned(s, replicaSet("two"), one))
 		three := create(ctx, s, owned(s, replicaSet("three"), two))
@@ -108,7 +108,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		}
 	}, SpecTimeout(30*time.Second))
 
-	It("sees a dependent that comes while its owner waits", func(ctx SpecContext) {
+	It("deletes a dependent that is created while its owner waits", func(ctx SpecContext) {
 		collect(s, all...)
 		top := create(ctx, s, deployment("top"))
 		first := owned(s, replicaSet("first"), top)
@@ -126,7 +126,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		Eventually(gone(ctx, s, top)).Should(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("goes on where a collector was stopped", func(ctx SpecContext) {
+	It("continues where another collector stopped", func(ctx SpecContext) {
 		stop := collect(s, all...)
 		top := create(ctx, s, deployment("top"))
 		middle := create(ctx, s, owned(s, replicaSet("middle"), top))
@@ -144,7 +144,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		Expect(gone(ctx, s, middle)()).To(BeTrue())
 	}, SpecTimeout(30*time.Second))
 
-	It("orphans dependents, which outlive their owner", func(ctx SpecContext) {
+	It("orphans dependents", func(ctx SpecContext) {
 		collect(s, all...)
 		other := create(ctx, s, deployment("other"))
 		top := create(ctx, s, deployment("top"))
@@ -161,7 +161,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		Expect(refs(ctx, below)()).To(HaveLen(1))
 	}, SpecTimeout(30*time.Second))
 
-	It("orphans more dependents than a transaction takes, and goes on where it was stopped", func(ctx SpecContext) {
+	It("orphans more dependents than fit in a transaction, and continues after a stop", func(ctx SpecContext) {
 		top := create(ctx, s, deployment("top"))
 		const children, batch = 300, 100
 		for first := 0; first < children; first += batch {
@@ -189,7 +189,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		Expect(owned()).To(BeZero())
 	}, SpecTimeout(30*time.Second))
 
-	It("orphans what comes in the very moment in which the owner goes", func(ctx SpecContext) {
+	It("orphans a dependent that is created just as the owner is released", func(ctx SpecContext) {
 		top := create(ctx, s, deployment("top"))
 		child := owned(s, replicaSet("child"), top)
 		removeBy(ctx, orphan, top)
@@ -220,7 +220,7 @@ var _ = Describe("The garbage collector, as the deletion says,", func() {
 		Expect(refs(ctx, child)()).To(BeEmpty())
 	}, SpecTimeout(30*time.Second))
 
-	It("orphans what is left when told so after the fact", func(ctx SpecContext) {
+	It("orphans the remaining dependents when a second deletion says so", func(ctx SpecContext) {
 		stop := collect(s, all...)
 		top := create(ctx, s, deployment("top"))
 		past := owned(s, replicaSet("past"), top)

@@ -13,12 +13,12 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// lookAgainAfter is the pause between looks at an owner that is held back.
-const lookAgainAfter = time.Second
+// recheckInterval is the pause between two looks at an owner that waits.
+const recheckInterval = time.Second
 
-// pendingFinalizer is the collector's finalizer for which an object that is
-// being deleted waits, or none. Orphaning comes first, since it can be made up
-// for later and deleting cannot.
+// pendingFinalizer returns the collector's finalizer on an object that is being
+// deleted, or "". An object may have both; orphaning comes first, since deleting
+// cannot be undone.
 func pendingFinalizer(obj store.Object) string {
 	if obj.GetDeletionTimestamp() == nil {
 		return ""
@@ -31,19 +31,21 @@ func pendingFinalizer(obj store.Object) string {
 	return ""
 }
 
-// release takes its finalizer from an owner that nothing holds back any more.
+// release removes the collector's finalizer from an owner that no dependent holds
+// back any more.
 //
-// The snapshot has the owner's mark, so it has every dependent that was there
-// when the deletion began, and those that remain are seen. The owner must not
-// have changed since: it may have been told to treat them otherwise. What refers
-// to it only after the snapshot wakes the collector by itself, and finds the
-// owner either still waiting or gone. Gone, it would be garbage, which is what a
-// dependent of an owner that orphans must not become: such an owner goes only if
-// no dependent can have come since the snapshot.
+// The snapshot has the owner's deletionTimestamp, so it also has every dependent
+// that existed when the deletion began. The write fails if the owner has changed
+// since, because its propagation may have. A dependent created after the snapshot
+// causes a reconcile of its own, which finds the owner still waiting, or finds it
+// gone and deletes the dependent. The latter must not happen to a dependent of an
+// owner that orphans: for such an owner, the write also fails if a dependent may
+// have been created since the snapshot.
 //
-// The wake-up by its last dependent may fail to come, so it is looked at again
-// after a while: the informer tells nothing of an object that came and went
-// before there was time to tell, and the snapshot may have had it in between.
+// While a dependent holds the owner back, release asks for another reconcile after a
+// pause. The deletion of the last dependent does not always cause one: the informer
+// says nothing of an object that is created and deleted between two deliveries, yet
+// the snapshot may have had it in between.
 func (c *collector) release(ctx context.Context, req request, s *informer.Snapshot, owner store.Object) (controller.Result, error) {
 	finalizer := pendingFinalizer(owner)
 	if finalizer == "" {
@@ -51,7 +53,7 @@ func (c *collector) release(ctx context.Context, req request, s *informer.Snapsh
 	}
 	for d := range c.dependents(s, req.kind, owner) {
 		if c.holds(s, d, owner) {
-			return controller.Result{RequeueAfter: lookAgainAfter}, nil
+			return controller.Result{RequeueAfter: recheckInterval}, nil
 		}
 	}
 	released, err := c.whole(ctx, owner)
@@ -62,29 +64,29 @@ func (c *collector) release(ctx context.Context, req request, s *informer.Snapsh
 	txn := c.store.Txn()
 	txn.Update(released)
 	if finalizer == metav1.FinalizerOrphanDependents {
-		c.expectNoNewcomers(txn, s, owner)
+		c.expectNoNewDependents(txn, s, owner)
 	}
 	_, err = txn.Commit(ctx)
 	return controller.Result{}, outdated(req, err)
 }
 
-// expectNoNewcomers has the transaction check that nothing has appeared or changed
-// since the snapshot where dependents of an owner may be.
-func (c *collector) expectNoNewcomers(txn *store.Txn, s *informer.Snapshot, owner store.Object) {
+// expectNoNewDependents makes a transaction conditional on no object having been
+// created or changed since the snapshot where dependents of an owner can be.
+func (c *collector) expectNoNewDependents(txn *store.Txn, s *informer.Snapshot, owner store.Object) {
 	for _, t := range c.kinds {
 		if owner.GetNamespace() != "" && t.info.ClusterScoped {
-			continue // it cannot refer to an owner that has a namespace
+			continue // it cannot refer to an owner with a namespace
 		}
 		like, _ := c.store.NewObject(t.info.GroupVersionKind)
 		txn.UnchangedSince(s.Revision(), like, owner.GetNamespace())
 	}
 }
 
-// holds reports whether a dependent keeps an owner from being released. One that
-// is being deleted itself is not worth orphaning. One that would in turn wait for
-// the owner does not count, or neither would ever go.
+// holds reports whether a dependent keeps its owner from being released. A dependent
+// of an orphaning owner does unless it is being deleted. A dependent of any other
+// owner does if it blocks the deletion, unless it waits in turn for the owner.
 func (c *collector) holds(s *informer.Snapshot, d dependent, owner store.Object) bool {
-	if stateOf(owner) == orphans {
+	if stateOf(owner) == ownerOrphans {
 		return d.obj.GetDeletionTimestamp() == nil
 	}
 	return blocks(d.ref) && !c.blockedBy(s, d.kind, d.obj, owner.GetUID(), map[types.UID]bool{})
