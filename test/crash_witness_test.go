@@ -26,7 +26,7 @@ const witnessEnd = "/witness/end"
 
 func newCrashWitness(ctx context.Context, c *etcdtest.Cluster) *crashWitness {
 	GinkgoHelper()
-	client, err := c.NewClient()
+	client, err := c.NewClient(etcdtest.ClientOptions{})
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(ctx)
 	w := &crashWitness{client: client, ended: make(chan struct{})}

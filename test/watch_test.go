@@ -126,7 +126,7 @@ func (w *world) requirePasswords(ctx context.Context, prefix string) *clientv3.C
 	} {
 		Expect(do()).To(Succeed())
 	}
-	root, err := w.cluster.NewClient(func(c *clientv3.Config) { c.Username, c.Password = "root", "secret" })
+	root, err := w.cluster.NewClient(etcdtest.ClientOptions{Configure: func(c *clientv3.Config) { c.Username, c.Password = "root", "secret" }})
 	Expect(err).NotTo(HaveOccurred())
 	return root
 }

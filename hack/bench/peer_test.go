@@ -16,7 +16,7 @@ func TestPeerFollowsEtcd(t *testing.T) {
 	for _, setting := range []string{pages, whole, stream} {
 		t.Run(setting, func(t *testing.T) {
 			const objects = 1201 // more than two pages
-			client := etcdtest.Start(t).Client()
+			client := etcdtest.Start(t, etcdtest.Options{}).Client()
 			for i := range objects {
 				if _, err := client.Put(t.Context(), deploymentKey(i), string(encodeDeployment(i, 0))); err != nil {
 					t.Fatal(err)

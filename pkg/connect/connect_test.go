@@ -22,7 +22,7 @@ var all = store.PrefixRange("/registry/")
 
 func TestOpen(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
-	cluster := etcdtest.Start(t)
+	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client, err := connect.Options{Endpoints: cluster.Endpoints()}.Open(t.Context(), all)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestOpenAsUser(t *testing.T) {
-	cluster := etcdtest.Start(t)
+	cluster := etcdtest.Start(t, etcdtest.Options{})
 	enableAuth(t, cluster.Client())
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {

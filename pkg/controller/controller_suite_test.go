@@ -26,7 +26,7 @@ var etcd *etcdtest.Cluster
 
 var _ = BeforeSuite(func() {
 	etcdtest.VerifyNoLeaks(GinkgoTB())
-	etcd = etcdtest.Start(GinkgoTB())
+	etcd = etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 	SetDefaultEventuallyTimeout(time.Minute)
 })
 

@@ -92,14 +92,15 @@ type held struct {
 	lost bool          // what was kept back is not delivered, and the watches end
 }
 
-// newFaulty returns a client of the spec's own that suffers faults on demand.
-func newFaulty(cluster *etcdtest.Cluster, change ...func(*clientv3.Config)) *faults {
+// newFaulty returns a client of the spec's own that suffers faults on demand. It
+// connects to the endpoints, or to all members if there are none.
+func newFaulty(cluster *etcdtest.Cluster, endpoints ...string) *faults {
 	GinkgoHelper()
 	f := &faults{lose: map[string]int{}}
-	client, err := cluster.NewClient(append(change, func(cfg *clientv3.Config) {
+	client, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: endpoints, Configure: func(cfg *clientv3.Config) {
 		cfg.DialOptions = append(cfg.DialOptions,
 			grpc.WithChainStreamInterceptor(f.stream), grpc.WithChainUnaryInterceptor(f.unary))
-	})...)
+	}})
 	Expect(err).NotTo(HaveOccurred())
 	f.client = client
 	DeferCleanup(func() { f.release(); _ = client.Close() })

@@ -147,7 +147,7 @@ func (c *contest) prepare(member int, o controller.ManagerOptions) *candidate {
 	link, err := c.cluster.Member(member).NewLink()
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(link.Close)
-	client, err := c.cluster.NewClient(etcdtest.To(link.Endpoint()))
+	client, err := c.cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{link.Endpoint()}})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(client.Close)
 	identity := fmt.Sprintf("candidate %d", len(c.candidates))
@@ -167,7 +167,7 @@ func (c *contest) prepare(member int, o controller.ManagerOptions) *candidate {
 // off.
 func (c *contest) lookThrough(member int) {
 	GinkgoHelper()
-	client, err := c.cluster.NewClient(etcdtest.To(c.cluster.Member(member).Endpoint()))
+	client, err := c.cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{c.cluster.Member(member).Endpoint()}})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(client.Close)
 	c.store, err = sharedStore(client, c.store.Prefix())

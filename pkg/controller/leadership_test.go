@@ -35,7 +35,7 @@ var _ = Describe("A leadership", func() {
 	}
 
 	It("is one candidate's; the others hold nothing, and know who leads", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newContest(ctx, cluster, patient)
 		for range 3 {
 			c.enter(0)
@@ -141,7 +141,7 @@ var _ = Describe("A leadership", func() {
 	}, SpecTimeout(time.Minute))
 
 	It("outlives a restart of etcd, or is won again", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newContest(ctx, cluster, briefly)
 		c.enter(0)
 		c.enter(0)
@@ -155,7 +155,7 @@ var _ = Describe("A leadership", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("is lost with etcd's data, and won again", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newContest(ctx, cluster, briefly)
 		x := c.enter(0)
 		writes(ctx, c, leaderOf(c))

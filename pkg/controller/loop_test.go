@@ -17,7 +17,7 @@ import (
 // last run, neither keys nor times nor handlers.
 func TestLoopRunsAgain(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
-	s, err := store.New(etcdtest.Start(t).Client(), store.Options{Scheme: scheme.Scheme})
+	s, err := store.New(etcdtest.Start(t, etcdtest.Options{}).Client(), store.Options{Scheme: scheme.Scheme})
 	must(t, err)
 	m, err := NewManager(s, ManagerOptions{})
 	must(t, err)

@@ -41,7 +41,7 @@ var _ = Describe("A manager", func() {
 			link, err := etcd.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
-			client, err := etcd.NewClient(etcdtest.To(link.Endpoint()))
+			client, err := etcd.NewClient(etcdtest.ClientOptions{Endpoints: []string{link.Endpoint()}})
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(client.Close)
 			fault(link)

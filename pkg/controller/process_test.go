@@ -138,7 +138,7 @@ var _ = Describe("Processes", func() {
 	}
 
 	It("that compete for a leadership write one after the other, though one is suspended past its lease, one is killed, and one stops", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newContest(ctx, cluster, briefly)
 		children := map[string]*child{}
 		for _, name := range []string{"x", "y", "z"} {
@@ -162,7 +162,7 @@ var _ = Describe("Processes", func() {
 	}, SpecTimeout(4*time.Minute))
 
 	It("that share keys never write each other's, though one is suspended past its lease, one is killed, and one stops", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newSharing(ctx, cluster, briefly)
 		x := startChild("share", c.store.Prefix(), "x", cluster, c.leaseTime)
 		y := startChild("share", c.store.Prefix(), "y", cluster, c.leaseTime)

@@ -207,10 +207,10 @@ var _ = Describe("A reconcile reads its own writes", func() {
 	// Nothing tells a replica of a loss that begins behind what it has seen.
 	for how, left := range map[string]int{"behind the replica": 0, "between the replica and them": 10} {
 		It("and a key is not lost when etcd goes back to a revision "+how, func(ctx SpecContext) {
-			cluster := etcdtest.Start(GinkgoTB())
+			cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 			link, err := cluster.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
-			slow = newFaulty(cluster, etcdtest.To(link.Endpoint()))
+			slow = newFaulty(cluster, link.Endpoint())
 			m = newManagerOn(newStore(slow.client), controller.ManagerOptions{})
 			wrote := make(chan struct{})
 			base(func(ctx context.Context, _ []*corev1.ConfigMap) error {

@@ -15,6 +15,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/informer"
 )
 
@@ -72,9 +73,9 @@ var _ = Describe("Towards etcd", func() {
 	BeforeEach(func() {
 		sent = &requests{sent: map[string]int{}}
 		calls = names{}
-		client, err := etcd.NewClient(func(cfg *clientv3.Config) {
+		client, err := etcd.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
 			cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(sent.unary), grpc.WithChainStreamInterceptor(sent.stream))
-		})
+		}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(client.Close)
 		m = newManagerOn(newStore(client), controller.ManagerOptions{Clock: clocktesting.NewFakeClock(time.Now())})

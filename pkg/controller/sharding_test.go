@@ -104,7 +104,7 @@ var _ = Describe("A sharding", func() {
 	}
 
 	It("is whole again after etcd's restart, and after its data are gone", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newSharing(ctx, cluster, briefly)
 		c.enter(0)
 		c.enter(0)
@@ -241,7 +241,7 @@ var _ = Describe("A sharding", func() {
 		c.enter(0)
 		c.settled(ctx, a)
 		var lost atomic.Bool
-		lossy, err := etcd.NewClient(func(cfg *clientv3.Config) {
+		lossy, err := etcd.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
 			cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string,
 				req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 				err := invoke(ctx, method, req, reply, cc, opts...)
@@ -251,7 +251,7 @@ var _ = Describe("A sharding", func() {
 				}
 				return err
 			}))
-		})
+		}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(lossy.Close)
 		second, err := newCandidate(lossy, c.store.Prefix(), controller.ManagerOptions{

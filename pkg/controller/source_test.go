@@ -130,7 +130,7 @@ var _ = Describe("A source", func() {
 	}, SpecTimeout(time.Minute))
 
 	It("WatchesInformer takes events from a replica of another etcd, and predicates", func(ctx SpecContext) {
-		other := newStore(etcdtest.Start(GinkgoTB()).Client())
+		other := newStore(etcdtest.Start(GinkgoTB(), etcdtest.Options{}).Client())
 		replica := informer.NewReplica(other, informer.Options{OnMutation: failOnMutation})
 		sites, err := informer.ForObject(replica, &Site{})
 		Expect(err).NotTo(HaveOccurred())
@@ -150,7 +150,7 @@ var _ = Describe("A source", func() {
 	}, SpecTimeout(time.Minute))
 
 	It("takes events from a replica that the manager runs, once that has synced", func(ctx SpecContext) {
-		other := newStore(etcdtest.Start(GinkgoTB()).Client())
+		other := newStore(etcdtest.Start(GinkgoTB(), etcdtest.Options{}).Client())
 		create(ctx, other, newSite("there", 1))
 		replica := informer.NewReplica(other, informer.Options{})
 		sites, err := informer.For[*Site](replica)

@@ -11,22 +11,34 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// Client returns the cluster's own client, which all callers share and Close
-// closes. It is connected to all members.
+// Client returns the cluster's own client, connected to all members. All callers share
+// it. Close closes it.
 func (c *Cluster) Client() *clientv3.Client { return c.client }
 
-// NewClient returns a client of the caller's own, connected to all members
-// unless a change to its configuration says otherwise: see To. It connects
-// when it is first used. The caller may close it; the cluster's Close does it
-// otherwise.
+// ClientOptions configure a client of a cluster. The zero value is useful.
+type ClientOptions struct {
+	// Endpoints are those of members, or of links for a client that should suffer
+	// their faults. Defaults to all members.
+	Endpoints []string
+	// Configure changes the configuration of etcd's client once the defaults are set,
+	// such as to add interceptors or a user. Defaults to no change.
+	Configure func(*clientv3.Config)
+}
+
+// NewClient returns a new client, which connects when it is first used. Use it where
+// a test closes, disturbs or inspects its client; otherwise share Client. The caller may
+// close it. The cluster's Close closes those that are left.
 //
-// The defaults suit tests: no log, keepalives so that a silent partition is
-// noticed within about 13 s, and a tenth of a second, not up to two minutes,
-// between attempts to connect again.
-func (c *Cluster) NewClient(change ...func(*clientv3.Config)) (*clientv3.Client, error) {
-	cfg := clientConfig(c.Endpoints())
-	for _, f := range change {
-		f(&cfg)
+// The defaults suit tests: no log, keepalives that notice a silent partition within
+// about 13 s, and at most a tenth of a second between attempts to connect again.
+// The error is [ErrClosed] after Close, or that of clientv3.New.
+func (c *Cluster) NewClient(o ClientOptions) (*clientv3.Client, error) {
+	if o.Endpoints == nil {
+		o.Endpoints = c.Endpoints()
+	}
+	cfg := clientConfig(o.Endpoints)
+	if o.Configure != nil {
+		o.Configure(&cfg)
 	}
 	client, err := clientv3.New(cfg)
 	if err != nil {
@@ -40,12 +52,6 @@ func (c *Cluster) NewClient(change ...func(*clientv3.Config)) (*clientv3.Client,
 	}
 	c.clients = append(c.clients, client)
 	return client, nil
-}
-
-// To has NewClient connect to these endpoints alone: those of members or of
-// links.
-func To(endpoints ...string) func(*clientv3.Config) {
-	return func(cfg *clientv3.Config) { cfg.Endpoints = endpoints }
 }
 
 func clientConfig(endpoints []string) clientv3.Config {

@@ -63,7 +63,7 @@ func (c *Cluster) open(ctx context.Context, o Options) (err error) {
 func (c *Cluster) connect(ctx context.Context) error {
 	var err error
 	done := tagged(c.home.tag(), func() {
-		if c.client, err = c.NewClient(); err == nil {
+		if c.client, err = c.NewClient(ClientOptions{}); err == nil {
 			_, err = c.client.Get(ctx, "\x00")
 		}
 	})

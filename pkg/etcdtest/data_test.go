@@ -55,7 +55,7 @@ func TestWipe(t *testing.T) {
 
 func TestWipeMember(t *testing.T) {
 	VerifyNoLeaks(t)
-	one, three := Start(t), Start(t, Options{Members: 3})
+	one, three := Start(t, Options{}), Start(t, Options{Members: 3})
 	put(t, one.Client(), "a", "1")
 	must(t, one.Member(0).Stop())
 	must(t, one.Member(0).Wipe(bounded(t)))

@@ -7,7 +7,7 @@
 //
 //	func TestStore(t *testing.T) {
 //		etcdtest.VerifyNoLeaks(t)
-//		client := etcdtest.Start(t).Client()
+//		client := etcdtest.Start(t, etcdtest.Options{}).Client()
 //		...
 //	}
 //
@@ -21,7 +21,7 @@
 // A client loses its member through a Link, a proxy of its own:
 //
 //	link, err := cluster.Member(0).NewLink()
-//	client, err := cluster.NewClient(etcdtest.To(link.Endpoint()))
+//	client, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{link.Endpoint()}})
 //	link.Freeze() // nothing passes, and nobody is told
 //	link.Heal()
 //

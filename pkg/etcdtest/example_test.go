@@ -61,7 +61,7 @@ func ExampleStart() {
 // A test runs a function of the program's, such as a manager's Run, until it ends.
 func ExampleBackground() {
 	_ = func(t *testing.T) {
-		client := etcdtest.Start(t).Client()
+		client := etcdtest.Start(t, etcdtest.Options{}).Client()
 		etcdtest.Background(t, func(ctx context.Context) error {
 			for range client.Watch(ctx, "key") {
 				fmt.Println("the key has changed")
@@ -79,7 +79,7 @@ func ExampleVerifyNoLeaks() {
 	var cluster *etcdtest.Cluster
 
 	ginkgo.BeforeSuite(func() {
-		cluster = etcdtest.Start(ginkgo.GinkgoT())
+		cluster = etcdtest.Start(ginkgo.GinkgoT(), etcdtest.Options{})
 	})
 	ginkgo.BeforeEach(func() {
 		etcdtest.VerifyNoLeaks(ginkgo.GinkgoT())

@@ -18,7 +18,7 @@ func TestLeakFound(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		VerifyNoLeaks(t)
 		if shared {
-			Start(t)
+			Start(t, Options{})
 		}
 		tb, stop := &fakeTB{}, make(chan struct{})
 		tb.run(func() {
@@ -38,7 +38,7 @@ func TestLateEndIsNoLeak(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		VerifyNoLeaks(t)
 		if shared {
-			Start(t)
+			Start(t, Options{})
 		}
 		tb, stop := &fakeTB{}, make(chan struct{})
 		tb.run(func() {
@@ -61,7 +61,7 @@ func TestSharedCluster(t *testing.T) {
 		tb := &fakeTB{}
 		tb.run(func() {
 			VerifyNoLeaks(tb)
-			client, err := c.NewClient()
+			client, err := c.NewClient(ClientOptions{})
 			must(t, err)
 			<-client.Watch(bounded(t), "a", clientv3.WithCreatedNotify())
 			must(t, c.Member(i).Restart(bounded(t)))
@@ -77,7 +77,7 @@ func TestSharedCluster(t *testing.T) {
 
 func TestSharedClusterClientLeft(t *testing.T) {
 	VerifyNoLeaks(t)
-	c := Start(t)
+	c := Start(t, Options{})
 	tb := &fakeTB{}
 	tb.run(func() {
 		verifyNoLeaks(tb, soon)
@@ -91,7 +91,7 @@ func TestSharedClusterClientLeft(t *testing.T) {
 // A goroutine must not look like a new one because it has only now begun.
 func TestUnstartedGoroutineIsNoLeak(t *testing.T) {
 	VerifyNoLeaks(t)
-	Start(t)
+	Start(t, Options{})
 	stop := make(chan struct{})
 	defer close(stop)
 	for range 20 {

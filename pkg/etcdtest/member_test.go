@@ -44,7 +44,7 @@ func TestRestartAll(t *testing.T) {
 // A watch that its client resumes goes on over a restart.
 func TestWatchOverRestart(t *testing.T) {
 	VerifyNoLeaks(t)
-	c := Start(t)
+	c := Start(t, Options{})
 	ctx := bounded(t)
 	watch := c.Client().Watch(ctx, "a", clientv3.WithCreatedNotify())
 	<-watch
@@ -62,7 +62,7 @@ func TestWatchOverRestart(t *testing.T) {
 // A restart that was given up must not be in the way of the next one.
 func TestRestartGivenUp(t *testing.T) {
 	VerifyNoLeaks(t)
-	c := Start(t)
+	c := Start(t, Options{})
 	put(t, c.Client(), "a", "1")
 	for i := range 10 {
 		ctx, cancel := context.WithTimeout(bounded(t), time.Duration(i)*time.Millisecond)

@@ -94,7 +94,7 @@ func TestIsolationOutlivesRestart(t *testing.T) {
 // Nobody is left to be isolated from.
 func TestIsolateLoneMember(t *testing.T) {
 	VerifyNoLeaks(t)
-	c := Start(t)
+	c := Start(t, Options{})
 	c.Isolate(0)
 	must(t, c.Member(0).Restart(bounded(t)))
 	put(t, c.Client(), "a", "1")

@@ -17,18 +17,12 @@ type TB interface {
 	Cleanup(func())
 }
 
-// Start starts a cluster for a test, which is ready to serve when Start
-// returns and is closed when the test ends. It fails the test if the cluster
-// cannot be started or closed. At most one Options may be given.
-func Start(t TB, opts ...Options) *Cluster {
+// Start starts a cluster for a test, and closes it when the test ends. The cluster serves
+// when Start returns. Start fails the test if the cluster cannot be started or closed.
+//
+// Use Start in tests, and [Run] in programs and examples.
+func Start(t TB, o Options) *Cluster {
 	t.Helper()
-	if len(opts) > 1 {
-		t.Fatalf("etcdtest: Start takes one Options, got %d", len(opts))
-	}
-	var o Options
-	if len(opts) == 1 {
-		o = opts[0]
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), startBound)
 	defer cancel()
 	c, err := start(ctx, o, Unix)

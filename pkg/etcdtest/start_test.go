@@ -54,7 +54,7 @@ func TestAdvertisedEndpoints(t *testing.T) {
 
 func TestTwoClusters(t *testing.T) {
 	VerifyNoLeaks(t)
-	a, b := Start(t), Start(t, Options{Members: 3})
+	a, b := Start(t, Options{}), Start(t, Options{Members: 3})
 	put(t, a.Client(), "a", "1")
 	put(t, b.Client(), "b", "2")
 	if get(t, a.Client(), "b") != "" || get(t, b.Client(), "a") != "" {
@@ -73,7 +73,7 @@ func TestTempDirs(t *testing.T) {
 		for _, dir := range []string{dir, filepath.Join(t.TempDir(), dir)} {
 			must(t, os.MkdirAll(dir, 0o700))
 			t.Setenv("TMPDIR", dir)
-			c := Start(t)
+			c := Start(t, Options{})
 			put(t, c.Client(), "a", "1")
 			must(t, c.Close())
 		}
@@ -86,7 +86,7 @@ func TestClose(t *testing.T) {
 	c, err := Run(ctx, Options{})
 	must(t, err)
 	// Close must not wait for these.
-	own, err := c.NewClient()
+	own, err := c.NewClient(ClientOptions{})
 	must(t, err)
 	for _, client := range []*clientv3.Client{c.Client(), own} {
 		<-client.Watch(ctx, "a", clientv3.WithCreatedNotify())
@@ -98,7 +98,7 @@ func TestClose(t *testing.T) {
 	if _, err := os.Stat(temp); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the temporary directory is still there: %v", err)
 	}
-	if _, err := c.NewClient(); !errors.Is(err, ErrClosed) {
+	if _, err := c.NewClient(ClientOptions{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("NewClient after Close: %v", err)
 	}
 	if _, err := c.Member(0).NewLink(); !errors.Is(err, ErrClosed) {
@@ -115,15 +115,10 @@ func TestClose(t *testing.T) {
 
 func TestStartReportsToTheTest(t *testing.T) {
 	VerifyNoLeaks(t)
-	for says, opts := range map[string][]Options{
-		"nowhere":           {{ClientAddr: "nowhere"}},
-		"takes one Options": {{}, {}},
-	} {
-		tb := &fakeTB{}
-		tb.run(func() { Start(tb, opts...) })
-		if !strings.Contains(tb.failed, says) {
-			t.Errorf("the test was told %q", tb.failed)
-		}
+	tb := &fakeTB{}
+	tb.run(func() { Start(tb, Options{ClientAddr: "nowhere"}) })
+	if !strings.Contains(tb.failed, "nowhere") {
+		t.Errorf("the test was told %q", tb.failed)
 	}
 }
 

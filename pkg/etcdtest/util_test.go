@@ -31,7 +31,7 @@ func must(t *testing.T, err error) {
 
 func newClient(t *testing.T, c *Cluster, endpoints ...string) *clientv3.Client {
 	t.Helper()
-	client, err := c.NewClient(To(endpoints...))
+	client, err := c.NewClient(ClientOptions{Endpoints: endpoints})
 	must(t, err)
 	return client
 }

@@ -25,7 +25,7 @@ var _ = Describe("Without etcd", func() {
 		link, err = etcd.Member(0).NewLink()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(link.Close)
-		o.Client, err = etcd.NewClient(etcdtest.To(link.Endpoint()))
+		o.Client, err = etcd.NewClient(etcdtest.ClientOptions{Endpoints: []string{link.Endpoint()}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(o.Client.Close)
 		log = &lines{}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/events"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -238,7 +239,7 @@ var _ = Describe("A recorder", func() {
 	)
 
 	It("may use any prefix in an etcd of its own", func() {
-		client, err := etcd.NewClient()
+		client, err := etcd.NewClient(etcdtest.ClientOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(client.Close)
 		_, err = events.New(newObjects(etcd.Client(), "/registry/"), events.Options{

@@ -34,7 +34,7 @@ var (
 
 var _ = BeforeSuite(func() {
 	etcdtest.VerifyNoLeaks(GinkgoTB())
-	etcd = etcdtest.Start(GinkgoTB())
+	etcd = etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 })
 
 var _ = BeforeEach(func() {

@@ -31,7 +31,11 @@ var _ = Describe("A replica of an etcd user", func() {
 	// replica returns one that runs as alice, who may read ConfigMaps alone.
 	replica := func(ctx context.Context, change ...func(*clientv3.Config)) (*informer.Replica, *informer.Informer[*corev1.ConfigMap], *audit[*corev1.ConfigMap]) {
 		GinkgoHelper()
-		client, err := a.cluster.NewClient(change...)
+		client, err := a.cluster.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
+			for _, f := range change {
+				f(cfg)
+			}
+		}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(client.Close)
 		r, maps := newReplica(storeAt(client, "/spec/"))
@@ -79,7 +83,7 @@ var _ = Describe("A replica of an etcd user", func() {
 	It("gets another token when its own is void", func(ctx SpecContext) {
 		link, err := a.cluster.Member(0).NewLink()
 		Expect(err).NotTo(HaveOccurred())
-		r, _, told := replica(ctx, a.alice, etcdtest.To(link.Endpoint()))
+		r, _, told := replica(ctx, a.alice, func(cfg *clientv3.Config) { cfg.Endpoints = []string{link.Endpoint()} })
 		a.voidTokens(ctx)
 		link.Cut() // a stream that is open needs no token
 		Eventually(replicaErr(r)).Should(HaveOccurred())
@@ -113,7 +117,7 @@ const (
 
 func startAuthEtcd(ctx context.Context) *authEtcd {
 	GinkgoHelper()
-	a := &authEtcd{cluster: etcdtest.Start(GinkgoTB())}
+	a := &authEtcd{cluster: etcdtest.Start(GinkgoTB(), etcdtest.Options{})}
 	c := a.cluster.Client()
 	for _, err := range []error{
 		second(c.UserAdd(ctx, "alice", "secret")),

@@ -202,7 +202,7 @@ func (t truth) objects(n int) []string {
 
 var _ = Describe("A process that is killed while it writes checkpoints under load", func() {
 	It("leaves one that neither hides nor invents a change", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB()) // which nobody compacts
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{}) // which nobody compacts
 		s, path := newStoreOn(cluster.Client()), checkpointPath()
 		endpoint := cluster.Endpoints()[0]
 		for i := range 20 {

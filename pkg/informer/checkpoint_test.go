@@ -458,7 +458,7 @@ var _ = Describe("A checkpoint", func() {
 	It("of another cluster is not used", func(ctx SpecContext) {
 		three(ctx)
 		begin(ctx, s, path).end()
-		other := etcdtest.Start(GinkgoTB())
+		other := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		s = storeAt(other.Client(), s.Prefix())
 		create(ctx, s, configMap("other", "v", "1"))
 		next := begin(ctx, s, path)

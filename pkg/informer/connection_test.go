@@ -166,9 +166,9 @@ func watchStreams() int {
 var _ = Describe("A replica whose etcd is disturbed", func() {
 	It("notices that its member is cut off from the others, and catches up", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
-		lonely, err := cluster.NewClient(etcdtest.To(cluster.Member(2).Endpoint()))
+		lonely, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{cluster.Member(2).Endpoint()}})
 		Expect(err).NotTo(HaveOccurred())
-		others, err := cluster.NewClient(etcdtest.To(cluster.Member(0).Endpoint(), cluster.Member(1).Endpoint()))
+		others, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{cluster.Member(0).Endpoint(), cluster.Member(1).Endpoint()}})
 		Expect(err).NotTo(HaveOccurred())
 		s, direct := storeAt(lonely, "/spec/"), storeAt(others, "/spec/")
 		cm := configMap("a", "v", "1")
@@ -191,7 +191,7 @@ var _ = Describe("A replica whose etcd is disturbed", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("survives a restart of its member", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		s := newStoreOn(cluster.Client())
 		cm := configMap("a", "v", "1")
 		create(ctx, s, cm)
@@ -209,7 +209,7 @@ var _ = Describe("A replica whose etcd is disturbed", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("names a lost permission, and resumes when it has it again", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		link, behind, direct := linked(cluster)
 		cm := configMap("a", "v", "1")
 		create(ctx, direct, cm)
@@ -248,7 +248,7 @@ func enableAuth(ctx context.Context, cluster *etcdtest.Cluster) (root *clientv3.
 	// A password is slow to check: with the token, it is once.
 	auth, err := c.Authenticate(ctx, "root", "secret")
 	Expect(err).NotTo(HaveOccurred())
-	root, err = cluster.NewClient(func(c *clientv3.Config) { c.Token = auth.Token })
+	root, err = cluster.NewClient(etcdtest.ClientOptions{Configure: func(c *clientv3.Config) { c.Token = auth.Token }})
 	Expect(err).NotTo(HaveOccurred())
 	return root
 }

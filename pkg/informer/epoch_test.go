@@ -79,7 +79,7 @@ var _ = Describe("The epoch key", func() {
 		var all []*informer.Replica
 		var told []*audit[*corev1.ConfigMap]
 		for range replicas {
-			client, err := etcd.NewClient() // as processes of their own have
+			client, err := etcd.NewClient(etcdtest.ClientOptions{}) // as processes of their own have
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(client.Close)
 			r, maps := newReplica(storeAt(client, s.Prefix()))
@@ -116,7 +116,7 @@ var _ = Describe("The epoch key", func() {
 	}, SpecTimeout(specTimeout))
 
 	DescribeTable("is done without by a user who may not", func(ctx SpecContext, write bool, kinds string) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		admin := newStoreOn(cluster.Client())
 		create(ctx, admin, configMap("a", "v", "1"))
 		kindPrefix := admin.Prefix() + kinds
@@ -162,10 +162,10 @@ func restricted(ctx context.Context, c *etcdtest.Cluster, prefix string, write b
 		Expect(step()).To(Succeed(), fmt.Sprint("step ", i))
 	}
 	login := func(name string) *clientv3.Client {
-		client, err := c.NewClient(func(cfg *clientv3.Config) {
+		client, err := c.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
 			cfg.Username, cfg.Password = name, "pw"
 			cfg.DialTimeout = specTimeout // to hash a password may take seconds
-		})
+		}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(client.Close)
 		return client

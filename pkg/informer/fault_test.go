@@ -78,7 +78,7 @@ type life struct {
 
 func newFaultRun(seed uint64, forgetful, saving bool) *faultRun {
 	GinkgoHelper()
-	f := &faultRun{seed: seed, forgetful: forgetful, cluster: etcdtest.Start(GinkgoTB())}
+	f := &faultRun{seed: seed, forgetful: forgetful, cluster: etcdtest.Start(GinkgoTB(), etcdtest.Options{})}
 	f.link, f.behind, f.direct = linked(f.cluster)
 	if saving {
 		f.path = checkpointPath()

@@ -15,7 +15,7 @@ import (
 var etcd *etcdtest.Cluster
 
 var _ = BeforeSuite(func() {
-	etcd = etcdtest.Start(GinkgoTB())
+	etcd = etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 })
 
 var _ = BeforeEach(func() {

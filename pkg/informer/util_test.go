@@ -137,7 +137,7 @@ func linked(c *etcdtest.Cluster) (link *etcdtest.Link, behind, direct *store.Sto
 	link, err := c.Member(0).NewLink()
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(link.Close)
-	client, err := c.NewClient(etcdtest.To(link.Endpoint()))
+	client, err := c.NewClient(etcdtest.ClientOptions{Endpoints: []string{link.Endpoint()}})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(client.Close)
 	direct = newStoreOn(c.Client())

@@ -190,7 +190,7 @@ var _ = Describe("Run", func() {
 	}, SpecTimeout(specTimeout))
 
 	It("recovers when etcd is reachable at last, and says until then why it did not list", func(ctx SpecContext) {
-		client, err := etcd.NewClient(etcdtest.To("unix:///nowhere"))
+		client, err := etcd.NewClient(etcdtest.ClientOptions{Endpoints: []string{"unix:///nowhere"}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(client.Close)
 		r, _ := newReplica(newStoreOn(client))

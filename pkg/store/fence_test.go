@@ -96,7 +96,7 @@ var _ = Describe("A fence", func() {
 	})
 
 	It("that names a lease does not take another holder's key for its own, created at the same revision of other data", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB())
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		s := newStoreOn(cluster.Client())
 		hold := func() store.Fence {
 			GinkgoHelper()

@@ -297,7 +297,7 @@ func history(t *testing.T, client *clientv3.Client, r store.Range, last int64) (
 
 func TestWritersAreLinearizable(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
-	cluster := etcdtest.Start(t)
+	cluster := etcdtest.Start(t, etcdtest.Options{})
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed) // shown when the test fails
 
@@ -308,7 +308,7 @@ func TestWritersAreLinearizable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, err := cluster.NewClient(etcdtest.To(link.Endpoint()))
+		client, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{link.Endpoint()}})
 		if err != nil {
 			t.Fatal(err)
 		}

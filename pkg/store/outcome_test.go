@@ -151,7 +151,7 @@ var _ = Describe("A write", func() {
 			link, err := etcd.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
-			s := newStoreOn(newClient(etcdtest.To(link.Endpoint())))
+			s := newStoreOn(newClient(to(link)))
 			revision(ctx, s) // connects
 			link.Freeze()
 			defer link.Heal()
@@ -231,7 +231,7 @@ var _ = Describe("A write", func() {
 			link, err := etcd.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
-			client := newClient(etcdtest.To(link.Endpoint()))
+			client := newClient(to(link))
 			s := newStoreOn(client)
 			revision(ctx, s) // connects
 			link.Cut()
@@ -244,8 +244,8 @@ var _ = Describe("A write", func() {
 		})
 
 		It("is not called unknown when etcd is not there at all", func(ctx SpecContext) {
-			cluster := etcdtest.Start(GinkgoTB())
-			client, err := cluster.NewClient()
+			cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
+			client, err := cluster.NewClient(etcdtest.ClientOptions{})
 			Expect(err).NotTo(HaveOccurred())
 			s := newStoreOn(client)
 			revision(ctx, s)

@@ -43,7 +43,7 @@ func storesOn(client *clientv3.Client, form string) storetest.NewStore {
 
 func TestConformance(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
-	client := etcdtest.Start(t).Client()
+	client := etcdtest.Start(t, etcdtest.Options{}).Client()
 	for form := range forms() {
 		t.Run(form, func(t *testing.T) { storetest.Run(t, storesOn(client, form)) })
 	}
@@ -62,7 +62,7 @@ func TestConformanceWithOneOfThreeMembersDown(t *testing.T) {
 	if _, err := cluster.Leader(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	client, err := cluster.NewClient()
+	client, err := cluster.NewClient(etcdtest.ClientOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestConformanceWithOneOfThreeMembersDown(t *testing.T) {
 
 func TestConformanceAcrossRestarts(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
-	cluster := etcdtest.Start(t)
+	cluster := etcdtest.Start(t, etcdtest.Options{})
 	storetest.RunInterrupted(t, storesOn(cluster.Client(), "encrypted protobuf"), func(t *testing.T) {
 		if err := cluster.Member(0).Restart(t.Context()); err != nil {
 			t.Fatal(err)

@@ -28,7 +28,7 @@ var (
 
 var _ = BeforeSuite(func() {
 	etcdtest.VerifyNoLeaks(GinkgoTB())
-	etcd = etcdtest.Start(GinkgoTB())
+	etcd = etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 })
 
 var _ = BeforeEach(func() {
@@ -133,10 +133,19 @@ func sharing(s *store.Store) func(*store.Options) {
 // newClient returns a client that is closed when the spec ends.
 func newClient(change ...func(*clientv3.Config)) *clientv3.Client {
 	GinkgoHelper()
-	client, err := etcd.NewClient(change...)
+	client, err := etcd.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
+		for _, f := range change {
+			f(cfg)
+		}
+	}})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { _ = client.Close() }) // fails for a client that the spec has closed
 	return client
+}
+
+// to makes a client connect through a link.
+func to(link *etcdtest.Link) func(*clientv3.Config) {
+	return func(cfg *clientv3.Config) { cfg.Endpoints = []string{link.Endpoint()} }
 }
 
 func newSite(name string) *Site {

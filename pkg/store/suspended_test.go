@@ -270,7 +270,7 @@ type suspension struct {
 
 func testSuspended(t *testing.T, c suspension) {
 	etcdtest.VerifyNoLeaks(t)
-	cluster := etcdtest.Start(t)
+	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := cluster.Client()
 	s := siteStore(t, client)
 	if _, err := s.Create(t.Context(), newSite("counter")); err != nil {

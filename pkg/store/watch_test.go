@@ -302,7 +302,7 @@ var _ = Describe("Watch", func() {
 			link, err := etcd.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
-			client := newClient(etcdtest.To(link.Endpoint()))
+			client := newClient(to(link))
 			s := newStoreOn(client)
 			revision(ctx, s)
 			// What is begun for the watch must end although the client lives on.
@@ -321,7 +321,7 @@ var _ = Describe("Watch", func() {
 			link, err := etcd.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
-			client := newClient(etcdtest.To(link.Endpoint()))
+			client := newClient(to(link))
 			revision(ctx, newStoreOn(client))
 			for _, fault := range []func(){link.Freeze, link.Cut} {
 				fault()
@@ -336,7 +336,7 @@ var _ = Describe("Watch", func() {
 		})
 
 		It("when etcd was wiped, as it is noticed when the connection breaks", func(ctx SpecContext) {
-			cluster := etcdtest.Start(GinkgoTB())
+			cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 			s := newStoreOn(cluster.Client())
 			site := created(ctx, s, "a")
 			from := must(store.ParseRevision(site.ResourceVersion))
@@ -374,7 +374,7 @@ var _ = Describe("Watch", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(link.Close)
 		s := newStore()
-		watched := newStoreOn(newClient(etcdtest.To(link.Endpoint())), sharing(s))
+		watched := newStoreOn(newClient(to(link)), sharing(s))
 		from := revision(ctx, s) + 1
 
 		const changes = 300
@@ -411,9 +411,9 @@ var _ = Describe("Watch", func() {
 
 	It("is opened again after a partition that etcd ended it for", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
-		alone, err := cluster.NewClient(etcdtest.To(cluster.Member(0).Endpoint()))
+		alone, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{cluster.Member(0).Endpoint()}})
 		Expect(err).NotTo(HaveOccurred())
-		others, err := cluster.NewClient(etcdtest.To(cluster.Member(1).Endpoint(), cluster.Member(2).Endpoint()))
+		others, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{cluster.Member(1).Endpoint(), cluster.Member(2).Endpoint()}})
 		Expect(err).NotTo(HaveOccurred())
 		reopened := make(chan string, 100)
 		watched := newStoreOn(alone, func(o *store.Options) {

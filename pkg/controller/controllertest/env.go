@@ -37,7 +37,7 @@ func New(t etcdtest.TB, o store.Options, objects ...store.Object) *Env {
 	t.Helper()
 	o.Codec, o.EncryptionKeys = store.JSON, nil
 	e := &Env{t: t}
-	s, err := store.New(etcdtest.Start(t).Client(), o)
+	s, err := store.New(etcdtest.Start(t, etcdtest.Options{}).Client(), o)
 	e.must(err)
 	e.manager, err = controller.NewManager(s, controller.ManagerOptions{OnMutation: func(m informer.Mutation) { e.mutations = append(e.mutations, m) }})
 	e.must(err)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 
+	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -206,9 +207,9 @@ var _ = Describe("The garbage collector with a propagation", func() {
 			}
 			return invoke(ctx, method, req, reply, cc, opts...)
 		}
-		client, err := etcd.NewClient(func(cfg *clientv3.Config) {
+		client, err := etcd.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
 			cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(comesFirst))
-		})
+		}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(client.Close)
 		through, err := store.New(client, store.Options{Scheme: scheme.Scheme, Prefix: s.Prefix()})

@@ -29,7 +29,7 @@ var etcd *etcdtest.Cluster
 
 var _ = BeforeSuite(func() {
 	etcdtest.VerifyNoLeaks(GinkgoTB())
-	etcd = etcdtest.Start(GinkgoTB())
+	etcd = etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 	SetDefaultEventuallyTimeout(30 * time.Second)
 })
 

@@ -38,7 +38,7 @@ var _ = Describe("A shared cluster", func() {
 			})
 
 			It("serves a client of the spec's own", func(ctx SpecContext) {
-				client, err := cluster.NewClient()
+				client, err := cluster.NewClient(etcdtest.ClientOptions{})
 				Expect(err).NotTo(HaveOccurred())
 				DeferCleanup(client.Close)
 

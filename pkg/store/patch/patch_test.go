@@ -34,7 +34,7 @@ type (
 func newStore(t *testing.T) *store.Store {
 	t.Helper()
 	etcdtest.VerifyNoLeaks(t)
-	s, err := store.New(etcdtest.Start(t).Client(), store.Options{Codec: store.Protobuf, Kinds: []store.AnyKind{
+	s, err := store.New(etcdtest.Start(t, etcdtest.Options{}).Client(), store.Options{Codec: store.Protobuf, Kinds: []store.AnyKind{
 		store.Kind[*appsv1.Deployment]{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment")},
 		store.Kind[*corev1.ConfigMap]{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap")},
 		store.Kind[*site]{

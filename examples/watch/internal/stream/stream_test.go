@@ -88,7 +88,7 @@ func (r *running) end(t *testing.T) error {
 // A reader that is slower than etcd gets everything, once, and in order.
 func TestSlowReader(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
-	client := etcdtest.Start(t).Client()
+	client := etcdtest.Start(t, etcdtest.Options{}).Client()
 	r := start(t, client, stream.Position{})
 	value := strings.Repeat("x", 1<<20)
 	const n = 150 // MiB: more than may wait
@@ -110,7 +110,7 @@ func TestSlowReader(t *testing.T) {
 // out by the change that it forgot.
 func TestWipedEtcdThatCaughtUp(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
-	cluster := etcdtest.Start(t)
+	cluster := etcdtest.Start(t, etcdtest.Options{})
 	client := cluster.Client()
 	r := start(t, client, stream.Position{})
 	put(t, client, "/k/a", "before")
@@ -134,7 +134,7 @@ func TestWipedEtcdThatCaughtUp(t *testing.T) {
 
 func TestCompacted(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
-	client := etcdtest.Start(t).Client()
+	client := etcdtest.Start(t, etcdtest.Options{}).Client()
 	var last int64
 	for range 10 {
 		last = put(t, client, "/k/a", "")
