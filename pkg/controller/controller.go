@@ -129,7 +129,7 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 			return nil, fmt.Errorf("controller %q: %w", name, err)
 		}
 	}
-	err := m.addPart("controller", part{name: name, everyProcess: o.EveryProcess, sharded: filter != nil, run: l.run, loop: l})
+	err := m.addComponent("controller", component{name: name, everyProcess: o.EveryProcess, sharded: filter != nil, run: l.run, controller: l})
 	if err != nil {
 		return nil, err
 	}

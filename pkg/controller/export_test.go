@@ -4,5 +4,5 @@ import "net"
 
 // ListenWith has a manager listen otherwise than by net.Listen.
 func ListenWith(m *Manager, listen func(network, address string) (net.Listener, error)) {
-	m.listenAt = listen
+	m.openSocket = listen
 }

@@ -61,7 +61,7 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	for _, c := range g.manager.controllers() {
-		s, labels := c.loop.state(), []string{c.name, c.name}
+		s, labels := c.controller.state(), []string{c.name, c.name}
 		for _, x := range g.all {
 			l := labels[:1]
 			if x.ofName {

@@ -11,18 +11,20 @@ import (
 	"time"
 )
 
-// checkTimeout bounds one check of health or readiness.
+// checkTimeout bounds the checks for one answer of /healthz or /readyz.
 const checkTimeout = 5 * time.Second
 
 var errNoAnswer = errors.New("the check has not answered in time")
 
-// Check says what is wrong; nil when nothing is. It must return when ctx is done:
-// one that does not counts as failed, and goes on.
+// Check returns an error that says what is wrong, or nil. It is called for every
+// answer of /healthz or /readyz, possibly by several goroutines at once. It must
+// return when ctx is done: until it does, it counts as failed, and its goroutine
+// remains.
 type Check func(ctx context.Context) error
 
-// checks are those of a manager, in the order in which they were added.
+// checks are the checks that were added to a manager.
 type checks struct {
-	mu            sync.Mutex
+	mu            sync.Mutex // guards the fields below
 	health, ready []namedCheck
 }
 
@@ -31,27 +33,29 @@ type namedCheck struct {
 	check Check
 }
 
-// AddHealthCheck adds a check to /healthz: one that fails says that the process
-// should be restarted. It can be called at any time. The name is shown.
+// AddHealthCheck adds a check to /healthz, and to [Manager.Healthy]. A failure means
+// that the process should be restarted. The name appears in the answer, and must
+// differ from those of the other health checks. Checks may be added at any time.
 func (m *Manager) AddHealthCheck(name string, check Check) error {
 	return m.checks.add(&m.checks.health, name, check)
 }
 
-// AddReadyCheck adds a check to /readyz: one that fails says that the process
-// does not do its work at the moment. It can be called at any time. The name is
-// shown.
+// AddReadyCheck adds a check to /readyz, and to [Manager.Ready]. A failure means
+// that the process cannot do its work at the moment. The name appears in the answer,
+// and must differ from those of the other ready checks. Checks may be added at any
+// time.
 func (m *Manager) AddReadyCheck(name string, check Check) error {
 	return m.checks.add(&m.checks.ready, name, check)
 }
 
 func (c *checks) add(to *[]namedCheck, name string, check Check) error {
 	if name == "" || check == nil {
-		return errors.New("check: the name or the function is missing")
+		return errors.New("check: the name is missing or the function is nil")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if slices.ContainsFunc(*to, func(x namedCheck) bool { return x.name == name }) {
-		return fmt.Errorf("check %q: there is one of that name", name)
+		return fmt.Errorf("check %q: the manager has a check of that name", name)
 	}
 	*to = append(*to, namedCheck{name, check})
 	return nil
@@ -63,18 +67,23 @@ func (c *checks) of(list *[]namedCheck) []namedCheck {
 	return slices.Clone(*list)
 }
 
-// Healthy returns nil unless a check that was added with [Manager.AddHealthCheck]
-// fails.
+// Healthy runs the checks added with [Manager.AddHealthCheck]. It returns nil, or an
+// error that names all that failed.
 func (m *Manager) Healthy(ctx context.Context) error {
 	_, err := runChecks(ctx, m.checks.of(&m.checks.health))
 	return err
 }
 
-// Ready returns nil when the manager runs, its replicas have listed etcd and
-// follow it, it can take part in its leadership and its sharding, of which all
-// buckets have owners, and no check that was added with [Manager.AddReadyCheck]
-// fails; otherwise an error that names all causes. A process that waits to lead
-// is ready: it does all that it has to.
+// Ready returns nil if the process can do its work, or an error that names all that
+// keeps it from doing so. It is ready if
+//
+//   - the manager runs,
+//   - its replicas have synced and are not behind etcd by more than MaxLag,
+//   - it can take part in its leadership and its sharding,
+//   - every bucket of its sharding has an owner, and
+//   - no check added with [Manager.AddReadyCheck] fails.
+//
+// A process that waits to become the leader is ready.
 func (m *Manager) Ready(ctx context.Context) error {
 	_, err := runChecks(ctx, m.readyChecks())
 	return err
@@ -85,7 +94,7 @@ func (m *Manager) readyChecks() []namedCheck {
 	for _, r := range m.allReplicas() {
 		all = append(all, namedCheck{"replica " + r.name, func(context.Context) error {
 			if st := r.replica.Status(); st.Running && len(st.Kinds) == 0 {
-				return nil // there is nothing to list and to follow
+				return nil // it has nothing to watch
 			}
 			return r.replica.Healthy(m.options.MaxLag)
 		}})
@@ -94,26 +103,28 @@ func (m *Manager) readyChecks() []namedCheck {
 	return append(all, m.checks.of(&m.checks.ready)...)
 }
 
-// runChecks runs checks side by side, each for a bounded time, and tells what came
-// of them in a line each.
+// runChecks runs checks concurrently, for checkTimeout at most. The report has a
+// line for each; the error has all that failed.
 func runChecks(ctx context.Context, all []namedCheck) (report string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	errs := make([]error, len(all))
-	answers := make(chan func(), len(all)) // whoever ignores ctx has somewhere to put its answer
+	type answer struct {
+		i   int
+		err error
+	}
+	answers := make(chan answer, len(all)) // buffered for checks that ignore ctx
 	for i, c := range all {
 		errs[i] = errNoAnswer
 		go func() {
-			err := guard("the check", func() error { return c.check(ctx) })
-			answers <- func() { errs[i] = err }
+			answers <- answer{i, guard("the check", func() error { return c.check(ctx) })}
 		}()
 	}
-	for waiting := len(all); waiting > 0; waiting-- {
+	for range all {
 		select {
-		case take := <-answers:
-			take()
+		case a := <-answers:
+			errs[a.i] = a.err
 		case <-ctx.Done():
-			waiting = 1
 		}
 	}
 	var b strings.Builder
@@ -128,8 +139,8 @@ func runChecks(ctx context.Context, all []namedCheck) (report string, err error)
 	return b.String(), errors.Join(errs...)
 }
 
-// serveChecks answers with 200 when all is well and with 503 when it is not, and
-// with a line for each check.
+// serveChecks answers with a line for each check, and with status 200 if all succeed
+// or 503 if one fails.
 func serveChecks(all func() []namedCheck) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		report, err := runChecks(req.Context(), all())
@@ -140,6 +151,6 @@ func serveChecks(all func() []namedCheck) http.HandlerFunc {
 		} else {
 			report += "ok\n"
 		}
-		_, _ = w.Write([]byte(report)) // who has gone does not read it
+		_, _ = w.Write([]byte(report)) // fails only if the client has gone
 	}
 }

@@ -19,60 +19,92 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// ManagerOptions configure a [Manager]. The zero value is useful.
+// ManagerOptions configure a [Manager]. The zero value is useful. [Config] lets an
+// operator change them.
 type ManagerOptions struct {
-	// Log gets what controllers and the replica have to say. Defaults to
-	// discarding.
+	// Log gets the log lines of the manager, its controllers and its replica.
+	// Defaults to discarding them.
 	Log logr.Logger
-	// GracePeriod is how long reconciles that are under way may go on when the
-	// manager stops; then their contexts are done. Defaults to 5 seconds.
+	// GracePeriod is how long running reconciles may go on when the manager stops.
+	// Then their contexts are cancelled. Defaults to 5 seconds.
 	GracePeriod time.Duration
-	// Leadership, when set, has the controllers and runnables run in one process
-	// at a time, save those that say EveryProcess. Defaults to none: every
-	// process that runs the manager runs them.
+	// Leadership, when set, makes the controllers and runnables run in one process
+	// at a time, except those with EveryProcess. Defaults to nil: they run in every
+	// process.
 	Leadership *Leadership
-	// Sharding, when set, has the keys of controllers made with [New] and [NewFor]
-	// spread over all live processes, save of those controllers that say
-	// EveryProcess. Other controllers and runnables go by the Leadership; without
-	// one, runnables run in every process, and other controllers must say
-	// EveryProcess. Defaults to none.
+	// Sharding, when set, divides the keys of the controllers made with [New] and
+	// [NewFor] among all live processes, except those of controllers with
+	// EveryProcess. Other controllers and runnables follow the Leadership. Without
+	// one, the runnables run in every process, and the other controllers must have
+	// EveryProcess. Defaults to nil: every process reconciles all keys.
 	Sharding *Sharding
-	// Events gets the Events of transactions, see [Tx.Eventf]. Who makes it runs
-	// it, as a runnable with StopLast for example. Defaults to dropping them.
+	// Events records the Events of transactions; see [Tx.Eventf]. The manager does
+	// not run it: add it as a runnable with StopLast. Defaults to dropping Events.
 	Events EventRecorder
-	// Controllers changes the options that controllers were made with, by their
-	// names; [Config] fills it. Run fails if it names a controller that was not
-	// made. Defaults to no changes.
+	// Controllers has functions that change the options of controllers, by the
+	// controllers' names. Each is called with the options that its controller is made
+	// with. [Config] fills it. Run fails if it names a controller that was not made.
+	// Defaults to no changes.
 	Controllers map[string]func(*Options)
-	// Address is where to serve health, metrics and profiles over HTTP while the
-	// manager runs, as [Manager.Handler] does: host:port, of which the host may be
-	// left out. When they cannot be served any more the manager stops. Defaults to
-	// none.
+	// Address is the host:port where the manager serves health, metrics and
+	// profiles while it runs; see [Manager.Handler]. The host may be left out. The
+	// manager stops when it cannot serve them. Defaults to "": it does not serve.
 	Address string
-	// Pprof has profiles served too. They tell of the program's inside, and cost
-	// time while they are taken.
+	// Pprof serves profiles too. They reveal the program's inside, and taking one
+	// costs time. Defaults to false.
 	Pprof bool
-	// Checkpoint keeps the state of the manager's replica in a file, so that the
-	// next process reads from etcd only what has changed. What was deleted while no
-	// process was there, reconcilers are not told, as without it: that is what
-	// finalizers are for. Defaults to none.
+	// Checkpoint stores the state of the manager's replica in a file, so that the
+	// next process reads only changes from etcd. With or without it, sources do not
+	// report objects that were deleted while no process ran; use finalizers for
+	// those. Defaults to no checkpoint.
 	Checkpoint informer.Checkpoint
-	// MaxLag is for how long a replica may not be known to be up to date before
-	// /readyz says so. Defaults to 15 seconds.
+	// MaxLag is how long a replica may be possibly out of date before /readyz
+	// fails. Defaults to 15 seconds.
 	MaxLag time.Duration
-	// TracerProvider makes OpenTelemetry spans: of each reconcile, from the change
-	// that caused it to its end, with its wait in the queue and its transactions.
-	// Defaults to none.
+	// TracerProvider makes OpenTelemetry spans: one for each reconcile, from the
+	// change that caused it to its end, with its wait in the queue and its
+	// transactions. Defaults to none.
 	TracerProvider trace.TracerProvider
-	// Clock times backoff and pauses. Defaults to the system's.
+	// Clock times pauses, backoff and leases. Defaults to the system's clock.
 	Clock clock.WithTickerAndDelayedExecution
-	// OnMutation, when set, has the replica look for changes of the objects that it
-	// shares; see [informer.Options]. This is for tests. Defaults to not looking.
+	// OnMutation, when set, makes the replica look for changes to the objects that
+	// it shares, and is called for each; see [informer.Options]. It is for tests.
+	// Defaults to nil: the replica does not look.
 	OnMutation func(informer.Mutation)
 }
 
-// Manager runs controllers over one replica of one store. It has no state
-// outside of itself: a process may have several.
+func (o ManagerOptions) withDefaults() (ManagerOptions, error) {
+	if err := checkSettings(managerSettings, o); err != nil {
+		return o, err
+	}
+	if o.GracePeriod == 0 {
+		o.GracePeriod = 5 * time.Second
+	}
+	if o.MaxLag == 0 {
+		o.MaxLag = 15 * time.Second
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Leadership != nil {
+		leadership, err := o.Leadership.withDefaults()
+		if err != nil {
+			return o, err
+		}
+		o.Leadership = &leadership
+	}
+	if o.Sharding != nil {
+		sharding, err := o.Sharding.withDefaults()
+		if err != nil {
+			return o, err
+		}
+		o.Sharding = &sharding
+	}
+	return o, nil
+}
+
+// Manager runs controllers, and other functions, over one replica of one store. It
+// has no global state: a process may have several managers.
 type Manager struct {
 	store   *store.Store
 	replica *informer.Replica
@@ -85,18 +117,18 @@ type Manager struct {
 	checks       checks
 	election     *election // nil without Leadership
 	sharder      *sharder  // nil without Sharding
-	coordination string    // names both in errors
+	coordination string    // names the leadership and the sharding in errors
 	fencedWrites atomic.Uint64
-	listenAt     func(network, address string) (net.Listener, error) // net.Listen
+	openSocket   func(network, address string) (net.Listener, error) // net.Listen; tests replace it
 
 	informers sync.Map // reflect.Type -> *informer.Informer of it; see knownInformer
 	owned     sync.Map // reflect.Type -> *informer.Index of it; see ownedIndex
 
-	mu       sync.Mutex
-	started  bool
-	names    map[string]bool
-	replicas []namedReplica // its own, and those of others' data
-	parts    []part
+	mu         sync.Mutex // guards the fields below
+	started    bool
+	names      map[string]bool // of components and replicas
+	replicas   []namedReplica  // its own first
+	components []component     // fixed once started
 }
 
 type namedReplica struct {
@@ -104,62 +136,50 @@ type namedReplica struct {
 	replica *informer.Replica
 }
 
-// part is a controller or a runnable. Under leadership it is run once in each
-// term. ctx is done when it is to stop, and work, which the reconciles that are
-// under way then go on with, when they must not.
-type part struct {
+// component is a controller or a runnable.
+type component struct {
 	name         string
 	everyProcess bool
 	sharded      bool
-	last         bool // it is told to stop when the others have ended
-	run          func(ctx, work context.Context) error
-	loop         controllerLoop // nil for a runnable
+	stopLast     bool
+	// run runs the component until ctx is done. A controller then lets its running
+	// reconciles finish, under the context work. Under leadership, run is called once
+	// for each term.
+	run        func(ctx, work context.Context) error
+	controller anyController // nil for a runnable
 }
 
-// controllerLoop is a *Controller, whatever its keys.
-type controllerLoop interface{ state() loopState }
+// anyController is a *Controller of any type of keys.
+type anyController interface{ state() loopState }
 
-// NewManager returns a manager with no controllers. It does nothing until Run.
+// NewManager returns a manager without controllers. It does nothing until
+// [Manager.Run] is called. NewManager returns an error if an option makes no sense.
 func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	if s == nil {
 		return nil, errors.New("manager: the store is nil")
 	}
-	if err := checkSettings(managerSettings, o); err != nil {
+	o, err := o.withDefaults()
+	if err != nil {
 		return nil, fmt.Errorf("manager: %w", err)
-	}
-	if o.GracePeriod == 0 {
-		o.GracePeriod = 5 * time.Second
-	}
-	if o.MaxLag == 0 {
-		o.MaxLag = 15 * time.Second
-	}
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
 	}
 	replica := informer.NewReplica(s, informer.Options{
 		Log: o.Log.WithName("replica"), Clock: o.Clock, Checkpoint: o.Checkpoint, OnMutation: o.OnMutation,
 	})
 	m := &Manager{
 		store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock,
-		names: map[string]bool{}, replicas: []namedReplica{{ownReplica, replica}}, listenAt: net.Listen,
+		names: map[string]bool{}, replicas: []namedReplica{{mainReplica, replica}}, openSocket: net.Listen,
 	}
+	var coordination []string
 	if o.Leadership != nil {
-		leadership, err := o.Leadership.withDefaults()
-		if err != nil {
-			return nil, fmt.Errorf("manager: %w", err)
-		}
-		m.election = newElection(s, leadership, o.Clock, o.Log)
-		m.coordination = fmt.Sprintf("leadership %q", leadership.Name)
+		m.election = newElection(s, *o.Leadership, o.Clock, o.Log)
+		coordination = append(coordination, fmt.Sprintf("leadership %q", o.Leadership.Name))
 	}
 	if o.Sharding != nil {
-		sharding, err := o.Sharding.withDefaults()
-		if err != nil {
-			return nil, fmt.Errorf("manager: %w", err)
-		}
-		m.sharder = newSharder(s, replica, sharding, o.GracePeriod, o.Clock, o.Log)
-		m.coordination = strings.TrimPrefix(m.coordination+" and ", " and ") + fmt.Sprintf("sharding %q", sharding.Name)
+		m.sharder = newSharder(s, replica, *o.Sharding, o.GracePeriod, o.Clock, o.Log)
+		coordination = append(coordination, fmt.Sprintf("sharding %q", o.Sharding.Name))
 	}
-	if m.coordination != "" {
+	if len(coordination) > 0 {
+		m.coordination = strings.Join(coordination, " and ")
 		m.store = m.store.WithFencesFrom(m.fences)
 	}
 	m.metrics, m.tracer = newMetrics(m), newTracer(o.TracerProvider)
@@ -169,39 +189,41 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	return m, nil
 }
 
-// Replica returns the replica that the manager's controllers share. Register
-// kinds, indexes and handlers with it freely.
+// Replica returns the replica that the manager's controllers share. Kinds, indexes
+// and handlers may be added to it at any time.
 func (m *Manager) Replica() *informer.Replica { return m.replica }
 
-// Store returns the store that reconcilers are to write through. It is the one
-// that the manager was made with, helped by the replica: an update of an object
-// that the replica has needs one round trip.
+// Store returns the store that reconcilers write through. It is the store given to
+// [NewManager] with the replica as its cache: updating an object that the replica
+// has takes one round trip.
 //
-// Under [Leadership] or [Sharding] it writes only with the contexts of the
-// manager's own reconciles and runnables, and those that come from them: such a
-// write carries the fence of the term under which it was begun. Any other write
-// through it is refused.
+// Under [Leadership] or [Sharding], each write through it carries the fence of the
+// term in which its reconcile or runnable began. The store finds the fence in the
+// write's context. It refuses a write whose context does not come from one of the
+// manager's reconciles or runnables.
 func (m *Manager) Store() *store.Store { return m.store }
 
 // RunnableOptions configure a function that a manager runs. The zero value is
 // useful.
 type RunnableOptions struct {
-	// EveryProcess has it run whoever leads. Its writes carry no fence.
+	// EveryProcess runs the function in every process, whichever one leads. Its writes
+	// carry no fence. Defaults to false: the function runs while this process leads.
 	EveryProcess bool
-	// StopLast cancels its context only when the controllers and the other
-	// runnables have ended and the leadership is given up. It is for functions that
-	// the others use until their end, such as a recorder of Events, which still has
-	// to write their last Events. It implies EveryProcess.
+	// StopLast cancels the function's context only when the controllers and the
+	// other runnables have ended and the leadership is given up. It is for functions
+	// that the others use until their end, such as a recorder of Events, which still
+	// has to write their last Events. It implies EveryProcess. Defaults to false.
 	StopLast bool
 }
 
-// Add has a function run beside the controllers, from when the replica has
-// synced until its context is done. When it returns an error or panics the
-// manager stops; when it returns nil the manager goes on. The name must be
-// unlike those of the manager's controllers and other functions.
+// Add adds a function to a manager that has not run yet. The manager calls it when
+// the replicas have synced, beside the controllers, and cancels its context to stop
+// it. When it returns an error or panics, the manager stops; when it returns nil,
+// the manager goes on. The name must differ from those of the manager's
+// controllers, other functions and replicas.
 //
-// Under [Leadership] it is called anew for each term, and its context is done
-// when the term is over; what it returns then counts for nothing.
+// Under [Leadership], the function is called once for each term, and its context is
+// cancelled when the term ends. The manager ignores an error that it returns then.
 func (m *Manager) Add(name string, run func(ctx context.Context) error, o RunnableOptions) error {
 	switch {
 	case name == "":
@@ -209,10 +231,10 @@ func (m *Manager) Add(name string, run func(ctx context.Context) error, o Runnab
 	case run == nil:
 		return fmt.Errorf("runnable %q: the function is nil", name)
 	}
-	return m.addPart("runnable", part{
-		name: name, everyProcess: o.EveryProcess || o.StopLast, last: o.StopLast,
+	return m.addComponent("runnable", component{
+		name: name, everyProcess: o.EveryProcess || o.StopLast, stopLast: o.StopLast,
 		run: func(ctx, work context.Context) error {
-			if err := m.call(ctx, name, run); err != nil && ctx.Err() == nil && work.Err() == nil {
+			if err := m.callRunnable(ctx, name, run); err != nil && ctx.Err() == nil && work.Err() == nil {
 				return fmt.Errorf("runnable %q: %w", name, err)
 			}
 			return nil
@@ -220,11 +242,11 @@ func (m *Manager) Add(name string, run func(ctx context.Context) error, o Runnab
 	})
 }
 
-// AddReplica has the manager run one more replica, such as that of another etcd,
-// which sources take part in by [WatchesInformer]. The controllers start when it
-// has synced too, and it runs until they have ended; when it fails, the manager
-// stops. The name must be unlike those of the manager's controllers, functions
-// and other replicas.
+// AddReplica adds another replica, such as one of another etcd, to a manager that
+// has not run yet. The manager runs it: the controllers start when it has synced
+// too, and it stops after they have ended. When it fails, the manager stops.
+// [WatchesInformer] makes sources of its informers. The name must differ from those
+// of the manager's controllers, functions and other replicas.
 func (m *Manager) AddReplica(name string, r *informer.Replica) error {
 	switch {
 	case name == "":
@@ -233,8 +255,8 @@ func (m *Manager) AddReplica(name string, r *informer.Replica) error {
 		return fmt.Errorf("replica %q: it is nil", name)
 	case r == m.replica:
 		return fmt.Errorf("replica %q: it is the manager's own", name)
-	case name == ownReplica:
-		return fmt.Errorf("replica %q: that is what the manager's own is called", name)
+	case name == mainReplica:
+		return fmt.Errorf("replica %q: the manager's own replica has that name", name)
 	}
 	return m.register(name, "replica", func() {
 		m.replicas = append(m.replicas, namedReplica{name, r})
@@ -254,20 +276,8 @@ func (m *Manager) controllerOptions(name string, o Options) (Options, error) {
 	return o, nil
 }
 
-func (m *Manager) addPart(what string, p part) error {
-	return m.register(p.name, what, func() { m.parts = append(m.parts, p) })
-}
-
-func (m *Manager) controllers() []part {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(m.parts), func(p part) bool { return p.loop == nil })
-}
-
-func (m *Manager) allReplicas() []namedReplica {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.replicas)
+func (m *Manager) addComponent(what string, c component) error {
+	return m.register(c.name, what, func() { m.components = append(m.components, c) })
 }
 
 func (m *Manager) register(name, what string, add func()) error {
@@ -282,4 +292,17 @@ func (m *Manager) register(name, what string, add func()) error {
 	m.names[name] = true
 	add()
 	return nil
+}
+
+// controllers returns the components that are controllers.
+func (m *Manager) controllers() []component {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(m.components), func(c component) bool { return c.controller == nil })
+}
+
+func (m *Manager) allReplicas() []namedReplica {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.replicas)
 }

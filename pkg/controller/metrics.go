@@ -9,9 +9,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/informer"
 )
 
-// metrics are what a manager's controllers count while they work. The names and
-// labels are those that controller-runtime and client-go's work queue use, where
-// they have such a number; what they have not begins with homeostat_.
+// metrics are the counters and histograms of a manager's controllers. They have the
+// names and labels of controller-runtime's and of client-go's work queue where those
+// have such a metric. The names of all others begin with homeostat_.
 type metrics struct {
 	registry *prometheus.Registry
 
@@ -20,17 +20,17 @@ type metrics struct {
 	took, waited, worked                           *prometheus.HistogramVec
 }
 
-// Results of reconciles, as they are labelled.
+// Values of the label result of controller_runtime_reconcile_total.
 const (
 	resultSuccess      = "success"
 	resultRequeueAfter = "requeue_after"
-	resultRequeue      = "requeue" // lost a race
+	resultRequeue      = "requeue" // it lost a race
 	resultError        = "error"
-	resultStopped      = "stopped" // failed since it was told to stop
+	resultStopped      = "stopped" // it failed because it was told to stop
 )
 
-// resultOf returns the label of a reconcile that has ended. What comes of its being
-// told to stop is no failure of its key.
+// resultOf returns the label for a reconcile that has ended. An error of one that was
+// told to stop is not a failure of its key.
 func resultOf(result Result, err error, stopped bool) string {
 	switch {
 	case err == nil && result.RequeueAfter > 0:
@@ -57,51 +57,52 @@ func newMetrics(m *Manager) *metrics {
 	x := &metrics{
 		registry: prometheus.NewRegistry(),
 		results: counter("controller_runtime_reconcile_total",
-			"Reconciles, by their results.", []string{"controller", "result"}),
+			"Reconciles, by result.", []string{"controller", "result"}),
 		failures: counter("controller_runtime_reconcile_errors_total",
 			"Reconciles that failed.", byController),
 		terminal: counter("controller_runtime_terminal_reconcile_errors_total",
-			"Reconciles that failed for good.", byController),
+			"Reconciles that failed with a TerminalError.", byController),
 		panics: counter("controller_runtime_reconcile_panics_total",
 			"Reconciles that panicked.", byController),
 		lostRaces: counter("homeostat_reconcile_conflicts_total",
-			"Reconciles that lost a race to another writer and looked again.", byController),
+			"Reconciles that lost a race to another writer and were repeated.", byController),
 		took: histogram("controller_runtime_reconcile_time_seconds",
-			"Time that a reconcile took.", byController,
+			"Time that reconciles took.", byController,
 			[]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}),
 		adds: counter("workqueue_adds_total",
-			"Keys that were added to the queue, of which repeated ones are joined.", byQueue),
+			"Keys added to the queue, those included that were in it already.", byQueue),
 		retries: counter("workqueue_retries_total",
-			"Keys that are tried again after a pause.", byQueue),
+			"Keys that were tried again after a pause.", byQueue),
 		waited: histogram("workqueue_queue_duration_seconds",
-			"Time from a key's first cause to its reconcile, that for which its own writes held it included.", byQueue, queueBuckets()),
+			"Time from a key's first cause to its reconcile, including the time for which its own writes held it.", byQueue, queueBuckets()),
 		worked: histogram("workqueue_work_duration_seconds",
-			"Time that a key taken from the queue was worked on.", byQueue, queueBuckets()),
+			"Time that keys from the queue were worked on.", byQueue, queueBuckets()),
 	}
 	x.registry.MustRegister(
 		x.results, x.failures, x.terminal, x.panics, x.lostRaces, x.took, x.adds, x.retries, x.waited, x.worked,
 		newGauges(m), coordinationMetrics{m},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "homeostat_fenced_writes_total",
-			Help: "Writes that etcd refused since the term was over under which they were made.",
+			Help: "Writes that etcd refused because the term in which they were begun was over.",
 		}, func() float64 { return float64(m.FencedWrites()) }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	x.addReplica(ownReplica, m.replica)
+	x.addReplica(mainReplica, m.replica)
 	return x
 }
 
-// ownReplica labels the metrics of the manager's own replica.
-const ownReplica = "main"
+// mainReplica is the name of the manager's own replica.
+const mainReplica = "main"
 
-// addReplica adds a replica's metrics, labelled with its name, which must be
-// unlike that of any other.
+// addReplica adds a replica's metrics, with its name as a label. The name must differ
+// from those of the other replicas.
 func (x *metrics) addReplica(name string, r *informer.Replica) {
 	prometheus.WrapRegistererWith(prometheus.Labels{"replica": name}, x.registry).MustRegister(r.Collector())
 }
 
-// addEvents adds the metrics of a recorder that has some, as that of package events.
+// addEvents adds the metrics of a recorder that has a Collector, as package events'
+// recorder does.
 func (x *metrics) addEvents(r EventRecorder) error {
 	if c, ok := r.(interface{ Collector() prometheus.Collector }); ok {
 		return x.registry.Register(c.Collector())
@@ -111,13 +112,13 @@ func (x *metrics) addEvents(r EventRecorder) error {
 
 func queueBuckets() []float64 { return prometheus.ExponentialBuckets(10e-6, 10, 8) }
 
-// Metrics returns the manager's own Prometheus registry, with the metrics of its
-// controllers, of its replicas, of its recorder of Events where that has a
-// Collector, of the process and of the Go runtime. Register what is yours with it.
-// It is served at /metrics, and any handler can serve it.
+// Metrics returns the manager's own Prometheus registry. It has the metrics of the
+// controllers, the replicas, the process, the Go runtime, and the recorder of Events
+// if that has a Collector. Register metrics of your own with it. [Manager.Handler]
+// serves it at /metrics.
 func (m *Manager) Metrics() *prometheus.Registry { return m.metrics.registry }
 
-// loopMetrics are one controller's.
+// loopMetrics are the metrics of one controller.
 type loopMetrics struct {
 	results                               map[string]prometheus.Counter
 	failures, terminal, panics, lostRaces prometheus.Counter
@@ -140,7 +141,7 @@ func (x *metrics) of(controller string) *loopMetrics {
 	return l
 }
 
-// reconciled counts a reconcile that has ended, by the label of its result.
+// reconciled counts a reconcile that has ended. label is that of its result.
 func (l *loopMetrics) reconciled(took time.Duration, label string, err error) {
 	l.took.Observe(took.Seconds())
 	l.results[label].Inc()

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -11,13 +12,13 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller/internal/profiles"
 )
 
-// Handler returns what the manager serves at its Address, for a server of your
-// own:
+// Handler returns a handler for what the manager serves at its Address. Use it to
+// serve the same from a server of your own:
 //
-//	/healthz        200, or 503 with what fails: restart the process
-//	/readyz         200, or 503 with what keeps it from its work, such as a replica
-//	                that has lost etcd, and since when
-//	/metrics        for Prometheus; see Manager.Metrics
+//	/healthz        200, or 503 with the failed checks: restart the process
+//	/readyz         200, or 503 with the failed checks, such as a replica that has lost
+//	                its etcd, and since when: the process cannot do its work
+//	/metrics        metrics for Prometheus; see Manager.Metrics
 //	/debug/pprof/   profiles, with ManagerOptions.Pprof
 func (m *Manager) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -32,38 +33,52 @@ func (m *Manager) Handler() http.Handler {
 	return mux
 }
 
-// listen takes the manager's address, if it has one. serve then answers there until
-// ctx is done, and returns when every answer that is under way has been given, for
-// as long as the grace period lasts. Its error says why it ended before.
-func (m *Manager) listen() (serve func(ctx context.Context) error, err error) {
+// server serves a manager's handler at its address.
+type server struct {
+	socket      net.Listener // nil without an address
+	http        http.Server
+	gracePeriod time.Duration
+}
+
+// newServer opens the manager's address.
+func (m *Manager) newServer() (*server, error) {
+	s := &server{gracePeriod: m.options.GracePeriod}
 	if m.options.Address == "" {
-		return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil
+		return s, nil
 	}
-	listener, err := m.listenAt("tcp", m.options.Address)
+	socket, err := m.openSocket("tcp", m.options.Address)
 	if err != nil {
 		return nil, fmt.Errorf("manager: serve health and metrics: %w", err)
 	}
-	m.log.V(1).Info("serving health and metrics", "address", listener.Addr().String())
-	server := &http.Server{Handler: m.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	return func(ctx context.Context) error {
-		ended := make(chan error, 1)
-		go func() { ended <- server.Serve(listener) }()
-		select {
-		case <-ctx.Done():
-			m.shutDown(server)
-			<-ended
-			return nil
-		case err := <-ended:
-			m.shutDown(server) // who was answered already may still be connected
-			return fmt.Errorf("manager: health and metrics are not served any more: %w", err)
-		}
-	}, nil
+	m.log.V(1).Info("serving health and metrics", "address", socket.Addr().String())
+	s.socket, s.http = socket, http.Server{Handler: m.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	return s, nil
 }
 
-func (m *Manager) shutDown(server *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), m.options.GracePeriod)
+// run serves until ctx is done. It then finishes the answers that it has begun,
+// within the grace period. It returns an error if it cannot go on serving.
+func (s *server) run(ctx context.Context) error {
+	if s.socket == nil {
+		<-ctx.Done()
+		return nil
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.http.Serve(s.socket) }()
+	select {
+	case <-ctx.Done():
+		s.shutDown()
+		<-ended
+		return nil
+	case err := <-ended:
+		s.shutDown() // connections may still be open
+		return fmt.Errorf("manager: health and metrics are not served any more: %w", err)
+	}
+}
+
+func (s *server) shutDown() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.gracePeriod)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		_ = server.Close() // who is still reading is cut off
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close() // cuts off clients that are still reading
 	}
 }
