@@ -241,7 +241,7 @@ var _ = Describe("The watch example", func() {
 		session = w.watch("--rev=2", "--where", `new.status.phase > 3 || key == "/pods/d"`)
 		Eventually(session.Out).Should(gbytes.Say(`/pods/d.*\n`))
 		stopped(session)
-		Expect(session.Err).To(gbytes.Say(`left out key "/pods/a" of revision 2.*no such overload`))
+		Expect(session.Err).To(gbytes.Say(`left out key "/pods/a" at revision 2.*no such overload`))
 		Expect(session.Err).To(gbytes.Say(`left out \d+ changes`))
 	})
 
@@ -269,7 +269,7 @@ var _ = Describe("The watch example", func() {
 			Eventually(session.Err).Should(gbytes.Say(`interrupted after revision \d+`))
 			Expect(w.cluster.Member(0).Restart(ctx)).To(Succeed())
 			w.churn(ctx, "/k/", 100)
-			Eventually(session.Err).Should(gbytes.Say(`going on after revision \d+`))
+			Eventually(session.Err).Should(gbytes.Say(`continuing after revision \d+`))
 		}
 		w.put(ctx, "/k/end", "")
 		Eventually(session.Out).Should(gbytes.Say("/k/end.*\n"))
@@ -348,7 +348,7 @@ var _ = Describe("The watch example", func() {
 
 		session = w.watch("--resume", position)
 		Eventually(session).Should(gexec.Exit(1))
-		Expect(session.Err).To(gbytes.Say("revision 2, where .* goes on, is compacted; the oldest left is 9.*remove the file and use --rev 9"))
+		Expect(session.Err).To(gbytes.Say("revision 2, where .* continues, is compacted; the oldest left is 9.*remove the file and use --rev 9"))
 
 		session = w.watch("--rev=9", "--key=/none")
 		following(session)
@@ -365,7 +365,7 @@ var _ = Describe("The watch example", func() {
 
 		other := w.watch("--prefix=/other/", "--resume", position)
 		Eventually(other).Should(gexec.Exit(1))
-		Expect(other.Err).To(gbytes.Say(`the record in .* is of the keys from "/k/" to "/k0", and not`))
+		Expect(other.Err).To(gbytes.Say(`the record in .* is for the keys from "/k/" to "/k0", not from`))
 
 		Expect(w.cluster.Wipe(ctx)).To(Succeed())
 		Eventually(session).Should(gexec.Exit(1))
@@ -373,12 +373,12 @@ var _ = Describe("The watch example", func() {
 
 		again := w.watch("--prefix=/k/", "--resume", position)
 		Eventually(again).Should(gexec.Exit(1))
-		Expect(again.Err).To(gbytes.Say(`stands at revision 2\d, and etcd is only at 1: it was wiped or restored`))
+		Expect(again.Err).To(gbytes.Say(`is at revision 2\d, and etcd only at 1: etcd was wiped or restored`))
 
 		stranger := newWorld()
 		foreign := stranger.watch("--prefix=/k/", "--resume", position)
 		Eventually(foreign).Should(gexec.Exit(1))
-		Expect(foreign.Err).To(gbytes.Say(`the record in .* is of cluster [0-9a-f]+, and the one that answers is`))
+		Expect(foreign.Err).To(gbytes.Say(`the record in .* belongs to cluster [0-9a-f]+, and cluster [0-9a-f]+ answers`))
 	}, SpecTimeout(2*patience))
 
 	It("joins the changes of a busy time", func(ctx SpecContext) {
@@ -488,9 +488,9 @@ var _ = Describe("The watch example", func() {
 		w := newWorld()
 		for want, args := range map[string][]string{
 			`--where: condition "key == 3": line 1, column 5`: {"--where=key == 3"},
-			"none of put, create, update, delete":             {"--op=patch"},
-			"give one of them":                                {"--key=a", "--prefix=b"},
-			"none of line, json, yaml":                        {"-o=xml"},
+			"not one of put, create, update, delete":          {"--op=patch"},
+			"give only one of":                                {"--key=a", "--prefix=b"},
+			"not one of line, json, yaml":                     {"-o=xml"},
 			"backslash":                                       {`--match=a\`},
 			"must not be negative":                            {"--rev=-1"},
 			"unexpected argument":                             {"/mykey"},
@@ -508,7 +508,7 @@ var _ = Describe("The watch example", func() {
 		w := newWorld()
 		session := w.watch("--rev=100")
 		Eventually(session).Should(gexec.Exit(1))
-		Expect(session.Err).To(gbytes.Say(`--rev 100 lies in the future: etcd is at revision 1`))
+		Expect(session.Err).To(gbytes.Say(`--rev 100 is in the future: etcd is at revision 1`))
 	})
 })
 

@@ -7,8 +7,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// dial returns a client of an etcd that answers and lets the keys be read, and
-// what it says of itself.
+// dial connects to etcd and reads one key of the selection. It fails if etcd does
+// not answer or denies access to the keys. The response has the cluster's id and
+// revision.
 func dial(ctx context.Context, o options) (*clientv3.Client, *clientv3.GetResponse, error) {
 	client, err := o.etcd.Open(ctx, o.selection.Range)
 	if err != nil {

@@ -8,21 +8,20 @@ import (
 	"github.com/homeostat/homeostat/examples/watch/internal/change"
 )
 
-// filter decides which changes matter.
+// filter selects the changes to print.
 type filter struct {
 	options options
 	say     func(what string)
 
-	undecided int // changes of which the condition could not be decided
+	undecided int // changes on which the condition failed
 }
 
-// needsOld reports whether the values before the changes are asked for. They
-// cost etcd a read each.
+// needsOld reports whether the condition uses old values. Each costs etcd a read.
 func (f *filter) needsOld() bool {
 	return f.options.condition != nil && f.options.condition.Uses("old")
 }
 
-// pass returns the change that an event is, and whether it matters.
+// pass converts an event to a change and reports whether to print it.
 func (f *filter) pass(ev *clientv3.Event) (change.Change, bool) {
 	c := change.Of(ev)
 	if !f.options.selection.Contains(ev.Kv.Key) || len(f.options.ops) > 0 && !f.options.ops[c.Op] {
@@ -35,15 +34,15 @@ func (f *filter) pass(ev *clientv3.Event) (change.Change, bool) {
 	if err != nil {
 		f.undecided++
 		if f.undecided == 1 {
-			f.say(fmt.Sprintf("left out key %q of revision %d, and whatever else fails the same way: %v", ev.Kv.Key, ev.Kv.ModRevision, err))
+			f.say(fmt.Sprintf("left out key %q at revision %d, and others that fail the same way: %v", ev.Kv.Key, ev.Kv.ModRevision, err))
 		}
 	}
 	return c, met
 }
 
-// sum says how many changes were left out because of errors.
-func (f *filter) sum() {
+// summarize says how many changes were left out because the condition failed.
+func (f *filter) summarize() {
 	if f.undecided > 0 {
-		f.say(fmt.Sprintf("left out %d changes that the condition could not be decided for", f.undecided))
+		f.say(fmt.Sprintf("left out %d changes on which the condition failed", f.undecided))
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/connect"
 )
 
-// options is what the command line says.
+// options are the parsed flags.
 type options struct {
 	etcd connect.Options
 
@@ -27,7 +27,7 @@ type options struct {
 	window time.Duration
 	format string
 
-	// What follows from these.
+	// Compiled from the flags above.
 	selection keys.Selection
 	condition *condition.Condition // nil: none
 }
@@ -40,14 +40,14 @@ is interrupted:
   PUT key="/mykey" value="updated_value" mod_revision=5 length=13
   DELETE key="/mykey" mod_revision=6
 
-It goes on after lost connections without a gap or a repeat.
+After a lost connection it continues without a gap or a repeat.
 
   watch --prefix /registry/core/pods/ --op create,delete
   watch --match '/registry/*/deployments/**' --resume deployments.pos -o json
   watch --where 'old.status.phase == "Pending" && new.status.phase == "Failed"'
   watch --where 'key.matches("^/config/[0-9]+$") && value.size() > 1000'
 
-Exit status: 0 when interrupted, 1 when it cannot go on, 2 for wrong usage.
+Exit status: 0 when interrupted, 1 when it cannot continue, 2 for wrong usage.
 
 `
 
@@ -62,7 +62,8 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	o.connectionFlags(flags)
 	o.keyFlags(flags)
 	o.filterFlags(flags)
-	flags.DurationVar(&o.window, "window", 0, "join the changes of each key until none has come for this `time`, or for ten times as long in total, and print them as one batch")
+	flags.DurationVar(&o.window, "window", 0, "print changes in batches, with one change for each key. A batch ends when no change has come for this `time`,\n"+
+		"or after ten times as long")
 	flags.StringVar(&o.format, "o", "line", "the `format`: "+strings.Join(show.Formats(), ", "))
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -70,7 +71,8 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	return o, o.check(flags.Args())
 }
 
-// connectionFlags are the usual ones, save that --key is an etcd key here.
+// connectionFlags adds the flags of [connect.Options]. Its --key becomes --cert-key,
+// because --key is an etcd key here.
 func (o *options) connectionFlags(flags *flag.FlagSet) {
 	usual := flag.NewFlagSet("", flag.ContinueOnError)
 	o.etcd.Flags(usual)
@@ -85,20 +87,20 @@ func (o *options) connectionFlags(flags *flag.FlagSet) {
 func (o *options) keyFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.prefix, "prefix", "", "follow the keys with this `prefix` (default all keys)")
 	flags.StringVar(&o.key, "key", "", "follow this `key`")
-	flags.StringVar(&o.match, "match", "", "follow the keys that match a `pattern` as a whole: * is anything within a part of a key,\n"+
-		"** also across slashes, ? one character, and \\ takes the next character as it is")
-	flags.Int64Var(&o.rev, "rev", 0, "start with the changes of this `revision`; 0 is from now on")
-	flags.StringVar(&o.resume, "resume", "", "keep in this `file` how far it has come, and go on there if the file exists; --rev is then\n"+
-		"for the first time only. A program that was stopped goes on without a gap or a repeat; one\n"+
-		"that was killed, without a gap, but may repeat what it printed in about its last second, or\n"+
-		"its last batch. Not for two programs at once")
+	flags.StringVar(&o.match, "match", "", "follow the keys that match a `pattern` from beginning to end: * matches anything up to a slash,\n"+
+		"** anything, ? one character, and \\ takes the next character literally")
+	flags.Int64Var(&o.rev, "rev", 0, "start with the changes of this `revision`; 0 means from now on")
+	flags.StringVar(&o.resume, "resume", "", "keep the position in this `file`, and continue there if the file exists; --rev then counts for\n"+
+		"the first run only. After an interrupt the next run continues without a gap or a repeat. After\n"+
+		"a kill it has no gap, but may print the last second of changes, or the last batch, again.\n"+
+		"Two programs must not share a file")
 }
 
 func (o *options) filterFlags(flags *flag.FlagSet) {
-	flags.Func("op", "print only these `operations`: put (which is create and update), create, update, delete; comma-separated or repeated", o.addOps)
-	flags.StringVar(&o.where, "where", "", "print only the changes that meet a `condition` in CEL over old and new (the values, as JSON;\n"+
-		"null when absent or no JSON), op, key, value and revision. It is not met when a field\n"+
-		"that it takes to decide is missing")
+	flags.Func("op", "print only these `operations`: put (create and update), create, update, delete; comma-separated or repeated", o.addOps)
+	flags.StringVar(&o.where, "where", "", "print only the changes that meet a `condition` in CEL. It can use old and new (the values as JSON;\n"+
+		"null if absent or not JSON), op, key, value and revision. A change does not meet it if a\n"+
+		"field that the condition needs is missing")
 }
 
 func (o *options) addOps(s string) error {
@@ -109,7 +111,7 @@ func (o *options) addOps(s string) error {
 		case condition.OpCreate, condition.OpUpdate, condition.OpDelete:
 			o.ops[op] = true
 		default:
-			return fmt.Errorf("%q is none of put, create, update, delete", op)
+			return fmt.Errorf("%q is not one of put, create, update, delete", op)
 		}
 	}
 	return nil
@@ -121,13 +123,13 @@ func (o *options) check(rest []string) error {
 	case len(rest) > 0:
 		return fmt.Errorf("unexpected argument %q", rest[0])
 	case len(chosen) > 1:
-		return fmt.Errorf("--prefix, --key and --match: give one of them")
+		return fmt.Errorf("give only one of --prefix, --key and --match")
 	case o.rev < 0:
 		return fmt.Errorf("--rev must not be negative")
 	case o.window < 0:
 		return fmt.Errorf("--window must not be negative")
 	case !slices.Contains(show.Formats(), o.format):
-		return fmt.Errorf("-o: %q is none of %s", o.format, strings.Join(show.Formats(), ", "))
+		return fmt.Errorf("-o: %q is not one of %s", o.format, strings.Join(show.Formats(), ", "))
 	}
 	if err := o.etcd.Check(); err != nil {
 		return err
@@ -135,7 +137,7 @@ func (o *options) check(rest []string) error {
 	return o.compile()
 }
 
-// compile works out what follows from the flags.
+// compile sets the selection and the condition.
 func (o *options) compile() (err error) {
 	switch {
 	case o.key != "":

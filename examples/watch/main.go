@@ -1,35 +1,34 @@
-// Command watch follows keys in an etcd, any keys, and prints each change of
-// them:
+// Command watch follows any keys in an etcd and prints each change:
 //
 //	PUT key="/mykey" value="updated_value" mod_revision=5 length=13
 //	DELETE key="/mykey" mod_revision=6
 //
-// It starts now, at a revision, or where it was when it was stopped; it survives
-// interruptions without a gap or a repeat; it filters by operation, by key and
-// by a condition on the values before and after; and it can join what happens
-// without rest into one batch. See -help.
+// It starts now, at a given revision, or where it last stopped. It survives
+// interruptions without a gap or a repeat. It filters by operation, by key, and by
+// a condition on the old and the new value. It can merge bursts of changes into
+// batches. See -help.
 //
 // # What is guaranteed
 //
-//   - Each change that passes the filters is printed once, in the order of
-//     revisions, whatever happens to the connection and to etcd's members.
-//   - With -resume, a run goes on where the last one stopped: without a gap or
-//     a repeat when that was stopped by an interrupt, SIGTERM or an error;
-//     without a gap, but with about a second of changes once more, or with one
-//     batch, when it was killed. Nothing is recorded before it was written to
-//     the standard output.
-//   - What cannot be continued without a gap ends the program with status 1 and
-//     says why: compacted revisions, an etcd that was wiped or restored,
-//     another cluster.
+//   - Each change that passes the filters is printed once, in revision order,
+//     whatever happens to the connection and to etcd's members.
+//   - With -resume, a run continues where the last one stopped. After an interrupt,
+//     SIGTERM or an error there is neither a gap nor a repeat. After a kill there is
+//     no gap, but the last second of changes, or the last batch, may be printed
+//     again. The program records a position only after it has written everything
+//     up to there to standard output.
+//   - If the program cannot continue without a gap, it says why and exits with
+//     status 1: revisions were compacted, etcd was wiped or restored, or another
+//     cluster answers.
 //
-// # What is not
+// # What is not guaranteed
 //
-//   - That an etcd that was restored and has since gone past the revision that
-//     was seen is always found out; see the package stream within.
-//   - That the values before a change are known for changes of revisions that
-//     were compacted meanwhile: they then count as absent.
-//   - That the last line is whole when the program is killed.
-//   - That two programs may share the file of -resume.
+//   - The program does not always notice a restored etcd whose revision has since
+//     passed the last one it saw; see the package stream within.
+//   - The old value is unknown for a change whose previous revision was compacted.
+//     It then counts as absent.
+//   - The last line may be cut off when the program is killed.
+//   - Two programs must not share a -resume file.
 package main
 
 import (
@@ -67,5 +66,5 @@ func run(args []string) int {
 	return 0
 }
 
-// complain tells the user something that is no change.
+// complain prints a message that is not a change.
 func complain(what string) { fmt.Fprintln(os.Stderr, "watch:", what) }

@@ -10,19 +10,19 @@ import (
 	"github.com/homeostat/homeostat/examples/watch/internal/stream"
 )
 
-// output prints changes, at once or in batches.
+// output prints changes, one by one or in batches.
 type output struct {
 	writer  *bufio.Writer
 	printer show.Printer
-	batch   *batch.Batch // nil: at once
-	due     *time.Timer  // runs while something is collected
+	batch   *batch.Batch // nil without --window
+	due     *time.Timer  // runs while the batch has changes
 
-	at      stream.Position // what was taken
-	printed stream.Position // what is printed, or needs not be: never beyond at
+	at      stream.Position // the end of the last step
+	printed stream.Position // everything up to here is printed or filtered out; never after at
 }
 
 func newOutput(o options, writer *bufio.Writer) *output {
-	out := &output{writer: writer, due: stopped()}
+	out := &output{writer: writer, due: stoppedTimer()}
 	out.printer, _ = show.New(o.format, writer) // the format was checked
 	if o.window > 0 {
 		out.batch = &batch.Batch{Window: o.window}
@@ -30,7 +30,7 @@ func newOutput(o options, writer *bufio.Writer) *output {
 	return out
 }
 
-// step takes a step of the stream: whole revisions.
+// step prints or collects the changes of one step.
 func (o *output) step(step stream.Step, f *filter) error {
 	for _, ev := range step.Events {
 		c, ok := f.pass(ev)
@@ -57,7 +57,7 @@ func (o *output) step(step stream.Step, f *filter) error {
 	return nil
 }
 
-// flush makes printed what was taken.
+// flush writes the buffer and moves printed to at.
 func (o *output) flush() error {
 	if err := o.writer.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
@@ -66,7 +66,7 @@ func (o *output) flush() error {
 	return nil
 }
 
-// deliver prints what was collected.
+// deliver prints the batch.
 func (o *output) deliver() error {
 	o.due.Stop()
 	if err := o.printer.Batch(o.batch.Take(), o.at.Revision); err != nil {
@@ -75,7 +75,7 @@ func (o *output) deliver() error {
 	return o.flush()
 }
 
-// finish prints what is left.
+// finish prints the unfinished batch, if any.
 func (o *output) finish() error {
 	if o.batch != nil && !o.batch.Empty() {
 		return o.deliver()

@@ -15,7 +15,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// recordInterval is how often, at most, the position is recorded.
+// recordInterval is the shortest time between two records of the position.
 const recordInterval = time.Second
 
 // program is one run of the command.
@@ -26,9 +26,9 @@ type program struct {
 	output  *output
 
 	cluster  uint64
-	recorded int64 // the revision that the file of --resume has
+	recorded int64 // the revision in the --resume file
 	saving   *time.Timer
-	armed    bool // saving runs: there is something to record
+	armed    bool // saving is running: there is something to record
 }
 
 func newProgram(o options, stdout io.Writer, say func(string)) *program {
@@ -36,12 +36,12 @@ func newProgram(o options, stdout io.Writer, say func(string)) *program {
 		options: o, say: say,
 		filter: &filter{options: o, say: say},
 		output: newOutput(o, bufio.NewWriterSize(stdout, 64<<10)),
-		saving: stopped(),
+		saving: stoppedTimer(),
 	}
 }
 
-// stopped returns a timer that does not run.
-func stopped() *time.Timer {
+// stoppedTimer returns a timer that is not running.
+func stoppedTimer() *time.Timer {
 	timer := time.NewTimer(0)
 	timer.Stop()
 	return timer
@@ -62,14 +62,14 @@ func (p *program) run(ctx context.Context) error {
 	}
 	p.say(fmt.Sprintf("following %s from revision %d on", p.options.selection, from.Revision+1))
 	err = p.follow(ctx, client, from)
-	p.filter.sum()
+	p.filter.summarize()
 	return p.explain(err)
 }
 
-// start decides where to start, and records it.
+// start chooses the starting position and records it.
 func (p *program) start(now *clientv3.GetResponse) (stream.Position, error) {
 	p.cluster = now.Header.ClusterId
-	from, err := p.resumed(now)
+	from, err := p.recordedPosition(now)
 	switch {
 	case err != nil:
 		return from, err
@@ -77,7 +77,7 @@ func (p *program) start(now *clientv3.GetResponse) (stream.Position, error) {
 	case p.options.rev == 0:
 		from.Revision = now.Header.Revision
 	case p.options.rev > now.Header.Revision+1:
-		return from, fmt.Errorf("--rev %d lies in the future: etcd is at revision %d", p.options.rev, now.Header.Revision)
+		return from, fmt.Errorf("--rev %d is in the future: etcd is at revision %d", p.options.rev, now.Header.Revision)
 	default:
 		from.Revision = p.options.rev - 1
 	}
@@ -85,8 +85,9 @@ func (p *program) start(now *clientv3.GetResponse) (stream.Position, error) {
 	return from, p.record()
 }
 
-// resumed returns the recorded position if there is one.
-func (p *program) resumed(now *clientv3.GetResponse) (stream.Position, error) {
+// recordedPosition returns the position in the --resume file, or the zero Position
+// if there is none.
+func (p *program) recordedPosition(now *clientv3.GetResponse) (stream.Position, error) {
 	if p.options.resume == "" {
 		return stream.Position{}, nil
 	}
@@ -95,14 +96,14 @@ func (p *program) resumed(now *clientv3.GetResponse) (stream.Position, error) {
 		return stream.Position{}, err
 	}
 	if err := r.Fits(p.cluster, p.options.selection.Range, now.Header.Revision); err != nil {
-		return stream.Position{}, fmt.Errorf("the record in %s %w; give another file, or remove it to start anew", p.options.resume, err)
+		return stream.Position{}, fmt.Errorf("the record in %s %w; name another file, or remove this one to start over", p.options.resume, err)
 	}
 	p.recorded = r.Position.Revision
 	return r.Position, nil
 }
 
-// follow prints what the stream brings until it ends or ctx is done. What was
-// collected by then is printed too, and what was printed is recorded.
+// follow prints the stream's changes until the stream ends or ctx is done. Before
+// it returns, it prints the unfinished batch and records the position.
 func (p *program) follow(ctx context.Context, client *clientv3.Client, from stream.Position) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &stream.Stream{
@@ -147,7 +148,7 @@ func (p *program) print(ctx context.Context, steps stream.Steps) error {
 	}
 }
 
-// recordSoon has the position recorded within recordInterval.
+// recordSoon schedules a record of the position within recordInterval.
 func (p *program) recordSoon() {
 	if p.options.resume != "" && p.recorded < p.output.printed.Revision && !p.armed {
 		p.armed = true
@@ -155,7 +156,7 @@ func (p *program) recordSoon() {
 	}
 }
 
-// record records what was printed.
+// record writes the printed position to the --resume file.
 func (p *program) record() error {
 	p.armed = false
 	if p.options.resume == "" || p.recorded == p.output.printed.Revision {
@@ -167,7 +168,7 @@ func (p *program) record() error {
 	})
 }
 
-// explain says what the user can do about revisions that are gone.
+// explain adds to an error about compacted revisions what the user can do.
 func (p *program) explain(err error) error {
 	var compacted *store.CompactedError
 	if !errors.As(err, &compacted) {
@@ -178,6 +179,6 @@ func (p *program) explain(err error) error {
 		return fmt.Errorf("revision %d is compacted; the oldest left is %d: use --rev %d to start there",
 			next, compacted.Revision, compacted.Revision)
 	}
-	return fmt.Errorf("revision %d, where %s goes on, is compacted; the oldest left is %d, and what was in between is lost: remove the file and use --rev %d to start there",
+	return fmt.Errorf("revision %d, where %s continues, is compacted; the oldest left is %d, and the changes between them are lost: remove the file and use --rev %d to start there",
 		next, p.options.resume, compacted.Revision, compacted.Revision)
 }

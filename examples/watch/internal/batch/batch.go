@@ -1,4 +1,4 @@
-// Package batch collects the changes of a time without rest.
+// Package batch merges bursts of changes.
 package batch
 
 import (
@@ -9,12 +9,12 @@ import (
 	"github.com/homeostat/homeostat/examples/watch/internal/change"
 )
 
-// patience is for how many windows a batch waits for a quiet one.
-const patience = 10
+// maxWindows bounds how long a batch waits for a quiet window.
+const maxWindows = 10
 
-// Batch joins changes by key until none has come for a window, or until it has
-// waited for ten. It looks at no clock of its own. The zero value with a Window
-// is ready for use.
+// Batch merges the changes of each key. It is due when no change has come for one
+// window, or when its first change is ten windows old. It has no clock: callers
+// pass the time. The zero value with a Window is ready for use.
 type Batch struct {
 	Window time.Duration
 
@@ -22,10 +22,10 @@ type Batch struct {
 	first, last time.Time
 }
 
-// Empty reports whether nothing was collected.
+// Empty reports whether the batch has no changes.
 func (b *Batch) Empty() bool { return len(b.changes) == 0 }
 
-// Add takes a change that came now.
+// Add adds a change that arrived at the time now.
 func (b *Batch) Add(c change.Change, now time.Time) {
 	if b.Empty() {
 		b.changes, b.first = map[string]change.Change{}, now
@@ -38,17 +38,17 @@ func (b *Batch) Add(c change.Change, now time.Time) {
 	b.changes[key] = c
 }
 
-// Due is when the batch is complete. It must not be empty.
+// Due returns the time at which the batch is complete. The batch must not be empty.
 func (b *Batch) Due() time.Time {
-	quiet, latest := b.last.Add(b.Window), b.first.Add(patience*b.Window)
+	quiet, latest := b.last.Add(b.Window), b.first.Add(maxWindows*b.Window)
 	if latest.Before(quiet) {
 		return latest
 	}
 	return quiet
 }
 
-// Take returns one change for each key, in the order of their newest revisions,
-// and empties the batch.
+// Take empties the batch. It returns one change for each key, ordered by newest
+// revision.
 func (b *Batch) Take() []change.Change {
 	changes := make([]change.Change, 0, len(b.changes))
 	for _, c := range b.changes {

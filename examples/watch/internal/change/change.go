@@ -1,5 +1,4 @@
-// Package change is one change of a key, as the filters judge it and the
-// printers show it.
+// Package change represents changes of keys, for filters and printers.
 package change
 
 import (
@@ -10,18 +9,17 @@ import (
 	"github.com/homeostat/homeostat/pkg/condition"
 )
 
-// Change is what happened to a key, in one revision or, where changes are joined,
-// in several.
+// Change is one change of a key, or several merged ones.
 type Change struct {
-	// Event is the newest.
+	// Event is the newest event.
 	Event *clientv3.Event
 	// Op is condition.OpCreate, OpUpdate or OpDelete.
 	Op string
-	// Joined is how many changes this one stands for.
+	// Joined is the number of merged changes; 1 for a single one.
 	Joined int
 }
 
-// Of returns the change that an event is.
+// Of converts an event.
 func Of(ev *clientv3.Event) Change {
 	c := Change{Event: ev, Op: condition.OpUpdate, Joined: 1}
 	switch {
@@ -33,8 +31,8 @@ func Of(ev *clientv3.Event) Change {
 	return c
 }
 
-// Join returns the change that this one and a later one of the same key are
-// together: what was created and then updated was created.
+// Join merges a later change of the same key into this one. A creation followed by
+// an update is a creation.
 func (c Change) Join(later Change) Change {
 	later.Joined += c.Joined
 	switch {
@@ -47,8 +45,8 @@ func (c Change) Join(later Change) Change {
 	return later
 }
 
-// Condition returns what a condition is asked about. A value that is no JSON has
-// no fields: it is null there, and value has its text.
+// Condition returns the change in the form that conditions evaluate. A value that is
+// not JSON has no fields: new or old is null, and value has the text.
 func (c Change) Condition() condition.Change {
 	kv, old := c.Event.Kv, c.Event.PrevKv
 	change := condition.Change{Op: c.Op, Key: string(kv.Key), Value: string(kv.Value), Revision: kv.ModRevision}
@@ -65,7 +63,7 @@ func decode(value []byte) condition.Lazy {
 	return func() (any, error) {
 		var decoded any
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(value, &decoded); err != nil {
-			return nil, nil // no JSON
+			return nil, nil // not JSON
 		}
 		return decoded, nil
 	}

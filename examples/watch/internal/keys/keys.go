@@ -1,5 +1,4 @@
-// Package keys says which keys are followed: one, those with a prefix, or those
-// that match a pattern.
+// Package keys selects the keys to follow: one key, a prefix, or a pattern.
 package keys
 
 import (
@@ -11,24 +10,24 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Selection is a range of etcd's keys, and which of them count.
+// Selection is a range of etcd's keys, optionally filtered by a pattern.
 type Selection struct {
-	// Range is the smallest range of etcd's that is known to hold them all.
+	// Range encloses all selected keys.
 	Range store.Range
 
 	what    string
-	pattern *regexp.Regexp // nil when the whole range counts
+	pattern *regexp.Regexp // nil selects the whole range
 }
 
 // String describes the selection to the user.
 func (s Selection) String() string { return s.what }
 
-// Contains reports whether a key of the range counts.
+// Contains reports whether a key of the range is selected.
 func (s Selection) Contains(key []byte) bool { return s.pattern == nil || s.pattern.Match(key) }
 
 // All selects every key.
 func All() Selection {
-	// To etcd, a range that ends in a zero byte has no end.
+	// In etcd, a range whose end is a zero byte has no end.
 	return Selection{Range: store.Range{Start: "\x00", End: "\x00"}, what: "all keys"}
 }
 
@@ -45,16 +44,16 @@ func Prefix(prefix string) Selection {
 	return Selection{Range: store.PrefixRange(prefix), what: fmt.Sprintf("prefix %q", prefix)}
 }
 
-// Glob selects the keys that match a pattern as a whole. The parts of a key are
-// what its slashes separate.
+// Glob selects the keys that match a pattern from beginning to end. Slashes separate
+// the parts of a key.
 //
 //   - anything within a part, or nothing
 //     **   anything, slashes included, or nothing
 //     **/  any number of whole parts, or none, where a part begins
 //     ?    one character other than a slash
-//     \    takes the next character as it is
+//     \    takes the next character literally
 //
-// All other characters stand for themselves.
+// All other characters match themselves.
 func Glob(pattern string) (Selection, error) {
 	literal, expr, err := translate(pattern)
 	if err != nil {
@@ -71,11 +70,11 @@ func Glob(pattern string) (Selection, error) {
 	return s, nil
 }
 
-// translate returns what all keys that match begin with, and the pattern as
-// a regular expression.
+// translate returns the literal prefix of all keys that match, and the pattern as a
+// regular expression.
 func translate(glob string) (literal, expr string, err error) {
 	var out strings.Builder
-	plain := true // nothing but characters that stand for themselves so far
+	plain := true // no wildcard so far
 	for i := 0; i < len(glob); i++ {
 		if wild, n := wildcard(glob[i:], i == 0 || glob[i-1] == '/'); n > 0 {
 			plain = false
@@ -96,8 +95,8 @@ func translate(glob string) (literal, expr string, err error) {
 	return literal, out.String(), nil
 }
 
-// wildcard returns the expression for what s begins with and its length, which
-// is 0 when that is no wildcard.
+// wildcard returns the regular expression for the wildcard at the beginning of s, and
+// the wildcard's length, which is 0 if there is none.
 func wildcard(s string, beginsPart bool) (string, int) {
 	switch {
 	case strings.HasPrefix(s, "**/") && beginsPart:

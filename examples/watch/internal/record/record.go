@@ -1,5 +1,5 @@
-// Package record keeps on disk how far a program has come, so that it goes on
-// there after a restart.
+// Package record keeps a program's position on disk, so that the next run continues
+// there.
 package record
 
 import (
@@ -15,32 +15,37 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// version is that of the file's format.
+// version is the version of the file's format.
 const version = 1
 
-// Record is what is kept.
+// Record is the content of the file.
 type Record struct {
 	// Cluster is the id of the etcd cluster.
 	Cluster uint64
-	// Range is what is followed.
+	// Range is the range of keys that the program follows.
 	Range store.Range
-	// Position is how far.
+	// Position is the position up to which it has printed all changes.
 	Position stream.Position
 }
 
-// file is the record as it is written. Keys may be any bytes.
+// file is the record in JSON. Keys may be any bytes.
 type file struct {
 	Version int    `json:"version"`
 	Cluster string `json:"cluster"`
 	Start   []byte `json:"rangeStart"`
 	End     []byte `json:"rangeEnd"`
-	stream.Position
+	// Revision and Sentinel are the position.
+	Revision int64            `json:"revision"`
+	Sentinel *stream.Sentinel `json:"sentinel,omitempty"`
 }
 
-// Write replaces the record in a file. Whatever happens meanwhile, the file has
-// either the old record or the new one, whole.
+// Write replaces the record in a file. After a crash the file has either the whole
+// old record or the whole new one.
 func Write(path string, r Record) error {
-	body, err := json.Marshal(file{version, fmt.Sprintf("%x", r.Cluster), []byte(r.Range.Start), []byte(r.Range.End), r.Position})
+	body, err := json.Marshal(file{
+		Version: version, Cluster: fmt.Sprintf("%x", r.Cluster), Start: []byte(r.Range.Start), End: []byte(r.Range.End),
+		Revision: r.Position.Revision, Sentinel: r.Position.Sentinel,
+	})
 	if err != nil {
 		return fmt.Errorf("record %s: %w", path, err)
 	}
@@ -68,8 +73,8 @@ func replace(path string, body []byte) (err error) {
 	if err = os.Rename(temp.Name(), path); err != nil {
 		return err
 	}
-	// The new name is safe only when the directory is. Not every file system
-	// can do that, and then there is no more to be had.
+	// The rename is durable only after the directory is synced. Some file systems
+	// cannot do that.
 	if d, err := os.Open(dir); err == nil {
 		_ = d.Sync()
 		_ = d.Close()
@@ -77,7 +82,7 @@ func replace(path string, body []byte) (err error) {
 	return nil
 }
 
-// Read returns the record in a file, and false when there is no file.
+// Read returns the record in a file, or false if there is no file.
 func Read(path string) (Record, bool, error) {
 	body, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +93,7 @@ func Read(path string) (Record, bool, error) {
 	}
 	r, err := parse(body)
 	if err != nil {
-		return Record{}, false, fmt.Errorf("%s is no record of this program: %w: remove it to start anew", path, err)
+		return Record{}, false, fmt.Errorf("%s is not a record of this program: %w: remove it to start over", path, err)
 	}
 	return r, true, nil
 }
@@ -103,7 +108,7 @@ func parse(body []byte) (Record, error) {
 	if f.Version != version {
 		return Record{}, fmt.Errorf("its version is %d, not %d", f.Version, version)
 	}
-	r := Record{Range: store.Range{Start: string(f.Start), End: string(f.End)}, Position: f.Position}
+	r := Record{Range: store.Range{Start: string(f.Start), End: string(f.End)}, Position: stream.Position{Revision: f.Revision, Sentinel: f.Sentinel}}
 	if _, err := fmt.Sscanf(f.Cluster, "%x", &r.Cluster); err != nil {
 		return Record{}, fmt.Errorf("cluster %q: %w", f.Cluster, err)
 	}
@@ -113,16 +118,16 @@ func parse(body []byte) (Record, error) {
 	return r, nil
 }
 
-// Fits says why the record cannot be gone on from, if it cannot: it must be of
-// the cluster that answered, of the same keys, and not from the future.
+// Fits returns an error if a program cannot continue from the record: it belongs to
+// another cluster or other keys, or its revision is in the future.
 func (r Record) Fits(cluster uint64, keys store.Range, now int64) error {
 	switch {
 	case r.Cluster != cluster:
-		return fmt.Errorf("is of cluster %x, and the one that answers is %x", r.Cluster, cluster)
+		return fmt.Errorf("belongs to cluster %x, and cluster %x answers", r.Cluster, cluster)
 	case r.Range != keys:
-		return fmt.Errorf("is of the keys from %q to %q, and not from %q to %q", r.Range.Start, r.Range.End, keys.Start, keys.End)
+		return fmt.Errorf("is for the keys from %q to %q, not from %q to %q", r.Range.Start, r.Range.End, keys.Start, keys.End)
 	case r.Position.Revision > now:
-		return fmt.Errorf("stands at revision %d, and etcd is only at %d: it was wiped or restored", r.Position.Revision, now)
+		return fmt.Errorf("is at revision %d, and etcd only at %d: etcd was wiped or restored", r.Position.Revision, now)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func sample() record.Record {
 		Cluster: 0xdeadbeefcafe0123,
 		Range:   store.Range{Start: "/a\xff", End: "\x00"},
 		Position: stream.Position{
-			Revision: 42, Witness: &stream.Witness{Key: []byte("/a\xff"), Revision: 41, Sum: "0123"},
+			Revision: 42, Sentinel: &stream.Sentinel{Key: []byte("/a\xff"), Revision: 41, Sum: "0123"},
 		},
 	}
 }
@@ -63,7 +63,7 @@ func TestOtherFilesAreRefused(t *testing.T) {
 		if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, ok, err := record.Read(path); ok || err == nil || !strings.Contains(err.Error(), "is no record") {
+		if _, ok, err := record.Read(path); ok || err == nil || !strings.Contains(err.Error(), "is not a record") {
 			t.Errorf("%q: %v, %v", body, ok, err)
 		}
 	}
@@ -75,9 +75,9 @@ func TestFits(t *testing.T) {
 		t.Error(err)
 	}
 	for want, err := range map[string]error{
-		"is of cluster deadbeefcafe0123": r.Fits(1, r.Range, 42),
-		"is of the keys from":            r.Fits(r.Cluster, store.PrefixRange("/b"), 42),
-		"etcd is only at 41":             r.Fits(r.Cluster, r.Range, 41),
+		"belongs to cluster deadbeefcafe0123": r.Fits(1, r.Range, 42),
+		"is for the keys from":                 r.Fits(r.Cluster, store.PrefixRange("/b"), 42),
+		"etcd only at 41":                  r.Fits(r.Cluster, r.Range, 41),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -1,4 +1,4 @@
-// Package show prints changes, as lines of text, as JSON or as YAML.
+// Package show prints changes as lines of text, as JSON or as YAML.
 package show
 
 import (
@@ -14,19 +14,18 @@ import (
 	"github.com/homeostat/homeostat/examples/watch/internal/change"
 )
 
-// Formats are the names that New takes.
+// Formats returns the formats that New supports.
 func Formats() []string { return []string{"line", "json", "yaml"} }
 
-// Printer prints to a writer. Its errors are the writer's.
+// Printer prints to a writer and returns the writer's errors.
 type Printer interface {
 	// Change prints one change.
 	Change(c change.Change) error
-	// Batch prints changes that belong together: all that mattered up to
-	// a revision.
+	// Batch prints the changes of one batch, which ends at a revision.
 	Batch(changes []change.Change, revision int64) error
 }
 
-// New returns the printer of a format.
+// New returns a printer for a format.
 func New(format string, out io.Writer) (Printer, error) {
 	switch format {
 	case "line":
@@ -36,7 +35,7 @@ func New(format string, out io.Writer) (Printer, error) {
 	case "yaml":
 		return document{func(doc any) error { return writeYAML(out, doc) }}, nil
 	}
-	return nil, fmt.Errorf("%q is none of %q", format, Formats())
+	return nil, fmt.Errorf("%q is not one of %q", format, Formats())
 }
 
 type line struct{ out io.Writer }
@@ -78,8 +77,8 @@ func (d document) Batch(changes []change.Change, revision int64) error {
 	return d.write(doc)
 }
 
-// changeDoc is a change in JSON and YAML. Its field names are here to stay. Keys
-// and values that are no UTF-8 go into the field whose name ends in Base64.
+// changeDoc is a change in JSON and YAML. Programs depend on its field names. Keys
+// and values that are not UTF-8 go into the fields whose names end in Base64.
 type changeDoc struct {
 	Type           string  `json:"type"`
 	Op             string  `json:"op"`
@@ -92,7 +91,7 @@ type changeDoc struct {
 	CreateRevision int64   `json:"createRevision,omitempty"`
 	Version        int64   `json:"version,omitempty"`
 	Lease          int64   `json:"lease,omitempty"`
-	Joined         int     `json:"joined,omitempty"` // left out when it is 1
+	Joined         int     `json:"joined,omitempty"` // omitted if 1
 }
 
 type batchDoc struct {

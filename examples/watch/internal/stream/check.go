@@ -18,7 +18,7 @@ var (
 	errNoAnswer = errors.New("no answer from etcd")
 )
 
-// ChangedError says that etcd is not, or no longer, the one that was followed.
+// ChangedError means that etcd is not the one that the stream followed before.
 type ChangedError struct{ Reason string }
 
 func (e *ChangedError) Error() string { return e.Reason }
@@ -39,8 +39,7 @@ func retryable(err error) bool {
 		code = coded.Code()
 	}
 	switch code {
-	// An expired token shows as a permission that is lost; the next request
-	// gets a new one.
+	// An expired token looks like a lost permission; the next request gets a new one.
 	case codes.PermissionDenied, codes.Unauthenticated,
 		codes.Internal, codes.ResourceExhausted, codes.Aborted, codes.Canceled, codes.DeadlineExceeded:
 		return true
@@ -48,9 +47,9 @@ func retryable(err error) bool {
 	return false
 }
 
-// keepChecking looks from time to time whether etcd is still the same. It also
-// asks how far an idle watch has come, so that the position does not fall behind
-// what is compacted. It returns when ctx is done or when there is no going on.
+// keepChecking checks at intervals that etcd is still the same. It also requests
+// progress, so that the position of an idle watch does not fall behind compaction.
+// It returns when ctx is done or when the stream cannot continue.
 func (r *run) keepChecking(ctx context.Context, w *store.RawWatch) error {
 	for {
 		if sleep(ctx, checkInterval); ctx.Err() != nil {
@@ -65,23 +64,24 @@ func (r *run) keepChecking(ctx context.Context, w *store.RawWatch) error {
 			return ctx.Err()
 		case err != nil:
 			r.interrupted(err)
-			continue // the watch may still work, and ends when it does not
+			continue // the watch may still work; it ends if not
 		}
 		r.resumed()
-		_ = w.RequestProgress() // it fails when the watch does
+		_ = w.RequestProgress() // it fails only if the watch fails
 	}
 }
 
-// verify asks etcd, linearizably, whether it still has what was seen of it.
+// verify reads the sentinel's key, linearizably, and checks that etcd still agrees
+// with the position.
 func (r *run) verify(ctx context.Context) error {
-	at := *r.at.Load() // before etcd is asked: it can only be further by then
+	at := *r.at.Load() // read before etcd answers, so that etcd cannot be behind it
 	timed, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	key, opts := r.Range.Start, []clientv3.OpOption{clientv3.WithCountOnly()}
-	if at.Witness != nil {
-		key, opts = string(at.Witness.Key), nil
+	key, opts := r.stream.Range.Start, []clientv3.OpOption{clientv3.WithCountOnly()}
+	if at.Sentinel != nil {
+		key, opts = string(at.Sentinel.Key), nil
 	}
-	resp, err := r.Client.Get(timed, key, opts...)
+	resp, err := r.stream.Client.Get(timed, key, opts...)
 	if timed.Err() != nil {
 		return fmt.Errorf("%w within %v: %w", errNoAnswer, answerTimeout, timed.Err())
 	}
@@ -94,13 +94,13 @@ func (r *run) verify(ctx context.Context) error {
 func (r *run) check(resp *clientv3.GetResponse, at Position) error {
 	now := resp.Header.Revision
 	switch {
-	case resp.Header.ClusterId != r.Cluster:
-		return &ChangedError{fmt.Sprintf("the cluster that answers is %x, the one that was followed is %x", resp.Header.ClusterId, r.Cluster)}
+	case resp.Header.ClusterId != r.stream.Cluster:
+		return &ChangedError{fmt.Sprintf("cluster %x answers, and the stream followed cluster %x", resp.Header.ClusterId, r.stream.Cluster)}
 	case now < at.Revision:
-		return &ChangedError{fmt.Sprintf("etcd went back: it is at revision %d, and was at %d before; it was wiped or restored", now, at.Revision)}
+		return &ChangedError{fmt.Sprintf("etcd went back: it is at revision %d, and was at %d; it was wiped or restored", now, at.Revision)}
 	}
-	if at.Witness != nil && len(resp.Kvs) > 0 && at.Witness.contradicts(resp.Kvs[0]) {
-		return &ChangedError{fmt.Sprintf("etcd forgot that key %q changed at revision %d: it was wiped or restored", at.Witness.Key, at.Witness.Revision)}
+	if at.Sentinel != nil && len(resp.Kvs) > 0 && at.Sentinel.contradicts(resp.Kvs[0]) {
+		return &ChangedError{fmt.Sprintf("etcd forgot that key %q changed at revision %d: it was wiped or restored", at.Sentinel.Key, at.Sentinel.Revision)}
 	}
 	return nil
 }

@@ -1,22 +1,21 @@
-// Package stream follows a range of etcd's keys through every interruption, and
-// hands each change on once.
+// Package stream follows a range of etcd's keys through interruptions and delivers
+// each change once.
 //
 // # What is guaranteed
 //
-//   - Every change after the starting position arrives, once, in the order of
-//     revisions, and never half of a revision. What cannot be had any more ends
-//     the stream: changes that are compacted, an etcd that went back.
-//   - Steps that are not taken use bounded memory: a reader that is too slow
-//     makes the stream give up its watch and ask for the rest later.
-//   - An etcd that was wiped or restored is found out when its revision is
-//     lower than what was seen, or when the key that changed last contradicts
-//     what was seen of it. That is checked before a watch is opened and every
-//     few seconds.
+//   - Every change after the starting position arrives once, in revision order, and
+//     never half of a revision. The stream ends with an error if changes are lost:
+//     revisions were compacted, or etcd went back.
+//   - Waiting steps use bounded memory. If the reader is too slow, the stream closes
+//     its watch and reads the rest later.
+//   - The stream notices that etcd was wiped or restored if etcd's revision is lower
+//     than the last one seen, or if the last changed key (the sentinel) contradicts
+//     what the stream saw. It checks before it opens a watch and every few seconds.
 //
-// # What is not
+// # What is not guaranteed
 //
-//   - An etcd that was restored and has gone on since, and whose key that
-//     changed last was changed once more or is gone, looks like one that was
-//     not. Between two checks, changes of such an etcd may be handed on.
-//   - It replays rather than lists: when it is far behind, that takes etcd long.
+//   - The stream does not notice a restored etcd that has since passed the last
+//     revision seen and in which the sentinel's key changed again or is gone. Between
+//     two checks it may deliver changes of a restored etcd.
+//   - The stream replays history and never lists. Far behind, that is slow.
 package stream

@@ -8,46 +8,45 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Position is how far a stream has come.
+// Position is a point in a stream.
 type Position struct {
-	// Revision is the one up to which all has been dealt with.
+	// Revision is the last revision that the stream has delivered.
 	Revision int64 `json:"revision"`
-	// Witness is the last change that was seen, if any. It tells whether etcd
-	// is still the one that was followed: revisions alone do not once they have
-	// grown past it again.
-	Witness *Witness `json:"witness,omitempty"`
+	// Sentinel is the last change seen, if any. It shows whether etcd is still the
+	// same one: the revision alone does not, once a restored etcd has passed it.
+	Sentinel *Sentinel `json:"sentinel,omitempty"`
 }
 
-// Witness is a change that etcd must remember.
-type Witness struct {
+// Sentinel is a change that etcd must remember.
+type Sentinel struct {
 	Key      []byte `json:"key"`
 	Revision int64  `json:"revision"`
-	Sum      string `json:"sum,omitempty"` // of the value; empty for a deletion
+	Sum      string `json:"sum,omitempty"` // hash of the value; empty for a deletion
 }
 
-// after is the position after events, or after news that there are none up to
-// a revision.
+// after returns the position after events or, without events, after a progress
+// notification for a revision.
 func (p Position) after(events []*clientv3.Event, revision int64) Position {
 	if len(events) == 0 {
 		p.Revision = max(p.Revision, revision)
 		return p
 	}
 	last := events[len(events)-1]
-	w := &Witness{Key: last.Kv.Key, Revision: last.Kv.ModRevision}
+	sentinel := &Sentinel{Key: last.Kv.Key, Revision: last.Kv.ModRevision}
 	if last.Type == mvccpb.PUT {
-		w.Sum = sum(last.Kv)
+		sentinel.Sum = sum(last.Kv)
 	}
-	return Position{Revision: last.Kv.ModRevision, Witness: w}
+	return Position{Revision: last.Kv.ModRevision, Sentinel: sentinel}
 }
 
-// contradicts reports whether what its key has now cannot follow from the
-// change; nil is nothing.
-func (w *Witness) contradicts(kv *mvccpb.KeyValue) bool {
+// contradicts reports whether kv, the current state of the key, is impossible after
+// the change. kv is nil if the key is gone.
+func (s *Sentinel) contradicts(kv *mvccpb.KeyValue) bool {
 	switch {
-	case w == nil || kv == nil || kv.ModRevision > w.Revision:
+	case s == nil || kv == nil || kv.ModRevision > s.Revision:
 		return false
-	case kv.ModRevision == w.Revision:
-		return w.Sum != sum(kv)
+	case kv.ModRevision == s.Revision:
+		return s.Sum != sum(kv)
 	}
 	return true
 }

@@ -7,7 +7,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-func TestWitness(t *testing.T) {
+func TestSentinel(t *testing.T) {
 	kv := func(revision int64, value string) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{Key: []byte("k"), ModRevision: revision, Value: []byte(value)}
 	}
@@ -30,22 +30,22 @@ func TestWitness(t *testing.T) {
 		{"it was deleted and has a value of that revision", deletion, kv(5, ""), true},
 	}
 	for _, test := range tests {
-		w := Position{}.after([]*clientv3.Event{test.last}, 0).Witness
+		w := Position{}.after([]*clientv3.Event{test.last}, 0).Sentinel
 		if got := w.contradicts(test.now); got != test.want {
 			t.Errorf("%s: %v", test.what, got)
 		}
 	}
-	if (*Witness)(nil).contradicts(kv(1, "")) {
-		t.Error("no witness contradicts")
+	if (*Sentinel)(nil).contradicts(kv(1, "")) {
+		t.Error("no sentinel contradicts")
 	}
 }
 
 func TestNewsDoNotTakeBack(t *testing.T) {
-	at := Position{Revision: 7, Witness: &Witness{}}
+	at := Position{Revision: 7, Sentinel: &Sentinel{}}
 	if got := at.after(nil, 5); got != at {
 		t.Errorf("%+v", got)
 	}
-	if got := at.after(nil, 9); got.Revision != 9 || got.Witness != at.Witness {
+	if got := at.after(nil, 9); got.Revision != 9 || got.Sentinel != at.Sentinel {
 		t.Errorf("%+v", got)
 	}
 }

@@ -8,35 +8,35 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Step is a piece of the stream.
+// Step is a portion of the stream.
 type Step struct {
-	// Events are those of whole revisions; there may be none.
+	// Events are all events of one or more revisions. It may be empty.
 	Events []*clientv3.Event
-	// Position is where the stream is after them.
+	// Position is the position after the events.
 	Position Position
 
-	size int64
-	of   *queue
+	size  int64
+	queue *queue
 }
 
-// Done says that the step has been dealt with. It must be called for each.
-func (s Step) Done() { s.of.room.Release(s.size) }
+// Done releases the step's memory. The reader must call it for every step.
+func (s Step) Done() { s.queue.room.Release(s.size) }
 
-// Steps carries steps from a stream to its reader.
+// Steps is the channel from a stream to its reader.
 type Steps chan Step
 
 const (
-	// maxWaiting bounds the bytes that wait to be taken, except that one
-	// response of etcd's may be larger.
+	// maxWaiting bounds the bytes in the queue. A single larger response of etcd
+	// still fits.
 	maxWaiting = 64 << 20
-	// What is counted for each step and each event on top.
+	// Each step and each event counts for its keys and values and for these.
 	stepOverhead, eventOverhead = 4 << 10, 256
 )
 
-// NewSteps makes a channel in which there is room for all that may wait.
+// NewSteps makes a channel that never blocks the stream.
 func NewSteps() Steps { return make(Steps, maxWaiting/stepOverhead) }
 
-// queue bounds what waits in steps.
+// queue bounds the memory of the steps that wait.
 type queue struct {
 	steps Steps
 	room  *semaphore.Weighted
@@ -46,10 +46,10 @@ func newQueue(steps Steps) *queue {
 	return &queue{steps: steps, room: semaphore.NewWeighted(maxWaiting)}
 }
 
-// put hands a step on if there is room. What does not fit is lost: the stream
-// then goes on from what was handed on before.
+// put queues a step if there is room. Otherwise it drops the step and returns false;
+// the stream later continues after the last queued step.
 func (q *queue) put(s Step) bool {
-	s.of, s.size = q, stepOverhead
+	s.queue, s.size = q, stepOverhead
 	for _, ev := range s.Events {
 		s.size += eventOverhead + int64(len(ev.Kv.Key)+len(ev.Kv.Value))
 		if ev.PrevKv != nil {
@@ -64,8 +64,9 @@ func (q *queue) put(s Step) bool {
 	return true
 }
 
-// drained waits until the reader has dealt with all that was handed on.
-func (q *queue) drained(ctx context.Context) error {
+// drain waits until the reader is done with all queued steps. It always returns an
+// error, which is errBehind if the wait succeeded.
+func (q *queue) drain(ctx context.Context) error {
 	if err := q.room.Acquire(ctx, maxWaiting); err != nil {
 		return fmt.Errorf("%w: %w", errBehind, err)
 	}

@@ -17,41 +17,42 @@ import (
 const (
 	// answerTimeout is how long etcd may take to answer.
 	answerTimeout = 5 * time.Second
-	// checkInterval is how often an etcd is asked whether it is still the same,
-	// and how far the watch has come.
+	// checkInterval is the time between two checks that etcd is still the same. Each
+	// also asks for the watch's progress.
 	checkInterval = 2 * time.Second
 )
 
-// Stream says what to follow. It is used for one Run.
+// Stream configures one Run.
 type Stream struct {
 	Client *clientv3.Client
 	Range  store.Range
 	// Cluster is the id of the cluster that From belongs to.
 	Cluster uint64
-	// From is where to start: at the revision after it.
+	// From is the position to start after.
 	From Position
-	// Old asks etcd for the values that were replaced or deleted.
+	// Old requests the previous value of each key.
 	Old bool
-	// Report is told, in words, when the stream is interrupted and when it
-	// goes on. It may be called by several goroutines.
-	Report func(what string)
+	// Report receives a message when the stream is interrupted and when it continues.
+	// It must be safe for concurrent use.
+	Report func(message string)
 }
 
-// run is what Run keeps between watches.
+// run is the state of Run across watches.
 type run struct {
-	*Stream
-	queue *queue
-	at    atomic.Pointer[Position] // what was handed on
+	stream *Stream
+	queue  *queue
+	at     atomic.Pointer[Position] // the end of the last delivered step
 
-	mu      sync.Mutex
-	trouble bool // and the user knows
+	mu sync.Mutex // guards the following
+	// troubled says that the stream is interrupted and that this was reported.
+	troubled bool
 }
 
-// Run follows the keys until ctx is done, and then returns nil, or until that
-// has become impossible. It closes steps when it returns.
+// Run delivers the changes to steps, which it closes before it returns. It returns
+// nil when ctx is done, and an error when it cannot continue without a gap.
 func (s *Stream) Run(ctx context.Context, steps Steps) error {
 	defer close(steps)
-	r := &run{Stream: s, queue: newQueue(steps)}
+	r := &run{stream: s, queue: newQueue(steps)}
 	r.at.Store(&s.From)
 	pause := newPause()
 	for {
@@ -63,7 +64,7 @@ func (s *Stream) Run(ctx context.Context, steps Steps) error {
 		case !retryable(err):
 			return err
 		case errors.Is(err, errBehind):
-			continue // by now all is taken
+			continue // the reader has caught up
 		}
 		if r.at.Load() != before {
 			pause = newPause()
@@ -86,9 +87,9 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// watch hands on what one watch brings.
+// watch delivers the changes of one watch.
 func (r *run) watch(ctx context.Context) error {
-	lasting := ctx
+	parent := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	var checking sync.WaitGroup
 	defer checking.Wait()
@@ -113,9 +114,9 @@ func (r *run) watch(ctx context.Context) error {
 			if err := store.WatchError(resp, ok); err != nil {
 				return w.Explain(err)
 			}
-			if !r.hand(resp) {
-				w.Close() // so that etcd's client stops collecting
-				return r.queue.drained(lasting)
+			if !r.deliver(resp) {
+				w.Close() // stops etcd's client from buffering
+				return r.queue.drain(parent)
 			}
 		case err := <-found:
 			return err
@@ -123,26 +124,26 @@ func (r *run) watch(ctx context.Context) error {
 	}
 }
 
-// open opens the watch that goes on where the last one ended.
+// open opens a watch that starts after the last delivered step.
 func (r *run) open(ctx context.Context, cancel context.CancelFunc) (*store.RawWatch, error) {
 	timeout := time.AfterFunc(answerTimeout, cancel)
 	var opts []clientv3.OpOption
-	if r.Old {
+	if r.stream.Old {
 		opts = append(opts, clientv3.WithPrevKV())
 	}
-	w, err := store.OpenWatch(ctx, r.Client, r.Range, r.at.Load().Revision+1, opts...)
+	w, err := store.OpenWatch(ctx, r.stream.Client, r.stream.Range, r.at.Load().Revision+1, opts...)
 	if !timeout.Stop() {
 		return nil, fmt.Errorf("%w within %v", errNoAnswer, answerTimeout)
 	}
 	return w, err
 }
 
-// hand hands a response on, and reports whether there was room for it.
-func (r *run) hand(resp clientv3.WatchResponse) bool {
+// deliver puts a response into the queue. It returns false if the queue is full.
+func (r *run) deliver(resp clientv3.WatchResponse) bool {
 	at := *r.at.Load()
 	events := resp.Events
 	for len(events) > 0 && events[0].Kv.ModRevision <= at.Revision {
-		events = events[1:] // etcd may repeat what came before
+		events = events[1:] // etcd may repeat earlier events
 	}
 	if len(events) == 0 && !resp.IsProgressNotify() {
 		return true
@@ -158,22 +159,22 @@ func (r *run) hand(resp clientv3.WatchResponse) bool {
 	return true
 }
 
-// interrupted tells the user, once, that there is trouble.
+// interrupted reports the first of several failures in a row.
 func (r *run) interrupted(cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.trouble {
-		r.Report(fmt.Sprintf("interrupted after revision %d, trying again: %v", r.at.Load().Revision, cause))
+	if !r.troubled {
+		r.stream.Report(fmt.Sprintf("interrupted after revision %d, trying again: %v", r.at.Load().Revision, cause))
 	}
-	r.trouble = true
+	r.troubled = true
 }
 
-// resumed tells the user that the trouble is over, if there was any.
+// resumed reports that the stream continues, if it was interrupted.
 func (r *run) resumed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.trouble {
-		r.Report(fmt.Sprintf("going on after revision %d", r.at.Load().Revision))
+	if r.troubled {
+		r.stream.Report(fmt.Sprintf("continuing after revision %d", r.at.Load().Revision))
 	}
-	r.trouble = false
+	r.troubled = false
 }

@@ -125,7 +125,7 @@ func TestWipedEtcdThatCaughtUp(t *testing.T) {
 
 	// A new run from the old position is the case that no luck decides.
 	seen.Revision += 5
-	seen.Witness.Revision += 5
+	seen.Sentinel.Revision += 5
 	var changed *stream.ChangedError
 	if err := start(t, client, seen).end(t); !errors.As(err, &changed) {
 		t.Errorf("the stream ended with %v", err)
