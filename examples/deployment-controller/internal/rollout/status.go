@@ -6,7 +6,73 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// newCondition returns a condition that came about now. Times are kept in whole
+// seconds, as they are when written and read back.
+func newCondition(kind appsv1.DeploymentConditionType, status corev1.ConditionStatus, reason, message string, now time.Time) appsv1.DeploymentCondition {
+	at := metav1.NewTime(now.Truncate(time.Second))
+	return appsv1.DeploymentCondition{
+		Type: kind, Status: status, Reason: reason, Message: message, LastUpdateTime: at, LastTransitionTime: at,
+	}
+}
+
+// condition returns a copy of the condition of that kind, or nil.
+func condition(status *appsv1.DeploymentStatus, kind appsv1.DeploymentConditionType) *appsv1.DeploymentCondition {
+	for _, c := range status.Conditions {
+		if c.Type == kind {
+			return &c
+		}
+	}
+	return nil
+}
+
+// setCondition puts a condition in the place of one of its kind. One that says
+// the same already is left alone, times and message included.
+func setCondition(status *appsv1.DeploymentStatus, c appsv1.DeploymentCondition) {
+	current := condition(status, c.Type)
+	if current != nil && current.Status == c.Status && current.Reason == c.Reason {
+		return
+	}
+	refreshCondition(status, c)
+}
+
+// refreshCondition is setCondition, but renews also what says the same. The
+// time of the last transition stays while the status does.
+func refreshCondition(status *appsv1.DeploymentStatus, c appsv1.DeploymentCondition) {
+	if current := condition(status, c.Type); current != nil && current.Status == c.Status {
+		c.LastTransitionTime = current.LastTransitionTime
+	}
+	removeCondition(status, c.Type)
+	status.Conditions = append(status.Conditions, c)
+}
+
+// removeCondition leaves the former slice as it was: it may be shared.
+func removeCondition(status *appsv1.DeploymentStatus, kind appsv1.DeploymentConditionType) {
+	status.Conditions = slices.DeleteFunc(slices.Clone(status.Conditions), func(c appsv1.DeploymentCondition) bool {
+		return c.Type == kind
+	})
+}
+
+// replicaFailure returns the failure of a ReplicaSet to create or delete Pods,
+// the new one's before the others', or nil.
+func replicaFailure(newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) *appsv1.DeploymentCondition {
+	if newRS != nil {
+		old = slices.Insert(slices.Clone(old), 0, newRS)
+	}
+	for _, rs := range old {
+		for _, c := range rs.Status.Conditions {
+			if c.Type == appsv1.ReplicaSetReplicaFailure {
+				return &appsv1.DeploymentCondition{
+					Type: appsv1.DeploymentReplicaFailure, Status: c.Status, Reason: c.Reason, Message: c.Message,
+					LastUpdateTime: c.LastTransitionTime, LastTransitionTime: c.LastTransitionTime,
+				}
+			}
+		}
+	}
+	return nil
+}
 
 // calculateStatus adds up the status of the Deployment from its ReplicaSets'.
 // Conditions are the present ones with Available brought up to date.

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // find splits ReplicaSets into the one that has the template and the others,
@@ -41,4 +42,37 @@ func withoutHash(template *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 // compareAge puts the older first.
 func compareAge(a, b *appsv1.ReplicaSet) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+}
+
+// newReplicaSet returns the ReplicaSet of the Deployment's present template. The
+// hash in its selector keeps it from Pods of the Deployment's other ReplicaSets.
+func newReplicaSet(d *appsv1.Deployment, l limits, hash string, replicas int32, revision int64) *appsv1.ReplicaSet {
+	template := *d.Spec.Template.DeepCopy()
+	template.Labels = withHash(template.Labels, hash)
+	selector := d.Spec.Selector.DeepCopy()
+	selector.MatchLabels = withHash(selector.MatchLabels, hash)
+	rs := &appsv1.ReplicaSet{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:            Name(d.Name, hash),
+			Namespace:       d.Namespace,
+			Labels:          maps.Clone(template.Labels),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(d, kind())},
+		},
+		Spec: appsv1.ReplicaSetSpec{
+			Replicas:        &replicas,
+			MinReadySeconds: d.Spec.MinReadySeconds,
+			Selector:        selector,
+			Template:        template,
+		},
+	}
+	setAnnotations(d, rs, revision, maxHistoryLength)
+	setSizeAnnotations(rs, l)
+	return rs
+}
+
+func withHash(labels map[string]string, hash string) map[string]string {
+	hashed := make(map[string]string, len(labels)+1)
+	maps.Copy(hashed, labels)
+	hashed[hashLabel] = hash
+	return hashed
 }
