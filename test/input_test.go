@@ -37,7 +37,7 @@ var _ = Describe("Bad input to the deployment-controller example", func() {
 		Eventually(session).Should(gexec.Exit(0))
 		Expect(session.Out).To(gbytes.Say("configmaps/c created"))
 		Expect(string(session.Err.Contents())).To(And(
-			ContainSubstring("configmaps/c is stored, and that is all: no controller here acts on a ConfigMap\n"),
+			ContainSubstring("configmaps/c is only stored: no controller here acts on a ConfigMap\n"),
 			Not(ContainSubstring("deployments.apps/web"))))
 	}, SpecTimeout(2*patience))
 

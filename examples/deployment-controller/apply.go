@@ -13,8 +13,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// apply makes what a document declares so, and says what it did. It returns the
-// object as it is then.
+// apply creates or updates the object of a document and prints what it did. It
+// returns the stored object.
 func (p *program) apply(ctx context.Context, doc manifest.Document) (store.Object, error) {
 	obj := doc.Object.(store.Object)
 	kind, err := p.store.KindOf(obj)
@@ -30,13 +30,14 @@ func (p *program) apply(ctx context.Context, doc manifest.Document) (store.Objec
 	}
 	p.say("%s/%s %s", kind.Resource, obj.GetName(), what)
 	if !controllers.Acts(obj) {
-		p.screen.warn(fmt.Sprintf("%s/%s is stored, and that is all: no controller here acts on a %s",
+		p.screen.warn(fmt.Sprintf("%s/%s is only stored: no controller here acts on a %s",
 			kind.Resource, obj.GetName(), kind.GroupVersionKind.Kind))
 	}
 	return obj, nil
 }
 
-// createOrUpdate makes obj what is stored, in place.
+// createOrUpdate stores obj, updates it in place, and returns "created", "configured"
+// or "unchanged".
 func (p *program) createOrUpdate(ctx context.Context, obj store.Object) (string, error) {
 	for {
 		_, err := p.store.Create(ctx, obj)
@@ -49,14 +50,14 @@ func (p *program) createOrUpdate(ctx context.Context, obj store.Object) (string,
 		what, err := p.update(ctx, obj)
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			obj.SetResourceVersion("")
-			continue // somebody else was faster
+			continue // another client was faster
 		}
 		return what, err
 	}
 }
 
-// update replaces everything but the status, and the metadata that controllers
-// write: their annotations, finalizers and owner references stay.
+// update replaces everything except the status and the metadata that controllers
+// write: annotations that obj lacks, finalizers, and owner references.
 func (p *program) update(ctx context.Context, obj store.Object) (string, error) {
 	there, err := p.store.GetLike(ctx, obj)
 	if err != nil {
@@ -79,7 +80,7 @@ func (p *program) update(ctx context.Context, obj store.Object) (string, error) 
 	return "configured", nil
 }
 
-// failure is the reason why a Deployment is not complete.
+// failure is the error for a Deployment that cannot complete.
 type failure struct {
 	deployment *appsv1.Deployment
 	reason     string

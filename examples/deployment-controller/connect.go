@@ -10,7 +10,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// connection is a client, of an embedded etcd or of another.
+// connection is a client of an embedded or of another etcd.
 type connection struct {
 	client    *clientv3.Client
 	endpoints []string

@@ -9,14 +9,14 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// logSink writes a log for people to read: when, who, what, and what it is about.
+// logSink writes lines for people to read: time, logger, message, and values.
 //
 //	15:04:05.000 deployment: Scaled up replica set web-5d4f from 0 to 3  key=default/web reconcile=1
 type logSink struct {
 	write     func(line string)
 	verbosity int
-	name      string // ends in ": ", unless it is empty
-	values    string // each after a space
+	name      string // ends in ": " unless empty
+	values    string // each value follows a space
 }
 
 var _ logr.LogSink = logSink{}
@@ -51,7 +51,7 @@ func (s logSink) line(msg string, keysAndValues []any) {
 	s.write(line)
 }
 
-// valuesText has a value in quotes where it would not be seen to end.
+// valuesText formats keys and values. It quotes values that contain spaces or quotes.
 func valuesText(keysAndValues []any) string {
 	var b strings.Builder
 	for i := 0; i+1 < len(keysAndValues); i += 2 {

@@ -1,9 +1,9 @@
 // Command deployment-controller runs Kubernetes Deployments on an etcd, without
-// Kubernetes: it applies manifests, turns Deployments into ReplicaSets and
-// those into Pods, and shows the rollout as it moves.
+// Kubernetes. It applies manifests, creates ReplicaSets for Deployments and Pods
+// for ReplicaSets, and shows the rollouts.
 //
-// With no arguments it starts an etcd of its own, applies a sample and then
-// updates it, and keeps running. See -help for the rest.
+// Without arguments it starts its own etcd, applies a sample, updates it, and keeps
+// running. See -help for the rest.
 package main
 
 import (
@@ -19,8 +19,7 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// run returns the exit status: 0 when all went well, 1 when something failed,
-// 2 for wrong usage.
+// run returns the exit status: 0 for success, 1 for a failure, 2 for wrong usage.
 func run(args []string) int {
 	o, err := parseFlags(args, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {

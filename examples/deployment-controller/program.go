@@ -29,14 +29,14 @@ type program struct {
 	store      *store.Store
 	manager    *controller.Manager
 	view       *view
-	named      map[store.Key]bool // the Deployments of the manifests
+	named      map[store.Key]bool // the Deployments in the manifests
 }
 
 func newProgram(o options, stdin io.Reader, stdout, stderr io.Writer) *program {
 	return &program{options: o, stdin: stdin, screen: newScreen(stdout, stderr)}
 }
 
-// errDone ends the manager when the program has done what it was asked for.
+// errDone stops the manager when the program has finished its task.
 var errDone = errors.New("done")
 
 func (p *program) run(ctx context.Context) (err error) {
@@ -71,7 +71,7 @@ func (p *program) run(ctx context.Context) (err error) {
 	return script.result
 }
 
-// assemble makes a manager with the controllers that were asked for.
+// assemble creates the manager and adds the chosen controllers.
 func (p *program) assemble() (err error) {
 	if p.manager, err = controller.NewManager(p.store, controller.ManagerOptions{Log: p.log()}); err != nil {
 		return err
@@ -93,8 +93,8 @@ func (p *program) assemble() (err error) {
 	}, controller.RunnableOptions{})
 }
 
-// show shows all Deployments or, where the program only applies some and others run
-// them, those.
+// show displays all Deployments. If the program only applies manifests and runs no
+// controllers, it displays only the Deployments in the manifests.
 func (p *program) show(s state) {
 	if len(p.options.files) > 0 && len(p.options.controllers) == 0 {
 		s.deployments = slices.DeleteFunc(s.deployments, func(d *appsv1.Deployment) bool { return !p.named[store.KeyOf(d)] })
@@ -124,10 +124,10 @@ func (p *program) addController(name string) error {
 	case garbageCollector:
 		return garbagecollector.Add(p.manager, &appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{})
 	}
-	return fmt.Errorf("no controller is called %q", name)
+	return fmt.Errorf("no controller has the name %q", name)
 }
 
-// log writes what is wrong, and with -v what happens, as lines of text.
+// log returns the program's logger.
 func (p *program) log() logr.Logger {
 	return logr.New(logSink{write: p.screen.warn, verbosity: p.options.verbosity})
 }

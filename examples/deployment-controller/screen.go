@@ -13,10 +13,10 @@ import (
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/progress"
 )
 
-// screen is all that the user sees. Lines and the live table share it, so one
-// lock orders them.
+// screen writes everything the user sees: lines and the live table.
 type screen struct {
-	mu      sync.Mutex
+	mu sync.Mutex // guards the following
+
 	err     io.Writer
 	shared  bool // err is the terminal that shows the live table
 	display *progress.Display
@@ -28,10 +28,11 @@ func newScreen(out, errOut io.Writer) *screen {
 	return &screen{err: errOut, shared: live && errLive, display: progress.New(out, live, width, time.Now)}
 }
 
-// minHeight is how many lines a live table may need.
+// minHeight is the height that a live table may need, in lines.
 const minHeight = 24
 
-// terminal reports whether a live table can be drawn, and how wide.
+// terminal reports whether out can show a live table, and returns a function for the
+// width.
 func terminal(out io.Writer) (bool, func() int) {
 	f, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -49,15 +50,15 @@ func terminal(out io.Writer) (bool, func() int) {
 	}
 }
 
-// say prints a line; a live table moves down for it.
+// say prints a line above the live table.
 func (s *screen) say(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.display.Note(line)
 }
 
-// warn prints a line about something that is wrong. A live table on the same
-// terminal moves down for it.
+// warn prints a line to standard error, or above the live table if both share a
+// terminal.
 func (s *screen) warn(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,5 +86,5 @@ func (s *screen) show(now state) {
 func (s *screen) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.display.Close() // there is nobody left to tell
+	_ = s.display.Close() // nobody could read the error
 }

@@ -22,65 +22,64 @@ var sample string
 //go:embed manifests/nginx-update.yaml
 var sampleUpdate string
 
-// sampleKey is the Deployment of both.
+// sampleKey is the key of the Deployment in both samples.
 var sampleKey = store.Key{Namespace: "default", Name: "nginx"}
 
-// script is what the program does beside its controllers.
+// script applies manifests or samples, waits, and decides when the program ends.
 type script struct {
-	*program
-	docs []manifest.Document
-	bad  int // problems with documents
+	program *program
+	docs    []manifest.Document
+	bad     int // number of problems with documents
 
-	applied  []store.Key // Deployments
-	revision int64       // the newest that applying made
+	applied  []store.Key // the keys of applied Deployments
+	revision int64       // the newest revision that applying created
 	result   error
 }
 
-// run applies what there is to apply and then goes on for as long as it was
-// asked to. It returns errDone when the program is to end.
+// run plays the script. It returns errDone when the program should end.
 func (s *script) run(ctx context.Context) error {
 	s.result = s.play(ctx)
-	if ctx.Err() != nil && !s.options.wait {
+	if ctx.Err() != nil && !s.program.options.wait {
 		return nil
 	}
 	return errDone
 }
 
 func (s *script) play(ctx context.Context) error {
-	if s.options.samples() && s.isNew() {
+	if s.program.options.samples() && s.isNew() {
 		return s.playSamples(ctx)
 	}
 	s.applyAll(ctx, s.docs)
-	if len(s.options.files) == 0 { // nothing was named: all that there is
-		for _, d := range s.view.now().deployments {
+	if len(s.program.options.files) == 0 { // without -f, wait for all Deployments
+		for _, d := range s.program.view.now().deployments {
 			s.applied = append(s.applied, store.KeyOf(d))
 		}
 	}
-	if s.options.wait {
+	if s.program.options.wait {
 		if err := s.waitComplete(ctx); err != nil {
 			return err
 		}
 	}
 	switch {
 	case s.bad == 1:
-		return errors.New("a problem with the manifests, told above")
+		return errors.New("1 problem with the manifests, listed above")
 	case s.bad > 1:
 		return fmt.Errorf("%d problems with the manifests, listed above", s.bad)
 	}
 	return s.stay(ctx)
 }
 
-// isNew reports whether the etcd has nothing yet, or what a run left that ended
-// before it updated the sample: the sample as it was created.
+// isNew reports whether etcd has no Deployments yet, or only the sample as created by
+// a run that ended before it updated the sample.
 func (s *script) isNew() bool {
-	there := s.view.now().deployments
-	return len(there) == 0 || len(there) == 1 && store.KeyOf(there[0]) == sampleKey && there[0].Generation == 1
+	existing := s.program.view.now().deployments
+	return len(existing) == 0 || len(existing) == 1 && store.KeyOf(existing[0]) == sampleKey && existing[0].Generation == 1
 }
 
-// stay lets the controllers run until the program is interrupted, if there are
-// any and nothing else was asked for.
+// stay waits until the program is interrupted, if it runs controllers and has no
+// --wait.
 func (s *script) stay(ctx context.Context) error {
-	if s.options.wait || len(s.options.controllers) == 0 {
+	if s.program.options.wait || len(s.program.options.controllers) == 0 {
 		return nil
 	}
 	s.hint()
@@ -88,7 +87,7 @@ func (s *script) stay(ctx context.Context) error {
 	return nil
 }
 
-// playSamples shows a rollout and an update.
+// playSamples rolls out the first sample and then the second, which updates it.
 func (s *script) playSamples(ctx context.Context) error {
 	for _, text := range []string{sample, sampleUpdate} {
 		docs, err := loadSample(text)
@@ -99,7 +98,7 @@ func (s *script) playSamples(ctx context.Context) error {
 		if s.bad > 0 {
 			return errors.New("a sample could not be applied")
 		}
-		if len(s.options.controllers) == 0 {
+		if len(s.program.options.controllers) == 0 {
 			return nil
 		}
 		if err := s.waitComplete(ctx); err != nil {
@@ -121,14 +120,14 @@ func loadSample(text string) ([]manifest.Document, error) {
 	return docs, nil
 }
 
-// applyAll applies every document that can be applied.
+// applyAll applies all documents. It reports those that fail and continues.
 func (s *script) applyAll(ctx context.Context, docs []manifest.Document) {
 	for _, doc := range docs {
-		obj, err := s.apply(ctx, doc)
+		obj, err := s.program.apply(ctx, doc)
 		if err != nil {
 			problems := problemsOf(doc, err)
 			s.bad += len(problems)
-			s.screen.complain(problems)
+			s.program.screen.complain(problems)
 			continue
 		}
 		if rev, err := store.ParseRevision(obj.GetResourceVersion()); err == nil {
@@ -140,21 +139,21 @@ func (s *script) applyAll(ctx context.Context, docs []manifest.Document) {
 	}
 }
 
-// waitComplete waits until every applied Deployment is complete. The replica
-// must first have seen what was applied: before that, it may show a Deployment
-// as complete that was just changed.
+// waitComplete waits until every applied Deployment is complete. First it waits for
+// the replica to reach the applied revision: an older snapshot may show a changed
+// Deployment as still complete.
 func (s *script) waitComplete(ctx context.Context) error {
-	if s.options.timeout > 0 {
+	if s.program.options.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.options.timeout, fmt.Errorf("not complete after %s", s.options.timeout))
+		ctx, cancel = context.WithTimeoutCause(ctx, s.program.options.timeout, fmt.Errorf("not complete after %s", s.program.options.timeout))
 		defer cancel()
 	}
-	if err := s.manager.Replica().WaitForRevision(ctx, s.revision); err != nil {
+	if err := s.program.manager.Replica().WaitForRevision(ctx, s.revision); err != nil {
 		return err
 	}
 	var pending, failed error
-	s.view.each(ctx, func(now state) bool {
-		pending, failed = s.judge(now)
+	s.program.view.each(ctx, func(now state) bool {
+		pending, failed = s.check(now)
 		return pending != nil && failed == nil
 	})
 	switch {
@@ -166,9 +165,9 @@ func (s *script) waitComplete(ctx context.Context) error {
 	return nil
 }
 
-// judge says which applied Deployment is not complete yet, if any, and which
-// has failed, if any.
-func (s *script) judge(now state) (pending, failed error) {
+// check returns an error for the applied Deployments that are not complete yet, and
+// one for those that have failed.
+func (s *script) check(now state) (pending, failed error) {
 	for _, key := range s.applied {
 		d := now.deployment(key)
 		if d == nil {
@@ -185,8 +184,8 @@ func (s *script) judge(now state) (pending, failed error) {
 	return pending, failed
 }
 
-// problemsOf tells what is wrong with a document that could not be applied: a
-// line for each field, as for those that could not be read.
+// problemsOf returns one error for each invalid field of a document that could not be
+// applied.
 func problemsOf(doc manifest.Document, err error) []*manifest.Error {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
@@ -208,23 +207,23 @@ func replicasOf(d *appsv1.Deployment) int32 {
 	return *d.Spec.Replicas
 }
 
-// hint tells how to look further.
+// hint prints commands for looking at etcd.
 func (s *script) hint() {
-	endpoints := strings.Join(s.connection.endpoints, ",")
-	prefix := s.store.Prefix()
-	same := "--endpoints=" + endpoints
+	endpoints := strings.Join(s.program.connection.endpoints, ",")
+	prefix := s.program.store.Prefix()
+	flags := "--endpoints=" + endpoints
 	if prefix != store.DefaultPrefix {
-		same += " --prefix=" + prefix
+		flags += " --prefix=" + prefix
 	}
-	if s.options.etcd.Secured() {
-		s.say("(The commands below also need this one's flags for certificates and user.)")
+	if s.program.options.etcd.Secured() {
+		s.program.say("(The commands below also need the flags for certificates and user.)")
 	}
-	s.show(s.view.now())
-	s.say("Everything is in etcd. Look at it, or change it, from another terminal:")
-	s.say("  etcdctl --endpoints=%s get --prefix %s --keys-only", endpoints, prefix)
-	s.say("  etcdctl --endpoints=%s watch --prefix %sapps/deployments/", endpoints, prefix)
-	s.say("  go run ./examples/deployment-controller %s --controllers= -f FILE", same)
-	s.say("Running until interrupted (Ctrl-C).")
+	s.program.show(s.program.view.now())
+	s.program.say("Everything is in etcd. Look at it, or change it, from another terminal:")
+	s.program.say("  etcdctl --endpoints=%s get --prefix %s --keys-only", endpoints, prefix)
+	s.program.say("  etcdctl --endpoints=%s watch --prefix %sapps/deployments/", endpoints, prefix)
+	s.program.say("  go run ./examples/deployment-controller %s --controllers= -f FILE", flags)
+	s.program.say("Running until interrupted (Ctrl-C).")
 }
 
 func (p *program) say(format string, args ...any) { p.screen.say(fmt.Sprintf(format, args...)) }

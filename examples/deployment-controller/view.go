@@ -11,7 +11,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// view looks at the replica.
+// view reads the replica.
 type view struct {
 	replica     *informer.Replica
 	deployments *informer.Informer[*appsv1.Deployment]
@@ -19,7 +19,7 @@ type view struct {
 	pods        *informer.Informer[*corev1.Pod]
 }
 
-// state is all there is at one revision.
+// state has all objects at one revision.
 type state struct {
 	revision    int64
 	deployments []*appsv1.Deployment
@@ -40,20 +40,20 @@ func newView(r *informer.Replica) (*view, error) {
 	return v, err
 }
 
-// each calls look with what there is, and again whenever that changes, until
-// look returns false or ctx is done.
-func (v *view) each(ctx context.Context, look func(state) bool) {
+// each calls observe with the current state and after every change, until observe
+// returns false or ctx is done. It skips intermediate states.
+func (v *view) each(ctx context.Context, observe func(state) bool) {
 	changed := make(chan struct{}, 1)
 	for _, stop := range []func(){
 		notify(v.deployments, changed), notify(v.replicaSets, changed), notify(v.pods, changed),
 	} {
 		defer stop()
 	}
-	for look(v.now()) {
+	for observe(v.now()) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			look(v.now())
+			observe(v.now())
 			return
 		}
 	}

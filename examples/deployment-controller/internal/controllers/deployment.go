@@ -19,7 +19,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// deployments rolls Deployments out.
+// deployments is the deployment controller.
 type deployments struct {
 	manager     *controller.Manager
 	all         *informer.Informer[*appsv1.Deployment]
@@ -44,14 +44,14 @@ func AddDeployment(m *controller.Manager) error {
 	d := &deployments{m, all, replicaSets, ownerIndex(pods)}
 	_, err = controller.New(m, "deployment", d.reconcile, controller.Options{Workers: 4},
 		controller.Owns[*appsv1.ReplicaSet](),
-		controller.Watches(d.ofOrphan),
-		controller.Watches(d.ofLastPod))
+		controller.Watches(d.forOrphan),
+		controller.Watches(d.forDeletedPod))
 	return err
 }
 
 // reconcile takes one step of a rollout.
 func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployment *appsv1.Deployment) (controller.Result, error) {
-	workloads.DefaultDeployment(deployment) // it may have been stored by somebody who does not
+	workloads.DefaultDeployment(deployment) // another client may have stored it without defaults
 	in := rollout.Input{
 		Deployment:  deployment,
 		ReplicaSets: slices.Collect(controller.List[*appsv1.ReplicaSet](tx, informer.ListOptions{Namespace: deployment.Namespace})),
@@ -82,8 +82,8 @@ func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployme
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
 }
 
-// writeDeployment writes a plan on condition that all it was made from is as it
-// was: the bounds of a rollout are about all ReplicaSets together.
+// writeDeployment writes a plan on condition that its inputs have not changed: the
+// bounds of a rollout apply to all ReplicaSets together.
 func writeDeployment(tx *controller.Tx, in rollout.Input, plan rollout.Plan) {
 	if plan.Deployment != nil {
 		tx.UpdateStatus(plan.Deployment)
@@ -111,7 +111,7 @@ func writeDeployment(tx *controller.Tx, in rollout.Input, plan rollout.Plan) {
 	}
 }
 
-// report writes the status alone, when a ReplicaSet was refused.
+// report writes only the status, after the store rejected a ReplicaSet.
 func (d *deployments) report(ctx context.Context, plan rollout.Plan) error {
 	if plan.Deployment == nil {
 		return nil
@@ -120,18 +120,17 @@ func (d *deployments) report(ctx context.Context, plan rollout.Plan) error {
 	return err
 }
 
-// ofOrphan names the Deployments that may adopt a ReplicaSet without a
-// controller.
-func (d *deployments) ofOrphan(_ context.Context, e informer.Event[*appsv1.ReplicaSet]) []controller.Request {
+// forOrphan returns the Deployments that may adopt a ReplicaSet without a controller.
+func (d *deployments) forOrphan(_ context.Context, e informer.Event[*appsv1.ReplicaSet]) []controller.Request {
 	if e.Type == store.Deleted || metav1.GetControllerOfNoCopy(e.Object) != nil {
 		return nil
 	}
 	return matching(d.all, d.manager.Replica().Snapshot(), e.Object, func(d *appsv1.Deployment) *metav1.LabelSelector { return d.Spec.Selector })
 }
 
-// ofLastPod names the Deployment, of strategy Recreate, that waits for a Pod to
-// be gone.
-func (d *deployments) ofLastPod(_ context.Context, e informer.Event[*corev1.Pod]) []controller.Request {
+// forDeletedPod returns the Deployment that a deleted Pod belonged to, if its strategy
+// is Recreate: it may be waiting for the Pod's end.
+func (d *deployments) forDeletedPod(_ context.Context, e informer.Event[*corev1.Pod]) []controller.Request {
 	if e.Type != store.Deleted {
 		return nil
 	}
@@ -155,8 +154,8 @@ func (d *deployments) ofLastPod(_ context.Context, e informer.Event[*corev1.Pod]
 	return []controller.Request{{Key: key}}
 }
 
-// matching names the objects of a kind, in the namespace of an orphan, whose
-// selectors match the orphan's labels.
+// matching returns requests for the objects in the orphan's namespace whose selectors
+// match the orphan's labels.
 func matching[T store.Object](inf *informer.Informer[T], s *informer.Snapshot, orphan store.Object, selectorOf func(T) *metav1.LabelSelector) []controller.Request {
 	var requests []controller.Request
 	for obj := range inf.List(s, informer.ListOptions{Namespace: orphan.GetNamespace()}) {

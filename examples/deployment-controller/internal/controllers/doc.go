@@ -1,8 +1,9 @@
 // Package controllers runs the example's three controllers on a homeostat
-// manager: deployment makes ReplicaSets, replicaset makes Pods, and hollow-node
-// plays the kubelet, so that Pods become ready without anything being run.
+// manager: deployment creates ReplicaSets, replicaset creates Pods, and
+// hollow-node stands in for the kubelet: it marks Pods as ready without running
+// anything.
 //
-// What they decide is worked out by pure functions (packages rollout and
-// replicas) on one snapshot, and written in one etcd transaction, so that a
-// process may be killed at any point: nothing is ever half done.
+// Pure functions (packages rollout and replicas) decide on one snapshot. Their plans
+// become one etcd transaction, so a process that is killed at any point leaves nothing
+// half done.
 package controllers

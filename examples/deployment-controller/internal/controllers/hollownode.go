@@ -12,21 +12,21 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-// NodeName is the node that all Pods are bound to.
+// NodeName is the name of the node to which all Pods are bound.
 const NodeName = "hollow-node"
 
-// startedAnnotation has the time at which the node took a Pod, more exactly
-// than status.startTime can.
+// startedAnnotation has the time at which a Pod was bound, more precisely than
+// status.startTime.
 const startedAnnotation = "hollow-node.example.com/started-at"
 
-// hollowNode plays the kubelet: it runs nothing, and lets Pods become ready.
+// hollowNode stands in for the kubelet: it marks Pods as ready and runs nothing.
 type hollowNode struct {
 	startDelay time.Duration
 }
 
-// AddHollowNode adds the hollow-node controller. A Pod runs after half of the
-// start delay and is ready after all of it, unless one of its images is broken:
-// one whose last path element begins with "broken".
+// AddHollowNode adds the hollow-node controller. A Pod is Running after half of the
+// start delay and ready after the whole delay. It never gets ready if the last path
+// element of one of its images begins with "broken".
 func AddHollowNode(m *controller.Manager, startDelay time.Duration) error {
 	n := &hollowNode{startDelay}
 	_, err := controller.New(m, "hollow-node", n.reconcile, controller.Options{Workers: 4})
@@ -41,7 +41,7 @@ func (n *hollowNode) reconcile(_ context.Context, tx *controller.Tx, pod *corev1
 	now := time.Now()
 	started, err := time.Parse(time.RFC3339Nano, pod.Annotations[startedAnnotation])
 	if err != nil {
-		return n.take(tx, pod, now)
+		return n.bind(tx, pod, now)
 	}
 	age := now.Sub(started)
 	switch {
@@ -65,8 +65,8 @@ func (n *hollowNode) reconcile(_ context.Context, tx *controller.Tx, pod *corev1
 	return controller.Result{}, nil
 }
 
-// take binds a Pod to the node.
-func (n *hollowNode) take(tx *controller.Tx, pod *corev1.Pod, now time.Time) (controller.Result, error) {
+// bind binds a Pod to the node.
+func (n *hollowNode) bind(tx *controller.Tx, pod *corev1.Pod, now time.Time) (controller.Result, error) {
 	if pod.Spec.NodeName == "" {
 		pod.Spec.NodeName = NodeName
 	}
@@ -100,8 +100,8 @@ func isBroken(pod *corev1.Pod) bool {
 
 func brokenImage(image string) bool { return strings.HasPrefix(path.Base(image), "broken") }
 
-// setStatus fills in what a kubelet would report. It returns false when that is
-// reported already.
+// setStatus sets the status that a kubelet would report. It returns false if nothing
+// changed.
 func setStatus(pod *corev1.Pod, phase corev1.PodPhase, ready bool, now time.Time) bool {
 	condition, reason := corev1.ConditionFalse, "ContainersNotReady"
 	if ready {
@@ -131,7 +131,7 @@ func containerStatus(c corev1.Container, ready bool, now time.Time) corev1.Conta
 	return status
 }
 
-// setCondition returns false when the condition is as it is to be already.
+// setCondition sets a condition. It returns false if nothing changed.
 func setCondition(pod *corev1.Pod, t corev1.PodConditionType, status corev1.ConditionStatus, reason string, now time.Time) bool {
 	for i := range pod.Status.Conditions {
 		c := &pod.Status.Conditions[i]

@@ -22,7 +22,7 @@ func NewScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// Kinds has the defaults and the validation that an API server would apply.
+// Kinds returns the kinds with the defaults and the validation of an API server.
 func Kinds() []store.AnyKind {
 	return []store.AnyKind{
 		store.Kind[*appsv1.Deployment]{
@@ -43,8 +43,8 @@ func Kinds() []store.AnyKind {
 	}
 }
 
-// Acts reports whether controllers of this package act on objects of obj's kind.
-// The others can be stored nevertheless.
+// Acts reports whether a controller in this package acts on objects of obj's kind.
+// Other kinds are only stored.
 func Acts(obj store.Object) bool {
 	switch obj.(type) {
 	case *appsv1.Deployment, *appsv1.ReplicaSet, *corev1.Pod:
@@ -53,7 +53,7 @@ func Acts(obj store.Object) bool {
 	return false
 }
 
-// ownerIndex finds objects by the uid of their controller.
+// ownerIndex indexes objects by the uid of their controller.
 func ownerIndex[T store.Object](inf *informer.Informer[T]) *informer.Index[T] {
 	return inf.AddIndex(func(obj T) []string {
 		if ref := metav1.GetControllerOfNoCopy(obj); ref != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// replicaSets keeps as many Pods as each ReplicaSet asks for.
+// replicaSets is the replicaset controller.
 type replicaSets struct {
 	manager     *controller.Manager
 	all         *informer.Informer[*appsv1.ReplicaSet]
@@ -45,14 +45,14 @@ func AddReplicaSet(m *controller.Manager) error {
 	})}
 	_, err = controller.New(m, "replicaset", r.reconcile, controller.Options{Workers: 4},
 		controller.Owns[*corev1.Pod](),
-		controller.Watches(r.ofOrphan))
+		controller.Watches(r.forOrphan))
 	return err
 }
 
-// reconcile creates or deletes as many Pods as fit into one transaction, and
-// reports what there is.
+// reconcile creates or deletes as many Pods as fit into one transaction, and updates
+// the status.
 func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *appsv1.ReplicaSet) (controller.Result, error) {
-	workloads.DefaultReplicaSet(rs) // it may have been stored by somebody who does not
+	workloads.DefaultReplicaSet(rs) // another client may have stored it without defaults
 	in := replicas.Input{
 		ReplicaSet: rs,
 		Pods: slices.Concat(
@@ -79,7 +79,7 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 	case plan.ReplicaSet != nil:
 		tx.UpdateStatus(plan.ReplicaSet)
 	case len(plan.Create)+len(plan.Delete)+len(plan.Update) > 0:
-		tx.Unchanged(rs) // its size is what the number of Pods follows from
+		tx.Unchanged(rs) // the plan depends on its size
 	}
 	if err := tx.Commit(ctx); err != nil {
 		if apierrors.IsInvalid(err) {
@@ -90,8 +90,8 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
 }
 
-// report tells in the status that Pods were refused, and why. The error is
-// returned too, so that creating them is tried again, at growing intervals.
+// report writes the cause of a rejected Pod to the status. It returns the cause, so
+// that the controller retries with backoff.
 func (r *replicaSets) report(ctx context.Context, in replicas.Input, cause error) error {
 	plan, err := replicas.Failed(in, cause)
 	if err == nil && plan.ReplicaSet != nil {
@@ -103,18 +103,18 @@ func (r *replicaSets) report(ctx context.Context, in replicas.Input, cause error
 	return cause
 }
 
-// burst is how many Pods of a ReplicaSet fit into one transaction: creations,
-// deletions and adoptions together.
+// burst returns how many Pods of a ReplicaSet fit into one transaction, counting
+// creations, deletions and adoptions.
 func burst(rs *appsv1.ReplicaSet) int {
-	const beside = 1 << 10 // bytes of a Pod that are not in the template
+	const overhead = 1 << 10 // bytes of a Pod besides the template
 	template, err := json.Marshal(rs.Spec.Template)
 	if err != nil {
 		return 1
 	}
-	return max(1, min(store.MaxTxnOps/2-1, store.MaxRequestBytes/2/(len(template)+beside)))
+	return max(1, min(store.MaxTxnOps/2-1, store.MaxRequestBytes/2/(len(template)+overhead)))
 }
 
-// related are the Pods of all ReplicaSets with the same controller.
+// related returns the Pods of all ReplicaSets with the same controller.
 func (r *replicaSets) related(s *informer.Snapshot, rs *appsv1.ReplicaSet) []*corev1.Pod {
 	owner := metav1.GetControllerOfNoCopy(rs)
 	if owner == nil {
@@ -127,8 +127,8 @@ func (r *replicaSets) related(s *informer.Snapshot, rs *appsv1.ReplicaSet) []*co
 	return pods
 }
 
-// ofOrphan names the ReplicaSets that may adopt a Pod without a controller.
-func (r *replicaSets) ofOrphan(_ context.Context, e informer.Event[*corev1.Pod]) []controller.Request {
+// forOrphan returns the ReplicaSets that may adopt a Pod without a controller.
+func (r *replicaSets) forOrphan(_ context.Context, e informer.Event[*corev1.Pod]) []controller.Request {
 	if e.Type == store.Deleted || metav1.GetControllerOfNoCopy(e.Object) != nil {
 		return nil
 	}

@@ -106,7 +106,7 @@ func (l *loader) strict(at place, prefix string, data []byte, target any) bool {
 	return len(found) == 0
 }
 
-// misfits reports what was found and tells whether that is anything.
+// misfits reports what was found and reports whether that is anything.
 func (l *loader) misfits(at place, prefix string, found []misfit) bool {
 	for _, m := range found {
 		l.fail(at, join(prefix, m.field), m.err)

@@ -2,35 +2,35 @@
 //
 // # What is read
 //
-// A path is a file, a directory or "-" for standard input. A directory stands for its *.yaml, *.yml and *.json files in
-// the order of their names; directories in it are not entered, and names that begin with a dot are left out, as a shell
-// leaves them out. The name of a file given by itself does not matter. A source is YAML or JSON, told apart by looking:
-// documents stand between lines of "---" (or behind "..."), and a document that begins with "{" may be several JSON
-// values, one behind the other. A v1 List stands for its items, and so do Lists inside it, a few levels deep.
+// A path is a file, a directory or "-" for standard input. From a directory, the package reads the *.yaml, *.yml and
+// *.json files in name order. It does not enter subdirectories, and it skips names that begin with a dot. A file that you
+// name directly may have any name. The content decides whether a source is YAML or JSON. Lines of "---" or "..." separate
+// documents. A document that begins with "{" may be several JSON values in a row. The items of a v1 List count like
+// documents of their own, and so do those of nested Lists, a few levels deep.
 //
 // # Numbers
 //
-// Documents are counted from 1 within their source. What holds only blank lines, comments, directives or a null is no
-// document and takes no number, so a file that opens with "---" or a licence still begins with document 1. Each of
-// several JSON values counts. The items of a List share the List's number and differ in their field path, such as
+// Documents are numbered from 1 within their source. Text with only blank lines, comments, directives or a null is not a
+// document and has no number, so a file that begins with "---" or a licence still begins with document 1. Of several JSON
+// values each has a number. The items of a List share the List's number and differ in their field path, such as
 // "items[2].spec.replicas". Line numbers in messages count from the first line of the file.
 //
 // # What is guaranteed
 //
-//   - Good documents and errors both come back, each in the order they were found. One bad document never hides
-//     another: YAML is cut at its separators before it is parsed. A broken JSON value ends at the next line that begins
-//     with "{"; only what follows the twentieth of them between two separators is given up, which is an error too.
-//   - A document is returned only if nothing was wrong with it. It has an apiVersion and kind that the scheme knows, and
-//     a name or generateName.
-//   - Decoding is strict and minds case: unknown fields, duplicate keys and wrong types are errors that name the field.
-//     A key that is duplicated in YAML is named with its line instead, and takes its document with it.
+//   - Good documents and errors both come back, each in input order. A bad document never hides another one: YAML is
+//     split at its separators before it is parsed. A broken JSON value ends at the next line that begins with "{". After
+//     twenty broken values between two separators the rest up to the separator is skipped, which is an error too.
+//   - Every returned document is free of errors. It has an apiVersion and kind that the scheme knows, and a name or
+//     generateName.
+//   - Decoding is strict and case-sensitive: unknown fields, duplicate keys and wrong types are errors that name the
+//     field. For a duplicate key in YAML the error names the line instead.
 //   - An error prints as one line without control characters, whatever the input was.
-//   - Nothing is read without bound: see MaxDocument and MaxSource.
+//   - Reading is bounded: see MaxDocument and MaxSource.
 //
-// # What is not
+// # What is not guaranteed
 //
-//   - Nothing is defaulted or validated beyond the above; no namespace is filled in.
+//   - The package neither defaults nor validates beyond the above, and it sets no namespace.
 //   - Objects keep the apiVersion and kind of their manifest, which typed objects from a store may lack.
-//   - YAML is read as Kubernetes' own tools read it, by the rules of YAML 1.1: an unquoted yes is a boolean.
-//   - Text is UTF-8. UTF-16 is recognised and refused.
+//   - YAML follows the rules of YAML 1.1, as in Kubernetes' own tools: an unquoted yes is a boolean.
+//   - Text must be UTF-8. UTF-16 is recognised and rejected.
 package manifest

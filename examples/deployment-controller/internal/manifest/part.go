@@ -38,7 +38,7 @@ func (c chunk) parts() []part {
 	return parts
 }
 
-// jsonParts reads the chunk as JSON values, one behind the other, and tells whether all of them were well formed. A value
+// jsonParts reads the chunk as JSON values, one behind the other, and reports whether all of them were well formed. A value
 // that is not ends before the next line that begins with a brace, which is where a next value can be expected. Lines of
 // comments may stand between values.
 func (c chunk) jsonParts() (parts []part, clean bool) {

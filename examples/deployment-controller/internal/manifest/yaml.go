@@ -110,7 +110,7 @@ func fromParser(message string) bool {
 	return regexp.MustCompile(`^did not find expected (<|node content|key|'-' indicator|',' or)`).MatchString(message)
 }
 
-// tabIndents tells whether a tab stands before the content of a line of the chunk, counted from 1.
+// tabIndents reports whether a tab stands before the content of a line of the chunk, counted from 1.
 func (c chunk) tabIndents(number int) bool {
 	lines := bytes.Split(c.text, []byte("\n"))
 	if number < 1 || number > len(lines) {

@@ -12,14 +12,14 @@ import (
 const (
 	timeLayout = "15:04:05.000"
 
-	// defaultWidth is taken for a terminal that does not tell its own.
+	// defaultWidth is the width of a terminal that does not report one.
 	defaultWidth = 80
 
 	clearRight = "\x1b[K"
 	clearBelow = "\x1b[J"
 )
 
-// Display writes what it is told of rollouts. See the package comment for what it promises.
+// Display writes the progress of rollouts. See the package comment for its guarantees.
 type Display struct {
 	w     io.Writer
 	live  bool
@@ -29,13 +29,13 @@ type Display struct {
 	closed bool
 	err    error // The first error of w; nothing is written after it.
 
-	lines map[string]string // Without live: the line last written for each Deployment.
-	frame []string          // With live: the lines on the screen, which the next frame replaces.
+	lines map[string]string // If not live: the last line written for each Deployment.
+	frame []string          // If live: the lines on the screen, which the next frame replaces.
 }
 
-// New returns a Display that writes to w: a table that is redrawn in place if live, else lines. Width returns the columns
-// of the terminal and is asked at each drawing; nil, or a width that is not positive, means 80. Now gives the times that
-// are shown; nil means time.Now.
+// New returns a Display that writes to w. If live, it redraws a table in place; otherwise it writes lines. It calls width
+// at each drawing for the terminal's columns; a nil function or a width that is not positive means 80. It calls now for
+// the displayed times; nil means time.Now.
 func New(w io.Writer, live bool, width func() int, now func() time.Time) *Display {
 	if width == nil {
 		width = func() int { return defaultWidth }
@@ -46,7 +46,7 @@ func New(w io.Writer, live bool, width func() int, now func() time.Time) *Displa
 	return &Display{w: w, live: live, width: width, now: now, lines: map[string]string{}}
 }
 
-// Update shows a state, which should not be older than the one before. A closed Display shows nothing.
+// Update shows a state, which should not be older than the previous one. A closed Display shows nothing.
 func (d *Display) Update(s State) {
 	rows := Rows(s)
 	stamp := fmt.Sprintf("%s rev %d", d.now().Format(timeLayout), s.Revision)
@@ -57,7 +57,7 @@ func (d *Display) Update(s State) {
 	d.write(d.changes(stamp, rows))
 }
 
-// Note writes a line of text. On a terminal it goes above the table and stays there.
+// Note writes a line of text. On a terminal the line goes above the table and stays there.
 func (d *Display) Note(text string) {
 	line := printable(text)
 	if d.live {
@@ -67,13 +67,13 @@ func (d *Display) Note(text string) {
 	d.write(line + "\n")
 }
 
-// Close ends the display and leaves what it shows. It returns the first error of writing. It may be called again.
+// Close ends the display and leaves its last frame. It returns the first write error. It may be called again.
 func (d *Display) Close() error {
 	d.closed = true
 	return d.err
 }
 
-// changes returns a line for each Deployment that is not shown as it is, and remembers it.
+// changes returns the lines that differ from the last ones, and records them.
 func (d *Display) changes(stamp string, rows []Row) string {
 	var b strings.Builder
 	gone := maps.Clone(d.lines)
@@ -92,8 +92,8 @@ func (d *Display) changes(stamp string, rows []Row) string {
 	return b.String()
 }
 
-// redraw replaces the frame on the screen, and leaves a line above it unless that is empty. It is one write, and clears
-// only what is not written over, so nothing flickers.
+// redraw replaces the frame on the screen, and prints a line above it unless that is empty. It does so in one write and
+// clears only what it does not overwrite, so that nothing flickers.
 func (d *Display) redraw(above string, frame []string) {
 	width := d.columns()
 	var b strings.Builder
@@ -113,8 +113,8 @@ func (d *Display) redraw(above string, frame []string) {
 	d.frame = fitted
 }
 
-// columns returns the width to draw with. The last column stays free: a terminal whose line is full holds the cursor on
-// it, where clearing the rest of the line would take the last character.
+// columns returns the width for drawing. The last column stays free: after a full line a terminal keeps the cursor on the
+// last character, and clearing the rest of the line would erase it.
 func (d *Display) columns() int {
 	width := d.width()
 	if width <= 0 {
@@ -123,8 +123,8 @@ func (d *Display) columns() int {
 	return max(1, width-1)
 }
 
-// height returns how many lines of the screen a frame takes, which are more than it has if the terminal has become
-// narrower since and wrapped them.
+// height returns how many screen lines a frame takes. That is more than its lines if the terminal has become narrower
+// and wrapped them.
 func height(frame []string, width int) int {
 	n := 0
 	for _, line := range frame {

@@ -12,37 +12,37 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// revisionAnnotation numbers the templates that a Deployment has had.
+// revisionAnnotation numbers the templates of a Deployment.
 const revisionAnnotation = "deployment.kubernetes.io/revision"
 
-// State is what stands in the store at one revision. Objects may be shared; they are only read.
+// State has all objects at one revision. The package only reads them, so they may be shared.
 type State struct {
-	// Revision is etcd's revision at which all of this stands.
+	// Revision is etcd's revision of the objects.
 	Revision    int64
 	Deployments []*appsv1.Deployment
 	ReplicaSets []*appsv1.ReplicaSet
 	Pods        []*corev1.Pod
 }
 
-// Row is what there is to see of one Deployment.
+// Row is the summary of one Deployment.
 type Row struct {
 	Namespace, Name string
-	// Revision is the number of the current template; empty until the controller has given one.
+	// Revision is the number of the current template; empty until the controller has set it.
 	Revision string
-	// Desired is the number of Pods asked for, and the others count those that there are. Updated ones have the current
-	// template; Old ones have not.
+	// Desired is the desired number of Pods. The others count existing Pods: Updated ones have the current template, Old
+	// ones have not.
 	Desired, Updated, Ready, Available, Total, Old int32
 	// New is the ReplicaSet with the current template; nil until there is one.
 	New *Set
-	// Earlier are the other ReplicaSets of the Deployment, the latest revision first.
+	// Earlier are the other ReplicaSets of the Deployment, latest revision first.
 	Earlier []Set
-	// Condition says how it is going, such as "Progressing: ReplicaSetUpdated".
+	// Condition describes the state, such as "Progressing: ReplicaSetUpdated".
 	Condition string
-	// Complete is true when there is nothing left to do.
+	// Complete is true if there is nothing left to do.
 	Complete bool
 }
 
-// Rows returns what there is to see of each Deployment, in the order of namespace and name.
+// Rows returns the summaries of all Deployments, sorted by namespace and name.
 func Rows(s State) []Row {
 	sets := byController(s.ReplicaSets)
 	pods := byController(s.Pods)
@@ -85,7 +85,7 @@ func newRow(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods map[types.UID]
 	return row
 }
 
-// byController groups objects by the uid of the object that controls them. Those without one are left out.
+// byController groups objects by the uid of their controller. It omits objects without one.
 func byController[T metav1.Object](objects []T) map[types.UID][]T {
 	groups := map[types.UID][]T{}
 	for _, object := range objects {

@@ -12,14 +12,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 )
 
-// Set is what there is to see of one ReplicaSet.
+// Set is the summary of one ReplicaSet.
 type Set struct {
 	Name, Revision string
-	// Image is the image of its container; several are separated by commas.
+	// Image has the images of its containers, separated by commas.
 	Image string
-	// Desired is the number of Pods asked for; the others count those that there are.
+	// Desired is the desired number of Pods. The others count existing Pods.
 	Desired, Total, Ready, Available int32
-	// Pods counts its Pods by what they are doing, such as "1 ImagePullBackOff, 2 Ready".
+	// Pods counts its Pods by state, such as "1 ImagePullBackOff, 2 Ready".
 	Pods string
 }
 
@@ -40,10 +40,10 @@ func newSet(rs *appsv1.ReplicaSet, pods []*corev1.Pod) Set {
 	}
 }
 
-// active tells a set that has Pods or is to have some from one that is kept for its template.
+// active reports whether a set has Pods or should have some. Others are kept only for their template.
 func (s *Set) active() bool { return s.Desired > 0 || s.Total > 0 || s.Pods != "" }
 
-// newSetOf returns the ReplicaSet with the Deployment's template: the oldest if there are several, nil if there is none.
+// newSetOf returns the oldest ReplicaSet with the Deployment's template, or nil if there is none.
 func newSetOf(d *appsv1.Deployment, sets []*appsv1.ReplicaSet) *appsv1.ReplicaSet {
 	var found *appsv1.ReplicaSet
 	for _, rs := range sets {
@@ -55,7 +55,7 @@ func newSetOf(d *appsv1.Deployment, sets []*appsv1.ReplicaSet) *appsv1.ReplicaSe
 	return found
 }
 
-// sameTemplate compares templates but for the hash that a ReplicaSet's has in addition.
+// sameTemplate compares templates without the hash label, which only the ReplicaSet's has.
 func sameTemplate(a, b *corev1.PodTemplateSpec) bool {
 	return equality.Semantic.DeepEqual(withoutHash(a), withoutHash(b))
 }
@@ -79,7 +79,7 @@ func podsText(pods []*corev1.Pod) string {
 	return printable(strings.Join(parts, ", "))
 }
 
-// podText says in one word what a Pod is doing.
+// podText describes the state of a Pod in one word.
 func podText(p *corev1.Pod) string {
 	if p.DeletionTimestamp != nil {
 		return "Terminating"
@@ -100,7 +100,7 @@ func podText(p *corev1.Pod) string {
 	return string(p.Status.Phase)
 }
 
-// number returns a revision as a number, by which revisions are ordered; 0 if it is none.
+// number returns a revision as a number for sorting, or 0 if it is not a number.
 func number(revision string) int64 {
 	n, err := strconv.ParseInt(revision, 10, 64)
 	if err != nil {

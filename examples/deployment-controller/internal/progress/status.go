@@ -5,24 +5,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// What stands before the reason of a Progressing condition that is true or false.
+// Prefixes of the reason of a true or a false Progressing condition.
 const (
 	progressing    = "Progressing: "
 	notProgressing = "Not progressing: "
 )
 
-// deadlineExceeded is the reason of a Progressing condition that was given up.
+// deadlineExceeded is the reason of a Progressing condition whose deadline has passed.
 const deadlineExceeded = "ProgressDeadlineExceeded"
 
-// Complete tells whether the controller has seen the Deployment as it is and has finished it: all Pods are of the current
-// template, available, and as many as asked for.
+// Complete reports whether the controller has seen the current spec and finished the rollout: the desired number of Pods
+// is available, and all have the current template.
 func Complete(d *appsv1.Deployment) bool {
 	want, s := desired(d.Spec.Replicas), &d.Status
 	return observed(d) && s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
 }
 
-// Failed tells whether the Deployment made no progress within its deadline, and the reason given for it. It says nothing
-// of a spec that the controller has not seen yet. A Deployment that has failed can still get complete.
+// Failed reports whether the Deployment made no progress within its deadline, and returns the reason. It returns false
+// if the controller has not seen the current spec yet. A failed Deployment can still complete.
 func Failed(d *appsv1.Deployment) (reason string, failed bool) {
 	c := condition(d, appsv1.DeploymentProgressing)
 	if observed(d) && c != nil && c.Status == corev1.ConditionFalse && c.Reason == deadlineExceeded {
@@ -31,7 +31,7 @@ func Failed(d *appsv1.Deployment) (reason string, failed bool) {
 	return "", false
 }
 
-// observed tells whether the status is about the spec as it is now.
+// observed reports whether the status belongs to the current spec.
 func observed(d *appsv1.Deployment) bool {
 	return d.Status.ObservedGeneration >= d.Generation
 }
@@ -45,7 +45,7 @@ func condition(d *appsv1.Deployment, kind appsv1.DeploymentConditionType) *appsv
 	return nil
 }
 
-// desired returns a number of replicas, which is 1 if it is left open.
+// desired returns a number of replicas, or its default 1.
 func desired(replicas *int32) int32 {
 	if replicas == nil {
 		return 1
@@ -53,7 +53,7 @@ func desired(replicas *int32) int32 {
 	return *replicas
 }
 
-// conditionText says in a few words how a Deployment is doing.
+// conditionText describes the state of a Deployment in a few words.
 func conditionText(d *appsv1.Deployment) string {
 	text := progressText(d)
 	if c := condition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {

@@ -6,17 +6,17 @@ import (
 )
 
 const (
-	// maxLines is how many lines a table may have. It has to fit on the terminal, or the cursor could not be moved back to
-	// its beginning; the height is not asked for, since it may shrink at any time, and this fits on the smallest in use.
+	// maxLines is the height of a table. The table must fit on the terminal, or the cursor could not move back to its
+	// beginning. The constant fits on the smallest terminals in use; a measured height could shrink at any time.
 	maxLines = 22
 
-	// minName is the width to which the first column may be cut to make room for the numbers.
+	// minName is the smallest width of the first column if the numbers need room.
 	minName = 16
 
 	gap = "  "
 )
 
-// Table returns rows as the lines of a table, none of them wider than width columns.
+// Table formats rows as the lines of a table. No line is wider than width columns.
 func Table(rows []Row, width int) []string {
 	cells := [][]string{{"NAME", "REV", "UPDATED", "READY", "AVAIL", "STATE"}}
 	for _, row := range rows {
@@ -34,7 +34,7 @@ func Table(rows []Row, width int) []string {
 	}
 	more := len(cells) - maxLines
 	if more > 0 {
-		more++ // The line that says so takes the place of one.
+		more++ // The line with this number takes the place of one.
 		cells = cells[:maxLines-1]
 	}
 	lines := align(cells, width)
@@ -44,8 +44,8 @@ func Table(rows []Row, width int) []string {
 	return lines
 }
 
-// rowCells returns the line of the Deployment, and below it one for each ReplicaSet that plays a part. There is room for
-// the reason of a condition only, which says enough.
+// rowCells returns a line for the Deployment and one for each active ReplicaSet. For the condition there is only room for
+// the reason.
 func rowCells(r Row) [][]string {
 	reason := strings.TrimPrefix(strings.TrimPrefix(r.Condition, notProgressing), progressing)
 	cells := [][]string{{
@@ -73,7 +73,7 @@ func setCells(age string, s *Set) []string {
 
 func of(part, whole int32) string { return fmt.Sprintf("%d/%d", part, whole) }
 
-// align puts cells into columns as wide as their widest cell. The last one takes what is left.
+// align makes columns as wide as their widest cell. The last column takes the rest of the width.
 func align(cells [][]string, width int) []string {
 	last := len(cells[0]) - 1
 	widths := make([]int, last)

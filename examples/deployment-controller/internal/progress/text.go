@@ -5,7 +5,7 @@ import (
 	"unicode"
 )
 
-// printable replaces whatever could move the cursor, change colours or end a line.
+// printable replaces characters that could move the cursor, change colours or end a line.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -15,8 +15,8 @@ func printable(text string) string {
 	}, text)
 }
 
-// columns returns how many columns of a terminal printable text takes, or more: terminals differ, and a line that wraps
-// spoils a table while one that is short does not.
+// columns returns how many terminal columns printable text takes. Terminals differ, so it rather returns too many: a
+// wrapped line spoils a table, and a short one does not.
 func columns(text string) int {
 	n := 0
 	for _, r := range text {
@@ -25,8 +25,7 @@ func columns(text string) int {
 	return n
 }
 
-// runeColumns counts two for the scripts that are set wide, and for emoji. What combines with the rune before it counts
-// as one.
+// runeColumns returns 2 for wide scripts and emoji, and 1 for all others, including combining characters.
 func runeColumns(r rune) int {
 	switch {
 	case r < 0x1100, r > 0x115f && r < 0x2329:

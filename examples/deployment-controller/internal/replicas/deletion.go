@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// podsToDelete picks count of the Pods, those first whose loss matters least.
-// The order of pods is kept when all of them go.
+// podsToDelete picks count of the Pods, starting with those that matter least. If all
+// Pods go, they keep their order.
 func podsToDelete(pods, related []*corev1.Pod, count int, minReadySeconds int32, now time.Time) []*corev1.Pod {
 	if count >= len(pods) {
 		return pods
@@ -35,8 +35,7 @@ func podsToDelete(pods, related []*corev1.Pod, count int, minReadySeconds int32,
 	return chosen
 }
 
-// victim is a Pod with what decides about it, read once rather than at every
-// comparison.
+// victim is a Pod with its sort keys, computed once.
 type victim struct {
 	pod             *corev1.Pod
 	phase           int
@@ -55,9 +54,9 @@ func newVictim(pod *corev1.Pod, related int, minReadySeconds int32, now time.Tim
 	return v
 }
 
-// compareVictims is negative when a is to go before b. A Pod that is ready but
-// not yet available goes before one that is, whatever their costs: a rolling
-// update that makes a ReplicaSet smaller relies on keeping what is available.
+// compareVictims is negative if a goes before b. A Pod that is ready but not yet
+// available goes before an available one, whatever their costs: a rolling update
+// relies on a shrinking ReplicaSet to keep its available Pods.
 func compareVictims(a, b victim, now time.Time) int {
 	byReadiness := cmp.Or(
 		compareBool(a.pod.Spec.NodeName != "", b.pod.Spec.NodeName != ""),
@@ -82,9 +81,9 @@ func compareVictims(a, b victim, now time.Time) int {
 	return 0
 }
 
-// compareAge puts the younger first. Ages count by powers of two, and within
-// one power the uid decides: were it always the very youngest, every scale-down
-// would hit the Pods of the last scale-up, which tend to share a zone.
+// compareAge puts the younger Pod first. It compares ages by powers of two; within one
+// power the uid decides. If the youngest Pod always went first, every scale-down would
+// hit the Pods of the last scale-up, which often share a zone.
 func compareAge(a, b *corev1.Pod, since, other metav1.Time, now time.Time) int {
 	if since.IsZero() || other.IsZero() {
 		return compareBool(!since.IsZero(), !other.IsZero())
@@ -122,8 +121,8 @@ func phaseRank(pod *corev1.Pod) int {
 	return 0
 }
 
-// deletionCost reads the cost annotation; a missing or malformed one is 0. Only
-// the canonical form of a number is well-formed: no plus sign, no leading zero.
+// deletionCost reads the cost annotation. It returns 0 if the annotation is missing or
+// malformed. Only canonical numbers are well-formed: no plus sign, no leading zero.
 func deletionCost(pod *corev1.Pod) int32 {
 	text := pod.Annotations[corev1.PodDeletionCost]
 	cost, err := strconv.ParseInt(text, 10, 32)
@@ -133,8 +132,8 @@ func deletionCost(pod *corev1.Pod) int32 {
 	return int32(cost)
 }
 
-// restarts returns the most restarts of any container, and of any sidecar: an
-// init container that keeps running.
+// restarts returns the highest restart count of any container, and of any sidecar,
+// which is an init container that keeps running.
 func restarts(pod *corev1.Pod) (regular, sidecar int32) {
 	for _, status := range pod.Status.ContainerStatuses {
 		regular = max(regular, status.RestartCount)

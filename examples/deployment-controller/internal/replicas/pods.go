@@ -19,23 +19,23 @@ func Replicas(rs *appsv1.ReplicaSet) int32 {
 	return *rs.Spec.Replicas
 }
 
-// Active tells whether a Pod counts towards a ReplicaSet's size: it is neither
-// done nor being deleted.
+// Active reports whether a Pod counts towards a ReplicaSet's size: it is neither
+// terminal nor being deleted.
 func Active(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && !Terminal(pod)
 }
 
-// Terminal tells whether a Pod has ended and will never run again.
+// Terminal reports whether a Pod has ended and will never run again.
 func Terminal(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// terminating tells whether a Pod is being deleted but may still run.
+// terminating reports whether a Pod is being deleted but may still run.
 func terminating(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp != nil && !Terminal(pod)
 }
 
-// readyCondition returns the Ready condition when it is true, else nil.
+// readyCondition returns the Ready condition if its status is true, else nil.
 func readyCondition(pod *corev1.Pod) *corev1.PodCondition {
 	for i := range pod.Status.Conditions {
 		c := &pod.Status.Conditions[i]
@@ -46,14 +46,14 @@ func readyCondition(pod *corev1.Pod) *corev1.PodCondition {
 	return nil
 }
 
-// availableIn returns how long a ready Pod must stay ready to count as
-// available: zero or less means it does already.
+// availableIn returns how much longer a ready Pod must stay ready to count as
+// available. Zero or less means that it is available.
 func availableIn(ready *corev1.PodCondition, minReadySeconds int32, now time.Time) time.Duration {
 	if minReadySeconds == 0 {
 		return 0
 	}
 	if ready.LastTransitionTime.IsZero() {
-		// Ready since nobody knows when: that can only be mended by a change.
+		// The time is unknown. Only a change of the Pod can help.
 		return never
 	}
 	since := ready.LastTransitionTime.Time
@@ -62,8 +62,8 @@ func availableIn(ready *corev1.PodCondition, minReadySeconds int32, now time.Tim
 
 const never = time.Duration(1<<63 - 1)
 
-// nextAvailable returns when the next of the Pods becomes available by waiting,
-// or zero when none does.
+// nextAvailable returns the time until the next ready Pod becomes available, or zero
+// if no Pod is waiting for that.
 func nextAvailable(pods []*corev1.Pod, minReadySeconds int32, now time.Time) time.Duration {
 	next := never
 	for _, pod := range pods {
@@ -95,8 +95,8 @@ const maxNameLength = 253
 
 func kind() schema.GroupVersionKind { return appsv1.SchemeGroupVersion.WithKind("ReplicaSet") }
 
-// newPod returns a Pod made from the ReplicaSet's template. Of the template's
-// metadata only labels, annotations and finalizers are taken.
+// newPod returns a Pod from the ReplicaSet's template. From the template's metadata it
+// takes only labels, annotations and finalizers.
 func newPod(rs *appsv1.ReplicaSet) *corev1.Pod {
 	template := &rs.Spec.Template
 	return &corev1.Pod{
@@ -112,7 +112,7 @@ func newPod(rs *appsv1.ReplicaSet) *corev1.Pod {
 	}
 }
 
-// namePrefix puts a dash after the name, if that is still a valid name.
+// namePrefix appends a dash to the name if the result is still a valid name.
 func namePrefix(name string) string {
 	if len(name) >= maxNameLength {
 		return name

@@ -16,8 +16,8 @@ const (
 	ReasonFailedDelete = "FailedDelete"
 )
 
-// calculateStatus reports the owned active Pods. cause is why Pods could not be
-// created or deleted, or nil.
+// calculateStatus returns the status for the owned active Pods. cause is the error that
+// kept Pods from being created or deleted, or nil.
 func calculateStatus(in Input, owned []*corev1.Pod, cause error) appsv1.ReplicaSetStatus {
 	rs := in.ReplicaSet
 	status := appsv1.ReplicaSetStatus{
@@ -46,8 +46,8 @@ func calculateStatus(in Input, owned []*corev1.Pod, cause error) appsv1.ReplicaS
 	return status
 }
 
-// countTerminating counts the ReplicaSet's own Pods on their way out. Nobody
-// adopts such a Pod, so only those that it controls count.
+// countTerminating counts the ReplicaSet's terminating Pods. Nobody adopts such a Pod,
+// so only Pods that the ReplicaSet controls count.
 func countTerminating(in Input) int32 {
 	selector, err := metav1.LabelSelectorAsSelector(in.ReplicaSet.Spec.Selector)
 	if err != nil {
@@ -62,9 +62,9 @@ func countTerminating(in Input) int32 {
 	return count
 }
 
-// failureCondition returns the conditions with ReplicaFailure set when there is
-// a cause, and removed when there is none. One that stands is left as it is, so
-// that the time tells since when Pods fail.
+// failureCondition returns the conditions with ReplicaFailure added if there is a
+// cause, or removed if there is none. It keeps an existing ReplicaFailure, whose time
+// shows when the failures began.
 func failureCondition(rs *appsv1.ReplicaSet, active int, cause error, now time.Time) []appsv1.ReplicaSetCondition {
 	conditions := slices.Clone(rs.Status.Conditions)
 	isFailure := func(c appsv1.ReplicaSetCondition) bool { return c.Type == appsv1.ReplicaSetReplicaFailure }

@@ -15,52 +15,50 @@ import (
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas/claim"
 )
 
-// DefaultBurst bounds how many Pods one sync creates or deletes.
+// DefaultBurst is the default of [Input.Burst].
 const DefaultBurst = 500
 
-// Input is what one sync sees: everything at one revision. The objects are
-// shared and are not modified.
+// Input is the view of one sync, all at one revision. The objects may be shared; Sync
+// does not modify them.
 type Input struct {
-	// ReplicaSet is the one to sync.
+	// ReplicaSet is the ReplicaSet to sync.
 	ReplicaSet *appsv1.ReplicaSet
-	// Pods are those of the namespace that the selector matches or that the
-	// ReplicaSet owns. Others are ignored.
+	// Pods must include all Pods in the namespace that the ReplicaSet owns or that
+	// match its selector. Sync ignores others.
 	Pods []*corev1.Pod
-	// Related are the Pods of all ReplicaSets with the same controller, this
-	// one's included: of two Pods the one on the node with more of them goes
-	// first. Defaults to the ReplicaSet's own.
+	// Related are the Pods of all ReplicaSets with the same controller, including this
+	// one. Sync first deletes Pods on nodes with many related Pods. Defaults to the
+	// ReplicaSet's own Pods.
 	Related []*corev1.Pod
 	// Now is the current time.
 	Now time.Time
-	// Burst bounds how many Pods are created or deleted. Defaults to
+	// Burst bounds the number of Pods to create or to delete. Defaults to
 	// DefaultBurst.
 	Burst int
-	// OmitTerminating leaves status.terminatingReplicas out, as a cluster does
-	// that has not switched it on.
+	// OmitTerminating leaves status.terminatingReplicas unset, like a cluster without
+	// that feature.
 	OmitTerminating bool
 }
 
-// Plan is what to write. The zero Plan is: nothing.
+// Plan has the objects to write. The zero Plan writes nothing.
 type Plan struct {
 	// Create are Pods to create. They have a generateName and no name.
 	Create []*corev1.Pod
 	// Delete are Pods to delete, on condition of their uid. They may be the
 	// objects passed in.
 	Delete []*corev1.Pod
-	// Update are copies of Pods that were adopted or released. None of them is
-	// in Delete.
+	// Update are copies of adopted and released Pods. None is also in Delete.
 	Update []*corev1.Pod
-	// ReplicaSet is a copy with a new status, or nil when the status is as it
-	// was.
+	// ReplicaSet is a copy with a new status, or nil if the status has not changed.
 	ReplicaSet *appsv1.ReplicaSet
-	// RequeueAfter is when a Pod becomes available with nothing else changing.
-	// Zero means never.
+	// RequeueAfter is the time until a ready Pod becomes available. Zero means that no
+	// Pod is waiting for that.
 	RequeueAfter time.Duration
 }
 
-// Sync decides the next step of one ReplicaSet. It fails when the ReplicaSet
-// is invalid: its selector selects everything or cannot be parsed, or its
-// template's labels do not match it, so that it would create Pods without end.
+// Sync plans the next step of one ReplicaSet. It returns an error for an invalid
+// ReplicaSet: the selector is empty or malformed, or it does not match the template's
+// labels, so that the ReplicaSet would create Pods without end.
 func Sync(in Input) (Plan, error) {
 	owned, plan, err := in.claim()
 	if err != nil {
@@ -74,10 +72,9 @@ func Sync(in Input) (Plan, error) {
 	return plan, nil
 }
 
-// Failed is the Plan to write instead of the one that Sync made from the same
-// Input, when its Pods could not be created or deleted because of cause: only
-// the status, with the condition ReplicaFailure. The next Sync takes the
-// condition back, together with what it plans.
+// Failed returns the Plan to write when the Plan of Sync failed because of cause. It
+// has only a status, with the condition ReplicaFailure. The next Sync plans to remove
+// the condition.
 func Failed(in Input, cause error) (Plan, error) {
 	owned, _, err := in.claim()
 	if err != nil {
@@ -88,8 +85,8 @@ func Failed(in Input, cause error) (Plan, error) {
 	return plan, nil
 }
 
-// claim returns the active Pods of the ReplicaSet and a Plan that makes them
-// so. Pods that are done or being deleted are left with whom they are.
+// claim returns the active Pods of the ReplicaSet, and a Plan with adoptions and
+// releases. It leaves terminal Pods and Pods being deleted with their owners.
 func (in Input) claim() ([]*corev1.Pod, Plan, error) {
 	rs := in.ReplicaSet
 	selector, err := selectorOf(rs)
@@ -113,7 +110,7 @@ func selectorOf(rs *appsv1.ReplicaSet) (labels.Selector, error) {
 	return selector, nil
 }
 
-// manage brings the number of Pods nearer to spec.replicas.
+// manage moves the number of Pods towards spec.replicas.
 func (p *Plan) manage(in Input, owned []*corev1.Pod) {
 	burst := in.Burst
 	if burst <= 0 {
@@ -133,15 +130,15 @@ func (p *Plan) manage(in Input, owned []*corev1.Pod) {
 	p.remove(podsToDelete(owned, related, min(excess, burst), in.ReplicaSet.Spec.MinReadySeconds, in.Now))
 }
 
-// remove plans to delete the victims. One that was just adopted is not updated
-// as well: a transaction writes a key once.
+// remove plans to delete the victims. It drops their updates, because a transaction
+// writes each key once.
 func (p *Plan) remove(victims []*corev1.Pod) {
 	p.Delete = victims
 	p.Update = filter(p.Update, func(pod *corev1.Pod) bool { return !slices.Contains(victims, pod) })
 }
 
-// report plans the new status, if it is one. It counts the Pods as they were
-// read; what this Plan creates and deletes is in the next status.
+// report plans a changed status. The status counts the Pods in the input; the next
+// status counts the Pods that this Plan creates and deletes.
 func (p *Plan) report(in Input, owned []*corev1.Pod, cause error) {
 	status := calculateStatus(in, owned, cause)
 	if equality.Semantic.DeepEqual(in.ReplicaSet.Status, status) {

@@ -75,7 +75,7 @@ func (b *bounds) check(w *world, what string) {
 	}
 }
 
-// atRest tells whether every ReplicaSet has no more Pods than its size, and the
+// atRest reports whether every ReplicaSet has no more Pods than its size, and the
 // sizes fit the Deployment.
 func (b *bounds) atRest(w *world, most int32) bool {
 	total := int32(0)

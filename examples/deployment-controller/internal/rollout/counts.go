@@ -6,11 +6,11 @@ import (
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas"
 )
 
-// sum adds up what of says about each ReplicaSet.
-func sum(sets []*appsv1.ReplicaSet, of func(*appsv1.ReplicaSet) int32) int32 {
+// sum returns the sum of count over the ReplicaSets.
+func sum(sets []*appsv1.ReplicaSet, count func(*appsv1.ReplicaSet) int32) int32 {
 	total := int32(0)
 	for _, rs := range sets {
-		total += of(rs)
+		total += count(rs)
 	}
 	return total
 }
@@ -20,10 +20,10 @@ func statusReplicas(rs *appsv1.ReplicaSet) int32 { return rs.Status.Replicas }
 func ready(rs *appsv1.ReplicaSet) int32          { return rs.Status.ReadyReplicas }
 func available(rs *appsv1.ReplicaSet) int32      { return rs.Status.AvailableReplicas }
 
-// keptAvailable is how many Pods stay available once the ReplicaSet has its
-// size. It deletes the others first, but counts before it deletes, so a status
-// must not be taken at its word when it reports more than that size, or when it
-// is from before a change of the size.
+// keptAvailable returns the number of Pods that stay available once the ReplicaSet has
+// reached its size. The ReplicaSet controller deletes unavailable Pods first, but it
+// counts before it deletes. So a status that reports more than the size counts only up
+// to the size, and a status from before the last change of the size counts as 0.
 func keptAvailable(rs *appsv1.ReplicaSet) int32 { return keptAvailableAt(rs, size(rs)) }
 
 func keptAvailableAt(rs *appsv1.ReplicaSet, size int32) int32 {
@@ -33,8 +33,8 @@ func keptAvailableAt(rs *appsv1.ReplicaSet, size int32) int32 {
 	return min(size, available(rs))
 }
 
-// terminating adds up the terminating Pods, or returns nil when a ReplicaSet
-// does not tell. One that was never synced has none to tell of.
+// terminating returns the number of terminating Pods, or nil if a ReplicaSet does not
+// report it. A ReplicaSet that was never synced has none.
 func terminating(sets []*appsv1.ReplicaSet) *int32 {
 	total := int32(0)
 	for _, rs := range sets {
@@ -48,7 +48,7 @@ func terminating(sets []*appsv1.ReplicaSet) *int32 {
 	return &total
 }
 
-// active keeps the ReplicaSets that are to have Pods.
+// active returns the ReplicaSets whose size is not zero.
 func active(sets []*appsv1.ReplicaSet) []*appsv1.ReplicaSet {
 	var kept []*appsv1.ReplicaSet
 	for _, rs := range sets {

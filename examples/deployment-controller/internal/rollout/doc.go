@@ -1,33 +1,30 @@
-// Package rollout is what a Deployment controller decides: which ReplicaSets a
-// Deployment has, how large each is to be next, and what to report.
+// Package rollout has the decisions of a Deployment controller: which ReplicaSets a
+// Deployment has, their next sizes, and the status to write.
 //
-// [Sync] is a pure function of one consistent view. It does no I/O, reads no
-// clock and changes nothing that it is given: the objects may come from a
-// shared cache. The [Plan] it returns is the whole of one step, meant to be
-// written in one transaction.
+// [Sync] is a pure function of one consistent view. It does no I/O, reads no clock
+// and does not modify its input, which may come from a shared cache. It returns a
+// [Plan] with one whole step. Write it in one transaction.
 //
-// It guarantees, when every Plan is written on condition that the Deployment
-// and the ReplicaSets in it still have the resourceVersions they were read at,
-// and the ReplicaSet controller does likewise:
-//   - A rolling update never asks for a Pod that would make more than replicas +
-//     maxSurge. Pods that a ReplicaSet has beyond its size, because it has yet
-//     to act on being made smaller, count; those already terminating do not.
-//   - A rolling update gives up no available Pod when fewer than replicas -
-//     maxUnavailable would be left, by what the ReplicaSets report. With fewer
-//     than that it gives up only Pods that were reported as not available.
-//   - Recreate makes no ReplicaSet larger while a Pod of another may still run.
-//   - A Plan for a state that is settled is empty, so that writing Plans comes
-//     to an end; lastUpdateTime moves only when something progressed.
+// The guarantees below hold if you write each Plan on condition that the Deployment
+// and its ReplicaSets still have the same resourceVersions, and the ReplicaSet
+// controller does likewise:
+//   - A rolling update never asks for more than replicas + maxSurge Pods. Pods that
+//     a shrinking ReplicaSet has yet to delete count; terminating Pods do not.
+//   - A rolling update gives up an available Pod only if at least replicas -
+//     maxUnavailable remain, according to the ReplicaSets' statuses. Below that it
+//     gives up only Pods that are reported as not available.
+//   - Recreate enlarges no ReplicaSet while a Pod of another one may still run.
+//   - The Plan for a settled state is empty, so writing Plans comes to an end.
+//     lastUpdateTime moves only with progress.
 //
-// It does not guarantee availability against Pods that fail by themselves, nor
-// while the Deployment itself is being resized: that is shared out in
-// proportion to the ReplicaSets' sizes, whatever their health.
+// The package does not guarantee availability if Pods fail by themselves, or while the
+// Deployment itself is being scaled: scaling changes ReplicaSets in proportion to their
+// sizes, whatever their health.
 //
-// The caller calls Sync again whenever the Deployment, one of its ReplicaSets
-// or one of their Pods changes, and after [Plan.RequeueAfter]. Rolling back is
-// no operation of its own: a client writes an earlier template into the
-// Deployment, and Sync finds the ReplicaSet that has it.
+// Call Sync again whenever the Deployment, one of its ReplicaSets or one of their Pods
+// changes, and after [Plan.RequeueAfter]. There is no operation for rolling back: a
+// client writes an earlier template into the Deployment, and Sync finds the ReplicaSet
+// with that template.
 //
-// Invalid Deployments are assumed to be refused before they get here. Those
-// that would do harm are an error.
+// Sync expects valid Deployments. It returns an error for those that would do harm.
 package rollout

@@ -8,17 +8,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Fenceposts returns how many Pods more than its replicas a Deployment may have
-// and how many fewer may be available during a rolling update. Both are 0 for
-// another strategy.
+// Fenceposts returns by how many Pods a rolling update may exceed the Deployment's
+// replicas, and how many may be unavailable. Both are 0 for another strategy.
 //
-// It fails when one of them is neither a number nor a percentage, or negative.
+// It returns an error if one of them is negative, or neither a number nor a percentage.
 func Fenceposts(d *appsv1.Deployment) (surge, unavailable int32, err error) {
 	l, err := limitsOf(d)
 	return l.surge, l.unavailable, err
 }
 
-// limits are the bounds that a Deployment sets to its own rollout.
+// limits are the bounds of a Deployment's rollout.
 type limits struct {
 	rolling     bool
 	replicas    int32
@@ -42,8 +41,8 @@ func limitsOf(d *appsv1.Deployment) (limits, error) {
 	return l, err
 }
 
-// resolveFenceposts rounds the surge up and the unavailable down. When both come
-// to nothing one Pod may be unavailable, or the rollout could not move.
+// resolveFenceposts rounds surge up and unavailable down. If both are 0, it sets
+// unavailable to 1, because the rollout could not move otherwise.
 func resolveFenceposts(maxSurge, maxUnavailable *intstr.IntOrString, desired int32) (surge, unavailable int32, err error) {
 	if surge, err = scaled(maxSurge, desired, true); err != nil {
 		return 0, 0, fmt.Errorf("maxSurge: %w", err)
@@ -71,13 +70,13 @@ func scaled(value *intstr.IntOrString, total int32, roundUp bool) (int32, error)
 	return int32(min(n, math.MaxInt32)), nil
 }
 
-// most is how many Pods there may be at once.
+// most returns the greatest number of Pods at any time.
 func (l limits) most() int32 {
 	return int32(min(int64(l.replicas)+int64(l.surge), math.MaxInt32))
 }
 
-// least is how many Pods a rolling update keeps available. Another strategy
-// promises none.
+// least returns the number of Pods that a rolling update keeps available. It is 0 for
+// another strategy.
 func (l limits) least() int32 {
 	if !l.rolling {
 		return 0
@@ -85,7 +84,7 @@ func (l limits) least() int32 {
 	return l.replicas - l.unavailable
 }
 
-// replicasOf is spec.replicas, or its default 1.
+// replicasOf returns spec.replicas, or its default 1.
 func replicasOf(d *appsv1.Deployment) int32 {
 	if d.Spec.Replicas == nil {
 		return 1

@@ -13,20 +13,19 @@ import (
 	"k8s.io/utils/dump"
 )
 
-// Annotations that a Deployment controller writes on ReplicaSets, the first one
-// also on the Deployment.
+// Annotations that a Deployment controller writes on ReplicaSets. It writes the first
+// one on the Deployment as well.
 const (
-	// RevisionAnnotation counts the templates that were rolled out.
+	// RevisionAnnotation numbers the templates of a Deployment.
 	RevisionAnnotation = "deployment.kubernetes.io/revision"
-	// RevisionHistoryAnnotation lists the earlier revisions of a ReplicaSet that
-	// was rolled back to.
+	// RevisionHistoryAnnotation lists the earlier revisions of a ReplicaSet to which
+	// the Deployment was rolled back.
 	RevisionHistoryAnnotation = "deployment.kubernetes.io/revision-history"
-	// DesiredReplicasAnnotation is the Deployment's size when the ReplicaSet was
-	// last resized. Where it differs from the size now, the Deployment was
-	// scaled.
+	// DesiredReplicasAnnotation is the Deployment's size when the ReplicaSet was last
+	// resized. If it differs from the current size, the Deployment was scaled.
 	DesiredReplicasAnnotation = "deployment.kubernetes.io/desired-replicas"
-	// MaxReplicasAnnotation is that size and the surge then. A ReplicaSet's
-	// share of the Deployment is its own size by this.
+	// MaxReplicasAnnotation is that size plus the surge at that time. A ReplicaSet's
+	// share of the Deployment is its own size divided by this.
 	MaxReplicasAnnotation = "deployment.kubernetes.io/max-replicas"
 )
 
@@ -48,7 +47,7 @@ const (
 	ReasonUnavailable = "MinimumReplicasUnavailable"
 )
 
-// Reasons of events. A failure to create a ReplicaSet is an event with
+// Reasons of events. A failure to create a ReplicaSet has the reason
 // ReasonReplicaSetCreateError.
 const (
 	ReasonScaling      = "ScalingReplicaSet"
@@ -59,8 +58,8 @@ const hashLabel = appsv1.DefaultDeploymentUniqueLabelKey
 
 func kind() schema.GroupVersionKind { return appsv1.SchemeGroupVersion.WithKind("Deployment") }
 
-// ownAnnotation tells whether an annotation is about the object it is on and
-// must not be copied from the Deployment to a ReplicaSet.
+// ownAnnotation reports whether an annotation describes the object that has it, so that
+// it must not be copied from the Deployment to a ReplicaSet.
 func ownAnnotation(key string) bool {
 	switch key {
 	case corev1.LastAppliedConfigAnnotation,
@@ -76,9 +75,8 @@ func ownAnnotation(key string) bool {
 
 const maxNameLength = 253
 
-// Name is the name of a Deployment's ReplicaSet with the given hash. A long
-// Deployment name is cut so that the whole is a valid name; with a hash that
-// leaves no room there is nothing to be had by cutting.
+// Name returns the name of a Deployment's ReplicaSet with the given hash. It shortens a
+// long Deployment name so that the result is valid, unless the hash leaves no room.
 func Name(deployment, hash string) string {
 	if room := maxNameLength - 1 - len(hash); room > 0 && len(deployment) > room {
 		deployment = deployment[:room]
@@ -86,18 +84,17 @@ func Name(deployment, hash string) string {
 	return deployment + "-" + hash
 }
 
-// Hash names a template: the same template and count give the same hash.
-// collisionCount tells apart templates whose hashes are the same; nil and 0 are
-// different counts.
+// Hash returns a hash of a template and a collision count. The count separates
+// templates with the same hash; nil and 0 are different counts.
 //
-// The hash covers the Go struct, not its encoded form, so a field added to the
-// API changes the hash of templates that do not use it. Compare templates, not
-// hashes, to find the ReplicaSet of a template.
+// The hash covers the Go struct, not its encoding. A new field in the API therefore
+// changes the hash even of templates that do not use it. To find the ReplicaSet of a
+// template, compare templates, not hashes.
 func Hash(template *corev1.PodTemplateSpec, collisionCount *int32) string {
 	h := fnv.New32a()
 	io.WriteString(h, dump.ForHash(*template))
 	if collisionCount != nil {
-		// Eight bytes for a four-byte number, as every hash written so far has.
+		// Kubernetes hashes eight bytes for this four-byte number.
 		var count [8]byte
 		binary.LittleEndian.PutUint32(count[:], uint32(*collisionCount))
 		h.Write(count[:])

@@ -9,8 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// rolloutStatus is calculateStatus during a rollout, where progress counts and
-// the ReplicaSets' failures show.
+// rolloutStatus is calculateStatus plus the conditions Progressing and ReplicaFailure.
 func rolloutStatus(d *appsv1.Deployment, l limits, newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet, now time.Time) appsv1.DeploymentStatus {
 	status := calculateStatus(d, l, newRS, old, now)
 	switch {
@@ -27,21 +26,21 @@ func rolloutStatus(d *appsv1.Deployment, l limits, newRS *appsv1.ReplicaSet, old
 	return status
 }
 
-// hasDeadline tells whether the Deployment cares for progress. The largest
-// number stands for no deadline.
+// hasDeadline reports whether the Deployment has a progress deadline. The largest number
+// means none.
 func hasDeadline(d *appsv1.Deployment) bool {
 	return d.Spec.ProgressDeadlineSeconds != nil && *d.Spec.ProgressDeadlineSeconds != math.MaxInt32
 }
 
-// rolledOut tells whether the last rollout came to its end. What happens to
-// Pods after that is no progress and no lack of it.
+// rolledOut reports whether the last rollout is complete. Later changes of Pods are
+// neither progress nor a lack of it.
 func rolledOut(status *appsv1.DeploymentStatus) bool {
 	current := condition(status, appsv1.DeploymentProgressing)
 	return current != nil && current.Reason == ReasonReplicaSetAvailable && status.Replicas == status.UpdatedReplicas
 }
 
-// estimateProgress sets the condition Progressing in the new status, judged
-// against the one that d has.
+// estimateProgress sets the condition Progressing by comparing the new status with the
+// status of d.
 func estimateProgress(d *appsv1.Deployment, status *appsv1.DeploymentStatus, newRS *appsv1.ReplicaSet, now time.Time) {
 	subject := fmt.Sprintf("Deployment %q", d.Name)
 	if newRS != nil {
@@ -54,15 +53,14 @@ func estimateProgress(d *appsv1.Deployment, status *appsv1.DeploymentStatus, new
 	case complete(d, status):
 		setCondition(status, becomes(corev1.ConditionTrue, ReasonReplicaSetAvailable, " is rolled out."))
 	case progressed(&d.Status, status):
-		// The deadline counts from here, so the time is renewed even if this is
-		// what the condition says already.
+		// The deadline counts from now, so refresh the time of an equal condition too.
 		refreshCondition(status, becomes(corev1.ConditionTrue, ReasonReplicaSetUpdated, " is progressing."))
 	case timedOut(d, status, now):
 		setCondition(status, becomes(corev1.ConditionFalse, ReasonTimedOut, " made no progress within the deadline."))
 	}
 }
 
-// complete tells whether all Pods are of the new ReplicaSet and available, and
+// complete reports whether all Pods belong to the new ReplicaSet and are available, and
 // no others are left.
 func complete(d *appsv1.Deployment, status *appsv1.DeploymentStatus) bool {
 	replicas := replicasOf(d)
@@ -72,8 +70,8 @@ func complete(d *appsv1.Deployment, status *appsv1.DeploymentStatus) bool {
 		status.ObservedGeneration >= d.Generation
 }
 
-// progressed tells whether there are more new Pods, fewer old ones, or more
-// that work.
+// progressed reports whether there are more new Pods, fewer old ones, or more ready or
+// available ones.
 func progressed(before, after *appsv1.DeploymentStatus) bool {
 	return after.UpdatedReplicas > before.UpdatedReplicas ||
 		after.Replicas-after.UpdatedReplicas < before.Replicas-before.UpdatedReplicas ||
@@ -81,8 +79,8 @@ func progressed(before, after *appsv1.DeploymentStatus) bool {
 		after.AvailableReplicas > before.AvailableReplicas
 }
 
-// timedOut tells whether the last progress is longer ago than the deadline. It
-// never is before anything progressed, nor after the rollout has ended.
+// timedOut reports whether the time since the last progress exceeds the deadline. It
+// returns false before the first progress and after the end of the rollout.
 func timedOut(d *appsv1.Deployment, status *appsv1.DeploymentStatus, now time.Time) bool {
 	current := condition(status, appsv1.DeploymentProgressing)
 	if !hasDeadline(d) || current == nil || current.Reason == ReasonReplicaSetAvailable {
@@ -95,8 +93,8 @@ func deadline(d *appsv1.Deployment, current *appsv1.DeploymentCondition) time.Ti
 	return current.LastUpdateTime.Add(time.Duration(*d.Spec.ProgressDeadlineSeconds) * time.Second)
 }
 
-// untilDeadline returns how long from now the deadline is: 0 when less than a
-// second or over, and -1 when there is none to wait for.
+// untilDeadline returns the time until the deadline: 0 if it is less than a second away
+// or over, and -1 if there is no deadline to wait for.
 func untilDeadline(d *appsv1.Deployment, status *appsv1.DeploymentStatus, now time.Time) time.Duration {
 	current := condition(status, appsv1.DeploymentProgressing)
 	if !hasDeadline(d) || current == nil || current.Reason == ReasonTimedOut || complete(d, status) {
@@ -109,9 +107,9 @@ func untilDeadline(d *appsv1.Deployment, status *appsv1.DeploymentStatus, now ti
 	return left
 }
 
-// requeueForDeadline returns when to look again whether progress was made, or 0
-// for never. A second is added, as the deadline must be over by then and stored
-// times are cut to seconds.
+// requeueForDeadline returns the time after which to check the deadline, or 0 for never.
+// It adds a second, because the deadline must be over by then and stored times are cut
+// to seconds.
 func requeueForDeadline(d *appsv1.Deployment, status *appsv1.DeploymentStatus, now time.Time) time.Duration {
 	current := condition(status, appsv1.DeploymentProgressing)
 	left := untilDeadline(d, status, now)
@@ -121,9 +119,9 @@ func requeueForDeadline(d *appsv1.Deployment, status *appsv1.DeploymentStatus, n
 	return left + time.Second
 }
 
-// markPause notes in the condition Progressing that the Deployment was paused
-// or resumed. The deadline counts anew from there: no progress is no fault of a
-// rollout that was held. One that failed before keeps saying so.
+// markPause records in the condition Progressing that the Deployment was paused or
+// resumed. The deadline then starts over, because a paused rollout cannot progress. A
+// rollout that has already timed out keeps its condition.
 func markPause(d *appsv1.Deployment, now time.Time) {
 	current := condition(&d.Status, appsv1.DeploymentProgressing)
 	if !hasDeadline(d) || current != nil && current.Reason == ReasonTimedOut {

@@ -11,9 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// find splits ReplicaSets into the one that has the template and the others,
-// both oldest first. Of several with the template the oldest is the new one, so
-// that a duplicate made by mistake is the one that goes. newRS may be nil.
+// find splits ReplicaSets into the one with the template, which may be nil, and the
+// others, oldest first. If several have the template, the oldest is the new one, so
+// that an accidental duplicate goes away.
 func find(template *corev1.PodTemplateSpec, sets []*appsv1.ReplicaSet) (newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) {
 	for _, rs := range slices.SortedFunc(slices.Values(sets), compareAge) {
 		if newRS == nil && equalIgnoringHash(&rs.Spec.Template, template) {
@@ -25,13 +25,14 @@ func find(template *corev1.PodTemplateSpec, sets []*appsv1.ReplicaSet) (newRS *a
 	return newRS, old
 }
 
-// equalIgnoringHash compares two templates without the label that carries the
-// hash: it is on the ReplicaSet's template and not on the Deployment's.
+// equalIgnoringHash compares two templates without the hash label, which only the
+// ReplicaSet's template has.
 func equalIgnoringHash(a, b *corev1.PodTemplateSpec) bool {
 	return equality.Semantic.DeepEqual(withoutHash(a), withoutHash(b))
 }
 
-// withoutHash shares all but the labels with the template.
+// withoutHash returns a copy without the hash label. It shares everything but the
+// labels with the template.
 func withoutHash(template *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 	bare := *template
 	bare.Labels = maps.Clone(template.Labels)
@@ -44,8 +45,8 @@ func compareAge(a, b *appsv1.ReplicaSet) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
 
-// newReplicaSet returns the ReplicaSet of the Deployment's present template. The
-// hash in its selector keeps it from Pods of the Deployment's other ReplicaSets.
+// newReplicaSet returns a ReplicaSet for the Deployment's current template. The hash in
+// its selector excludes the Pods of the Deployment's other ReplicaSets.
 func newReplicaSet(d *appsv1.Deployment, l limits, hash string, replicas int32, revision int64) *appsv1.ReplicaSet {
 	template := *d.Spec.Template.DeepCopy()
 	template.Labels = withHash(template.Labels, hash)

@@ -11,9 +11,9 @@ import (
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas"
 )
 
-// podsWait is when to look again at Pods that are in the way and about to go.
-// Their going is seen anyhow, as a rule; this is for when somebody else took
-// them away and no ReplicaSet changed.
+// podsWait is the time after which to check again for Pods that block a step and are
+// about to go. Usually their end changes a ReplicaSet; this is for Pods that another
+// client removes.
 const podsWait = time.Second
 
 // pods returns the Pods controlled by a ReplicaSet.
@@ -24,7 +24,7 @@ func (s *step) pods(rs *appsv1.ReplicaSet) []*corev1.Pod {
 	return s.in.Pods(rs)
 }
 
-// occupies is how many Pods a ReplicaSet has or may get: one made smaller has
+// occupies returns how many Pods a ReplicaSet has or may get. A shrunk ReplicaSet has
 // the Pods of its former size until its controller acts.
 func (s *step) occupies(rs *appsv1.ReplicaSet) int32 {
 	running := int32(0)
@@ -36,12 +36,12 @@ func (s *step) occupies(rs *appsv1.ReplicaSet) int32 {
 	return max(size(rs), running)
 }
 
-// room is how many Pods may be added.
+// room returns how many Pods may be added.
 func (s *step) room() int32 {
 	return max(0, s.limits.most()-sum(withNew(s.newRS, s.old), s.occupies))
 }
 
-// resize gives a ReplicaSet a size and has it remember the Deployment's.
+// resize sets a ReplicaSet's size and records the Deployment's size on it.
 func (s *step) resize(rs *appsv1.ReplicaSet, to int32) {
 	if setSizeAnnotations(rs, s.limits) {
 		s.touched[rs] = true
@@ -70,9 +70,9 @@ func (s *step) scalingEvent(name string, from, to int32) {
 	})
 }
 
-// resizeAll shares sizes out as far as there is room. A ReplicaSet that gets
-// less than its share does not remember the Deployment's size: the Deployment
-// then still counts as scaled, and the rest follows when others have shrunk.
+// resizeAll sets sizes as far as there is room. If a ReplicaSet gets less than planned,
+// resizeAll does not record the Deployment's size on it: the Deployment then still
+// counts as scaled, and the rest follows when others have shrunk.
 func (s *step) resizeAll(resizes []resize) {
 	room := s.room()
 	for _, r := range resizes {
@@ -92,8 +92,8 @@ func (s *step) resizeAll(resizes []resize) {
 	}
 }
 
-// mayGrow tells whether new Pods of a ReplicaSet may run beside those that there
-// are: a Deployment that recreates allows it to a single ReplicaSet only.
+// mayGrow reports whether new Pods of a ReplicaSet may run beside the existing ones.
+// With the strategy Recreate, Pods of only one ReplicaSet may run at a time.
 func (s *step) mayGrow(rs *appsv1.ReplicaSet) bool {
 	if s.limits.rolling {
 		return true

@@ -14,8 +14,8 @@ import (
 // maxHistoryLength bounds the revision-history annotation, in characters.
 const maxHistoryLength = 2000
 
-// revisionOf returns an object's revision: 0 when it has none, and not ok when
-// what it has is no number.
+// revisionOf returns an object's revision. It returns 0 without an annotation, and false
+// if the annotation is not a number.
 func revisionOf(object metav1.Object) (revision int64, ok bool) {
 	text := object.GetAnnotations()[RevisionAnnotation]
 	if text == "" {
@@ -37,12 +37,12 @@ func maxRevision(sets []*appsv1.ReplicaSet) int64 {
 	return highest
 }
 
-// setAnnotations brings the annotations of the new ReplicaSet up to date: the
-// Deployment's own, and the revision. It tells whether it changed any.
+// setAnnotations copies the Deployment's annotations to the new ReplicaSet and sets its
+// revision. It reports whether anything changed.
 //
-// A revision is only ever raised, since one that was handed out may have been
-// seen. When it is, the ReplicaSet is rolled back to, and the revision it had
-// goes into its history. A revision that somebody has made unreadable is left.
+// A revision only ever rises, because clients may have seen it. If it rises, the
+// Deployment was rolled back to this ReplicaSet, and the previous revision moves to the
+// history. A malformed revision stays as it is.
 func setAnnotations(d *appsv1.Deployment, rs *appsv1.ReplicaSet, revision int64, historyLength int) bool {
 	changed := copyAnnotations(d, rs)
 	current, ok := revisionOf(rs)
@@ -57,8 +57,8 @@ func setAnnotations(d *appsv1.Deployment, rs *appsv1.ReplicaSet, revision int64,
 	return true
 }
 
-// copyAnnotations copies what is not the Deployment's alone. What was removed
-// from the Deployment stays on the ReplicaSet: it may be the ReplicaSet's own.
+// copyAnnotations copies the Deployment's annotations, except those that describe the
+// Deployment itself. It removes none: an annotation on the ReplicaSet may be its own.
 func copyAnnotations(d *appsv1.Deployment, rs *appsv1.ReplicaSet) bool {
 	if rs.Annotations == nil {
 		rs.Annotations = make(map[string]string)
@@ -74,9 +74,8 @@ func copyAnnotations(d *appsv1.Deployment, rs *appsv1.ReplicaSet) bool {
 	return changed
 }
 
-// appendHistory appends a revision to a list, and drops the oldest until the
-// list is no longer than length. When not even the revision alone fits, the
-// list stays as it is.
+// appendHistory appends a revision to a list and drops the oldest entries until the list
+// fits into length. If even the revision alone does not fit, the list does not change.
 func appendHistory(history, revision string, length int) string {
 	if history == "" {
 		return revision
@@ -93,10 +92,9 @@ func appendHistory(history, revision string, length int) string {
 	return strings.Join(entries, ",")
 }
 
-// surplus returns the old ReplicaSets that are beyond the Deployment's history
-// limit: those with the lowest revisions, and of equal ones the oldest. One that
-// has Pods, or may have some that its controller has not reported yet, is kept
-// even so.
+// surplus returns the old ReplicaSets beyond the Deployment's history limit: those with
+// the lowest revisions and, among equals, the oldest. It keeps a ReplicaSet that has
+// Pods, or may have Pods that its controller has not reported yet.
 func surplus(d *appsv1.Deployment, old []*appsv1.ReplicaSet) []*appsv1.ReplicaSet {
 	limit := d.Spec.RevisionHistoryLimit
 	if limit == nil || *limit == math.MaxInt32 {

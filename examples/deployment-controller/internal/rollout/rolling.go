@@ -4,9 +4,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 )
 
-// nextSize is how large the new ReplicaSet of the given size is to be, when all
-// ReplicaSets together have total Pods. Only a rolling update is bounded by the
-// surge: with Recreate the others have none left.
+// nextSize returns the next size of the new ReplicaSet, which has the given size, when
+// all ReplicaSets together have total Pods. Surge bounds only a rolling update: with
+// Recreate the others have no Pods left.
 func nextSize(l limits, total, size int32) int32 {
 	if !l.rolling {
 		return l.replicas
@@ -18,9 +18,9 @@ func nextSize(l limits, total, size int32) int32 {
 	return size + int32(min(room, int64(l.replicas-size)))
 }
 
-// scaleDownOld makes old ReplicaSets, ordered oldest first, smaller by as much
-// as the minimum of available Pods allows. Of the new one only what works
-// counts, or one that does not come up would eat up the old ones.
+// scaleDownOld shrinks old ReplicaSets, ordered oldest first, as far as the minimum of
+// available Pods allows. Only available Pods of the new ReplicaSet count: otherwise a
+// broken one would replace the old ones.
 func scaleDownOld(l limits, newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) []resize {
 	spare := sum(old, size) + keptAvailable(newRS) - l.least()
 	if spare <= 0 {
@@ -39,9 +39,9 @@ func scaleDownOld(l limits, newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) 
 	return shrunk(old, sizes)
 }
 
-// dropUnhealthy takes at most spare Pods that are not available: the ReplicaSet
-// deletes such first, so nothing is lost. Otherwise Pods that will never work
-// would hold up the rollout.
+// dropUnhealthy removes at most spare Pods that are not available. The ReplicaSet deletes
+// such Pods first, so nothing is lost. Otherwise Pods that never get ready would block
+// the rollout.
 func dropUnhealthy(old []*appsv1.ReplicaSet, sizes map[*appsv1.ReplicaSet]int32, spare int32) {
 	for _, rs := range old {
 		drop := max(0, min(spare, sizes[rs]-available(rs)))
@@ -50,7 +50,7 @@ func dropUnhealthy(old []*appsv1.ReplicaSet, sizes map[*appsv1.ReplicaSet]int32,
 	}
 }
 
-// dropSpare takes at most spare Pods, whatever their health.
+// dropSpare removes at most spare Pods, whatever their health.
 func dropSpare(old []*appsv1.ReplicaSet, sizes map[*appsv1.ReplicaSet]int32, spare int32) {
 	for _, rs := range old {
 		drop := max(0, min(spare, sizes[rs]))

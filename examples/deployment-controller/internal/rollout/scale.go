@@ -9,14 +9,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 )
 
-// resize is a ReplicaSet and the size it is to have.
+// resize is a ReplicaSet and its next size.
 type resize struct {
 	rs   *appsv1.ReplicaSet
 	size int32
 }
 
-// wasScaled tells whether the Deployment's size was changed since its ReplicaSets
-// were last resized. A ReplicaSet without the annotation cannot tell.
+// wasScaled reports whether the Deployment's size has changed since its ReplicaSets were
+// last resized. It ignores ReplicaSets without the annotation.
 func wasScaled(l limits, sets []*appsv1.ReplicaSet) bool {
 	return slices.ContainsFunc(active(sets), func(rs *appsv1.ReplicaSet) bool {
 		desired, ok := countAnnotation(rs, DesiredReplicasAnnotation)
@@ -24,14 +24,13 @@ func wasScaled(l limits, sets []*appsv1.ReplicaSet) bool {
 	})
 }
 
-// shareOut decides the sizes after a Deployment was scaled, or while it is
-// paused. statusReplicas is the Deployment's status.replicas. ReplicaSets not
-// mentioned stay as they are.
+// shareOut returns the sizes after a Deployment was scaled, or while it is paused.
+// statusReplicas is the Deployment's status.replicas. Other ReplicaSets keep their size.
 //
-// A single ReplicaSet with Pods, or the newest if none has any, gets all. When
-// the new one is complete the others get none. Otherwise a rolling update is
-// under way, and each gets its part, so that the risk of a bad template stays
-// what it was. With another strategy sizes are left to the strategy.
+// If only one ReplicaSet has Pods, or else the newest if none has, it gets the whole
+// size. If the new ReplicaSet is complete, the others get zero. Otherwise a rolling
+// update is under way and the sizes change in proportion, so that the risk of a bad
+// template stays the same. Another strategy decides the sizes itself.
 func shareOut(l limits, statusReplicas int32, newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) []resize {
 	if only := activeOrLatest(newRS, old); only != nil {
 		return []resize{{rs: only, size: l.replicas}}
@@ -53,9 +52,8 @@ func shareOut(l limits, statusReplicas int32, newRS *appsv1.ReplicaSet, old []*a
 	return resizes
 }
 
-// activeOrLatest returns the only ReplicaSet that can be meant when the
-// Deployment changes size, or nil when there are several or none. old is
-// ordered oldest first.
+// activeOrLatest returns the only active ReplicaSet, or the latest one if none is
+// active, or nil if several are active. old is ordered oldest first.
 func activeOrLatest(newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) *appsv1.ReplicaSet {
 	switch candidates := active(withNew(newRS, old)); {
 	case len(candidates) == 1:
@@ -78,8 +76,8 @@ func withNew(newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) []*appsv1.Repli
 	return all
 }
 
-// saturated tells whether the new ReplicaSet has the Deployment's whole size,
-// was meant to, and works.
+// saturated reports whether the new ReplicaSet has the Deployment's whole size, was
+// meant to, and is available.
 func saturated(l limits, rs *appsv1.ReplicaSet) bool {
 	if rs == nil {
 		return false
@@ -88,9 +86,9 @@ func saturated(l limits, rs *appsv1.ReplicaSet) bool {
 	return ok && desired == l.replicas && size(rs) == l.replicas && keptAvailable(rs) == l.replicas
 }
 
-// proportional shares the Deployment's size with its surge out to the active
-// ReplicaSets, the larger first. Rounding may leave some over or short; that is
-// the largest's, and then the next's when it has no more to give.
+// proportional distributes the Deployment's size plus surge over the active
+// ReplicaSets, largest first. The largest one takes the rounding difference, and the
+// next one if the largest has no more to give.
 func proportional(l limits, statusReplicas int32, sets []*appsv1.ReplicaSet) []resize {
 	allowed := l.most()
 	if l.replicas == 0 {
@@ -115,7 +113,7 @@ func proportional(l limits, statusReplicas int32, sets []*appsv1.ReplicaSet) []r
 	return resizes
 }
 
-// clampChange keeps a ReplicaSet from taking or giving more than what is left.
+// clampChange limits the change of a ReplicaSet to the rest that is left.
 func clampChange(change, left int64) int64 {
 	if left > 0 {
 		return min(change, left)
@@ -125,8 +123,8 @@ func clampChange(change, left int64) int64 {
 
 func clampSize(size int64) int32 { return int32(min(max(size, 0), math.MaxInt32)) }
 
-// largestFirst orders for sharing out. Of equals the newer is first to grow and
-// the older first to shrink.
+// largestFirst sorts by size. Among equals the newer grows first and the older shrinks
+// first.
 func largestFirst(sets []*appsv1.ReplicaSet, toAdd int64) []*appsv1.ReplicaSet {
 	return slices.SortedStableFunc(slices.Values(sets), func(a, b *appsv1.ReplicaSet) int {
 		byAge := compareAge(a, b)
@@ -137,10 +135,9 @@ func largestFirst(sets []*appsv1.ReplicaSet, toAdd int64) []*appsv1.ReplicaSet {
 	})
 }
 
-// fraction is by how much a ReplicaSet is to change for keeping its share of
-// the Deployment. Its share is of the size the Deployment was allowed when the
-// ReplicaSet was last resized or, if it does not say, of what the Deployment
-// has now.
+// fraction returns the change that keeps a ReplicaSet's share of the Deployment. The
+// share relates to the Deployment's maximum when the ReplicaSet was last resized or, if
+// it has no such annotation, to the Deployment's current replicas.
 func fraction(l limits, statusReplicas int32, rs *appsv1.ReplicaSet) int32 {
 	if l.replicas == 0 {
 		return -size(rs)
@@ -156,8 +153,8 @@ func fraction(l limits, statusReplicas int32, rs *appsv1.ReplicaSet) int32 {
 	return int32(min(share, math.MaxInt32)) - size(rs)
 }
 
-// setSizeAnnotations records the Deployment's size on the ReplicaSet, and tells
-// whether it was another one.
+// setSizeAnnotations records the Deployment's size on the ReplicaSet, and reports
+// whether it changed.
 func setSizeAnnotations(rs *appsv1.ReplicaSet, l limits) bool {
 	desired, most := strconv.Itoa(int(l.replicas)), strconv.Itoa(int(l.most()))
 	if rs.Annotations[DesiredReplicasAnnotation] == desired && rs.Annotations[MaxReplicasAnnotation] == most {

@@ -208,7 +208,7 @@ func (w *world) settle() {
 	w.fatalf("does not come to rest")
 }
 
-// quiet tells whether no controller has anything to do, and no Pod either.
+// quiet reports whether no controller has anything to do, and no Pod either.
 func (w *world) quiet() bool {
 	if w.deployments.due || slices.ContainsFunc(w.sets, func(rs *appsv1.ReplicaSet) bool { c := w.replicaSets[rs.UID]; return c.due || !c.at.IsZero() }) {
 		return false

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// newCondition returns a condition that came about now. Times are kept in whole
-// seconds, as they are when written and read back.
+// newCondition returns a condition with the time now, cut to whole seconds as in its
+// stored form.
 func newCondition(kind appsv1.DeploymentConditionType, status corev1.ConditionStatus, reason, message string, now time.Time) appsv1.DeploymentCondition {
 	at := metav1.NewTime(now.Truncate(time.Second))
 	return appsv1.DeploymentCondition{
@@ -18,7 +18,7 @@ func newCondition(kind appsv1.DeploymentConditionType, status corev1.ConditionSt
 	}
 }
 
-// condition returns a copy of the condition of that kind, or nil.
+// condition returns a copy of the condition of the given kind, or nil.
 func condition(status *appsv1.DeploymentStatus, kind appsv1.DeploymentConditionType) *appsv1.DeploymentCondition {
 	for _, c := range status.Conditions {
 		if c.Type == kind {
@@ -28,8 +28,8 @@ func condition(status *appsv1.DeploymentStatus, kind appsv1.DeploymentConditionT
 	return nil
 }
 
-// setCondition puts a condition in the place of one of its kind. One that says
-// the same already is left alone, times and message included.
+// setCondition replaces the condition of the same kind. If status and reason are equal,
+// it keeps the old one, including times and message.
 func setCondition(status *appsv1.DeploymentStatus, c appsv1.DeploymentCondition) {
 	current := condition(status, c.Type)
 	if current != nil && current.Status == c.Status && current.Reason == c.Reason {
@@ -38,8 +38,8 @@ func setCondition(status *appsv1.DeploymentStatus, c appsv1.DeploymentCondition)
 	refreshCondition(status, c)
 }
 
-// refreshCondition is setCondition, but renews also what says the same. The
-// time of the last transition stays while the status does.
+// refreshCondition is like setCondition, but also replaces an equal condition. It keeps
+// the time of the last transition if the status is the same.
 func refreshCondition(status *appsv1.DeploymentStatus, c appsv1.DeploymentCondition) {
 	if current := condition(status, c.Type); current != nil && current.Status == c.Status {
 		c.LastTransitionTime = current.LastTransitionTime
@@ -48,15 +48,16 @@ func refreshCondition(status *appsv1.DeploymentStatus, c appsv1.DeploymentCondit
 	status.Conditions = append(status.Conditions, c)
 }
 
-// removeCondition leaves the former slice as it was: it may be shared.
+// removeCondition replaces the slice and does not modify the old one, which may be
+// shared.
 func removeCondition(status *appsv1.DeploymentStatus, kind appsv1.DeploymentConditionType) {
 	status.Conditions = slices.DeleteFunc(slices.Clone(status.Conditions), func(c appsv1.DeploymentCondition) bool {
 		return c.Type == kind
 	})
 }
 
-// replicaFailure returns the failure of a ReplicaSet to create or delete Pods,
-// the new one's before the others', or nil.
+// replicaFailure returns the ReplicaFailure condition of the first ReplicaSet that has
+// one, starting with the new one, or nil.
 func replicaFailure(newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) *appsv1.DeploymentCondition {
 	if newRS != nil {
 		old = slices.Insert(slices.Clone(old), 0, newRS)
@@ -74,8 +75,8 @@ func replicaFailure(newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) *appsv1.
 	return nil
 }
 
-// calculateStatus adds up the status of the Deployment from its ReplicaSets'.
-// Conditions are the present ones with Available brought up to date.
+// calculateStatus computes the Deployment's status from its ReplicaSets. It keeps the
+// conditions and updates Available.
 func calculateStatus(d *appsv1.Deployment, l limits, newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet, now time.Time) appsv1.DeploymentStatus {
 	all := withNew(newRS, old)
 	status := appsv1.DeploymentStatus{
@@ -90,7 +91,7 @@ func calculateStatus(d *appsv1.Deployment, l limits, newRS *appsv1.ReplicaSet, o
 	if newRS != nil {
 		status.UpdatedReplicas = newRS.Status.Replicas
 	}
-	// While scaling down more may be available than there are to be.
+	// During a scale-down more Pods may be available than desired.
 	status.UnavailableReplicas = max(0, sum(all, size)-status.AvailableReplicas)
 	setCondition(&status, availability(l, status.AvailableReplicas, now))
 	return status

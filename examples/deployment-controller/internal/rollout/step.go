@@ -14,8 +14,7 @@ import (
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas/claim"
 )
 
-// step is a sync under way. It works on copies of its own, which become the
-// Plan.
+// step is the state of one sync. It works on its own copies, which become the Plan.
 type step struct {
 	in       Input
 	limits   limits
@@ -25,14 +24,14 @@ type step struct {
 	newRS *appsv1.ReplicaSet   // copy, the one in plan.Create, or nil
 	old   []*appsv1.ReplicaSet // copies, oldest first
 
-	// touched holds those of newRS and old that differ from what was read.
+	// touched has those of newRS and old that differ from the input.
 	touched map[*appsv1.ReplicaSet]bool
 
 	plan Plan
 }
 
-// begin claims the ReplicaSets and, unless the Deployment is on its way out,
-// brings up to date what does not depend on how the rollout stands.
+// begin claims the ReplicaSets. Unless the Deployment is being deleted, it also updates
+// everything that does not depend on the rollout's progress.
 func begin(in Input) (*step, error) {
 	s := &step{in: in, d: in.Deployment.DeepCopy(), touched: make(map[*appsv1.ReplicaSet]bool)}
 	var err error
@@ -50,21 +49,21 @@ func begin(in Input) (*step, error) {
 	return s, nil
 }
 
-// claim sorts out which ReplicaSets are the Deployment's.
+// claim finds the ReplicaSets of the Deployment.
 func (s *step) claim() {
 	claimed := claim.Of(s.d, kind(), s.selector, s.in.ReplicaSets)
 	s.plan.Update = claimed.Released
 	var sets []*appsv1.ReplicaSet
 	for _, rs := range claimed.Owned {
-		own := rs.DeepCopy()
-		s.touched[own] = slices.Contains(claimed.Adopted, rs)
-		sets = append(sets, own)
+		copied := rs.DeepCopy()
+		s.touched[copied] = slices.Contains(claimed.Adopted, rs)
+		sets = append(sets, copied)
 	}
 	s.newRS, s.old = find(&s.d.Spec.Template, sets)
 }
 
-// updateNew copies to an existing new ReplicaSet what it has from the
-// Deployment, and makes it the latest revision.
+// updateNew updates an existing new ReplicaSet from the Deployment, and makes it the
+// latest revision.
 func (s *step) updateNew() {
 	if s.newRS == nil {
 		return
@@ -91,18 +90,18 @@ func (s *step) showRevision() {
 	}
 }
 
-// sharesOut tells whether sizes are to be shared out instead of rolled out.
+// sharesOut reports whether this step scales ReplicaSets instead of rolling out.
 func (s *step) sharesOut() bool {
 	return s.d.Spec.Paused || wasScaled(s.limits, withNew(s.newRS, s.old))
 }
 
-// report puts the new status into the Deployment.
+// report sets the Deployment's new status.
 func (s *step) report(calculate func(*appsv1.Deployment, limits, *appsv1.ReplicaSet, []*appsv1.ReplicaSet, time.Time) appsv1.DeploymentStatus) {
 	s.d.Status = calculate(s.d, s.limits, s.newRS, s.old, s.in.Now)
 }
 
-// cleanUp plans to delete old ReplicaSets. One that this step changes may have
-// had Pods until now.
+// cleanUp plans to delete old ReplicaSets. It keeps one that this step changes, which
+// may still have Pods.
 func (s *step) cleanUp() {
 	for _, rs := range surplus(s.d, s.old) {
 		if !s.touched[rs] {
@@ -111,14 +110,14 @@ func (s *step) cleanUp() {
 	}
 }
 
-// requeue asks for another sync after a time, unless one is due earlier.
+// requeue schedules another sync after a time, unless one is due earlier.
 func (s *step) requeue(after time.Duration) {
 	if after > 0 && (s.plan.RequeueAfter == 0 || after < s.plan.RequeueAfter) {
 		s.plan.RequeueAfter = after
 	}
 }
 
-// finish adds to the Plan whatever was changed.
+// finish adds all changed objects to the Plan.
 func (s *step) finish() Plan {
 	for _, rs := range withNew(s.newRS, s.old) {
 		if s.touched[rs] {

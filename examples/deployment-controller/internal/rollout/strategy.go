@@ -41,8 +41,8 @@ func (s *step) rollingUpdate() error {
 	return nil
 }
 
-// grow returns how large the new ReplicaSet can be, and comes back when Pods
-// that are about to go keep it from being larger.
+// grow returns the possible size of the new ReplicaSet. If Pods that are about to go
+// limit it, grow schedules another sync.
 func (s *step) grow(present int32) int32 {
 	sets := withNew(s.newRS, s.old)
 	next := nextSize(s.limits, sum(sets, s.occupies), present)
@@ -71,9 +71,9 @@ func (s *step) recreate() error {
 	return nil
 }
 
-// create plans the new ReplicaSet. When its name is taken, by another owner or
-// for another template, the count of collisions goes up instead, and the next
-// sync comes to another name.
+// create plans the new ReplicaSet. If its name is taken, by another owner or for another
+// template, create increments the collision count instead, and the next sync tries
+// another name.
 func (s *step) create() error {
 	if !s.selector.Matches(labels.Set(s.d.Spec.Template.Labels)) {
 		return errors.New("the selector does not match the template's labels")
@@ -108,8 +108,8 @@ func (s *step) nameTaken(name string) bool {
 	return slices.ContainsFunc(s.in.ReplicaSets, func(rs *appsv1.ReplicaSet) bool { return rs.Name == name })
 }
 
-// oldPodsRunning tells whether a Pod of an old ReplicaSet may still run. One
-// that is terminating may; so may one whose node does not answer.
+// oldPodsRunning reports whether a Pod of an old ReplicaSet may still run. That includes
+// terminating Pods and Pods on a node that does not answer.
 func oldPodsRunning(old []*appsv1.ReplicaSet, pods func(*appsv1.ReplicaSet) []*corev1.Pod) bool {
 	if sum(old, statusReplicas) > 0 {
 		return true

@@ -8,26 +8,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Input is what one sync sees: everything at one revision. Objects are shared
-// and are not modified.
+// Input is the view of one sync, all at one revision. The objects may be shared; Sync
+// does not modify them.
 type Input struct {
-	// Deployment is the one to sync.
+	// Deployment is the Deployment to sync.
 	Deployment *appsv1.Deployment
-	// ReplicaSets are all in the namespace that the selector matches or that the
-	// Deployment owns. Others are ignored.
+	// ReplicaSets must include all ReplicaSets in the namespace that the Deployment owns
+	// or that match its selector. Sync ignores others.
 	ReplicaSets []*appsv1.ReplicaSet
-	// Pods returns the Pods controlled by a ReplicaSet, terminating ones
-	// included. The ReplicaSet may be a copy of one in ReplicaSets. Defaults to
-	// there being none.
+	// Pods returns the Pods controlled by a ReplicaSet, including terminating ones. The
+	// ReplicaSet may be a copy of one in ReplicaSets. Defaults to no Pods.
 	Pods func(rs *appsv1.ReplicaSet) []*corev1.Pod
-	// NameTaken returns the ReplicaSet of that name in the namespace, whosever
-	// it is, or nil. Defaults to a search in ReplicaSets.
+	// NameTaken returns the ReplicaSet with that name in the namespace, whoever owns
+	// it, or nil. Defaults to a search in ReplicaSets.
 	NameTaken func(name string) *appsv1.ReplicaSet
 	// Now is the current time.
 	Now time.Time
 }
 
-// Plan is what to write. The zero Plan is: nothing.
+// Plan has the objects to write. The zero Plan writes nothing.
 type Plan struct {
 	// Create is a new ReplicaSet, or nil.
 	Create *appsv1.ReplicaSet
@@ -36,13 +35,13 @@ type Plan struct {
 	// Delete are old ReplicaSets beyond the history limit, to be deleted on
 	// condition of their uid and resourceVersion. None of them is in Update.
 	Delete []*appsv1.ReplicaSet
-	// Deployment is a copy with its new status and revision annotation, or nil
-	// when they are as they were.
+	// Deployment is a copy with its new status and revision annotation, or nil if they
+	// have not changed.
 	Deployment *appsv1.Deployment
-	// RequeueAfter is when to sync again though nothing changes. Zero means
-	// never.
+	// RequeueAfter is the time after which to sync again even if nothing changes. Zero
+	// means never.
 	RequeueAfter time.Duration
-	// Events are to be recorded about the Deployment once the rest is written.
+	// Events are events about the Deployment, to record after the Plan is written.
 	Events []Event
 }
 
@@ -54,12 +53,11 @@ type Event struct {
 	Message string
 }
 
-// Sync decides the next step of one Deployment. It takes one step: it creates
-// or enlarges the new ReplicaSet, or makes old ones smaller, and leaves the
-// next to the sync that sees the result.
+// Sync plans one step of one Deployment: it creates or enlarges the new ReplicaSet, or
+// shrinks old ones. The next sync, which sees the result, plans the next step.
 //
-// It fails when the Deployment is invalid: a bound, the strategy or the
-// selector cannot be understood, or a new ReplicaSet would not be its own.
+// Sync returns an error for an invalid Deployment: a bound, the strategy or the
+// selector is malformed, or the Deployment would not own a new ReplicaSet.
 func Sync(in Input) (Plan, error) {
 	if selectsAll(in.Deployment) {
 		return refuseSelector(in.Deployment), nil
@@ -98,9 +96,8 @@ func decide(in Input) (Plan, error) {
 	return s.finish(), nil
 }
 
-// CreateFailed is the Plan to write instead of the one that Sync made from the
-// same Input, when the ReplicaSet in its Create could not be created because of
-// cause. That its name is taken is no such cause: sync again.
+// CreateFailed returns the Plan to write when the ReplicaSet in the Plan of Sync could
+// not be created because of cause. If only its name was taken, call Sync again instead.
 func CreateFailed(in Input, name string, cause error) Plan {
 	message := fmt.Sprintf("ReplicaSet %q could not be created: %v", name, cause)
 	plan := Plan{Events: []Event{{Type: corev1.EventTypeWarning, Reason: ReasonReplicaSetCreateError, Message: message}}}
@@ -116,14 +113,14 @@ func CreateFailed(in Input, name string, cause error) Plan {
 	return plan
 }
 
-// selectsAll tells whether the selector is empty. To a Deployment with it all
-// ReplicaSets would seem its own, so it does nothing at all.
+// selectsAll reports whether the selector is empty. Such a Deployment would claim all
+// ReplicaSets, so Sync does nothing for it.
 func selectsAll(d *appsv1.Deployment) bool {
 	selector := d.Spec.Selector
 	return selector == nil || len(selector.MatchLabels) == 0 && len(selector.MatchExpressions) == 0
 }
 
-// refuseSelector says so once for each version of the Deployment.
+// refuseSelector reports the empty selector once for each generation.
 func refuseSelector(d *appsv1.Deployment) Plan {
 	if d.Status.ObservedGeneration >= d.Generation {
 		return Plan{}
@@ -132,6 +129,6 @@ func refuseSelector(d *appsv1.Deployment) Plan {
 	refused.Status.ObservedGeneration = d.Generation
 	return Plan{Deployment: refused, Events: []Event{{
 		Type: corev1.EventTypeWarning, Reason: ReasonSelectingAll,
-		Message: "The selector is empty and would select everything. Nothing is done until it selects something.",
+		Message: "The selector is empty and would select everything. Nothing happens until it selects something.",
 	}}}
 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// given counts the fields of a struct of alternatives that are given.
+// given counts the fields that are set in a struct of alternatives.
 func given(alternatives any) int {
 	n := 0
 	v := reflect.ValueOf(alternatives)
@@ -23,7 +23,7 @@ func given(alternatives any) int {
 	return n
 }
 
-// label wants a name that is given and a DNS label.
+// label requires a DNS label.
 func label(path *field.Path, name string) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(path, "")}
@@ -35,7 +35,7 @@ func label(path *field.Path, name string) field.ErrorList {
 	return errs
 }
 
-// unique refuses a value that was seen before. Empty ones are not compared.
+// unique rejects a value that occurred before. It ignores empty values.
 func unique[T comparable](path *field.Path, seen map[T]bool, value T) field.ErrorList {
 	var zero T
 	if value == zero {
@@ -48,7 +48,7 @@ func unique[T comparable](path *field.Path, seen map[T]bool, value T) field.Erro
 	return nil
 }
 
-// oneOf wants one of a few words.
+// oneOf requires one of the allowed values.
 func oneOf[T ~string](path *field.Path, value T, allowed ...T) field.ErrorList {
 	switch {
 	case value == "":
@@ -66,8 +66,7 @@ func notNegative[T int32 | int64](path *field.Path, value *T) field.ErrorList {
 	return apivalidation.ValidateNonnegativeField(int64(*value), path)
 }
 
-// validateMeta checks what the names and labels of workloads have to be like. A name that is still to be generated is
-// not missed.
+// validateMeta checks names, labels and annotations of workloads. A name may be empty if it is still to be generated.
 func validateMeta(meta *metav1.ObjectMeta) field.ErrorList {
 	path := field.NewPath("metadata")
 	var errs field.ErrorList

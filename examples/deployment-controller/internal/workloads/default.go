@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// DefaultDeployment fills in what a Deployment leaves open, its Pod template included.
+// DefaultDeployment sets the defaults of a Deployment, including its Pod template.
 func DefaultDeployment(d *appsv1.Deployment) {
 	setPointer(&d.Spec.Replicas, 1)
 	setPointer(&d.Spec.RevisionHistoryLimit, 10)
@@ -27,13 +27,13 @@ func defaultStrategy(s *appsv1.DeploymentStrategy) {
 	}
 }
 
-// DefaultReplicaSet fills in what a ReplicaSet leaves open, its Pod template included.
+// DefaultReplicaSet sets the defaults of a ReplicaSet, including its Pod template.
 func DefaultReplicaSet(rs *appsv1.ReplicaSet) {
 	setPointer(&rs.Spec.Replicas, 1)
 	defaultPodSpec(&rs.Spec.Template.Spec)
 }
 
-// DefaultPod fills in what a Pod leaves open.
+// DefaultPod sets the defaults of a Pod.
 func DefaultPod(p *corev1.Pod) {
 	defaultPodSpec(&p.Spec)
 	setPointer(&p.Spec.EnableServiceLinks, corev1.DefaultEnableServiceLinks)
@@ -47,7 +47,7 @@ func DefaultPod(p *corev1.Pod) {
 	}
 }
 
-// requestLimits requests what is limited and not requested.
+// requestLimits sets missing requests to the limits.
 func requestLimits(r *corev1.ResourceRequirements) {
 	for name, limit := range r.Limits {
 		if _, ok := r.Requests[name]; ok {
@@ -60,14 +60,14 @@ func requestLimits(r *corev1.ResourceRequirements) {
 	}
 }
 
-// defaultHostPorts gives containers on the host's network the ports that they have there anyway.
+// defaultHostPorts sets the host ports of containers on the host's network to their container ports.
 func defaultHostPorts(ports []corev1.ContainerPort) {
 	for i := range ports {
 		set(&ports[i].HostPort, ports[i].ContainerPort)
 	}
 }
 
-// set gives a field its default if it is empty.
+// set sets an empty field to its default.
 func set[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
@@ -75,7 +75,7 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
-// setPointer gives a field its default if it is nil. Each object gets a value of its own.
+// setPointer sets a nil field to its default. Each object gets its own value.
 func setPointer[T any](field **T, value T) {
 	if *field == nil {
 		*field = &value

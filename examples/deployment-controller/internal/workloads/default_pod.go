@@ -7,14 +7,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// defaultPodSpec fills in what Pods and Pod templates have in common.
+// defaultPodSpec sets the defaults that Pods and Pod templates share.
 func defaultPodSpec(spec *corev1.PodSpec) {
 	set(&spec.DNSPolicy, corev1.DNSClusterFirst)
 	set(&spec.RestartPolicy, corev1.RestartPolicyAlways)
 	set(&spec.SchedulerName, corev1.DefaultSchedulerName)
 	setPointer(&spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
 	setPointer(&spec.SecurityContext, corev1.PodSecurityContext{})
-	// Two names of one field; the first one counts.
+	// Two names for one field; the first takes precedence.
 	set(&spec.ServiceAccountName, spec.DeprecatedServiceAccount)
 	spec.DeprecatedServiceAccount = spec.ServiceAccountName
 	roundUp(spec.Overhead)
@@ -92,7 +92,7 @@ func defaultHTTPGet(get *corev1.HTTPGetAction) {
 	set(&get.Scheme, corev1.URISchemeHTTP)
 }
 
-// roundUp leaves no quantity finer than a thousandth, which is as fine as they are stored.
+// roundUp rounds quantities up to thousandths, the precision of the stored form.
 func roundUp(list corev1.ResourceList) {
 	for name, quantity := range list {
 		quantity.RoundUp(resource.Milli)
@@ -100,8 +100,8 @@ func roundUp(list corev1.ResourceList) {
 	}
 }
 
-// pullPolicy returns the default for an image: what is tagged latest may change and is always pulled. So is what has
-// neither tag nor digest, since it means latest.
+// pullPolicy returns the default for an image: Always for the tag latest, and for an image without tag and digest, which
+// means latest.
 func pullPolicy(image string) corev1.PullPolicy {
 	name, _, hasDigest := strings.Cut(image, "@")
 	// A colon before the last slash belongs to the port of a registry.

@@ -4,7 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// defaultVolume fills in what a volume leaves open. A volume that names no source is an empty directory.
+// defaultVolume sets the defaults of a volume. A volume without a source is an empty directory.
 func defaultVolume(v *corev1.VolumeSource) {
 	if *v == (corev1.VolumeSource{}) {
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
@@ -54,7 +54,7 @@ func defaultDownward(items []corev1.DownwardAPIVolumeFile) {
 	}
 }
 
-// defaultNetworkDisk covers the kinds of disks that were once built in and have defaults of their own.
+// defaultNetworkDisk sets the defaults of the disk types that were once built into Kubernetes.
 func defaultNetworkDisk(v *corev1.VolumeSource) {
 	if v.ISCSI != nil {
 		set(&v.ISCSI.ISCSIInterface, "default")

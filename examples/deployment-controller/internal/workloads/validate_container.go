@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// validateContainers checks a Pod's containers and init containers, which share their names and the host's ports.
+// validateContainers checks a Pod's containers and init containers, which share one space of names and of host ports.
 func validateContainers(path *field.Path, spec *corev1.PodSpec) field.ErrorList {
 	names, volumes := map[string]bool{}, map[string]bool{}
 	for i := range spec.Volumes {
@@ -86,7 +86,7 @@ func validatePort(path *field.Path, port int32) field.ErrorList {
 	return errs
 }
 
-// validateHostPorts refuses a port of the host that is given twice: only one container could have it.
+// validateHostPorts rejects a host port that occurs twice: only one container could have it.
 func validateHostPorts(path *field.Path, containers []corev1.Container) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[string]bool{}
@@ -167,7 +167,7 @@ func sorted(list corev1.ResourceList) []corev1.ResourceName {
 	return slices.Sorted(maps.Keys(list))
 }
 
-// validateProbe checks a probe. One that decides whether a container runs on cannot ask for several successes.
+// validateProbe checks a probe. A liveness or startup probe must not require several successes.
 func validateProbe(path *field.Path, p *corev1.Probe, decidesLife bool) field.ErrorList {
 	if p == nil {
 		return nil

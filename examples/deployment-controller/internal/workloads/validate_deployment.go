@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ValidateDeployment returns what is wrong with a defaulted Deployment.
+// ValidateDeployment returns the errors of a defaulted Deployment.
 func ValidateDeployment(d *appsv1.Deployment) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := validateMeta(&d.ObjectMeta)
@@ -22,7 +22,7 @@ func ValidateDeployment(d *appsv1.Deployment) field.ErrorList {
 	return append(errs, validateTemplate(spec, d.Spec.Selector, &d.Spec.Template)...)
 }
 
-// ValidateDeploymentUpdate returns what is wrong with replacing old by updated, which is to be defaulted.
+// ValidateDeploymentUpdate returns the errors of an update from old to updated, which must be defaulted.
 func ValidateDeploymentUpdate(updated, old *appsv1.Deployment) field.ErrorList {
 	return append(ValidateDeployment(updated), sameSelector(updated.Spec.Selector, old.Spec.Selector)...)
 }
@@ -70,7 +70,7 @@ func validateRollingUpdate(path *field.Path, r *appsv1.RollingUpdateDeployment) 
 	return errs
 }
 
-// validateAmount wants a number that is not negative, or a percentage.
+// validateAmount requires a percentage, or a number that is not negative.
 func validateAmount(path *field.Path, v *intstr.IntOrString) field.ErrorList {
 	if v == nil {
 		return nil
@@ -84,7 +84,7 @@ func validateAmount(path *field.Path, v *intstr.IntOrString) field.ErrorList {
 	return nil
 }
 
-// amount returns the number in a number or percentage, and -1 if there is none that fits.
+// amount returns the number in a number or percentage, or -1 if it is malformed.
 func amount(v *intstr.IntOrString) int32 {
 	switch {
 	case v == nil:

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ValidatePod returns what is wrong with a defaulted Pod.
+// ValidatePod returns the errors of a defaulted Pod.
 func ValidatePod(p *corev1.Pod) field.ErrorList {
 	return append(validateMeta(&p.ObjectMeta), validatePodSpec(field.NewPath("spec"), &p.Spec)...)
 }
@@ -32,7 +32,7 @@ func validatePodSpec(path *field.Path, spec *corev1.PodSpec) field.ErrorList {
 	return errs
 }
 
-// validatePodNames checks the names in a Pod's spec that other things are called by. All may be empty.
+// validatePodNames checks the names of other objects in a Pod's spec. All may be empty.
 func validatePodNames(path *field.Path, spec *corev1.PodSpec) field.ErrorList {
 	subdomain := func(name string) []string { return apivalidation.NameIsDNSSubdomain(name, false) }
 	var errs field.ErrorList

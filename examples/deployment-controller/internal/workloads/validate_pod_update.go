@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ValidatePodUpdate returns what is wrong with replacing old by updated, which is to be defaulted. Of a Pod's spec may
-// change: the images of its containers; activeDeadlineSeconds, which may be set and lowered; tolerations, which may be
-// added; and nodeName, which may be set once, since there is no binding to do it.
+// ValidatePodUpdate returns the errors of an update from old to updated, which must be defaulted. An update of a Pod's
+// spec may change the images of containers, set or lower activeDeadlineSeconds, add tolerations, and set nodeName once,
+// since there is no binding subresource.
 func ValidatePodUpdate(updated, old *corev1.Pod) field.ErrorList {
 	errs := ValidatePod(updated)
 	spec := field.NewPath("spec")
@@ -33,7 +33,7 @@ func ValidatePodUpdate(updated, old *corev1.Pod) field.ErrorList {
 	return errs
 }
 
-// withMutable returns a copy of updated in which the fields that may change are as in old.
+// withMutable returns a copy of updated with the mutable fields of old.
 func withMutable(updated, old *corev1.PodSpec) *corev1.PodSpec {
 	spec := updated.DeepCopy()
 	spec.ActiveDeadlineSeconds = old.ActiveDeadlineSeconds

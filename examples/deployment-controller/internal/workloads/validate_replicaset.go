@@ -5,7 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ValidateReplicaSet returns what is wrong with a defaulted ReplicaSet.
+// ValidateReplicaSet returns the errors of a defaulted ReplicaSet.
 func ValidateReplicaSet(rs *appsv1.ReplicaSet) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := validateMeta(&rs.ObjectMeta)
@@ -14,7 +14,7 @@ func ValidateReplicaSet(rs *appsv1.ReplicaSet) field.ErrorList {
 	return append(errs, validateTemplate(spec, rs.Spec.Selector, &rs.Spec.Template)...)
 }
 
-// ValidateReplicaSetUpdate returns what is wrong with replacing old by updated, which is to be defaulted.
+// ValidateReplicaSetUpdate returns the errors of an update from old to updated, which must be defaulted.
 func ValidateReplicaSetUpdate(updated, old *appsv1.ReplicaSet) field.ErrorList {
 	return append(ValidateReplicaSet(updated), sameSelector(updated.Spec.Selector, old.Spec.Selector)...)
 }

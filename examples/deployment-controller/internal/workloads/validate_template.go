@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// validateTemplate checks a selector and the Pod template that it has to select.
+// validateTemplate checks a selector and the Pod template, which the selector must match.
 func validateTemplate(spec *field.Path, selector *metav1.LabelSelector, template *corev1.PodTemplateSpec) field.ErrorList {
 	errs := validateSelector(spec.Child("selector"), selector)
 	path := spec.Child("template")
@@ -46,7 +46,7 @@ func validateSelector(path *field.Path, selector *metav1.LabelSelector) field.Er
 	return metavalidation.ValidateLabelSelector(selector, metavalidation.LabelSelectorValidationOptions{}, path)
 }
 
-// sameSelector keeps a selector as it was: Pods and ReplicaSets that an old one selected would be left behind.
+// sameSelector rejects a changed selector, which would abandon the objects that the old one selected.
 func sameSelector(updated, old *metav1.LabelSelector) field.ErrorList {
 	return apivalidation.ValidateImmutableField(updated, old, field.NewPath("spec", "selector"))
 }

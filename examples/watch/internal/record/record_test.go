@@ -76,8 +76,8 @@ func TestFits(t *testing.T) {
 	}
 	for want, err := range map[string]error{
 		"belongs to cluster deadbeefcafe0123": r.Fits(1, r.Range, 42),
-		"is for the keys from":                 r.Fits(r.Cluster, store.PrefixRange("/b"), 42),
-		"etcd only at 41":                  r.Fits(r.Cluster, r.Range, 41),
+		"is for the keys from":                r.Fits(r.Cluster, store.PrefixRange("/b"), 42),
+		"etcd only at 41":                     r.Fits(r.Cluster, r.Range, 41),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -1,15 +1,14 @@
 // Package claim decides which objects a controller owns.
 //
-// An object is owned when its controller reference names the owner and its
-// labels match the owner's selector. An object that matches and has no
-// controller is adopted; one that names the owner but no longer matches is
-// released. Other controllers' objects are never touched.
+// An owner owns an object if the object's controller reference names the owner and its
+// labels match the owner's selector. The owner adopts a matching object that has no
+// controller. It releases an object that names it but no longer matches. It never
+// touches objects of other controllers.
 //
-// It guarantees that no object passed in is changed, and that an owner that is
-// being deleted neither adopts nor releases. It does not write: the decision
-// holds only if the changed copies are written on condition that neither they
-// nor the owner have changed since they were read, or an object may be adopted
-// by an owner that is already gone.
+// The package never modifies its input, and an owner that is being deleted neither
+// adopts nor releases. The package does not write. Write the changed copies on
+// condition that neither they nor the owner have changed; otherwise an owner that is
+// already gone may adopt an object.
 package claim
 
 import (
@@ -20,16 +19,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Object is what can be owned: a pointer to an API object that can copy itself.
+// Object is a pointer to an API object that can copy itself.
 type Object[T any] interface {
 	metav1.Object
 	DeepCopy() T
 }
 
-// Result is what one owner owns and what has to be written for that to be so.
+// Result has the objects of one owner, and the copies to write.
 type Result[T any] struct {
-	// Owned are the objects of the owner, in the order given: those passed in,
-	// or for adopted ones the copy in Adopted.
+	// Owned are the objects of the owner, in input order. For an adopted object it has
+	// the copy in Adopted.
 	Owned []T
 	// Adopted are copies that now name the owner as their controller.
 	Adopted []T
@@ -37,8 +36,8 @@ type Result[T any] struct {
 	Released []T
 }
 
-// Of claims objects for owner, an object of the given kind with the given
-// selector. Objects of other namespaces are ignored.
+// Of claims objects for owner, which has the given kind and selector. It ignores
+// objects in other namespaces.
 func Of[T Object[T]](owner metav1.Object, kind schema.GroupVersionKind, selector labels.Selector, objects []T) Result[T] {
 	var result Result[T]
 	deleting := owner.GetDeletionTimestamp() != nil
@@ -62,8 +61,8 @@ func Of[T Object[T]](owner metav1.Object, kind schema.GroupVersionKind, selector
 	return result
 }
 
-// adopt makes owner the controller. A plain reference to it, which somebody may
-// have written by hand, becomes the controller reference.
+// adopt makes owner the controller. It replaces a plain reference to owner, which
+// somebody may have written by hand.
 func adopt[T Object[T]](owner metav1.Object, kind schema.GroupVersionKind, object T) T {
 	adopted := release(owner, object)
 	refs := append(adopted.GetOwnerReferences(), *metav1.NewControllerRef(owner, kind))
