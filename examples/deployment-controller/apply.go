@@ -59,7 +59,7 @@ func (p *program) createOrUpdate(ctx context.Context, obj store.Object) (string,
 // update replaces everything except the status and the metadata that controllers
 // write: annotations that obj lacks, finalizers, and owner references.
 func (p *program) update(ctx context.Context, obj store.Object) (string, error) {
-	there, err := p.store.GetLike(ctx, obj)
+	there, err := p.store.GetObject(ctx, obj)
 	if err != nil {
 		return "", err
 	}

@@ -16,9 +16,8 @@
 //   - key, value, revision: etcd's key, its value as text (empty for a deletion),
 //     and the revision of the change. Only [Condition.MatchesChange] has them.
 //
-// [ForObjects] and [ForObject] make functions over typed objects, which
-// informer.TryTransition and informer.TryWhere make filters of. An expression
-// of ForObject knows one name, object.
+// [Transition] and [Where] make filters of expressions over typed objects. An
+// expression of Where knows one name, object.
 //
 // # What is guaranteed
 //

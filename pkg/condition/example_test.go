@@ -1,6 +1,7 @@
 package condition_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 
@@ -43,19 +44,31 @@ func ExampleForObjects() {
 	// false <nil>
 }
 
-// A condition as a filter of a handler: what comes to meet it is added, what
-// ceases to is deleted. [ForObjects] makes a filter of changes in the same way,
-// with informer.TryTransition.
-func ExampleForObject() {
-	failed, err := condition.ForObject[*corev1.Pod](`object.status.phase == "Failed"`)
+// A handler that is told of failed pods: a pod that fails arrives as Added.
+func ExampleWhere() {
+	failed, err := condition.Where[*corev1.Pod](`object.status.phase == "Failed"`)
 	if err != nil {
 		log.Fatal(err)
 	}
-	filter := informer.TryWhere(failed)
-	_ = filter // for Informer.AddHandler
+	watch := func(pods *informer.Informer[*corev1.Pod]) {
+		pods.AddHandler(func(_ context.Context, e informer.Event[*corev1.Pod]) { fmt.Println(e.Type, e.Object.Name) }, failed)
+	}
+	_ = watch
+	// Output:
+}
 
-	is := &corev1.Pod{}
-	is.Status.Phase = corev1.PodFailed
-	fmt.Println(failed(is))
-	// Output: true <nil>
+// A handler that is told of the changes by which pods fail.
+func ExampleTransition() {
+	fails, err := condition.Transition[*corev1.Pod](`old.status.phase != "Failed" && new.status.phase == "Failed"`)
+	if err != nil {
+		log.Fatal(err)
+	}
+	watch := func(pods *informer.Informer[*corev1.Pod]) {
+		pods.AddHandler(func(_ context.Context, e informer.Event[*corev1.Pod]) { fmt.Println(e.Type, e.Object.Name) }, fails)
+	}
+	_ = watch
+
+	_, err = condition.Transition[*corev1.Pod](`before.status.phase == "Failed"`)
+	fmt.Println(err)
+	// Output: condition "before.status.phase == \"Failed\"": line 1, column 1: undeclared reference to 'before'
 }

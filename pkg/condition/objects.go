@@ -4,8 +4,41 @@ import (
 	"github.com/google/cel-go/cel"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
+
+// Where returns a filter that holds for the objects for which an expression about
+// one object is true:
+//
+//	object.status.phase == "Failed"
+//
+// The only name in the expression is object. The error is a [*CompileError] when
+// the expression is at fault. informer.Filter says what a failure while it runs
+// means.
+func Where[T store.Object](expr string) (informer.Filter[T], error) {
+	matches, err := ForObject[T](expr)
+	if err != nil {
+		return informer.Filter[T]{}, err
+	}
+	return informer.Leaf[T]{Object: matches}.Filter(), nil
+}
+
+// Transition returns a filter that holds for the changes for which an expression
+// is true:
+//
+//	old.status.phase != "Failed" && new.status.phase == "Failed"
+//
+// The names in the expression are old, new and op. The error is
+// a [*CompileError] when the expression is at fault. informer.Filter says what
+// a failure while it runs means.
+func Transition[T store.Object](expr string) (informer.Filter[T], error) {
+	matches, err := ForObjects[T](expr)
+	if err != nil {
+		return informer.Filter[T]{}, err
+	}
+	return informer.Leaf[T]{Change: matches}.Filter(), nil
+}
 
 // ForObjects compiles an expression about typed objects. The function that it
 // returns may be called concurrently; an object that is the zero value of T is

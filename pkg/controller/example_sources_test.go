@@ -248,7 +248,7 @@ func ExampleFiltered() {
 		return controller.Result{}, nil
 	}
 	must(controller.New(m, "load", reconcile, controller.Options{}, controller.Filtered(
-		controller.Batched(informer.Window{Quiet: 100 * time.Millisecond}, controller.For[*corev1.ConfigMap]()),
+		controller.Batched(informer.Debounce{Quiet: 100 * time.Millisecond}, controller.For[*corev1.ConfigMap]()),
 		informer.LabelSelector[*corev1.ConfigMap](labels.SelectorFromSet(labels.Set{"app": "shop"})))))
 	theme := configMap("town", "theme")
 	theme.Labels = map[string]string{"app": "shop"}

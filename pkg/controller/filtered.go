@@ -28,7 +28,7 @@ func Filtered[T store.Object, R comparable](s Source[R], filters ...informer.Fil
 // waited for its Max. Changes of one object are joined. Keys that change in bursts
 // are then reconciled once a burst, not once at its beginning and again at its
 // end.
-func Batched[R comparable](window informer.Window, s Source[R]) Source[R] {
+func Batched[R comparable](window informer.Debounce, s Source[R]) Source[R] {
 	return s.with(nil, "a window", func(b *binding[R]) { b.window = &window })
 }
 

@@ -54,7 +54,7 @@ var _ = Describe("A source that is told less", func() {
 		clock := clocktesting.NewFakeClock(time.Now())
 		m = newManager(controller.ManagerOptions{Clock: clock})
 		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{},
-			controller.Batched(informer.Window{Quiet: time.Second}, controller.For[*Site]()))).Error().To(Succeed())
+			controller.Batched(informer.Debounce{Quiet: time.Second}, controller.For[*Site]()))).Error().To(Succeed())
 		site := newSite("a", 0)
 		create(ctx, m.Store(), site)
 		run(m)
@@ -77,7 +77,7 @@ var _ = Describe("A source that is told less", func() {
 	},
 		Entry("filters for another type", controller.Filtered(controller.Owns[*corev1.Pod](), large), "a source that watches *v1.Pod"),
 		Entry("filters for a channel", controller.Filtered(controller.FromChannel(make(chan controller.Request)), large), "watches no objects"),
-		Entry("a window for a timer", controller.Batched(informer.Window{}, controller.Resync[*Site](time.Hour)), "watches no objects"),
-		Entry("nothing", controller.Batched(informer.Window{}, controller.Source[controller.Request]{}), "source is empty"),
+		Entry("a window for a timer", controller.Batched(informer.Debounce{}, controller.Resync[*Site](time.Hour)), "watches no objects"),
+		Entry("nothing", controller.Batched(informer.Debounce{}, controller.Source[controller.Request]{}), "source is empty"),
 	)
 })

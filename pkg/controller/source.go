@@ -29,8 +29,8 @@ type binding[R comparable] struct {
 	log     logr.Logger
 	primary store.KindInfo // empty where the controller is for no kind
 
-	filters any              // []informer.Filter[T], T being what the source watches; or nil
-	window  *informer.Window // nil: each change is told by itself
+	filters any                // []informer.Filter[T], T being what the source watches; or nil
+	window  *informer.Debounce // nil: each change is told by itself
 }
 
 // starter starts a source for one run of its controller, which it hands its

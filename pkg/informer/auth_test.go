@@ -51,7 +51,7 @@ var _ = Describe("A replica of an etcd user", func() {
 		r, maps, _ := replica(ctx, a.alice)
 		rev := setValue(ctx, direct, cm, "2")
 		Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
-		fresh, err := r.Fresh(ctx)
+		fresh, err := r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(fresh.Revision()).To(BeNumerically(">=", rev))
 		Expect(valueOf(maps, "a")()).To(Equal("2"))

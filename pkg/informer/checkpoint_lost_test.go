@@ -61,7 +61,7 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 		fresh := make(chan string, 1)
 		go func() {
 			defer GinkgoRecover()
-			snapshot, err := r.Fresh(ctx)
+			snapshot, err := r.FreshSnapshot(ctx)
 			Expect(err).NotTo(HaveOccurred())
 			cm, _ := maps.Get(snapshot, key("kept"))
 			fresh <- cm.Data["v"]

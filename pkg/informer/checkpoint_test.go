@@ -343,7 +343,7 @@ var _ = Describe("A checkpoint", func() {
 		r, stop := life()
 		Eventually(func() int64 { return r.Status().Checkpoint.Writes }).Should(BeEquivalentTo(1))
 		setValue(ctx, s, must(store.Get[*corev1.ConfigMap](ctx, s, key("updated"))), "2")
-		Expect(must(r.Fresh(ctx)).Revision()).To(BeNumerically(">", r.Status().Checkpoint.Revision))
+		Expect(must(r.FreshSnapshot(ctx)).Revision()).To(BeNumerically(">", r.Status().Checkpoint.Revision))
 		stop()
 		Expect(r.Status().Checkpoint.Writes).To(BeEquivalentTo(1))
 

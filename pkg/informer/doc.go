@@ -20,7 +20,7 @@
 //
 //	web, err := informer.KeyGlob[*Site]("team-*/web-?")
 //	sites.AddHandler(handle, web, informer.Where(func(s *Site) bool { return s.Status.Ready }))
-//	sites.AddBatchHandler(informer.Window{Quiet: time.Second}, handleBatch)
+//	sites.AddBatchHandler(informer.Debounce{Quiet: time.Second}, handleBatch)
 //
 // Objects are shared by all who read them, and equal parts of several objects,
 // such as their labels, are one, which is why they take less than half of the
@@ -62,7 +62,7 @@
 // # What is not guaranteed
 //
 //   - That a snapshot is up to date: it is as new as what etcd has sent. Use
-//     [Replica.Fresh] or [Replica.WaitForRevision].
+//     [Replica.FreshSnapshot] or [Replica.WaitForRevision].
 //   - That a handler sees every state that an object went through. One that is
 //     far behind, and everyone after a list, is told the net change.
 //   - That a slow filter disturbs nobody: it is asked in the replica's own

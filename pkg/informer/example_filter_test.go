@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"path"
 	"regexp"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/homeostat/homeostat/pkg/condition"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -123,29 +123,41 @@ func ExampleWhere() {
 	// DELETED sea/coral red
 }
 
-// Expressions of package condition make filters about objects ...
-func ExampleTryWhere() {
+// An error of a function would be logged, and the change would pass.
+func ExampleLeaf() {
 	tell(func(exampleMaps) (exampleFilter, error) {
-		white, err := condition.ForObject[*corev1.ConfigMap](`object.data.color == "white"`)
-		return informer.TryWhere(white), err
-	})
-	// Output: ADDED garden/rose white
-}
-
-// ... and about changes. They are compiled once; what is wrong with them is found
-// at once.
-func ExampleTryTransition() {
-	tell(func(exampleMaps) (exampleFilter, error) {
-		fades, err := condition.ForObjects[*corev1.ConfigMap](`old.data.color == "red" && new.data.color == "white"`)
-		return informer.TryTransition(fades), err
-	})
-	tell(func(exampleMaps) (exampleFilter, error) {
-		fades, err := condition.ForObjects[*corev1.ConfigMap](`before.data.color == "red"`)
-		return informer.TryTransition(fades), err
+		return informer.Leaf[*corev1.ConfigMap]{
+			Object: func(cm *corev1.ConfigMap) (bool, error) { return path.Match("[rw]*", cm.Data["color"]) },
+			Change: func(old, _ *corev1.ConfigMap) (bool, error) { return old != nil, nil },
+		}.Filter(), nil
 	})
 	// Output:
 	// MODIFIED garden/rose white
-	// condition "before.data.color == \"red\"": line 1, column 1: undeclared reference to 'before'
+	// DELETED sea/coral red
+}
+
+// A handler that is told when labels or annotations change, and of all creations
+// and deletions.
+func ExampleLabelsChanged() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		return informer.Or(informer.LabelsChanged[*corev1.ConfigMap](), informer.AnnotationsChanged[*corev1.ConfigMap]()), nil
+	})
+	// Output:
+	// ADDED garden/rose red
+	// ADDED sea/coral red
+	// MODIFIED garden/rose white
+	// DELETED sea/coral red
+}
+
+// A handler that is told only of updates that change a field.
+func ExampleFieldChanged() {
+	tell(func(exampleMaps) (exampleFilter, error) {
+		return informer.And(
+			informer.Operations[*corev1.ConfigMap](informer.Update),
+			informer.FieldChanged(func(cm *corev1.ConfigMap) string { return cm.Data["color"] }),
+		), nil
+	})
+	// Output: MODIFIED garden/rose white
 }
 
 func ExampleNot() {

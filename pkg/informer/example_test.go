@@ -360,7 +360,7 @@ func ExampleInformer_AddBatchHandler() {
 		log.Fatal(err)
 	}
 	told := make(chan informer.Batch[*corev1.ConfigMap])
-	window := informer.Window{Quiet: 200 * time.Millisecond, Max: 2 * time.Second}
+	window := informer.Debounce{Quiet: 200 * time.Millisecond, Max: 2 * time.Second}
 	maps.AddBatchHandler(window, func(ctx context.Context, b informer.Batch[*corev1.ConfigMap]) {
 		select {
 		case told <- b:

@@ -144,7 +144,7 @@ func (f *faultRun) run(ctx context.Context, length time.Duration) {
 	f.link.Heal()
 
 	l := f.now.Load()
-	fresh, err := l.replica.Fresh(ctx)
+	fresh, err := l.replica.FreshSnapshot(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	l.expectWhole(fresh)
 	Expect(inSnapshot(l.maps, fresh)).To(Equal(inEtcd(ctx, f.direct, "core/configmaps")))

@@ -13,10 +13,12 @@ import (
 //   - those about an object: [KeyGlob], [KeyRegexp], [LabelSelector],
 //     [FieldSelector] and [Where]. They are asked about the object before the
 //     change and about the one after it.
-//   - those about a change: [Operations] and [Transition]. They are asked once,
-//     and what they say holds for both.
+//   - those about a change: [Operations], [Transition], [GenerationChanged],
+//     [LabelsChanged], [AnnotationsChanged] and [FieldChanged]. They are asked
+//     once, and what they say holds for both.
 //
-// [And], [Or] and [Not] make one of several. The zero value lets everything pass.
+// Package condition makes leaves of both sorts from expressions in CEL, and [Leaf]
+// from functions that can fail. [And], [Or] and [Not] make one of several. The zero value lets everything pass.
 //
 // Where the expression holds before and after a change, that is told as
 // Modified. An object for which it holds only after the change has entered the

@@ -127,11 +127,10 @@ var _ = Describe("A handler with a filter", func() {
 			})
 		}, "MODIFIED web-1 2", "MODIFIED db 2", "MODIFIED web-2 2"),
 		Entry("by an expression about old and new", SpecTimeout(specTimeout), func(*story) mapFilter {
-			return informer.TryTransition(must(condition.ForObjects[*corev1.ConfigMap](
-				`old.data.v == "1" && new.data.v == "2" || op == "delete"`)))
+			return must(condition.Transition[*corev1.ConfigMap](`old.data.v == "1" && new.data.v == "2" || op == "delete"`))
 		}, "MODIFIED web-1 2", "MODIFIED db 2", "MODIFIED web-2 2", "DELETED web-1 2", "DELETED web-2 2", "DELETED web-1 3"),
 		Entry("by an expression about the object", SpecTimeout(specTimeout), func(*story) mapFilter {
-			return informer.TryWhere(must(condition.ForObject[*corev1.ConfigMap](`object.data.v == "3" && has(object.metadata.labels)`)))
+			return must(condition.Where[*corev1.ConfigMap](`object.data.v == "3" && has(object.metadata.labels)`))
 		}, "ADDED web-1 3", "DELETED web-1 3"),
 		Entry("by several together", SpecTimeout(specTimeout), func(*story) mapFilter {
 			web := must(informer.KeyGlob[*corev1.ConfigMap]("web-*"))

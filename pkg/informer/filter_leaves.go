@@ -58,24 +58,38 @@ func FieldSelector[T store.Object](i *Informer[T], selector fields.Selector) (Fi
 	return aboutObject(func(obj T) (bool, error) { return selects(obj) }), nil
 }
 
-// Where holds for objects that a function says yes to.
+// Where holds for objects for which f returns true.
 func Where[T store.Object](f func(obj T) bool) Filter[T] {
 	return aboutObject(func(obj T) (bool, error) { return f(obj), nil })
 }
 
-// TryWhere is [Where] for a function that can fail, such as one of
-// condition.ForObject.
-func TryWhere[T store.Object](f func(obj T) (bool, error)) Filter[T] { return aboutObject(f) }
-
-// Transition holds for changes that a function says yes to, which is given the
-// zero value of T where there is no object: old for one that was created, new
-// for one that was deleted.
+// Transition holds for changes for which f returns true. f gets the zero value of
+// T where there is no object: as old for a creation, as new for a deletion.
 func Transition[T store.Object](f func(old, new T) bool) Filter[T] {
 	return aboutChange(func(e *evaluation[T]) (bool, error) { return f(e.old, e.new), nil })
 }
 
-// TryTransition is [Transition] for a function that can fail, such as one of
-// condition.ForObjects.
-func TryTransition[T store.Object](f func(old, new T) (bool, error)) Filter[T] {
-	return aboutChange(func(e *evaluation[T]) (bool, error) { return f(e.old, e.new) })
+// Leaf makes a filter of functions that can fail, such as a condition that
+// a user wrote. [Filter] says what a failure means. For functions that cannot
+// fail, use [Where] and [Transition].
+type Leaf[T store.Object] struct {
+	// Object reports whether the filter holds for an object; see [Where].
+	// Defaults to all objects.
+	Object func(obj T) (bool, error)
+	// Change reports whether the filter holds for a change; see [Transition].
+	// Defaults to all changes.
+	Change func(old, new T) (bool, error)
+}
+
+// Filter returns a filter that holds where all functions of the leaf do.
+func (l Leaf[T]) Filter() Filter[T] {
+	var f []Filter[T]
+	if l.Object != nil {
+		f = append(f, aboutObject(l.Object))
+	}
+	if l.Change != nil {
+		change := l.Change
+		f = append(f, aboutChange(func(e *evaluation[T]) (bool, error) { return change(e.old, e.new) }))
+	}
+	return And(f...)
 }

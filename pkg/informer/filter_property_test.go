@@ -179,7 +179,7 @@ func TestBatchesAreTheDifferenceBetweenRevisions(t *testing.T) {
 			w.step()
 		}
 		first := true
-		l := w.maps.AddBatchHandler(Window{}, func(_ context.Context, b Batch[*corev1.ConfigMap]) {
+		l := w.maps.AddBatchHandler(Debounce{}, func(_ context.Context, b Batch[*corev1.ConfigMap]) {
 			if b.Initial != first || !b.Initial && len(b.Events) == 0 {
 				w.failf("a batch of %d events, initial: %v", len(b.Events), b.Initial)
 			}

@@ -196,7 +196,7 @@ func TestFilterThatFailsLosesNothing(t *testing.T) {
 	var log []string
 	r, maps := offline(t)
 	r.log = funcr.New(func(_, args string) { log = append(log, args) }, funcr.Options{})
-	failing := TryTransition(func(_, _ *corev1.ConfigMap) (bool, error) { return false, errors.New("who knows") })
+	failing := Leaf[*corev1.ConfigMap]{Change: func(_, _ *corev1.ConfigMap) (bool, error) { return false, errors.New("who knows") }}.Filter()
 	panicking := Not(Where(func(cm *corev1.ConfigMap) bool { return cm.Data["none"][1] == 'x' }))
 	for i, f := range []Filter[*corev1.ConfigMap]{failing, panicking} {
 		told := 0

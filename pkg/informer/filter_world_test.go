@@ -104,7 +104,7 @@ func (w *world) objectFilter(depth int) (mapFilter, reference) {
 		}
 		return number(cm) < 2, nil
 	}
-	return TryWhere(fails), func(_, _, at *corev1.ConfigMap) bool {
+	return Leaf[*corev1.ConfigMap]{Object: fails}.Filter(), func(_, _, at *corev1.ConfigMap) bool {
 		ok, err := fails(at)
 		if err != nil {
 			panic(err)

@@ -53,7 +53,7 @@ var _ = Describe("A handler", func() {
 		var audits []*audit[*corev1.ConfigMap]
 		for range 30 {
 			audits = append(audits, audited(maps))
-			_, err := r.Fresh(ctx)
+			_, err := r.FreshSnapshot(ctx)
 			Expect(err).NotTo(HaveOccurred())
 		}
 		Eventually(done).Should(BeClosed())

@@ -162,7 +162,7 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 
 		Expect(cluster.Wipe(ctx)).To(Succeed())
 		create(ctx, s, configMap("kept", "v", "2"))
-		fresh, err := r.Fresh(ctx)
+		fresh, err := r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(inSnapshot(maps, fresh)).To(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Eventually(a.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
@@ -240,12 +240,12 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 		got, err := s.Client().Get(ctx, etcdKey)
 		Expect(err).NotTo(HaveOccurred())
 		burn(ctx, s.Client(), 5)
-		_, err = r.Fresh(ctx)
+		_, err = r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 
 		Expect(cluster.Wipe(ctx)).To(Succeed())
 		put(ctx, s.Client(), etcdKey, string(got.Kvs[0].Value)) // the first write, as it was before
-		_, err = r.Fresh(ctx)
+		_, err = r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(relists(r)()).To(HaveKey("revision went back"))
 		create(ctx, s, configMap("b", "v", "1"))

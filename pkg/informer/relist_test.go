@@ -88,7 +88,7 @@ var _ = Describe("A list of what is known already", func() {
 	}
 	expectWhole := func(ctx context.Context) {
 		GinkgoHelper()
-		fresh, err := r.Fresh(ctx)
+		fresh, err := r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(inSnapshot(maps, fresh)).To(Equal(inEtcd(ctx, direct, "core/configmaps")))
 		Eventually(a.told).Should(Equal(inEtcd(ctx, direct, "core/configmaps")))

@@ -103,7 +103,7 @@ var _ = Describe("A replica", func() {
 		told := audited(deployments)
 		sites := informerFor[*site](r)
 		Eventually(done).Should(BeClosed())
-		_, err := r.Fresh(ctx)
+		_, err := r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(inReplica(maps)()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(inReplica(deployments)()).To(Equal(inEtcd(ctx, s, "apps/deployments")))
@@ -319,7 +319,7 @@ var _ = Describe("A replica", func() {
 
 		_, err = s.Client().Delete(ctx, s.Prefix()+"core/configmaps/default/a")
 		Expect(err).NotTo(HaveOccurred())
-		_, err = r.Fresh(ctx)
+		_, err = r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(r.Status().Kinds[0].Bytes).To(Equal(bytesInEtcd(ctx, s, "core/configmaps/")))
 	}, SpecTimeout(specTimeout))

@@ -84,7 +84,7 @@ func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 //
 // A revision is but a number: when etcd was wiped or restored, one that it has made
 // since may be one that the replica reached before. It counts as reached until the
-// replica has noticed, which takes it seconds at most. [Replica.Fresh], which asks
+// replica has noticed, which takes it seconds at most. [Replica.FreshSnapshot], which asks
 // etcd, is not deceived.
 func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 	reached := make(chan struct{})
@@ -100,11 +100,11 @@ func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 	return r.explainWait(fmt.Errorf("wait for revision %d, at %d: %w", revision, r.Snapshot().revision, ctx.Err()))
 }
 
-// Fresh returns a snapshot that is at least as new as etcd was when it was
+// FreshSnapshot returns a snapshot that is at least as new as etcd was when it was
 // called: a linearizable read of the whole replica, for which etcd is asked only
 // for its revision. The error is etcd's, or that of ctx with what the replica
 // suffers from.
-func (r *Replica) Fresh(ctx context.Context) (*Snapshot, error) {
+func (r *Replica) FreshSnapshot(ctx context.Context) (*Snapshot, error) {
 	before := r.Snapshot()
 	revision, err := r.CurrentRevision(ctx)
 	if err != nil {

@@ -62,7 +62,7 @@ var _ = Describe("A wait", func() {
 		waiting.Wait()
 		Expect(informer.Waiting(r)).To(BeZero())
 		Expect(r.WaitForRevision(waitCtx, r.Snapshot().Revision())).To(Succeed(), "reached is reached")
-		_, err := r.Fresh(waitCtx)
+		_, err := r.FreshSnapshot(waitCtx)
 		Expect(err).To(MatchError(context.Canceled))
 	}, SpecTimeout(specTimeout))
 
@@ -107,7 +107,7 @@ var _ = Describe("A wait", func() {
 				for i := range 25 {
 					name := fmt.Sprintf("cm-%d-%d", w, i)
 					create(ctx, s, configMap(name))
-					fresh, err := r.Fresh(ctx)
+					fresh, err := r.FreshSnapshot(ctx)
 					Expect(err).NotTo(HaveOccurred())
 					_, ok := maps.Get(fresh, key(name))
 					Expect(ok).To(BeTrue(), name)
@@ -144,7 +144,7 @@ var _ = Describe("A fresh snapshot of an etcd that went back", func() {
 		startSynced(ctx, r)
 		kv.back.Store(true)
 		for range 2 {
-			fresh, err := r.Fresh(ctx)
+			fresh, err := r.FreshSnapshot(ctx)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(maps.Len(fresh)).To(Equal(1))
 		}

@@ -9,9 +9,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Window says how long changes are collected. The zero value collects what comes
+// Debounce says how long changes are collected. The zero value collects what comes
 // while the last batch is handled, and no longer.
-type Window struct {
+type Debounce struct {
 	// Quiet is how long nothing must have come.
 	Quiet time.Duration
 	// Max is how long the first change of a batch waits at most, however busy
@@ -60,7 +60,7 @@ type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 // which told nobody of it.
 //
 // The time is that of [Options].Clock.
-func (i *Informer[T]) AddBatchHandler(w Window, handle BatchHandler[T], filters ...Filter[T]) *Registration {
+func (i *Informer[T]) AddBatchHandler(w Debounce, handle BatchHandler[T], filters ...Filter[T]) *Registration {
 	l := newListener(i.kind, nil)
 	l.backlog = newBacklog(0) // joins from the first change on
 	l.batch = &batching{window: w, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
@@ -81,7 +81,7 @@ func batchOf[T store.Object](changes []change, revision int64, initial bool) Bat
 
 // batching is what a listener has of a batch handler.
 type batching struct {
-	window Window
+	window Debounce
 	clock  clock.WithTickerAndDelayedExecution
 	call   func(ctx context.Context, changes []change, revision int64, initial bool)
 
@@ -100,7 +100,7 @@ func (b *batching) arrived(first bool, revision int64) {
 }
 
 // due is when what waits is to be told.
-func (w Window) due(first, last time.Time) time.Time {
+func (w Debounce) due(first, last time.Time) time.Time {
 	longest := w.Max
 	if longest <= 0 {
 		longest = 10 * w.Quiet

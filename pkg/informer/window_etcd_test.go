@@ -74,7 +74,7 @@ var _ = Describe("A handler of batches", func() {
 		r := informer.NewReplica(s, informer.Options{Clock: clock})
 		maps := informerFor[*corev1.ConfigMap](r)
 		var told batches
-		reg := maps.AddBatchHandler(informer.Window{Quiet: time.Second}, told.handle)
+		reg := maps.AddBatchHandler(informer.Debounce{Quiet: time.Second}, told.handle)
 		startSynced(ctx, r)
 		Eventually(told.lines).Should(Equal([]string{"2 ADDED a 1 ADDED b 1"}))
 		Expect(told.all()[0].Initial).To(BeTrue())
@@ -103,7 +103,7 @@ var _ = Describe("A handler of batches", func() {
 		s := newStore()
 		r, maps := newReplica(s)
 		var told batches
-		maps.AddBatchHandler(informer.Window{}, told.handle, valueIs("1"))
+		maps.AddBatchHandler(informer.Debounce{}, told.handle, valueIs("1"))
 		all := audited(maps)
 		startSynced(ctx, r)
 		Eventually(told.lines).Should(Equal([]string{"0"}))
@@ -126,7 +126,7 @@ var _ = Describe("A handler of batches", func() {
 		var told batches
 		var torn []string
 		known := map[string]string{}
-		maps.AddBatchHandler(informer.Window{}, func(ctx context.Context, b mapBatch) {
+		maps.AddBatchHandler(informer.Debounce{}, func(ctx context.Context, b mapBatch) {
 			told.handle(ctx, b)
 			values := map[string]bool{}
 			for _, e := range b.Events {
@@ -138,7 +138,7 @@ var _ = Describe("A handler of batches", func() {
 			if len(values) > 1 {
 				torn = append(torn, fmt.Sprintf("at %d: %v", b.Revision, known))
 			}
-			_, _ = r.Fresh(ctx) // takes its time; fails when the spec ends
+			_, _ = r.FreshSnapshot(ctx) // takes its time; fails when the spec ends
 		})
 		stop := startSynced(ctx, r)
 		var last int64
@@ -175,7 +175,7 @@ var _ = Describe("A handler of batches", func() {
 		var log logLines
 		r, maps := newReplica(s, log.logger())
 		var told batches
-		maps.AddBatchHandler(informer.Window{Quiet: time.Millisecond}, func(ctx context.Context, b mapBatch) {
+		maps.AddBatchHandler(informer.Debounce{Quiet: time.Millisecond}, func(ctx context.Context, b mapBatch) {
 			told.handle(ctx, b)
 			panic("not today")
 		})
@@ -198,7 +198,7 @@ var _ = Describe("A handler of batches", func() {
 		r, maps := newReplica(s)
 		var reg *informer.Registration
 		registered, calls := make(chan struct{}), make(chan error, 10)
-		reg = maps.AddBatchHandler(informer.Window{}, func(ctx context.Context, b mapBatch) {
+		reg = maps.AddBatchHandler(informer.Debounce{}, func(ctx context.Context, b mapBatch) {
 			<-registered
 			reg.Remove()
 			<-ctx.Done()
@@ -221,7 +221,7 @@ var _ = Describe("A handler of batches", func() {
 		r, maps := newReplica(s)
 		release := make(chan struct{})
 		var told batches
-		reg := maps.AddBatchHandler(informer.Window{}, func(ctx context.Context, b mapBatch) {
+		reg := maps.AddBatchHandler(informer.Debounce{}, func(ctx context.Context, b mapBatch) {
 			told.handle(ctx, b)
 			select {
 			case <-release:
@@ -249,7 +249,7 @@ var _ = Describe("A handler of batches", func() {
 		putAll(ctx, s, 50, "1")
 		r, maps := newReplica(s)
 		var told batches
-		maps.AddBatchHandler(informer.Window{}, told.handle)
+		maps.AddBatchHandler(informer.Debounce{}, told.handle)
 		startSynced(ctx, r)
 		Eventually(told.revisions).Should(HaveLen(1))
 		resp, err := s.Client().Delete(ctx, s.Prefix(), clientv3.WithPrefix())

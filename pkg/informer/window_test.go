@@ -16,14 +16,14 @@ func TestWindowDue(t *testing.T) {
 	start := time.Unix(0, 0)
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	for name, c := range map[string]struct {
-		window           Window
+		window           Debounce
 		first, last, due int
 	}{
-		"quiet":                 {Window{Quiet: 100 * time.Millisecond}, 0, 50, 150},
-		"busy":                  {Window{Quiet: 100 * time.Millisecond}, 0, 950, 1000},
-		"busy, with a maximum":  {Window{Quiet: 100 * time.Millisecond, Max: 300 * time.Millisecond}, 0, 290, 300},
-		"a maximum below quiet": {Window{Quiet: 100 * time.Millisecond, Max: 30 * time.Millisecond}, 10, 10, 40},
-		"none":                  {Window{}, 10, 20, 10},
+		"quiet":                 {Debounce{Quiet: 100 * time.Millisecond}, 0, 50, 150},
+		"busy":                  {Debounce{Quiet: 100 * time.Millisecond}, 0, 950, 1000},
+		"busy, with a maximum":  {Debounce{Quiet: 100 * time.Millisecond, Max: 300 * time.Millisecond}, 0, 290, 300},
+		"a maximum below quiet": {Debounce{Quiet: 100 * time.Millisecond, Max: 30 * time.Millisecond}, 10, 10, 40},
+		"none":                  {Debounce{}, 10, 20, 10},
 	} {
 		if got := c.window.due(at(c.first), at(c.last)); !got.Equal(at(c.due)) {
 			t.Errorf("%s: due at %v, want %d ms", name, got.Sub(start), c.due)
@@ -42,7 +42,7 @@ type batchTest struct {
 
 // inBubble runs f while a batch handler is told. What it was told is compared
 // with want: when, at which revision, and what.
-func inBubble(t *testing.T, w Window, f func(b *batchTest, reg *Registration), want ...string) {
+func inBubble(t *testing.T, w Debounce, f func(b *batchTest, reg *Registration), want ...string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		_, maps := offline(t)
@@ -80,7 +80,7 @@ func (b *batchTest) set(after time.Duration, name string, values ...string) {
 }
 
 func TestBatchWaitsForQuiet(t *testing.T) {
-	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
+	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
 		synctest.Wait()
 		b.set(900*time.Millisecond, "a", "1")
 		b.set(900*time.Millisecond, "b", "1")
@@ -90,7 +90,7 @@ func TestBatchWaitsForQuiet(t *testing.T) {
 }
 
 func TestBatchWaitsNoLongerThanMax(t *testing.T) {
-	inBubble(t, Window{Quiet: time.Second, Max: 2 * time.Second}, func(b *batchTest, _ *Registration) {
+	inBubble(t, Debounce{Quiet: time.Second, Max: 2 * time.Second}, func(b *batchTest, _ *Registration) {
 		synctest.Wait()
 		for i := range 5 {
 			b.set(900*time.Millisecond, "a", fmt.Sprint(i))
@@ -99,7 +99,7 @@ func TestBatchWaitsNoLongerThanMax(t *testing.T) {
 }
 
 func TestBatchWithoutWindowIsToldAtOnce(t *testing.T) {
-	inBubble(t, Window{}, func(b *batchTest, _ *Registration) {
+	inBubble(t, Debounce{}, func(b *batchTest, _ *Registration) {
 		synctest.Wait()
 		b.set(time.Second, "a", "1")
 		synctest.Wait()
@@ -112,7 +112,7 @@ func TestBatchWithoutWindowIsToldAtOnce(t *testing.T) {
 
 // What comes while a batch is handled has waited by then.
 func TestBatchIsDueWhenTheLastWasHandled(t *testing.T) {
-	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
+	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
 		synctest.Wait()
 		b.busy = 10 * time.Second
 		b.set(2*time.Second, "a", "1")
@@ -121,7 +121,7 @@ func TestBatchIsDueWhenTheLastWasHandled(t *testing.T) {
 }
 
 func TestBatchInWhichNothingIsLeftIsNotTold(t *testing.T) {
-	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
+	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
 		synctest.Wait()
 		b.set(800*time.Millisecond, "passing", "1")
 		b.set(100*time.Millisecond, "passing")
@@ -133,7 +133,7 @@ func TestBatchInWhichNothingIsLeftIsNotTold(t *testing.T) {
 }
 
 func TestBatchHandlerThatPanicsIsToldWhatComesNext(t *testing.T) {
-	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
+	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
 		reg.listener.mu.Lock()
 		call := reg.listener.batch.call
 		reg.listener.batch.call = func(ctx context.Context, changes []change, revision int64, initial bool) {
@@ -147,7 +147,7 @@ func TestBatchHandlerThatPanicsIsToldWhatComesNext(t *testing.T) {
 }
 
 func TestBatchHandlerIsNotToldOnceItIsRemoved(t *testing.T) {
-	inBubble(t, Window{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
+	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
 		synctest.Wait()
 		b.set(500*time.Millisecond, "a", "1")
 		if n := reg.Backlog(); n != 1 {
@@ -166,7 +166,7 @@ func TestBatchIsKeptBetweenRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, maps := offline(t)
 		b := &batchTest{T: t, maps: maps, start: time.Now()}
-		reg := maps.AddBatchHandler(Window{Quiet: time.Second}, b.handle)
+		reg := maps.AddBatchHandler(Debounce{Quiet: time.Second}, b.handle)
 		run := func(d time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()

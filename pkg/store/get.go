@@ -29,9 +29,9 @@ func Get[T Object](ctx context.Context, s *Store, key Key) (T, error) {
 	return obj.(T), nil
 }
 
-// GetLike is [Get] for a kind that is known only when the program runs: it reads
+// GetObject is [Get] for a kind that is known only when the program runs: it reads
 // the object that has like's type, namespace and name.
-func (s *Store) GetLike(ctx context.Context, like Object) (Object, error) {
+func (s *Store) GetObject(ctx context.Context, like Object) (Object, error) {
 	k, err := s.kinds.of(like)
 	if err != nil {
 		return nil, fmt.Errorf("get: %w", err)

@@ -154,8 +154,8 @@ var _ = Describe("A store's kinds", func() {
 	It("can be read by an object of their type", func(ctx SpecContext) {
 		s := newStore()
 		site := created(ctx, s, "a")
-		Expect(must(s.GetLike(ctx, newSite("a")))).To(Equal(site))
-		_, err := s.GetLike(ctx, &plain{})
+		Expect(must(s.GetObject(ctx, newSite("a")))).To(Equal(site))
+		_, err := s.GetObject(ctx, &plain{})
 		Expect(err).To(HaveOccurred())
 	})
 })

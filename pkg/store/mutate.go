@@ -61,7 +61,7 @@ func (s *Store) replace(ctx context.Context, read, obj Object) (rev int64, now O
 	o := t.ops[0]
 	if o.targets[0].kind != o.kind { // another version than the stored one
 		if rev, err = t.Commit(ctx); apierrors.IsConflict(err) {
-			there, readErr := s.GetLike(ctx, read)
+			there, readErr := s.GetObject(ctx, read)
 			if readErr != nil {
 				return 0, nil, readErr
 			}

@@ -104,7 +104,7 @@ func (e *Env) catchUp(ctx context.Context) {
 		etcdtest.Background(e.t, replica.Run)
 	}
 	e.must(replica.WaitForSync(ctx))
-	_, err := replica.Fresh(ctx)
+	_, err := replica.FreshSnapshot(ctx)
 	e.must(err)
 }
 

@@ -108,7 +108,7 @@ func (c *collector) whole(ctx context.Context, obj store.Object) (store.Object, 
 	if !store.IsPartial(obj) {
 		return obj.DeepCopyObject().(store.Object), nil
 	}
-	now, err := c.store.GetLike(ctx, obj)
+	now, err := c.store.GetObject(ctx, obj)
 	if err != nil {
 		return nil, err
 	}

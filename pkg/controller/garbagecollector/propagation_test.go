@@ -38,7 +38,7 @@ var _ = Describe("The garbage collector with a propagation", func() {
 	}
 	read := func(ctx context.Context, obj store.Object) store.Object {
 		GinkgoHelper()
-		got, err := s.GetLike(ctx, obj)
+		got, err := s.GetObject(ctx, obj)
 		Expect(err).NotTo(HaveOccurred())
 		return got
 	}

@@ -134,7 +134,7 @@ func owned[T store.Object](s *store.Store, obj T, owners ...store.Object) T {
 func gone(ctx context.Context, s *store.Store, obj store.Object) func() bool {
 	like := obj.DeepCopyObject().(store.Object)
 	return func() bool {
-		_, err := s.GetLike(ctx, like)
+		_, err := s.GetObject(ctx, like)
 		return apierrors.IsNotFound(err)
 	}
 }

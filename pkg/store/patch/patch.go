@@ -55,7 +55,7 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 		wanted = ""
 	}
 	for {
-		there, err := s.GetLike(ctx, obj)
+		there, err := s.GetObject(ctx, obj)
 		if err != nil {
 			return 0, fmt.Errorf("patch: %w", err)
 		}

@@ -151,7 +151,7 @@ func TestApply(t *testing.T) {
 			if obj.GetResourceVersion() != store.FormatRevision(rev) {
 				t.Errorf("resourceVersion %s, not %d", obj.GetResourceVersion(), rev)
 			}
-			there, err := s.GetLike(t.Context(), obj)
+			there, err := s.GetObject(t.Context(), obj)
 			if err != nil || !equality.Semantic.DeepEqual(there, obj) {
 				t.Errorf("stored is %+v (%v), not %+v", there, err, obj)
 			}
