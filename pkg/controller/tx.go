@@ -10,84 +10,87 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Tx is what a transactional reconcile sees and does. Reads come from one
-// snapshot of the manager's replica, with the Tx's own writes in it; writes are
-// collected and committed together, by the controller, when the reconcile
-// returns without an error. See [New].
+// Tx is the transaction of one reconcile; see [New]. It reads from one snapshot of
+// the manager's replica and collects writes. The controller commits the writes
+// together when the reconcile function returns without an error.
 //
-// A Tx is for the goroutine of its reconcile. An object handed to it for
-// writing must not be changed afterwards, unless it is handed to it again. Objects
-// read from it, save the one that the reconcile was called with, are shared: change
-// only copies.
+//   - [Get], [List], [Owned] and [Lookup] read.
+//   - [Tx.Create], [Tx.Update], [Tx.UpdateStatus] and [Tx.Delete] write. [Apply] makes
+//     the objects of an owner those that it declares.
+//   - [Tx.AddFinalizer], [Tx.RemoveFinalizer], [Tx.Own] and [Tx.SetCondition] change
+//     metadata and status. [Tx.Eventf] records Events.
+//   - [Tx.Unchanged], [Tx.Absent] and [Tx.Serializable] add conditions.
+//   - [Tx.AllowSplit] is for transactions that are too large for etcd.
 //
-// An object of a kind that the replica keeps only in part, see [informer.Restrict],
-// can be deleted or be a condition, but not be updated: the commit fails and says
-// so. Change it with store.Mutate, or through [Manager.Store].
+// Reads see the transaction's own writes: an object as it was last passed to a write,
+// and no object that was deleted. They do not see created objects whose name etcd's
+// store generates.
 //
-// Its own writes are seen as they were handed to it, the last for an object
-// that is updated in two parts. An object whose name is to be generated is not
-// seen.
+// Objects that a Tx returns are shared: change only copies. The object passed to the
+// reconcile function is a copy already. An object passed to a write must not be
+// changed afterwards, except to pass it to another write.
 //
-// What it can do, beside what a store can: [Get], [List], [Owned] and [Lookup]
-// read; [Tx.Own], [Tx.AddFinalizer], [Tx.RemoveFinalizer], [Tx.SetCondition] and
-// [Tx.Eventf] are what controllers need of metadata, status and Events; [Apply]
-// makes the objects that an owner has those that it declares; [Tx.Serializable]
-// has everything that was read compared, and [Tx.AllowSplit] is for what is too
-// large for one etcd transaction.
+// An object that the replica keeps only in part (see [informer.Restrict]) can be
+// deleted or be a condition. Updating it makes the commit fail; use store.Mutate with
+// [Manager.Store] instead.
+//
+// A Tx is not safe for concurrent use. It must not be used after its reconcile
+// function has returned.
 type Tx struct {
 	manager    *Manager
 	snapshot   *informer.Snapshot
-	object     store.Object // that is reconciled, as the snapshot has it
+	object     store.Object // the reconciled object as in the snapshot
 	txn        *store.Txn
-	own        overlay
-	reads      *readSet // what was read; nil unless it is serializable
-	hasRead    bool     // Serializable would come too late
-	splittable bool     // by AllowSplit
-	events     []func() // record what has happened once it is committed
+	written    overlay
+	reads      *readSet // nil unless Serializable was called
+	hasRead    bool     // it is too late for Serializable
+	splittable bool     // AllowSplit was called
+	events     []func() // record Events after the commit
 
-	err       error // the first that keeps it from being committed
+	err       error // the first error that prevents a commit
 	committed bool
-	outcome   error // of the commit
+	commitErr error
 }
 
 func newTx(m *Manager) *Tx {
 	return &Tx{manager: m, snapshot: m.replica.Snapshot(), txn: m.store.Txn()}
 }
 
-// Snapshot returns the snapshot that the Tx reads, without the Tx's own writes.
+// Snapshot returns the snapshot that the Tx reads. It does not have the Tx's own
+// writes, and [Tx.Serializable] does not compare what is read from it.
 func (tx *Tx) Snapshot() *informer.Snapshot { return tx.snapshot }
 
-// Create creates an object, as [store.Store.Create].
+// Create creates an object, as [store.Store.Create] does.
 func (tx *Tx) Create(obj store.Object) {
 	if tx.writable() {
 		tx.txn.Create(obj)
-		tx.own.put(obj)
+		tx.written.put(obj)
 	}
 }
 
-// Update writes everything of an object but its status, as
-// [store.Store.Update]. obj is a changed copy of what was read.
+// Update writes an object except its status, as [store.Store.Update] does. obj is a
+// changed copy of the object that was read.
 func (tx *Tx) Update(obj store.Object) {
 	if tx.writable() {
 		tx.txn.Update(obj)
-		tx.own.put(obj)
+		tx.written.put(obj)
 	}
 }
 
 // UpdateStatus writes an object's status and annotations, as
-// [store.Store.UpdateStatus]. obj is a changed copy of what was read. With an
-// Update of the same object it is joined into one write.
+// [store.Store.UpdateStatus] does. obj is a changed copy of the object that was
+// read. UpdateStatus and Update of the same object become one write.
 func (tx *Tx) UpdateStatus(obj store.Object) {
 	if tx.writable() {
 		tx.txn.UpdateStatus(obj)
-		tx.own.put(obj)
+		tx.written.put(obj)
 	}
 }
 
-// Delete deletes an object, as [store.Store.Delete], on the condition that it
-// is still as it was read. Give it what was read, which it does not change. A
-// ResourceVersion in the options takes the place of the object's own; "0" is
-// any, for an object that is to go whatever has become of it.
+// Delete deletes an object, as [store.Store.Delete] does, on the condition that it
+// is as it was read. obj is the object that was read; Delete does not change it. A
+// ResourceVersion in the options replaces the object's own in the condition; "0"
+// deletes the object even if it has changed.
 func (tx *Tx) Delete(obj store.Object, o store.DeleteOptions) {
 	if !tx.writable() {
 		return
@@ -95,51 +98,49 @@ func (tx *Tx) Delete(obj store.Object, o store.DeleteOptions) {
 	if o.ResourceVersion == "" {
 		o.ResourceVersion = obj.GetResourceVersion()
 	}
-	doomed := obj.DeepCopyObject().(store.Object) // obj may be shared
-	tx.txn.Delete(doomed, o)
-	tx.own.delete(obj, o, tx.manager.clock.Now())
+	tx.txn.Delete(obj.DeepCopyObject().(store.Object), o) // a copy, since obj may be shared
+	tx.written.delete(obj, o, tx.manager.clock.Now())
 }
 
-// Unchanged adds the condition that an object is still as it was read when the
-// Tx is committed. It may be one that the Tx writes, too.
+// Unchanged makes the commit conditional on an object being as it was read. It may
+// be an object that the Tx writes too.
 func (tx *Tx) Unchanged(obj store.Object) {
 	if tx.writable() {
 		tx.txn.Unchanged(obj)
 	}
 }
 
-// Absent adds the condition that no object of obj's type and name exists when
-// the Tx is committed.
+// Absent makes the commit conditional on no object of obj's type, namespace and name
+// existing.
 func (tx *Tx) Absent(obj store.Object) {
 	if tx.writable() {
 		tx.txn.Absent(obj)
 	}
 }
 
-// AllowSplit lets the Tx be committed in several etcd transactions where one
-// cannot hold all of it ([store.MaxTxnOps] objects, [store.MaxRequestBytes]
-// bytes), as that of an object with a thousand children. That gives up that all
-// happens at once: when a later one fails, the earlier ones have happened, and
-// the reconcile goes on from there when it looks again.
+// AllowSplit allows the commit to use several etcd transactions if one cannot hold
+// all writes ([store.MaxTxnOps] objects, [store.MaxRequestBytes] bytes), such as those
+// for an object with a thousand children. The commit is then no longer atomic: when a
+// later transaction fails, the earlier ones have happened. The next reconcile sees
+// them and continues.
 //
-// Writes happen in the order in which they were asked for, and those of the
-// reconcile's object come last, so that its status never tells of what is not
-// there yet. Each part is conditional on that object being as it was read.
+// The writes happen in the order in which they were made, except that those to the
+// reconciled object come last. So its status never reports what has not been written
+// yet. Each transaction is conditional on the reconciled object being as it was read.
 //
-// A Tx that is serializable and has listed cannot be split: see
-// [Tx.Serializable].
+// A serializable Tx that has listed objects cannot be split; see [Tx.Serializable].
 func (tx *Tx) AllowSplit() {
 	tx.splittable = true
 }
 
-// Commit commits what was collected now, for a reconcile that must know what
-// becomes of it; otherwise the controller does so when the reconcile returns.
-// Return its error, unless it is one that the reconcile can do something about,
-// such as an Invalid. After Commit the Tx is only for reading.
+// Commit commits the writes now. Use it only if the reconcile must know the result;
+// otherwise the controller commits when the reconcile function returns. Return
+// Commit's error, unless the reconcile can handle it, such as an Invalid. After
+// Commit, the Tx can only read: a further write makes the reconcile fail.
 //
-// Whatever the snapshot was too old for, be it a conflict or an object that
-// appeared or went, makes the controller look again, even if the error is not
-// returned.
+// If the snapshot was too old (a Conflict, or an object that was created or deleted
+// since), the controller reconciles again on a newer snapshot, even if the error is
+// not returned.
 func (tx *Tx) Commit(ctx context.Context) error {
 	switch {
 	case tx.err != nil:
@@ -148,38 +149,38 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		return errors.New("transaction: it was committed already")
 	}
 	tx.committed = true
-	if tx.txn.Len() > 0 { // what writes nothing depends on nothing
+	if tx.txn.Len() > 0 { // without writes, no condition matters
 		tx.dependOnReads()
 		if tx.splittable {
 			tx.txn.AllowSplit(tx.object)
 		}
 	}
-	_, tx.outcome = tx.txn.Commit(ctx)
-	tx.outcome = tx.explain(tx.outcome)
-	if tx.outcome == nil {
+	_, tx.commitErr = tx.txn.Commit(ctx)
+	tx.commitErr = tx.explain(tx.commitErr)
+	if tx.commitErr == nil {
 		tx.recordEvents()
 	}
-	if apierrors.IsAlreadyExists(tx.outcome) || apierrors.IsNotFound(tx.outcome) {
-		tx.outcome = &lookAgainError{tx.outcome}
+	if apierrors.IsAlreadyExists(tx.commitErr) || apierrors.IsNotFound(tx.commitErr) {
+		tx.commitErr = &lookAgainError{tx.commitErr}
 	}
-	return tx.outcome
+	return tx.commitErr
 }
 
-// finish commits what the reconcile has not committed by itself.
+// finish commits the writes, unless the reconcile function has done so.
 func (tx *Tx) finish(ctx context.Context) error {
 	switch {
 	case tx.err != nil:
 		return tx.err
 	case !tx.committed:
 		return tx.Commit(ctx)
-	case isLookAgain(tx.outcome):
-		return tx.outcome
+	case isLookAgain(tx.commitErr):
+		return tx.commitErr
 	}
 	return nil
 }
 
-// writable reports whether more can be written. What comes after Commit would
-// be lost, so that the reconcile fails.
+// writable reports whether the Tx can take a write. A write after Commit would be
+// lost, so it makes the reconcile fail.
 func (tx *Tx) writable() bool {
 	if tx.committed {
 		tx.fail(errors.New("transaction: a write after Commit"))

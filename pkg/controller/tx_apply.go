@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,41 +13,45 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Apply makes the objects of the kind T whose controller is owner those that are
-// declared: it creates what is missing, updates what differs, and deletes what is
-// owned and declared no more. Without any declared object it deletes all, so that
-// a kind of which there may be none is named nevertheless:
+// Apply makes the objects of kind T that owner controls equal to the declared ones:
+// it creates missing objects, updates objects that differ, and deletes objects that
+// are no longer declared. Without declared objects it deletes all, so name the type
+// where the list can be empty:
 //
 //	_, err := controller.Apply[*corev1.ConfigMap](tx, site, maps...)
 //
-// Call it once for an owner and a kind: a second call would delete what the first
-// has declared. Where nothing differs nothing is written.
+// Call Apply once for each owner and kind: a second call would delete the objects that
+// the first has declared. Apply writes only objects that differ, and makes its writes
+// conditional on owner being as it was read.
 //
-// # What is declared
+// Apply returns the objects as they will be after the commit, with their present
+// status, in the order of the declared ones. It leaves out objects that cannot be
+// created yet. The returned objects may be shared: change only copies. Apply does not
+// change the declared objects. After an error the Tx is not committed, even if the
+// reconcile function ignores the error.
 //
-// What the JSON of an object shows, save for the status, and of the metadata
-// labels and annotations alone: as with Kubernetes' server-side apply, a field
-// that is empty and omitted when empty is not declared. An update sets the
-// declared fields, takes out those that were declared by the last Apply and are
-// declared no longer, and leaves all others as they are: defaults, the status,
-// what other writers have added. Maps are merged by their keys; a list is
-// declared as a whole. An object's managedFields tell which fields were declared.
-// Finalizers and further owner references count when the object is created.
-// Objects need names, and those without a namespace get owner's.
+// # Fields
 //
-// # Whose it is
+// An object declares the fields in its JSON, except its status, and except metadata
+// other than labels and annotations. As with Kubernetes' server-side apply, a field
+// that its type omits when empty is not declared when empty. An update
 //
-// Each object gets owner as its controller. Where one of its name is there that
-// has no controller, it is taken over; where it has another one, Apply fails.
-// Objects that are being deleted are left alone; if they are in the way of a
-// declared one, that is created when they have gone. An owner that is being
-// deleted gets no new objects. Whatever Apply writes is conditional on owner being
-// as it was read.
+//   - sets the declared fields,
+//   - removes the fields that the last Apply declared and this one does not, and
+//   - keeps all other fields, such as defaults and fields set by other writers.
 //
-// Apply returns the objects as they will be, with the status that they have, in
-// the order in which they were declared; those that cannot be there yet are left
-// out. They may be shared: change only copies. The declared ones are not changed.
-// After an error the Tx is not committed, whatever the reconcile makes of it.
+// Maps are merged key by key. A list is declared as a whole. The object's
+// managedFields record the declared fields. Finalizers and owner references of a
+// declared object are used only when the object is created. A declared object needs
+// a name. One without a namespace gets owner's, if its kind has namespaces.
+//
+// # Ownership
+//
+// Apply makes owner the controller of each object. An existing object without a
+// controller gets owner as its controller; one with another controller makes Apply
+// fail. Apply leaves objects alone that are being deleted. If such an object has the
+// name of a declared one, the latter is created once the former is gone. An owner that
+// is being deleted gets no new objects.
 func Apply[T store.Object](tx *Tx, owner store.Object, declared ...T) ([]T, error) {
 	applied, err := apply(tx, owner, declared)
 	if err != nil {
@@ -83,24 +88,24 @@ func apply[T store.Object](tx *Tx, owner store.Object, declared []T) ([]T, error
 	return applied, nil
 }
 
-// applier makes the objects of one kind and owner what is declared.
+// applier applies the declared objects of one kind and owner.
 type applier[T store.Object] struct {
 	tx    *Tx
 	owner store.Object
 	kind  store.KindInfo
-	keep  map[store.Key]bool // that are declared
+	keep  map[store.Key]bool // the keys of the declared objects
 	wrote bool
 }
 
-// one makes one object what is declared. It returns it as it will be, and false
-// when it cannot be there yet.
+// one applies one declared object, which is a copy. It returns the object as it will
+// be, and false if it cannot be created yet.
 func (a *applier[T]) one(declared T) (now T, there bool, err error) {
 	key := store.KeyOf(declared)
 	switch {
 	case key.Name == "":
-		return now, false, fmt.Errorf("it has no name, by which it would be known the next time")
+		return now, false, errors.New("the object has no name, and would be created again each time")
 	case a.keep[key]:
-		return now, false, fmt.Errorf("it is declared twice")
+		return now, false, errors.New("the object is declared twice")
 	}
 	a.keep[key] = true
 	d, err := declare.Of(declared, a.kind.GroupVersionKind)
@@ -127,15 +132,16 @@ func (a *applier[T]) one(declared T) (now T, there bool, err error) {
 	return declared, true, nil
 }
 
-// waitFor fails for an object in the way of whose going nobody would tell.
+// waitFor returns an error if the end of an object that is being deleted would not
+// cause another reconcile.
 func (a *applier[T]) waitFor(dying T) error {
 	if metav1.IsControlledBy(dying, a.owner) {
 		return nil
 	}
-	return fmt.Errorf("another one is in its place, which is being deleted and is not controlled by %s", store.KeyOf(a.owner))
+	return fmt.Errorf("an object of that name is being deleted and is not controlled by %s", store.KeyOf(a.owner))
 }
 
-// update has a live object be what is declared.
+// update updates a live object if it differs from what is declared.
 func (a *applier[T]) update(live T, d declare.Declaration) (T, error) {
 	empty := newObject[T](a.tx).(T)
 	if err := d.MergeInto(live, empty); err != nil {
@@ -156,7 +162,7 @@ func (a *applier[T]) update(live T, d declare.Declaration) (T, error) {
 	return empty, nil
 }
 
-// prune deletes what is owned and not declared.
+// prune deletes the owner's objects that are not declared.
 func (a *applier[T]) prune() {
 	for _, obj := range slices.Collect(Owned[T](a.tx, a.owner)) {
 		if !a.keep[store.KeyOf(obj)] && obj.GetDeletionTimestamp() == nil {
@@ -166,7 +172,7 @@ func (a *applier[T]) prune() {
 	}
 }
 
-// sameContent compares objects as they are stored.
+// sameContent compares objects by their JSON.
 func sameContent(a, b store.Object) (bool, error) {
 	x, err := json.Marshal(a)
 	if err != nil {

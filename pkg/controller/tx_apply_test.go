@@ -109,7 +109,7 @@ var _ = Describe("Apply", func() {
 		apply(ctx)
 	}, SpecTimeout(time.Minute))
 
-	It("asks etcd nothing when nothing differs, defaults and all", func(ctx SpecContext) {
+	It("sends nothing to etcd when nothing differs, defaults included", func(ctx SpecContext) {
 		both := func(ctx context.Context, tx *controller.Tx, site *Site) error {
 			tx.AllowSplit()
 			_, err := controller.Apply(tx, site, web("nginx"))
@@ -133,7 +133,7 @@ var _ = Describe("Apply", func() {
 		Expect(asked).To(BeZero())
 	}, SpecTimeout(time.Minute))
 
-	It("leaves alone what others have written, and takes out what it declares no more", func(ctx SpecContext) {
+	It("keeps fields of other writers and removes fields that are no longer declared", func(ctx SpecContext) {
 		first := config("a", "ours", "1", "shared", "1")
 		first.Labels = map[string]string{"ours": "1", "gone": "1"}
 		apply(ctx, first)
@@ -183,7 +183,7 @@ var _ = Describe("Apply", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("takes over what has no controller, and nothing else", func(ctx SpecContext) {
+	It("takes over objects without a controller, and no others", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("a"), newDeployment("other"))
 		apply(ctx, config("a", "k", "v"))
 		Expect(metav1.IsControlledBy(get(ctx, "a"), b.site)).To(BeTrue())
@@ -204,7 +204,7 @@ var _ = Describe("Apply", func() {
 		Expect(there(ctx)).To(Equal([]string{"a"}), "it is another's")
 	}, SpecTimeout(time.Minute))
 
-	It("leaves alone what is being deleted", func(ctx SpecContext) {
+	It("leaves objects alone that are being deleted", func(ctx SpecContext) {
 		held := config("a", "k", "v")
 		held.Finalizers = []string{"example.com/hold"}
 		apply(ctx, held)
@@ -252,7 +252,7 @@ var _ = Describe("Apply", func() {
 		Expect(there(ctx)).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("can be together with the owner's status and be split", func(ctx SpecContext) {
+	It("can be split, together with the owner's status", func(ctx SpecContext) {
 		var many []*corev1.ConfigMap
 		for i := range 300 {
 			many = append(many, config(fmt.Sprintf("m-%03d", i)))
@@ -285,9 +285,9 @@ var _ = Describe("Apply", func() {
 		Expect(err).To(MatchError(ContainSubstring(message)))
 		Expect(there(ctx)).To(BeEmpty())
 	},
-		Entry("what has no name", "it has no name", config("a"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "a-"}}),
-		Entry("what is declared twice", "ConfigMap default/a: it is declared twice", config("a"), config("a")),
-		Entry("what is in another namespace than its owner", "another namespace",
+		Entry("an object without a name", "the object has no name", config("a"), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "a-"}}),
+		Entry("an object that is declared twice", "ConfigMap default/a: the object is declared twice", config("a"), config("a")),
+		Entry("an object in another namespace than its owner", "another namespace",
 			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "elsewhere", Name: "a"}}),
 	)
 })

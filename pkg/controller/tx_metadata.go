@@ -12,13 +12,13 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// AddFinalizer adds a finalizer to an object, which is a copy of what was read
-// and which it changes, and has the Tx update it. It reports whether it did so:
-// not when the object has the finalizer, or is being deleted, which is too late.
+// AddFinalizer adds a finalizer to obj, a copy of an object that was read, and
+// updates it. It reports whether it did so. It does nothing if the object has the
+// finalizer, or if it is being deleted, which is too late.
 //
-// Whatever outside of etcd the finalizer is to undo must not be done before the
-// finalizer is committed: return when AddFinalizer reports true, and go on in
-// the reconcile that follows.
+// Create nothing outside etcd that the finalizer is to clean up before the finalizer
+// is committed: return when AddFinalizer reports true, and create it in the reconcile
+// that follows.
 func (tx *Tx) AddFinalizer(obj store.Object, name string) bool {
 	if obj.GetDeletionTimestamp() != nil || slices.Contains(obj.GetFinalizers(), name) {
 		return false
@@ -28,10 +28,9 @@ func (tx *Tx) AddFinalizer(obj store.Object, name string) bool {
 	return true
 }
 
-// RemoveFinalizer takes a finalizer from an object, which is a copy of what was
-// read and which it changes, and has the Tx update it. When the object is being
-// deleted and the finalizer is its last, it will be gone. It reports whether the
-// object had the finalizer.
+// RemoveFinalizer removes a finalizer from obj, a copy of an object that was read,
+// and updates it. It reports whether the object had the finalizer. An object that is
+// being deleted is gone after the commit if the finalizer was its last.
 func (tx *Tx) RemoveFinalizer(obj store.Object, name string) bool {
 	if !slices.Contains(obj.GetFinalizers(), name) {
 		return false
@@ -41,16 +40,16 @@ func (tx *Tx) RemoveFinalizer(obj store.Object, name string) bool {
 	return true
 }
 
-// SetCondition sets one of the conditions in an object's status, the one of c's
-// type, and has the Tx update the status. It reports whether it did so: not when
-// the condition is so already.
+// SetCondition sets the condition of c's type in obj's status, and updates the status.
+// It reports whether it did so. It does nothing if the condition is equal to c
+// already. obj is a copy of an object that was read, and conditions points into its
+// status:
 //
 //	tx.SetCondition(site, &site.Status.Conditions, metav1.Condition{
 //		Type: "Ready", Status: metav1.ConditionTrue, Reason: "AllReplicasReady"})
 //
-// The observedGeneration is the object's generation and the lastTransitionTime
-// is now, unless c has others; the latter moves only when the condition's status
-// does.
+// The condition's observedGeneration defaults to the object's generation, and its
+// lastTransitionTime to now. The latter changes only if the condition's status does.
 func (tx *Tx) SetCondition(obj store.Object, conditions *[]metav1.Condition, c metav1.Condition) bool {
 	if c.ObservedGeneration == 0 {
 		c.ObservedGeneration = obj.GetGeneration()
@@ -65,20 +64,20 @@ func (tx *Tx) SetCondition(obj store.Object, conditions *[]metav1.Condition, c m
 	return true
 }
 
-// EventRecorder records what has happened to objects, as [events.Recorder] does.
+// EventRecorder records Events about objects. [events.Recorder] is one.
 //
 // [events.Recorder]: https://pkg.go.dev/github.com/homeostat/homeostat/pkg/events#Recorder
 type EventRecorder interface {
 	Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any)
 }
 
-// Eventf records an Event with the manager's recorder, see
-// [ManagerOptions].Events, once the Tx has been committed, and not at all if it
-// is not. The note is formatted at once; regarding and related, which may be nil,
-// are as the commit leaves them, so that they may be objects that it creates.
+// Eventf records an Event with the manager's recorder (see [ManagerOptions].Events)
+// once the Tx is committed. If it is not committed, no Event is recorded. The note is
+// formatted at once. regarding and related may be objects that the Tx creates: they
+// are read after the commit. related may be nil.
 func (tx *Tx) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
 	recorder := tx.manager.options.Events
-	if recorder == nil || tx.committed && tx.outcome != nil {
+	if recorder == nil || tx.committed && tx.commitErr != nil {
 		return
 	}
 	note = fmt.Sprintf(note, args...)

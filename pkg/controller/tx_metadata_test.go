@@ -58,7 +58,7 @@ var _ = Describe("In a transaction", func() {
 		Expect(seen.all()).To(Equal([]string{"added", "there", "clean up true"}))
 	}, SpecTimeout(time.Minute))
 
-	It("they go along with other changes of the object", func(ctx SpecContext) {
+	It("finalizers can be changed together with the rest of the object", func(ctx SpecContext) {
 		b := newTxBench(ctx, newManager(controller.ManagerOptions{}))
 		b.do(ctx, func(tx *controller.Tx, site *Site) {
 			tx.UpdateStatus(site)
@@ -80,7 +80,7 @@ var _ = Describe("In a transaction", func() {
 	}
 	type Gate = store.Resource[SiteSpec, gateStatus]
 
-	It("conditions are set by one call, and move when their status does", func(ctx SpecContext) {
+	It("conditions are set by one call, and their transition time follows their status", func(ctx SpecContext) {
 		s, err := store.New(etcd.Client(), store.Options{
 			Prefix: fmt.Sprintf("/spec-%d/", time.Now().UnixNano()),
 			Kinds: []store.AnyKind{store.Kind[*Gate]{
@@ -188,7 +188,7 @@ var _ = Describe("In a transaction", func() {
 		Expect(told.all()).To(Equal(append(committed, "a: after it and 100%")))
 	}, SpecTimeout(time.Minute))
 
-	It("Events are dropped where nobody records them", func(ctx SpecContext) {
+	It("Events are dropped without a recorder", func(ctx SpecContext) {
 		b := newTxBench(ctx, newManager(controller.ManagerOptions{}))
 		b.do(ctx, func(tx *controller.Tx, site *Site) {
 			tx.Eventf(site, nil, corev1.EventTypeNormal, "Said", "Say", "nothing")

@@ -12,17 +12,17 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Own makes owner the controller of another object, which is usually about to
-// be created and which it changes: garbage collection deletes it with its
-// owner. It fails when the object has another controller already, and when
-// owner is in another namespace, where nobody would find it.
+// Own makes owner the controller of owned, so that garbage collection deletes owned
+// with its owner, [Owned] finds it, and a source made by [Owns] watches it. It changes
+// owned, and writes nothing: call it before [Tx.Create]. It returns an error if owned
+// has another controller, or if owner is in another namespace.
 func (tx *Tx) Own(owner, owned store.Object) error {
 	ref, err := tx.manager.store.OwnerReference(owner)
 	if err != nil {
 		return err
 	}
 	if ns := owner.GetNamespace(); ns != "" && ns != owned.GetNamespace() {
-		return fmt.Errorf("own %s: its owner %s is in another namespace", store.KeyOf(owned), store.KeyOf(owner))
+		return fmt.Errorf("own %s: the owner %s is in another namespace", store.KeyOf(owned), store.KeyOf(owner))
 	}
 	if other := metav1.GetControllerOfNoCopy(owned); other != nil && other.UID != ref.UID {
 		return fmt.Errorf("own %s: it is controlled by %s %s", store.KeyOf(owned), other.Kind, other.Name)
@@ -32,9 +32,9 @@ func (tx *Tx) Own(owner, owned store.Object) error {
 	return nil
 }
 
-// Owned yields the objects of a kind whose controller is owner, as the Tx sees
-// them. They are in owner's namespace, or in any when it has none. The replica
-// has an index for it from the first use on.
+// Owned yields the objects of kind T whose controller is owner, as the Tx sees them.
+// They are in owner's namespace, or in any namespace if owner has none. The first use
+// for a kind adds an index to the replica.
 func Owned[T store.Object](tx *Tx, owner store.Object) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		x, err := ownedIndex[T](tx.manager)
@@ -46,7 +46,7 @@ func Owned[T store.Object](tx *Tx, owner store.Object) iter.Seq[T] {
 	}
 }
 
-// ownedIndex finds objects by the uids of their controllers.
+// ownedIndex returns the index of a kind's objects by the uids of their controllers.
 func ownedIndex[T store.Object](m *Manager) (*informer.Index[T], error) {
 	if x, ok := m.owned.Load(reflect.TypeFor[T]()); ok {
 		return x.(*informer.Index[T]), nil

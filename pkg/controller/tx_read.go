@@ -9,9 +9,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// informerOf returns what a Tx reads a kind with, or nil when its snapshot does
-// not have the kind. The reconcile then fails, whatever it made of finding
-// nothing, and the replica has the kind from then on.
+// informerOf returns the informer of a kind, or nil if the Tx's snapshot does not have
+// the kind. In the latter case it adds the kind to the replica and makes the reconcile
+// fail, since the reconcile may take the missing objects for deleted ones.
 func informerOf[T store.Object](tx *Tx) *informer.Informer[T] {
 	tx.hasRead = true
 	inf, err := knownInformer[T](tx.manager)
@@ -20,15 +20,15 @@ func informerOf[T store.Object](tx *Tx) *informer.Informer[T] {
 		return nil
 	}
 	if !inf.Listed(tx.snapshot) {
-		tx.fail(fmt.Errorf("kind %T is not in the manager's replica yet: it is being added for the next try; "+
-			"name it in a source, or with informer.For, to have it from the start", *new(T)))
+		tx.fail(fmt.Errorf("kind %T is not in the manager's replica yet, and is added for the next try: "+
+			"to have it from the start, name it in a source or with informer.For", *new(T)))
 		return nil
 	}
 	return inf
 }
 
-// knownInformer remembers informers, since asking the replica takes a lock that
-// it holds while it takes in changes.
+// knownInformer is informer.For with a cache. informer.For takes a lock that the
+// replica holds while it applies changes.
 func knownInformer[T store.Object](m *Manager) (*informer.Informer[T], error) {
 	if inf, ok := m.informers.Load(reflect.TypeFor[T]()); ok {
 		return inf.(*informer.Informer[T]), nil
@@ -40,10 +40,10 @@ func knownInformer[T store.Object](m *Manager) (*informer.Informer[T], error) {
 	return inf, err
 }
 
-// Get returns an object as the Tx sees it.
+// Get returns the object of a key as the Tx sees it, and false if it does not exist.
 func Get[T store.Object](tx *Tx, key store.Key) (T, bool) {
 	inf := informerOf[T](tx)
-	obj, exists, written := lookup[T](tx.own, key)
+	obj, exists, written := lookup[T](tx.written, key)
 	if written || inf == nil {
 		return obj, exists
 	}
@@ -52,8 +52,8 @@ func Get[T store.Object](tx *Tx, key store.Key) (T, bool) {
 	return obj, exists
 }
 
-// List yields the objects of a kind as the Tx sees them when the iteration
-// begins, in the order of their keys.
+// List yields the selected objects of a kind in the order of their keys, as the Tx
+// sees them when the iteration begins.
 func List[T store.Object](tx *Tx, o informer.ListOptions) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		if inf := informerOf[T](tx); inf != nil {
@@ -62,9 +62,9 @@ func List[T store.Object](tx *Tx, o informer.ListOptions) iter.Seq[T] {
 	}
 }
 
-// Lookup yields the objects that have a value in an index, in one namespace or
-// in all where that is empty, as the Tx sees them when the iteration begins, in
-// the order of their keys. The index is one of the manager's replica.
+// Lookup yields the objects that have a value in an index of the manager's replica, in
+// the order of their keys, as the Tx sees them when the iteration begins. It yields
+// those in one namespace, or in all if namespace is "".
 func Lookup[T store.Object](tx *Tx, x *informer.Index[T], value, namespace string) iter.Seq[T] {
 	within := informer.ListOptions{Namespace: namespace}
 	return func(yield func(T) bool) {
@@ -82,24 +82,24 @@ func Lookup[T store.Object](tx *Tx, x *informer.Index[T], value, namespace strin
 	}
 }
 
-// merge yields what was read and what was written in the order of keys. What
-// was written hides what was read; of what was written, the selected is yielded.
+// merge yields read objects and selected written ones in the order of their keys. It
+// omits read objects that the Tx has written.
 func merge[T store.Object](tx *Tx, read iter.Seq[T], namespace string, selects func(T) bool, yield func(T) bool) {
-	if len(tx.own) == 0 && tx.reads == nil {
+	if len(tx.written) == 0 && tx.reads == nil {
 		read(yield)
 		return
 	}
 	listed[T](tx, namespace)
-	own := selected(tx.own, selects)
+	written := selected(tx.written, selects)
 	for obj := range read {
 		key := store.KeyOf(obj)
-		for len(own) > 0 && compareKeys(store.KeyOf(own[0]), key) < 0 {
-			if !yield(own[0]) {
+		for len(written) > 0 && compareKeys(store.KeyOf(written[0]), key) < 0 {
+			if !yield(written[0]) {
 				return
 			}
-			own = own[1:]
+			written = written[1:]
 		}
-		if _, _, hidden := lookup[T](tx.own, key); hidden {
+		if _, _, hidden := lookup[T](tx.written, key); hidden {
 			continue
 		}
 		got(tx, key, obj, true)
@@ -107,7 +107,7 @@ func merge[T store.Object](tx *Tx, read iter.Seq[T], namespace string, selects f
 			return
 		}
 	}
-	for _, obj := range own {
+	for _, obj := range written {
 		if !yield(obj) {
 			return
 		}

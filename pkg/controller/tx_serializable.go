@@ -9,48 +9,44 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Serializable has the Tx committed only if all that is read through it is still
-// as it was, beside what it writes: objects that were got, those that were not
-// found, and lists: an object that has appeared in one, changed or gone is a
-// conflict, and makes the controller look again. So what was decided cannot be
-// overtaken by what somebody else decided at the same time from the same facts
-// (write skew). It must be called before anything is read. What is read from
-// [Tx.Snapshot] is not compared.
+// Serializable makes the commit conditional on everything that the Tx reads being
+// unchanged: objects that were found, objects that were not, and lists, into which no
+// object may have come and out of which none may have gone. If something has changed,
+// the controller reconciles again on a newer snapshot. Use it where two reconciles
+// must not each decide by what the other one is about to change (write skew).
 //
-// Each object that was read takes one of the [store.MaxTxnOps] places of an etcd
-// transaction; a Tx that has no room for all fails, and writes nothing. A list
-// depends on all objects of its kind in its namespace, those that a selector or
-// an index leaves out included, for they might be in it now; etcd looks at
-// each of them when it commits. So list by namespaces that are small or calm.
+// Call Serializable before anything is read. Reads from [Tx.Snapshot] do not count. A
+// Tx that writes nothing is not compared: all that it read was true at one revision.
 //
-// A Tx that writes nothing needs no comparison: what it has read was so, all of
-// it at once.
+// Each object that was read takes one of the [store.MaxTxnOps] operations of an etcd
+// transaction; a Tx that needs more fails and writes nothing. A list depends on all
+// objects of its kind and namespace, even on those that a selector or an index leaves
+// out, since a change may have brought them in. etcd examines each of them during the
+// commit. So list in namespaces that are small or change rarely.
 func (tx *Tx) Serializable() {
 	if tx.hasRead {
-		tx.fail(errors.New("transaction: Serializable after something was read"))
+		tx.fail(errors.New("transaction: Serializable was called after something was read"))
 	}
 	if tx.reads == nil {
 		tx.reads = &readSet{objects: map[overlayKey]store.Object{}, absent: map[overlayKey]store.Object{}, ranges: map[readRange]store.Object{}}
 	}
-	if tx.object != nil {
-		tx.reads.objects[keyOf(tx.object)] = tx.object
-	}
+	tx.reads.objects[keyOf(tx.object)] = tx.object
 }
 
-// readSet is what a serializable Tx has read.
+// readSet has everything that a serializable Tx has read.
 type readSet struct {
 	objects map[overlayKey]store.Object
-	absent  map[overlayKey]store.Object // with nothing but their names
-	ranges  map[readRange]store.Object  // with nothing but their types
+	absent  map[overlayKey]store.Object // empty objects with names
+	ranges  map[readRange]store.Object  // empty objects of the listed kind
 }
 
-// readRange is a namespace, or all where that is empty.
+// readRange is a listed kind and namespace.
 type readRange struct {
-	kind      overlayKey // without a key
-	namespace string
+	kind      overlayKey // without a name
+	namespace string     // "" is all
 }
 
-// got takes note of an object that was read, or was not there.
+// got records a read of one object.
 func got[T store.Object](tx *Tx, key store.Key, obj T, exists bool) {
 	switch {
 	case tx.reads == nil:
@@ -65,7 +61,7 @@ func got[T store.Object](tx *Tx, key store.Key, obj T, exists bool) {
 	}
 }
 
-// listed takes note that a kind was listed, in one namespace or in all.
+// listed records a list of a kind, in one namespace or in all.
 func listed[T store.Object](tx *Tx, namespace string) {
 	if tx.reads == nil {
 		return
@@ -75,7 +71,7 @@ func listed[T store.Object](tx *Tx, namespace string) {
 	}
 }
 
-// newObject returns an empty object, or nil when the store does not know T.
+// newObject returns an empty object, or nil if the store does not know T.
 func newObject[T store.Object](tx *Tx) store.Object {
 	k, err := store.KindOf[T](tx.manager.store)
 	if err != nil {
@@ -86,7 +82,7 @@ func newObject[T store.Object](tx *Tx) store.Object {
 	return obj
 }
 
-// dependOnReads makes conditions of what was read.
+// dependOnReads makes the commit conditional on all that was read.
 func (tx *Tx) dependOnReads() {
 	if tx.reads == nil {
 		return
@@ -95,7 +91,7 @@ func (tx *Tx) dependOnReads() {
 		tx.txn.Unchanged(obj)
 	}
 	for key, obj := range tx.reads.absent {
-		if !tx.reads.covers(key) { // where nothing has appeared, it has not
+		if !tx.reads.covers(key) { // the condition on the list covers it
 			tx.txn.Absent(obj)
 		}
 	}
@@ -106,7 +102,7 @@ func (tx *Tx) dependOnReads() {
 	}
 }
 
-// covers reports whether an object would have been in a list that was read.
+// covers reports whether an object would be in a list that was read.
 func (r *readSet) covers(key overlayKey) bool {
 	kind := overlayKey{kind: key.kind}
 	_, all := r.ranges[readRange{kind, ""}]
@@ -114,11 +110,11 @@ func (r *readSet) covers(key overlayKey) bool {
 	return all || namespace
 }
 
-// explain adds to an error what the reconcile can do about it.
+// explain adds to an error what the reconcile function can do about it.
 func (tx *Tx) explain(err error) error {
 	if tx.reads != nil && apierrors.IsRequestEntityTooLargeError(err) {
-		return fmt.Errorf("the transaction is serializable and depends on all that was read through it (%d objects, %d that were not there, %d lists); "+
-			"read what need not be compared from Tx.Snapshot: %w", len(tx.reads.objects), len(tx.reads.absent), len(tx.reads.ranges), err)
+		return fmt.Errorf("the transaction is serializable and depends on all that it read (%d objects, %d absent objects, %d lists): "+
+			"read objects that need not be compared from Tx.Snapshot: %w", len(tx.reads.objects), len(tx.reads.absent), len(tx.reads.ranges), err)
 	}
 	return err
 }

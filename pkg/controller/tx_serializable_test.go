@@ -62,7 +62,7 @@ var _ = Describe("A serializable transaction", func() {
 	}
 
 	// The ConfigMap "read" has the label l=v and is owned by the site.
-	DescribeTable("is refused when what it has read is no longer so", func(ctx SpecContext, read func(*controller.Tx, *Site), disturb func(context.Context, *store.Store), refused bool) {
+	DescribeTable("is refused if and only if something that it read has changed", func(ctx SpecContext, read func(*controller.Tx, *Site), disturb func(context.Context, *store.Store), refused bool) {
 		for _, serializable := range []bool{true, false} {
 			m := newManager(controller.ManagerOptions{})
 			b := newTxBench(ctx, m, never())
@@ -132,7 +132,7 @@ var _ = Describe("A serializable transaction", func() {
 		}, appear, true),
 	)
 
-	It("reads through an index, its own writes included", func(ctx SpecContext) {
+	It("reads its own writes through an index", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		maps, err := informer.For[*corev1.ConfigMap](m.Replica())
 		Expect(err).NotTo(HaveOccurred())
@@ -165,7 +165,7 @@ var _ = Describe("A serializable transaction", func() {
 		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
 	}, SpecTimeout(time.Minute))
 
-	It("asks etcd nothing when it writes nothing", func(ctx SpecContext) {
+	It("sends nothing to etcd when it writes nothing", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		b := newTxBench(ctx, m, never())
 		err := b.try(ctx, func(ctx context.Context, tx *controller.Tx, site *Site) error {
@@ -177,7 +177,7 @@ var _ = Describe("A serializable transaction", func() {
 		Expect(err).NotTo(HaveOccurred())
 	}, SpecTimeout(time.Minute))
 
-	It("says when it depends on more than a transaction holds", func(ctx SpecContext) {
+	It("fails when it depends on more objects than a transaction can compare", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		b := newTxBench(ctx, m, never())
 		for i := range store.MaxTxnOps {
@@ -190,23 +190,23 @@ var _ = Describe("A serializable transaction", func() {
 			return nil
 		})
 		Expect(err).To(MatchError(apierrors.IsRequestEntityTooLargeError, "RequestEntityTooLarge"))
-		Expect(err).To(MatchError(And(ContainSubstring("129 objects, 0 that were not there, 1 lists"), ContainSubstring("Tx.Snapshot"))))
+		Expect(err).To(MatchError(And(ContainSubstring("129 objects, 0 absent objects, 1 lists"), ContainSubstring("Tx.Snapshot"))))
 	}, SpecTimeout(time.Minute))
 
-	It("must be so from the start", func(ctx SpecContext) {
+	It("must be made serializable before it reads", func(ctx SpecContext) {
 		b := newTxBench(ctx, newManager(controller.ManagerOptions{}), never())
 		err := b.try(ctx, func(_ context.Context, tx *controller.Tx, site *Site) error {
 			here(tx, site)
 			tx.Serializable()
 			return nil
 		})
-		Expect(err).To(MatchError(ContainSubstring("Serializable after something was read")))
+		Expect(err).To(MatchError(ContainSubstring("Serializable was called after something was read")))
 	}, SpecTimeout(time.Minute))
 
 	// Doctors of a ward go off call, hire others and leave, each on its own, and
 	// each only if the ward can do without it: at least one is on call, and there
 	// are never more than three.
-	Describe("keeps what several objects have in common", func() {
+	Describe("keeps an invariant over several objects", func() {
 		const wards, doctors, rounds, most = 12, 3, 6, 3
 
 		// shifts returns what went wrong in the history of all wards.
@@ -259,11 +259,11 @@ var _ = Describe("A serializable transaction", func() {
 			return wardsBroken(ctx, m.Store(), from, most)
 		}
 
-		It("with it, always", func(ctx SpecContext) {
+		It("always, when serializable", func(ctx SpecContext) {
 			Expect(shifts(ctx, true)).To(BeEmpty())
 		}, SpecTimeout(time.Minute))
 
-		It("without it, not always", func(ctx SpecContext) {
+		It("not always, when not serializable", func(ctx SpecContext) {
 			Eventually(ctx, func() []string { return shifts(ctx, false) }).Should(And(
 				ContainElement(ContainSubstring("nobody is on call")), ContainElement(ContainSubstring("too many"))))
 		}, SpecTimeout(2*time.Minute))

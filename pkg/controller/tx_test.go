@@ -160,7 +160,7 @@ var _ = Describe("A transaction", func() {
 		return func() bool { return calls.Load() > 1 }
 	}
 
-	It("can be committed by the reconcile, once, and not written to later", func(ctx SpecContext) {
+	It("can be committed by the reconcile function, once, and takes no write afterwards", func(ctx SpecContext) {
 		var first, second atomic.Value
 		again := attempt(ctx, func(ctx context.Context, tx *controller.Tx, _ *Site) (controller.Result, error) {
 			tx.Create(newConfigMap("x"))
@@ -176,7 +176,7 @@ var _ = Describe("A transaction", func() {
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(Equal(1))
 	}, SpecTimeout(time.Minute))
 
-	It("tells the reconcile that commits what is wrong", func(ctx SpecContext) {
+	It("returns errors of the commit to the reconcile function that commits", func(ctx SpecContext) {
 		invalid := make(chan error, 1)
 		attempt(ctx, func(ctx context.Context, tx *controller.Tx, _ *Site) (controller.Result, error) {
 			bad := newConfigMap("x")
@@ -190,7 +190,7 @@ var _ = Describe("A transaction", func() {
 	}, SpecTimeout(time.Minute))
 
 	for how, ignored := range map[string]bool{"returned": false, "ignored": true} {
-		It("is made again from a newer snapshot after a conflict that is "+how, func(ctx SpecContext) {
+		It("is repeated on a newer snapshot after a conflict that is "+how, func(ctx SpecContext) {
 			var seen journal[string]
 			again := func(e informer.Event[*Site]) bool { return e.Type == store.Added }
 			Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
@@ -223,7 +223,7 @@ var _ = Describe("A transaction", func() {
 		}, SpecTimeout(time.Minute))
 	}
 
-	It("is made again when what it creates has appeared, and what it deletes has changed or gone", func(ctx SpecContext) {
+	It("is repeated when an object that it creates exists, or one that it deletes has changed or gone", func(ctx SpecContext) {
 		for _, obj := range []*corev1.ConfigMap{newConfigMap("changes"), newConfigMap("goes")} {
 			create(ctx, m.Store(), obj)
 		}
@@ -272,7 +272,7 @@ var _ = Describe("A transaction", func() {
 		Expect(log.with("failed")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("depends on what it was told must not change", func(ctx SpecContext) {
+	It("depends on the objects that must be unchanged or absent", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("read"))
 		never := controller.Watches(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
 		var seen journal[string]
@@ -305,7 +305,7 @@ var _ = Describe("A transaction", func() {
 		Expect(seen.all()).To(Equal([]string{"false", "vfalse", "vtrue"}))
 	}, SpecTimeout(time.Minute))
 
-	It("takes the backoff, not the requested pause, when what was decided did not happen", func(ctx SpecContext) {
+	It("is repeated after the backoff, not the requested pause, when the commit fails", func(ctx SpecContext) {
 		clock := new(hastyClock)
 		m = newManager(controller.ManagerOptions{Clock: clock, Log: log.logger()})
 		again := attempt(ctx, func(_ context.Context, tx *controller.Tx, _ *Site) (controller.Result, error) {
@@ -318,7 +318,7 @@ var _ = Describe("A transaction", func() {
 		Expect(clock.pauses.all()).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("fails where it read a kind that is not in the replica, which it is for the next", func(ctx SpecContext) {
+	It("fails when it reads a kind that is not in the replica, and succeeds the next time", func(ctx SpecContext) {
 		var seen journal[int]
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			seen.note(len(slices.Collect(controller.List[*corev1.ConfigMap](tx, informer.ListOptions{}))))
@@ -336,7 +336,7 @@ var _ = Describe("A transaction", func() {
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(Equal(1))
 	}, SpecTimeout(time.Minute))
 
-	It("says what is wrong with a kind that the store does not know", func(ctx SpecContext) {
+	It("names a kind that the store does not know", func(ctx SpecContext) {
 		again := attempt(ctx, func(_ context.Context, tx *controller.Tx, _ *Site) (controller.Result, error) {
 			controller.Get[*store.Resource[int, int]](tx, store.Key{Namespace: "default", Name: "x"})
 			return controller.Result{}, nil
@@ -345,7 +345,7 @@ var _ = Describe("A transaction", func() {
 		Expect(log.with("not known to this store")).To(HaveLen(1))
 	}, SpecTimeout(time.Minute))
 
-	It("says when it is too large for etcd, and writes nothing", func(ctx SpecContext) {
+	It("fails and writes nothing when it is too large for etcd", func(ctx SpecContext) {
 		again := attempt(ctx, func(_ context.Context, tx *controller.Tx, _ *Site) (controller.Result, error) {
 			for i := range store.MaxTxnOps + 1 {
 				tx.Create(newConfigMap(fmt.Sprint("x-", i)))
@@ -357,7 +357,7 @@ var _ = Describe("A transaction", func() {
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(BeZero())
 	}, SpecTimeout(time.Minute))
 
-	It("owns what has no other controller, in its own namespace", func(ctx SpecContext) {
+	It("makes its object the owner of objects in its namespace without another controller", func(ctx SpecContext) {
 		other := newDeployment("other")
 		create(ctx, m.Store(), other)
 		done := make(chan struct{})
@@ -388,7 +388,7 @@ var _ = Describe("A transaction", func() {
 		Eventually(done).Should(BeClosed())
 	}, SpecTimeout(time.Minute))
 
-	It("reports what cannot be created because something undecodable is in its place", func(ctx SpecContext) {
+	It("reports an object that cannot be created because an undecodable one has its name", func(ctx SpecContext) {
 		clock := new(hastyClock)
 		m = newManager(controller.ManagerOptions{Clock: clock, Log: log.logger()})
 		Expect(etcd.Client().Put(ctx, m.Store().Prefix()+"core/configmaps/default/x", "gibberish")).Error().NotTo(HaveOccurred())
@@ -404,7 +404,7 @@ var _ = Describe("A transaction", func() {
 		Eventually(func() []string { return log.with("again and again") }).ShouldNot(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("does not bring a deleted and recreated object under an older one's update", func(ctx SpecContext) {
+	It("does not update an object that was deleted and created again", func(ctx SpecContext) {
 		site := newSite("a", 1)
 		var results journal[string]
 		Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
@@ -429,7 +429,7 @@ var _ = Describe("A transaction", func() {
 		Expect(got.Spec.Replicas).To(Equal(int32(2)))
 	}, SpecTimeout(time.Minute))
 
-	It("is not made for an object that is gone", func(ctx SpecContext) {
+	It("is not begun for an object that is gone", func(ctx SpecContext) {
 		var seen journal[string]
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			seen.note(site.Name)

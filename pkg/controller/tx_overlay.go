@@ -11,8 +11,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// overlay has what a Tx has written, as it will be: nil for what will be gone.
-// A Go type stands for its kind, since a store has at most one for each.
+// overlay has the objects that a Tx has written, as they will be after the commit:
+// nil for one that will be gone. A Go type stands for its kind, since a store has at
+// most one kind for a type.
 type overlay map[overlayKey]store.Object
 
 type overlayKey struct {
@@ -22,12 +23,12 @@ type overlayKey struct {
 
 func keyOf(obj store.Object) overlayKey { return overlayKey{reflect.TypeOf(obj), store.KeyOf(obj)} }
 
-// kindOf is the part of an object's key that all of its kind share.
+// kindOf returns a key without a name, which stands for the object's kind.
 func kindOf(obj store.Object) overlayKey { return overlayKey{kind: reflect.TypeOf(obj)} }
 
 func (o *overlay) set(obj, now store.Object) {
 	if obj == nil || obj.GetName() == "" {
-		return // the transaction has the error, or a name that is not made yet
+		return // the store will report the error, or generate the name
 	}
 	if *o == nil {
 		*o = overlay{}
@@ -35,8 +36,8 @@ func (o *overlay) set(obj, now store.Object) {
 	(*o)[keyOf(obj)] = now
 }
 
-// put takes in a created or updated object. One whose last finalizer is taken
-// out while it is being deleted will be gone.
+// put adds a created or updated object. An object that is being deleted and has lost
+// its last finalizer will be gone.
 func (o *overlay) put(obj store.Object) {
 	if obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && grace(obj) == 0 {
 		o.set(obj, nil)
@@ -45,8 +46,8 @@ func (o *overlay) put(obj store.Object) {
 	o.set(obj, obj)
 }
 
-// delete takes in a deletion, which finalizers, a grace period and dependents
-// that are to be dealt with first turn into a mark.
+// delete adds a deletion. If finalizers, a grace period or the propagation delay it,
+// the object stays and gets a deletionTimestamp.
 func (o *overlay) delete(obj store.Object, opts store.DeleteOptions, now time.Time) {
 	graceSeconds := opts.GracePeriodSeconds
 	waits := opts.Propagation == metav1.DeletePropagationForeground || opts.Propagation == metav1.DeletePropagationOrphan
@@ -70,7 +71,8 @@ func grace(obj store.Object) int64 {
 	return 0
 }
 
-// lookup returns what was written for an object: false when nothing was.
+// lookup returns the written object of a key. exists is false if it will be gone, and
+// written is false if the Tx has not written it.
 func lookup[T store.Object](o overlay, key store.Key) (obj T, exists, written bool) {
 	if len(o) == 0 {
 		return obj, false, false
@@ -82,8 +84,8 @@ func lookup[T store.Object](o overlay, key store.Key) (obj T, exists, written bo
 	return obj, exists, written
 }
 
-// selected returns the written objects of a kind that a function selects, in
-// the order of their keys.
+// selected returns the written objects of a kind that a function selects, in the order
+// of their keys.
 func selected[T store.Object](o overlay, selects func(T) bool) []T {
 	var objects []T
 	for k, written := range o {
@@ -98,7 +100,7 @@ func selected[T store.Object](o overlay, selects func(T) bool) []T {
 	return objects
 }
 
-// compareKeys orders keys as etcd does: a namespace ends in a slash.
+// compareKeys orders keys as etcd does, where a slash follows the namespace.
 func compareKeys(a, b store.Key) int {
 	if a.Namespace == b.Namespace {
 		return strings.Compare(a.Name, b.Name)
