@@ -15,11 +15,11 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// story is a history that is made up. Each of its steps is a revision.
+// story is an invented history. Each step is one revision.
 type story struct {
 	events []*clientv3.Event
 	byTest map[int64]bool
-	alive  map[string]int64 // keys, and the revisions that created them
+	alive  map[string]int64 // existing keys and their create revisions
 }
 
 func (s *story) put(key, value string) (revision int64) {
@@ -40,7 +40,7 @@ func (s *story) delete(key string) (revision int64) {
 	return revision
 }
 
-// write puts an object that bears a token, unless that is 0.
+// write puts an object with a token, or without one if token is 0.
 func (s *story) write(kind string, obj store.Object, token int64) {
 	GinkgoHelper()
 	if token != 0 {
@@ -80,7 +80,7 @@ const (
 	anotherKey = "/homeostat/sharding/registry/crash/buckets/00002"
 )
 
-// newStory returns one that begins well, and the token in it.
+// newStory returns a story without violations, and its token.
 func newStory() (s *story, token int64) {
 	GinkgoHelper()
 	s = &story{byTest: map[int64]bool{2: true}, alive: map[string]int64{}}
@@ -94,9 +94,9 @@ func newStory() (s *story, token int64) {
 }
 
 var _ = DescribeTable("The audit of a history",
-	func(goOn func(s *story, token int64), want ...string) {
+	func(continues func(s *story, token int64), want ...string) {
 		s, token := newStory()
-		goOn(s, token)
+		continues(s, token)
 		a := newAudit(s.byTest)
 		a.read(s.events)
 		Expect(a.found).To(HaveLen(len(want)))
@@ -104,16 +104,16 @@ var _ = DescribeTable("The audit of a history",
 			Expect(a.found[i]).To(ContainSubstring(problem))
 		}
 	},
-	Entry("finds nothing where all is well", func(s *story, token int64) {
+	Entry("finds nothing in a correct history", func(s *story, token int64) {
 		s.byTest[s.delete(storyKey("hands", "a-g0-h-x"))] = true
 		s.delete(oneKey)
 		next := s.put(oneKey, "another")
 		s.write("hands", storyHand("a-g0-h-y"), next)
 	}),
-	Entry("finds a child deleted that is asked for", func(s *story, _ int64) {
+	Entry("finds the deletion of a child that the owner asks for", func(s *story, _ int64) {
 		s.delete(storyKey("units", "a-g0-u0"))
 	}, "was deleted while its owner asked for 1"),
-	Entry("finds nothing where a child is created again that the test deleted", func(s *story, token int64) {
+	Entry("finds nothing if the test deleted the child that is created again", func(s *story, token int64) {
 		s.byTest[s.delete(storyKey("units", "a-g0-u0"))] = true
 		s.write("units", storyUnit("a-g0-u0"), token)
 	}),
@@ -124,25 +124,25 @@ var _ = DescribeTable("The audit of a history",
 		s.delete(oneKey)
 		s.write("units", storyUnit("a-g0-u0"), token)
 	}, "which is dead"),
-	Entry("finds a write with a token whose key is another's", func(s *story, token int64) {
+	Entry("finds a write with a token whose key has another holder", func(s *story, token int64) {
 		s.delete(oneKey)
 		s.put(oneKey, "another")
 		s.write("units", storyUnit("a-g0-u0"), token)
 	}, "which is dead"),
-	Entry("finds a deletion while nobody has a key", func(s *story, _ int64) {
+	Entry("finds a deletion while no process holds a key", func(s *story, _ int64) {
 		s.byTest[s.delete(storyKey("fleets", "a"))] = true
 		s.delete(oneKey)
 		s.delete(storyKey("groups", "a-g0"))
 	}, "while nobody had the right to"),
-	Entry("finds a token that goes back", func(s *story, token int64) {
+	Entry("finds a lower token than before", func(s *story, token int64) {
 		next := s.put(anotherKey, "another")
 		s.write("units", storyUnit("a-g0-u0"), next)
 		s.write("units", storyUnit("a-g0-u0"), token)
-	}, "what else is of Fleet a under", "with the token 3 after 8"),
-	Entry("finds two keys in charge of one Fleet", func(s *story, _ int64) {
+	}, "other objects of Fleet a under", "with the token 3 after 8"),
+	Entry("finds two keys for one Fleet", func(s *story, _ int64) {
 		s.write("groups", storyGroup("a", "a-g0"), s.put(anotherKey, "another"))
-	}, "what else is of Fleet a under"),
-	Entry("finds a child that is not asked for", func(s *story, token int64) {
+	}, "other objects of Fleet a under"),
+	Entry("finds a child that nobody asked for", func(s *story, token int64) {
 		s.write("units", storyUnit("a-g0-u1"), token)
 	}, "while its owner asked for 1"),
 	Entry("finds a child of an owner that is gone", func(s *story, token int64) {
@@ -151,10 +151,10 @@ var _ = DescribeTable("The audit of a history",
 		s.byTest[s.delete(storyKey("units", "a-g0-u0"))] = true
 		s.write("units", storyUnit("a-g0-u0"), token)
 	}, "for an owner that was gone"),
-	Entry("finds a child that is there twice", func(s *story, token int64) {
+	Entry("finds a duplicate child", func(s *story, token int64) {
 		s.write("units", storyUnit("another-u0"), token)
 	}, "while there were 1 of it already"),
-	Entry("finds a counted child too many", func(s *story, token int64) {
+	Entry("finds one counted child too many", func(s *story, token int64) {
 		s.write("hands", storyHand("a-g0-h-y"), token)
 	}, "as one of 2, of which 1 were asked for"),
 	Entry("finds a counted child that was created again", func(s *story, token int64) {

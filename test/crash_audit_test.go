@@ -13,31 +13,30 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// audit goes through etcd's history and finds what must not have happened:
+// audit reads etcd's history and finds violations:
 //
-//   - A write without a token, or with one of which no key was there any more, or
-//     with a lower one than the object had before. A deletion, which has no
-//     token, while nobody had a key.
-//   - Two processes that shared what one Fleet owns: the tokens of all of it are
-//     one key's.
-//   - A child created that its owner did not ask for, or not any more, or that
-//     was there already; one deleted that its owner asked for.
+//   - A write without a token, with a token whose key no longer existed, or with a
+//     lower token than the object had before. A deletion, which has no token, while no
+//     process held a key.
+//   - Writes to the objects of one Fleet under the tokens of two keys.
+//   - A created child that its owner did not ask for, or that existed already. A deleted
+//     child that its owner asked for.
 //
-// What the test did itself is exempt, but counts.
+// The test's own writes cannot be violations, but they count for later ones.
 type audit struct {
 	byTest map[int64]bool // revisions
 
-	holders map[string]int64               // the keys that give tokens, and their tokens
-	objects map[string]*audited            // by key
-	byUID   map[types.UID]*audited         // those that exist
-	asked   map[types.UID]map[int64]int    // Hands, by the generation of their Group
-	created map[types.UID]map[int64]int    // Hands, by the generation they were created for
-	robbed  map[types.UID]int              // Hands that the test deleted, by their Group
-	shares  map[string]map[string]struct{} // keys that may be the one of a Fleet
+	holders map[string]int64               // the tokens of the keys that grant them
+	objects map[string]*audited            // existing objects by key
+	byUID   map[types.UID]*audited         // existing objects by uid
+	asked   map[types.UID]map[int64]int    // desired Hands by Group and its generation
+	created map[types.UID]map[int64]int    // created Hands by Group and its generation
+	deleted map[types.UID]int              // Hands that the test deleted, by Group
+	shares  map[string]map[string]struct{} // the keys that may be responsible for a Fleet
 
-	found  []string
-	tokens map[int64]int // writes by token
-	births map[string]int
+	found     []string
+	tokens    map[int64]int // writes by token
+	creations map[string]int
 }
 
 // audited is an object at one revision.
@@ -51,8 +50,8 @@ type audited struct {
 func newAudit(byTest map[int64]bool) *audit {
 	return &audit{
 		byTest: byTest, holders: map[string]int64{}, objects: map[string]*audited{}, byUID: map[types.UID]*audited{},
-		asked: map[types.UID]map[int64]int{}, created: map[types.UID]map[int64]int{}, robbed: map[types.UID]int{},
-		shares: map[string]map[string]struct{}{}, tokens: map[int64]int{}, births: map[string]int{},
+		asked: map[types.UID]map[int64]int{}, created: map[types.UID]map[int64]int{}, deleted: map[types.UID]int{},
+		shares: map[string]map[string]struct{}{}, tokens: map[int64]int{}, creations: map[string]int{},
 	}
 }
 
@@ -68,10 +67,10 @@ func (a *audit) read(events []*clientv3.Event) {
 	}
 }
 
-// change is what became of one object.
-type change struct{ old, now *audited } // nil where there was or is none
+// change is a change of one object. old is nil for a creation, now for a deletion.
+type change struct{ old, now *audited }
 
-// revision takes in what happened at one revision, and then judges it.
+// revision applies all events of one revision and then checks them.
 func (a *audit) revision(revision int64, events []*clientv3.Event) {
 	var changes []change
 	for _, ev := range events {
@@ -87,7 +86,7 @@ func (a *audit) revision(revision int64, events []*clientv3.Event) {
 		}
 	}
 	for _, c := range changes {
-		if problem := a.judge(c, a.byTest[revision]); problem != "" {
+		if problem := a.check(c, a.byTest[revision]); problem != "" {
 			obj := c.now
 			if obj == nil {
 				obj = c.old
@@ -153,28 +152,28 @@ func decodeAudited(ev *clientv3.Event) *audited {
 	return d
 }
 
-// judge says what is wrong with a change.
-func (a *audit) judge(c change, byTest bool) string {
+// check returns the violation of a change, or an empty string.
+func (a *audit) check(c change, byTest bool) string {
 	if !byTest {
-		if problem := a.judgeToken(c); problem != "" {
+		if problem := a.checkToken(c); problem != "" {
 			return problem
 		}
 	}
 	switch {
 	case c.old == nil:
-		a.births[c.now.kind]++
-		return a.judgeBirth(c.now)
+		a.creations[c.now.kind]++
+		return a.checkCreation(c.now)
 	case c.now == nil:
-		return a.judgeDeath(c.old, byTest)
+		return a.checkDeletion(c.old, byTest)
 	case c.now.meta.UID != c.old.meta.UID:
 		return "one object has become another"
 	}
 	return ""
 }
 
-func (a *audit) judgeToken(c change) string {
+func (a *audit) checkToken(c change) string {
 	if c.now == nil || c.now.meta.DeletionTimestamp != nil {
-		// Nothing but the garbage collector changes what is being deleted.
+		// Only the garbage collector changes an object that is being deleted.
 		if len(a.holders) == 0 {
 			return "was deleted while nobody had the right to"
 		}
@@ -194,7 +193,7 @@ func (a *audit) judgeToken(c change) string {
 		return "was written without a token"
 	case len(mine) == 0:
 		return fmt.Sprintf("was written with the token %d, which is dead", token)
-	case !whole: // which key is in charge of what has lost its owner is not defined
+	case !whole: // no key is responsible for an object that has lost its owner
 		return ""
 	case c.old != nil && token < c.old.token:
 		return fmt.Sprintf("was written with the token %d after %d", token, c.old.token)
@@ -205,13 +204,13 @@ func (a *audit) judgeToken(c change) string {
 	before := slices.Sorted(maps.Keys(a.shares[fleet]))
 	maps.DeleteFunc(a.shares[fleet], func(key string, _ struct{}) bool { _, ok := mine[key]; return !ok })
 	if len(a.shares[fleet]) == 0 {
-		return fmt.Sprintf("was written under %v, what else is of Fleet %s under %v", slices.Sorted(maps.Keys(mine)), fleet, before)
+		return fmt.Sprintf("was written under %v, other objects of Fleet %s under %v", slices.Sorted(maps.Keys(mine)), fleet, before)
 	}
 	return ""
 }
 
-// rootOf returns the name of the Fleet that an object is of, and whether all
-// owners between them exist.
+// rootOf returns the name of the Fleet at the end of an object's owners, and false if
+// one of the owners does not exist.
 func (a *audit) rootOf(obj *audited) (string, bool) {
 	for obj.kind != "fleets" {
 		if obj = a.ownerOf(obj); obj == nil {
@@ -229,7 +228,7 @@ func (a *audit) ownerOf(obj *audited) *audited {
 	return a.byUID[ref.UID]
 }
 
-func (a *audit) judgeBirth(obj *audited) string {
+func (a *audit) checkCreation(obj *audited) string {
 	owner := a.ownerOf(obj)
 	switch {
 	case obj.kind == "fleets":
@@ -237,7 +236,7 @@ func (a *audit) judgeBirth(obj *audited) string {
 	case metav1.GetControllerOf(&obj.meta) == nil:
 		return "was created without an owner"
 	case obj.kind == "hands":
-		return a.judgeHand(obj)
+		return a.checkHand(obj)
 	case owner == nil || owner.meta.DeletionTimestamp != nil:
 		return "was created for an owner that was gone"
 	case ordinalOf(obj) >= owner.asks:
@@ -250,9 +249,9 @@ func (a *audit) judgeBirth(obj *audited) string {
 	return ""
 }
 
-// judgeHand counts. A Hand is created without a condition on its Group, which may
-// have changed or gone since it was looked at.
-func (a *audit) judgeHand(hand *audited) string {
+// checkHand counts Hands. Hands are created without a condition on their Group, which
+// may have changed or gone meanwhile.
+func (a *audit) checkHand(hand *audited) string {
 	group := metav1.GetControllerOf(&hand.meta).UID
 	asked, known := a.asked[group][hand.meta.Generation]
 	if !known {
@@ -262,17 +261,17 @@ func (a *audit) judgeHand(hand *audited) string {
 		return fmt.Sprintf("was created as one of %d, of which %d were asked for", live, asked)
 	}
 	a.created[group][hand.meta.Generation]++
-	if n, most := a.created[group][hand.meta.Generation], asked+a.robbed[group]; n > most {
-		return fmt.Sprintf("was created as number %d, where %d were asked for and the test deleted %d", n, asked, a.robbed[group])
+	if n, most := a.created[group][hand.meta.Generation], asked+a.deleted[group]; n > most {
+		return fmt.Sprintf("was created as number %d, where %d were asked for and the test deleted %d", n, asked, a.deleted[group])
 	}
 	return ""
 }
 
-func (a *audit) judgeDeath(obj *audited, byTest bool) string {
+func (a *audit) checkDeletion(obj *audited, byTest bool) string {
 	owner := a.ownerOf(obj)
 	switch {
 	case obj.kind == "hands" && byTest:
-		a.robbed[metav1.GetControllerOf(&obj.meta).UID]++
+		a.deleted[metav1.GetControllerOf(&obj.meta).UID]++
 	case obj.kind == "fleets" || obj.kind == "hands" || byTest || owner == nil || owner.meta.DeletionTimestamp != nil:
 	case ordinalOf(obj) < owner.asks && obj.meta.DeletionTimestamp == nil:
 		return fmt.Sprintf("was deleted while its owner asked for %d", owner.asks)
@@ -290,7 +289,8 @@ func (a *audit) childrenOf(owner types.UID, counts func(*audited) bool) int {
 	return n
 }
 
-// ordinalOf returns the number at the end of a name, which is not generated.
+// ordinalOf returns the number at the end of a name. It does not work for generated
+// names.
 func ordinalOf(obj *audited) int {
 	name := obj.meta.Name
 	i, err := strconv.Atoi(name[strings.LastIndexAny(name, "gu")+1:])

@@ -17,18 +17,17 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// crashControllers are the controllers of one process. What they write bears
-// their token. They think between what they read and what they write, and write
-// whether or not they are told to stop meanwhile: it is for etcd to refuse what
-// is late.
+// crashControllers are the controllers of one process. They put their token on every
+// object. They pause between reading and writing, and write even if they are told to
+// stop meanwhile: etcd must reject the late writes.
 type crashControllers struct {
-	*controller.Manager
+	manager      *controller.Manager
 	groups       *informer.Informer[*Group]
 	handsByOwner *informer.Index[*Hand]
 }
 
 func addCrashControllers(m *controller.Manager) error {
-	c := &crashControllers{Manager: m}
+	c := &crashControllers{manager: m}
 	groups, err := informer.For[*Group](m.Replica())
 	if err != nil {
 		return err
@@ -56,7 +55,7 @@ func addCrashControllers(m *controller.Manager) error {
 
 func failure(_ *controller.Controller[controller.Request], err error) error { return err }
 
-// reconcileFleet has the Groups that the Fleet asks for.
+// reconcileFleet creates the Groups that the Fleet asks for.
 func (c *crashControllers) reconcileFleet(ctx context.Context, tx *controller.Tx, fleet *Fleet) (controller.Result, error) {
 	if fleet.DeletionTimestamp != nil {
 		return controller.Result{}, nil
@@ -69,10 +68,10 @@ func (c *crashControllers) reconcileFleet(ctx context.Context, tx *controller.Tx
 		group, owned := have[name]
 		delete(have, name)
 		switch {
-		case !owned && taken[*Group](tx, name): // by a Fleet of before, until it is collected
+		case !owned && nameTaken[*Group](tx, name): // by an earlier Fleet, until it is collected
 		case !owned:
 			group = &Group{ObjectMeta: crashMeta(name, fleet.Name), Spec: asked}
-			if err := c.own(ctx, tx, fleet, group); err != nil {
+			if err := c.signOwned(ctx, tx, fleet, group); err != nil {
 				return controller.Result{}, err
 			}
 			tx.Create(group)
@@ -93,7 +92,7 @@ func (c *crashControllers) reconcileFleet(ctx context.Context, tx *controller.Tx
 	return controller.Result{}, commitStatus(ctx, c, tx, fleet, &fleet.Status, status)
 }
 
-// reconcileGroup has the Units that the Group asks for.
+// reconcileGroup creates the Units that the Group asks for.
 func (c *crashControllers) reconcileGroup(ctx context.Context, tx *controller.Tx, group *Group) (controller.Result, error) {
 	if group.DeletionTimestamp != nil {
 		return controller.Result{}, nil
@@ -106,10 +105,10 @@ func (c *crashControllers) reconcileGroup(ctx context.Context, tx *controller.Tx
 		unit, owned := have[name]
 		delete(have, name)
 		switch {
-		case !owned && taken[*Unit](tx, name): // by a Group of before, until it is collected
+		case !owned && nameTaken[*Unit](tx, name): // by an earlier Group, until it is collected
 		case !owned:
 			unit = &Unit{ObjectMeta: crashMeta(name, group.Labels[fleetLabel]), Spec: asked}
-			if err := c.own(ctx, tx, group, unit); err != nil {
+			if err := c.signOwned(ctx, tx, group, unit); err != nil {
 				return controller.Result{}, err
 			}
 			tx.Create(unit)
@@ -138,19 +137,18 @@ func (c *crashControllers) reconcileUnit(ctx context.Context, tx *controller.Tx,
 		UnitStatus{ObservedGeneration: unit.Generation, Color: unit.Spec.Color})
 }
 
-// reconcileHands has as many Hands as the Group asks for, by counting what it
-// sees. No condition keeps what it writes from being done twice: only that it
-// sees what was written before, by itself and by others, and that nobody else
-// writes meanwhile.
+// reconcileHands counts the Hands that it sees, and creates or deletes the difference.
+// Its writes have no condition. They are right only because it sees all earlier
+// writes, its own and others', and because no other process writes meanwhile.
 func (c *crashControllers) reconcileHands(ctx context.Context, r controller.Request) (controller.Result, error) {
-	snapshot := c.Replica().Snapshot()
+	snapshot := c.manager.Replica().Snapshot()
 	group, ok := c.groups.Get(snapshot, r.Key)
 	if !ok || group.DeletionTimestamp != nil {
 		return controller.Result{}, nil
 	}
 	have := slices.Collect(c.handsByOwner.Lookup(snapshot, string(group.UID)))
 	have = slices.DeleteFunc(have, func(h *Hand) bool { return h.DeletionTimestamp != nil })
-	ref, err := c.Store().OwnerReference(group)
+	ref, err := c.manager.Store().OwnerReference(group)
 	if err != nil {
 		return controller.Result{}, err
 	}
@@ -159,27 +157,27 @@ func (c *crashControllers) reconcileHands(ctx context.Context, r controller.Requ
 		hand.GenerateName = group.Name + "-h-"
 		hand.OwnerReferences = []metav1.OwnerReference{ref}
 		c.sign(ctx, hand)
-		if _, err := c.Store().Create(think(ctx), hand); err != nil {
+		if _, err := c.manager.Store().Create(think(ctx), hand); err != nil {
 			return controller.Result{}, err
 		}
 	}
 	for _, surplus := range have[min(group.Spec.Hands, len(have)):] {
-		if _, err := c.Store().Delete(think(ctx), surplus.DeepCopy()); err != nil {
+		if _, err := c.manager.Store().Delete(think(ctx), surplus.DeepCopy()); err != nil {
 			return controller.Result{}, err
 		}
 	}
 	return controller.Result{}, nil
 }
 
-// think takes a moment, and returns the context to write with.
+// think pauses, and returns a context for writing that nobody can cancel.
 func think(ctx context.Context) context.Context {
 	time.Sleep(time.Duration(rand.IntN(int(4 * time.Millisecond))))
 	return context.WithoutCancel(ctx)
 }
 
-// sign has an object bear the token of who writes it.
+// sign puts the process's token on an object.
 func (c *crashControllers) sign(ctx context.Context, obj store.Object) {
-	token, _ := c.FencingToken(ctx)
+	token, _ := c.manager.FencingToken(ctx)
 	annotations := obj.GetAnnotations()
 	if annotations == nil {
 		annotations = map[string]string{}
@@ -188,13 +186,13 @@ func (c *crashControllers) sign(ctx context.Context, obj store.Object) {
 	obj.SetAnnotations(annotations)
 }
 
-func (c *crashControllers) own(ctx context.Context, tx *controller.Tx, owner, owned store.Object) error {
+func (c *crashControllers) signOwned(ctx context.Context, tx *controller.Tx, owner, owned store.Object) error {
 	c.sign(ctx, owned)
 	return tx.Own(owner, owned)
 }
 
-// commitStatus commits what a reconcile has collected, with the object's status
-// if that has changed, and otherwise on the condition that the object has not.
+// commitStatus commits a reconcile's writes. It adds the object's status if that has
+// changed, and otherwise the condition that the object has not changed.
 func commitStatus[S comparable](ctx context.Context, c *crashControllers, tx *controller.Tx, obj store.Object, is *S, want S) error {
 	if *is != want {
 		*is = want
@@ -218,7 +216,7 @@ func ownedByName[T store.Object](tx *controller.Tx, owner store.Object) map[stri
 	return have
 }
 
-func taken[T store.Object](tx *controller.Tx, name string) bool {
+func nameTaken[T store.Object](tx *controller.Tx, name string) bool {
 	_, ok := controller.Get[T](tx, store.Key{Namespace: crashNamespace, Name: name})
 	return ok
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// The system that is crashed: a Fleet has Groups, a Group has Units, with names
-// that follow from its own, and Hands, with names that are generated.
+// The kinds of the system: a Fleet has Groups. A Group has Units, whose names derive
+// from its own, and Hands, whose names are generated.
 type (
 	Fleet = store.Resource[FleetSpec, FleetStatus]
 	Group = store.Resource[GroupSpec, GroupStatus]
@@ -18,11 +18,10 @@ type (
 	Hand  = store.Resource[HandSpec, struct{}]
 )
 
-// FleetSpec asks for Groups, each with so many Units and Hands.
+// FleetSpec asks for Groups, each with a number of Units and Hands.
 type FleetSpec struct{ Groups, Units, Hands, Color int }
 
-// FleetStatus counts the Groups that are as the Fleet asks, and the Units of
-// those.
+// FleetStatus counts the Groups that match the Fleet's spec, and their Units.
 type FleetStatus struct {
 	ObservedGeneration   int64
 	Groups, Units, Color int
@@ -40,21 +39,21 @@ type GroupStatus struct {
 // UnitSpec asks for a color.
 type UnitSpec struct{ Color int }
 
-// UnitStatus tells the color that the Unit has.
+// UnitStatus has the Unit's color.
 type UnitStatus struct {
 	ObservedGeneration int64
 	Color              int
 }
 
-// HandSpec says what its Group's generation was when it was created.
+// HandSpec has the Group's generation for which the Hand was created.
 type HandSpec struct{ AskedAt int64 }
 
 const (
 	crashPrefix    = "/registry/crash.test/"
 	crashNamespace = "default"
-	// tokenAnnotation has the fencing token of who wrote the object last.
+	// tokenAnnotation has the fencing token of the last writer.
 	tokenAnnotation = "crash.test/token"
-	// fleetLabel has the name of the Fleet that an object is of.
+	// fleetLabel has the name of the Fleet at the end of an object's owners.
 	fleetLabel = "crash.test/fleet"
 )
 

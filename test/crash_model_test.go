@@ -14,8 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// convergedFor returns what there must be in the end, a line for each object,
-// where these Fleets are asked for.
+// convergedFor returns the expected objects for these Fleets, one line each.
 func convergedFor(fleets map[string]FleetSpec) []string {
 	var lines []string
 	for name, f := range fleets {
@@ -35,8 +34,7 @@ func convergedFor(fleets map[string]FleetSpec) []string {
 	return lines
 }
 
-// The lines have no generations: that what was observed is the last one is said
-// by current.
+// The lines have no generations: present checks the observed ones.
 func fleetLine(name string, spec FleetSpec, status FleetStatus) string {
 	status.ObservedGeneration = 0
 	return fmt.Sprintf("Fleet %s asks %+v has %+v", name, spec, status)
@@ -54,8 +52,8 @@ func unitLine(name string, spec UnitSpec, status UnitStatus) string {
 
 func handLine(group string, i int) string { return fmt.Sprintf("Hand %d of %s", i, group) }
 
-// present returns the same lines for what etcd has at one revision. It uses
-// nothing of homeostat.
+// present returns the same lines for the objects in etcd at one revision. It does not
+// use homeostat.
 func present(ctx context.Context, client *clientv3.Client) []string {
 	GinkgoHelper()
 	resp, err := client.Get(ctx, crashPrefix, clientv3.WithPrefix())
@@ -68,7 +66,7 @@ func present(ctx context.Context, client *clientv3.Client) []string {
 		switch owner := metav1.GetControllerOf(&meta); {
 		case meta.DeletionTimestamp != nil:
 			text += " is being deleted"
-		case owner != nil && !exist[owner.UID]: // what owns others has the lesser key
+		case owner != nil && !exist[owner.UID]: // owners sort before what they own
 			text += " has lost its owner"
 		case observed != meta.Generation:
 			text += fmt.Sprintf(" at generation %d of %d", observed, meta.Generation)
@@ -106,7 +104,7 @@ func decoded[T any](value []byte) T {
 	return obj
 }
 
-// difference returns the lines that are missing, and those that are too many.
+// difference returns the missing and the surplus lines.
 func difference(want, have []string) []string {
 	count := map[string]int{}
 	for _, line := range want {

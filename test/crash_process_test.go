@@ -23,14 +23,14 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-// crashEnv has the arguments of a process that this test binary starts of
-// itself, to run the controllers that are crashed.
+// crashEnv has the arguments of a child process. This test binary starts itself to run
+// the controllers that the test kills.
 const crashEnv = "HOMEOSTAT_TEST_CRASH_PROCESS"
 
-// crashLease is the shortest that etcd has.
+// crashLease is etcd's shortest lease time.
 const crashLease = 2 * time.Second
 
-// heedsSignals is what a process says when it can be asked to end.
+// heedsSignals is the line that a process prints once it handles signals.
 const heedsSignals = "heeds signals"
 
 func TestMain(m *testing.M) {
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 	ctx, cancel := context.WithCancel(controller.SignalContext())
 	fmt.Println(heedsSignals)
-	go func() { // ends with the parent, whatever happens to it
+	go func() { // ends this process with its parent
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
@@ -60,7 +60,7 @@ var crashModes = map[string]func(identity string) controller.ManagerOptions{
 	},
 	"sharding": func(identity string) controller.ManagerOptions {
 		return controller.ManagerOptions{
-			// It is for the garbage collector, whose keys are not sharded.
+			// For the garbage collector, whose keys are not sharded.
 			Leadership: &controller.Leadership{Name: "crash", Identity: identity, LeaseTime: crashLease},
 			Sharding:   &controller.Sharding{Name: "crash", Identity: identity, LeaseTime: crashLease, Buckets: 64},
 		}
@@ -86,13 +86,13 @@ func runCrashProcess(ctx context.Context, options func(string) controller.Manage
 	if err := addCrashControllers(m); err != nil {
 		return err
 	}
-	defer func() { fmt.Fprintln(os.Stderr, identity, "was refused late writes:", m.FencedWrites()) }()
+	defer func() { fmt.Fprintln(os.Stderr, identity, "had late writes rejected:", m.FencedWrites()) }()
 	return m.Run(ctx)
 }
 
-// process is such a process.
+// process is a child process with the controllers.
 type process struct {
-	*gexec.Session
+	session   *gexec.Session
 	identity  string
 	suspended bool
 }
@@ -108,33 +108,33 @@ func startProcess(mode, endpoint, identity string) *process {
 	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { session.Kill().Wait(patience) })
-	return &process{Session: session, identity: identity}
+	return &process{session: session, identity: identity}
 }
 
 func (p *process) kill() {
 	GinkgoHelper()
-	p.Kill().Wait(patience)
+	p.session.Kill().Wait(patience)
 }
 
-// terminate asks the process to end, and expects it to do so in order.
+// terminate asks the process to end and expects exit status 0.
 func (p *process) terminate() {
 	GinkgoHelper()
-	Eventually(p).Should(gbytes.Say(heedsSignals))
-	Eventually(p.Terminate()).Should(gexec.Exit(0), "%s", p.identity)
+	Eventually(p.session).Should(gbytes.Say(heedsSignals))
+	Eventually(p.session.Terminate()).Should(gexec.Exit(0), "%s", p.identity)
 }
 
 // suspend stops the process, and returns once it has stopped.
 func (p *process) suspend() {
 	GinkgoHelper()
-	p.Signal(syscall.SIGSTOP)
+	p.session.Signal(syscall.SIGSTOP)
 	var status syscall.WaitStatus
-	_, err := syscall.Wait4(p.Command.Process.Pid, &status, syscall.WUNTRACED, nil)
+	_, err := syscall.Wait4(p.session.Command.Process.Pid, &status, syscall.WUNTRACED, nil)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(status.Stopped()).To(BeTrue(), "%s: %v", p.identity, status)
 	p.suspended = true
 }
 
 func (p *process) resume() {
-	p.Signal(syscall.SIGCONT)
+	p.session.Signal(syscall.SIGCONT)
 	p.suspended = false
 }

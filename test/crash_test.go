@@ -28,7 +28,7 @@ import (
 // HOMEOSTAT_CRASH_ROUNDS sets its length. With soak lengths the system has about a
 // thousand objects.
 var _ = Describe("A system of many objects whose processes crash", Label("soak"), func() {
-	DescribeTable("converges, and does nothing twice, and nothing late",
+	DescribeTable("converges, and writes nothing twice or too late",
 		func(ctx SpecContext, mode string) {
 			seed, rounds := uint64(GinkgoRandomSeed()), soakLength(len(faults), 24)
 			if s, err := strconv.ParseUint(os.Getenv("HOMEOSTAT_CRASH_SEED"), 10, 64); err == nil {
@@ -40,15 +40,15 @@ var _ = Describe("A system of many objects whose processes crash", Label("soak")
 			By(fmt.Sprintf("HOMEOSTAT_CRASH_SEED=%d HOMEOSTAT_CRASH_ROUNDS=%d", seed, rounds))
 			newCrashRun(ctx, mode, seed).run(ctx, rounds)
 		},
-		Entry("where one of them leads", "leadership"),
-		Entry("where they share the work", "sharding"),
+		Entry("under leadership", "leadership"),
+		Entry("under sharding", "sharding"),
 	)
 })
 
-// crashProcesses is how many there are when all is well.
+// crashProcesses is the number of processes without faults.
 const crashProcesses = 3
 
-// crashPatience is how long the system may take to converge on a busy machine.
+// crashPatience bounds the time to converge on a busy machine.
 const crashPatience = 5 * time.Minute
 
 // crashRun is one run.
@@ -57,13 +57,13 @@ type crashRun struct {
 	dice      *rand.Rand
 	cluster   *etcdtest.Cluster
 	client    *clientv3.Client
-	store     *store.Store // which the test writes through
-	witness   *crashWitness
-	fleets    map[string]FleetSpec // that are asked for
-	byTest    map[int64]bool       // revisions
-	processes []*process           // that have not ended
+	store     *store.Store // for the test's own writes
+	recorder  *crashRecorder
+	fleets    map[string]FleetSpec // the Fleets that should exist
+	byTest    map[int64]bool       // the revisions of the test's own writes
+	processes []*process           // running or suspended
 	started   int
-	happened  map[string]int // faults
+	happened  map[string]int // number of faults by kind
 }
 
 func newCrashRun(ctx context.Context, mode string, seed uint64) *crashRun {
@@ -74,7 +74,7 @@ func newCrashRun(ctx context.Context, mode string, seed uint64) *crashRun {
 	Expect(err).NotTo(HaveOccurred())
 	return &crashRun{
 		mode: mode, dice: rand.New(rand.NewPCG(seed, 1)), cluster: c, client: c.Client(), store: s,
-		witness: newCrashWitness(ctx, c), fleets: map[string]FleetSpec{}, byTest: map[int64]bool{}, happened: map[string]int{},
+		recorder: newCrashRecorder(ctx, c), fleets: map[string]FleetSpec{}, byTest: map[int64]bool{}, happened: map[string]int{},
 	}
 }
 
@@ -85,7 +85,7 @@ func (r *crashRun) run(ctx context.Context, rounds int) {
 	for range crashProcesses {
 		r.start()
 	}
-	order := r.dice.Perm(len(faults)) // so that each happens
+	order := r.dice.Perm(len(faults)) // so that each kind happens
 	for round := range rounds {
 		for range 4 {
 			r.change(ctx)
@@ -111,10 +111,10 @@ func (r *crashRun) run(ctx context.Context, rounds int) {
 func (r *crashRun) expectRightHistory(ctx context.Context, objects int) {
 	GinkgoHelper()
 	a := newAudit(r.byTest)
-	events := r.witness.all(ctx)
+	events := r.recorder.all(ctx)
 	a.read(events)
 	By(fmt.Sprintf("%d objects, %d events, %d of them by the test, created: %v, writes by token: %v, faults: %v, processes: %d",
-		objects, len(events), len(r.byTest), a.births, a.tokens, r.happened, r.started))
+		objects, len(events), len(r.byTest), a.creations, a.tokens, r.happened, r.started))
 	Expect(a.found).To(BeEmpty())
 	Expect(a.objects).To(HaveLen(objects), "that the history ends with")
 	Expect(len(a.tokens)).To(BeNumerically(">", 1), "terms: too few to show anything")
@@ -133,13 +133,13 @@ func (r *crashRun) change(ctx context.Context) {
 		r.remove(ctx, name, metav1.DeletePropagationForeground)
 		r.create(ctx, fmt.Sprintf("f%d", 100+len(r.byTest)))
 	case 2, 3:
-		r.rob(ctx)
+		r.deleteChild(ctx)
 	default:
 		r.mutate(ctx, name)
 	}
 }
 
-// ask returns what a Fleet might ask for.
+// ask returns a random spec.
 func (r *crashRun) ask() FleetSpec {
 	return FleetSpec{Groups: 3 + r.dice.IntN(3), Units: 5 + r.dice.IntN(5), Hands: 1 + r.dice.IntN(3), Color: r.dice.IntN(100)}
 }
@@ -168,15 +168,16 @@ func (r *crashRun) remove(ctx context.Context, name string, how metav1.DeletionP
 	delete(r.fleets, name)
 }
 
-// replace has another Fleet take the name of one, whose Groups are still there.
+// replace deletes a Fleet and creates another one with the same name while the Groups of
+// the first still exist.
 func (r *crashRun) replace(ctx context.Context, name string) {
 	GinkgoHelper()
 	r.remove(ctx, name, metav1.DeletePropagationBackground)
 	r.create(ctx, name)
 }
 
-// rob deletes a Unit or a Hand, where there is one.
-func (r *crashRun) rob(ctx context.Context) {
+// deleteChild deletes a Unit or a Hand, if there is one.
+func (r *crashRun) deleteChild(ctx context.Context) {
 	GinkgoHelper()
 	var err error
 	var revision int64
@@ -185,7 +186,7 @@ func (r *crashRun) rob(ctx context.Context) {
 	} else if hands := r.list(ctx, "hands"); len(hands) > 0 {
 		revision, err = r.store.Delete(ctx, &Hand{ObjectMeta: crashMeta(hands[r.dice.IntN(len(hands))], "")})
 	}
-	if !apierrors.IsNotFound(err) { // somebody else was faster
+	if !apierrors.IsNotFound(err) { // the controllers were faster
 		r.wrote(revision, err)
 	}
 }
@@ -209,7 +210,7 @@ func (r *crashRun) wrote(revision int64, err error) {
 	r.byTest[revision] = true
 }
 
-// What becomes of the processes.
+// Faults.
 
 func (r *crashRun) start() {
 	GinkgoHelper()
@@ -217,11 +218,11 @@ func (r *crashRun) start() {
 	r.processes = append(r.processes, startProcess(r.mode, r.cluster.Endpoints()[0], fmt.Sprintf("process-%d-", r.started)))
 }
 
-// faults are what may happen to a process that runs.
+// faults are the signals that hit running processes.
 var faults = []string{"SIGKILL", "SIGSTOP", "SIGTERM"}
 
-// fault does something to a process that runs, and mostly holds keys that give
-// tokens. One at least goes on.
+// fault sends a signal to a running process, usually to one that holds a token's key.
+// At least one process keeps running.
 func (r *crashRun) fault(ctx context.Context, fault string) {
 	GinkgoHelper()
 	running := r.revive()
@@ -245,14 +246,13 @@ func (r *crashRun) fault(ctx context.Context, fault string) {
 		victim.terminate()
 	case "SIGSTOP":
 		victim.suspend()
-		if r.dice.IntN(4) > 0 || r.happened[fault] == 1 { // until what it holds is lost
+		if r.dice.IntN(4) > 0 || r.happened[fault] == 1 { // until it has lost its keys
 			Eventually(func() bool { return r.holds(ctx, victim) }).WithPolling(50 * time.Millisecond).Should(BeFalse())
 		}
 	}
 }
 
-// revive has processes go on or start until at least two run, and perhaps the
-// third. It returns those that run.
+// revive resumes or starts processes until two or three run. It returns these.
 func (r *crashRun) revive() (running []*process) {
 	GinkgoHelper()
 	for {
@@ -280,7 +280,7 @@ func (r *crashRun) forget(p *process) {
 	r.processes = slices.DeleteFunc(r.processes, func(other *process) bool { return other == p })
 }
 
-// holds reports whether a key that gives tokens is a process's.
+// holds reports whether a process holds a key that grants a token.
 func (r *crashRun) holds(ctx context.Context, p *process) bool {
 	GinkgoHelper()
 	resp, err := r.client.Get(ctx, "/homeostat/", clientv3.WithPrefix())
@@ -290,7 +290,7 @@ func (r *crashRun) holds(ctx context.Context, p *process) bool {
 	})
 }
 
-// pause lets things go on.
+// pause waits.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

@@ -25,7 +25,7 @@ var _ = Describe("Every example with flags", func() {
 })
 
 var _ = Describe("The deployment-controller example", func() {
-	It("goes on with its samples when it was killed before the second, and then leaves them alone", func() {
+	It("continues with its samples after a kill, and leaves them alone once they are complete", func() {
 		dir := GinkgoT().TempDir()
 		start := func(podStartDelay string) *gexec.Session {
 			session, err := gexec.Start(exec.Command(deploymentController, "--data-dir="+dir, "--pod-start-delay="+podStartDelay), GinkgoWriter, GinkgoWriter)
@@ -47,7 +47,7 @@ var _ = Describe("The deployment-controller example", func() {
 		Expect(string(third.Out.Contents())).NotTo(ContainSubstring("nginx configured"))
 	})
 
-	It("shows who only applies what he applies, and who runs the Deployments all of them", func() {
+	It("shows all Deployments while it runs controllers, and otherwise only those it applies", func() {
 		w := newWorld()
 		w.succeed("--wait", "-f", manifestFile(deploymentYAML("web:1", 1, "")))
 		runner := w.start()

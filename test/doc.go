@@ -1,7 +1,7 @@
-// Package test has the suites that cross packages: the example programs, run
-// as a user runs them, and a system of controllers whose processes are killed and
-// suspended, with etcd's own history as the witness of what they did; and the
-// code in the README and in docs.
+// Package test has the suites that cross packages. They run the example programs as
+// a user runs them, compile the code in the README and in docs, and run a system of
+// controllers while they kill and suspend its processes. etcd's own history then shows
+// what these processes did.
 //
 // HOMEOSTAT_CRASH_SEED repeats a run of that system, as far as timing allows.
 // HOMEOSTAT_CRASH_ROUNDS sets how many rounds it has, each with some changes and a

@@ -14,12 +14,12 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// goBlock is a fenced block of Go in Markdown that is a whole file: group 1 is
-// the file, group 2 its package.
+// goBlock matches a fenced block in Markdown that is a whole Go file. Group 1 is the
+// file, group 2 its package. Files of one package on one page belong together.
 var goBlock = regexp.MustCompile("(?ms)^```go\n((?:// Command [^`]*?)?package (\\w+)\n.*?)^```$")
 
 var _ = Describe("The code in README.md and docs", func() {
-	It("compiles, and its tests pass: the files of one package on a page belong together", func(ctx SpecContext) {
+	It("compiles, and its tests pass", func(ctx SpecContext) {
 		pages, err := filepath.Glob("../docs/*.md")
 		Expect(err).NotTo(HaveOccurred())
 		overlay := overlay{Replace: map[string]string{}}
@@ -71,11 +71,10 @@ func command(ctx context.Context, dir, name string, args ...string) {
 	Expect(err).NotTo(HaveOccurred(), "%s %s:\n%s", name, strings.Join(args, " "), out)
 }
 
-// overlay makes files part of the module for one build without writing them
-// into it.
+// overlay adds files to the module for one build without writing them there.
 type overlay struct{ Replace map[string]string }
 
-// add adds a file to a page's package, and returns the package.
+// add adds a file to a page's package and returns the package.
 func (o overlay) add(page, name string, i int, text string) string {
 	GinkgoHelper()
 	root, err := filepath.Abs("..")

@@ -13,7 +13,7 @@ import (
 
 const podsPrefix = "/registry/core/pods/"
 
-// history is the Pods that there were at one revision.
+// history has the Pods at one revision.
 type history struct{ pods map[string]corev1.Pod }
 
 func (h history) ready() int {
@@ -35,8 +35,8 @@ func (w *world) revision(ctx context.Context) int64 {
 	return resp.Header.Revision
 }
 
-// events reads all that ever happened below a prefix, with a raw watch from the
-// first revision: nothing is compacted here.
+// events reads all events below a prefix, with a raw watch from the first revision.
+// Nothing is compacted here.
 func (w *world) events(ctx context.Context, prefix string) []*clientv3.Event {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -57,11 +57,11 @@ func (w *world) events(ctx context.Context, prefix string) []*clientv3.Event {
 			}
 		}
 	}
-	Fail("the watch ended before the marker came")
+	Fail("the watch ended before the marker")
 	return nil
 }
 
-// created returns the keys below a prefix that were ever created.
+// created returns all keys that were ever created below a prefix.
 func (w *world) created(ctx context.Context, prefix string) []string {
 	GinkgoHelper()
 	var keys []string
@@ -73,8 +73,7 @@ func (w *world) created(ctx context.Context, prefix string) []string {
 	return keys
 }
 
-// replay calls check with the Pods as they were after each revision that
-// changed one.
+// replay calls check with the Pods after each revision that changed one.
 func (w *world) replay(ctx context.Context, check func(revision int64, h history)) {
 	GinkgoHelper()
 	events := w.events(ctx, podsPrefix)

@@ -10,7 +10,7 @@ import (
 )
 
 var _ = Describe("Bad input to the deployment-controller example", func() {
-	It("is named with file, document and field, while the rest is applied", func(ctx SpecContext) {
+	It("is reported with file, document and field, and does not keep the rest from being applied", func(ctx SpecContext) {
 		w := newWorld()
 		mismatch := strings.Replace(deploymentYAML("web:1", 1, ""), "metadata: {labels: {app: web}}", "metadata: {labels: {app: other}}", 1)
 		path := manifestFile(strings.Join([]string{
@@ -31,7 +31,7 @@ var _ = Describe("Bad input to the deployment-controller example", func() {
 		Expect(podsOf(ctx, w)).To(HaveLen(2))
 	}, SpecTimeout(2*patience))
 
-	It("is a kind on which no controller acts: it is stored, and that is said", func(ctx SpecContext) {
+	It("may be a kind without a controller, which is stored with a warning", func(ctx SpecContext) {
 		w := newWorld()
 		session := w.start("--wait", "-f", manifestFile("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n"+deploymentYAML("web:1", 1, "")))
 		Eventually(session).Should(gexec.Exit(0))
@@ -41,14 +41,14 @@ var _ = Describe("Bad input to the deployment-controller example", func() {
 			Not(ContainSubstring("deployments.apps/web"))))
 	}, SpecTimeout(2*patience))
 
-	It("ends the program when the command line makes no sense", func() {
+	It("ends the program if it is on the command line", func() {
 		w := newWorld()
 		for _, args := range [][]string{{"--controllers=nonsense"}, {"--data-dir=x"}, {"--cert=x"}, {"file.yaml"}, {"--no-such-flag"}} {
 			Eventually(w.start(args...)).Should(gexec.Exit(2), "%v", args)
 		}
 	})
 
-	It("is a value in etcd that does not decode: it is reported, and stops nothing", func(ctx SpecContext) {
+	It("may be a value in etcd that does not decode, which is reported and stops nothing", func(ctx SpecContext) {
 		w := newWorld()
 		const key = "/registry/apps/deployments/default/bad"
 		_, err := w.client.Put(ctx, key, "not JSON")

@@ -18,8 +18,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
-// world is an etcd of one spec's own, and what the program's processes did to
-// it.
+// world is an etcd for one spec.
 type world struct {
 	cluster *etcdtest.Cluster
 	client  *clientv3.Client
@@ -42,13 +41,13 @@ func (w *world) start(args ...string) *gexec.Session {
 	return session
 }
 
-// succeed runs the program to its end.
+// succeed runs the program to its end and expects exit status 0.
 func (w *world) succeed(args ...string) {
 	GinkgoHelper()
 	Eventually(w.start(args...)).Should(gexec.Exit(0))
 }
 
-// all decodes what is stored below a prefix now. It uses nothing of homeostat.
+// all decodes the values below a prefix. It does not use homeostat.
 func all[T any](ctx context.Context, w *world, prefix string) []T {
 	GinkgoHelper()
 	resp, err := w.client.Get(ctx, prefix, clientv3.WithPrefix())
@@ -88,7 +87,7 @@ func controllerOf(obj metav1.Object) string {
 	return fmt.Sprintf("%s/%s %s", ref.APIVersion, ref.Kind, ref.Name)
 }
 
-// deploymentYAML is a Deployment "web" of three replicas.
+// deploymentYAML returns a Deployment "web". more is an additional line of its spec.
 func deploymentYAML(image string, replicas int, more string) string {
 	return fmt.Sprintf(`apiVersion: apps/v1
 kind: Deployment

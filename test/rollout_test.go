@@ -13,7 +13,7 @@ import (
 )
 
 var _ = Describe("The deployment-controller example", func() {
-	It("rolls a manifest out and leaves in etcd what Kubernetes would", func(ctx SpecContext) {
+	It("rolls a manifest out and leaves the same objects in etcd as Kubernetes", func(ctx SpecContext) {
 		w := newWorld()
 		w.succeed("--wait", "-f", "../examples/deployment-controller/manifests/nginx.yaml")
 
@@ -22,7 +22,7 @@ var _ = Describe("The deployment-controller example", func() {
 		d := deployments[0]
 		Expect(d.Name).To(Equal("nginx"))
 		Expect(d.UID).NotTo(BeEmpty())
-		Expect(d.ResourceVersion).To(BeEmpty(), "it is never stored")
+		Expect(d.ResourceVersion).To(BeEmpty(), "resourceVersion is never stored")
 		Expect(d.Annotations).To(HaveKeyWithValue("deployment.kubernetes.io/revision", "1"))
 		status := d.Status
 		status.Conditions = nil
@@ -73,7 +73,7 @@ var _ = Describe("The deployment-controller example", func() {
 		Expect(podsOf(ctx, w)).To(HaveEach(HaveField("Spec.Containers", HaveEach(HaveField("Image", "web:2")))))
 	}, SpecTimeout(2*patience))
 
-	It("recreates: no Pod of one image beside one of the other", func(ctx SpecContext) {
+	It("never runs Pods of two images at once with strategy Recreate", func(ctx SpecContext) {
 		w := newWorld()
 		recreate := func(image string) string {
 			return strings.ReplaceAll(deploymentYAML(image, 3, ""), "{rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}", "{type: Recreate}")
@@ -106,7 +106,7 @@ var _ = Describe("The deployment-controller example", func() {
 		Eventually(reconciler.Interrupt()).Should(gexec.Exit(0))
 	}, SpecTimeout(2*patience))
 
-	It("is killed at any point of a rollout, and completes it after a restart without a Pod too many", func(ctx SpecContext) {
+	It("completes a rollout after kills and restarts, without a Pod too many", func(ctx SpecContext) {
 		w := newWorld()
 		w.succeed("--wait", "-f", manifestFile(deploymentYAML("web:1", 4, "")))
 		w.succeed("--controllers=", "-f", manifestFile(deploymentYAML("web:2", 4, "")))

@@ -10,8 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// patience is how long anything may take on a busy machine before it counts as
-// never.
+// patience bounds every wait. It is long enough for a busy machine.
 const patience = time.Minute
 
 // The example programs, built.

@@ -30,21 +30,21 @@ func (w *world) watch(args ...string) *gexec.Session {
 	return session
 }
 
-// following waits until a session has begun to follow.
+// following waits until a session follows its keys.
 func following(session *gexec.Session) *gexec.Session {
 	GinkgoHelper()
 	Eventually(session.Err).Should(gbytes.Say(`following .* from revision \d+ on`))
 	return session
 }
 
-// stopped interrupts a session and returns all that it printed.
+// stopped interrupts a session and returns all printed lines.
 func stopped(session *gexec.Session) []string {
 	GinkgoHelper()
 	Eventually(session.Interrupt()).Should(gexec.Exit(0))
 	return lines(session)
 }
 
-// lines returns what a session printed; a line that a kill cut off does not count.
+// lines returns the printed lines without a last one that a kill has cut off.
 func lines(session *gexec.Session) []string {
 	all := strings.Split(string(session.Out.Contents()), "\n")
 	return all[:len(all)-1]
@@ -69,7 +69,7 @@ func (w *world) compact(ctx context.Context, revision int64) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// printed is how changes are printed, as the issue has it.
+// printed returns the expected lines for events.
 func printed(events []*clientv3.Event) []string {
 	var out []string
 	for _, ev := range events {
@@ -97,7 +97,7 @@ func (w *world) churn(ctx context.Context, prefix string, n int) {
 	}
 }
 
-// linked is the flag for a connection of the program's own, which can be cut.
+// linked returns the flag for a separate connection that the test can cut.
 func (w *world) linked() (*etcdtest.Link, string) {
 	GinkgoHelper()
 	link, err := w.cluster.Member(0).NewLink()
@@ -105,8 +105,8 @@ func (w *world) linked() (*etcdtest.Link, string) {
 	return link, "--endpoints=" + link.Endpoint()
 }
 
-// requirePasswords has etcd ask for a name and a password: reader:secret may read
-// the keys with a prefix. It returns a client that may do everything.
+// requirePasswords enables authentication in etcd: reader:secret may read the keys with a
+// prefix. It returns a client for root.
 func (w *world) requirePasswords(ctx context.Context, prefix string) *clientv3.Client {
 	GinkgoHelper()
 	c := w.client
@@ -131,7 +131,7 @@ func (w *world) requirePasswords(ctx context.Context, prefix string) *clientv3.C
 	return root
 }
 
-// recordFile is a name for a file of --resume.
+// recordFile returns a path for --resume.
 func recordFile() string { return filepath.Join(GinkgoT().TempDir(), "position") }
 
 // recordedRevision returns 0 while there is no record.
@@ -260,7 +260,7 @@ var _ = Describe("The watch example", func() {
 		Expect(stopped(session)).To(Equal(printed(w.events(ctx, "/k/"))))
 	}, SpecTimeout(3*patience))
 
-	It("resumes after restarts of etcd, and says so", func(ctx SpecContext) {
+	It("resumes after restarts of etcd, and reports them", func(ctx SpecContext) {
 		w := newWorld()
 		session := following(w.watch("--prefix=/k/"))
 		for range 2 {
@@ -319,7 +319,7 @@ var _ = Describe("The watch example", func() {
 		GinkgoWriter.Println("repeated changes:", repeats)
 	}, SpecTimeout(5*patience))
 
-	It("records how far it has come while its own keys are quiet", func(ctx SpecContext) {
+	It("records its position while its own keys are quiet", func(ctx SpecContext) {
 		w := newWorld()
 		position := recordFile()
 		session := following(w.watch("--prefix=/k/", "--resume", position))
@@ -335,7 +335,7 @@ var _ = Describe("The watch example", func() {
 		stopped(session)
 	}, SpecTimeout(2*patience))
 
-	It("says which revision is the oldest left", func(ctx SpecContext) {
+	It("names the oldest revision left after a compaction", func(ctx SpecContext) {
 		w := newWorld()
 		position := recordFile()
 		stopped(following(w.watch("--resume", position)))
@@ -355,7 +355,7 @@ var _ = Describe("The watch example", func() {
 		stopped(session)
 	})
 
-	It("says that etcd was wiped, and refuses records that are not its own", func(ctx SpecContext) {
+	It("notices a wiped etcd, and rejects foreign records", func(ctx SpecContext) {
 		w := newWorld()
 		w.churn(ctx, "/k/", 20)
 		position := recordFile()
@@ -381,7 +381,7 @@ var _ = Describe("The watch example", func() {
 		Expect(foreign.Err).To(gbytes.Say(`the record in .* belongs to cluster [0-9a-f]+, and cluster [0-9a-f]+ answers`))
 	}, SpecTimeout(2*patience))
 
-	It("joins the changes of a busy time", func(ctx SpecContext) {
+	It("merges bursts of changes into batches", func(ctx SpecContext) {
 		w := newWorld()
 		for i := range 6 {
 			w.put(ctx, fmt.Sprint("/k/", i%3), fmt.Sprint(i))
@@ -403,7 +403,7 @@ var _ = Describe("The watch example", func() {
 		stopped(session)
 	})
 
-	It("prints at the end what was collected", func(ctx SpecContext) {
+	It("prints the unfinished batch at the end", func(ctx SpecContext) {
 		w := newWorld()
 		position := recordFile()
 		w.put(ctx, "/k/a", "1")
@@ -462,7 +462,7 @@ var _ = Describe("The watch example", func() {
 		Expect(parsed[batch](stopped(session), json.Unmarshal)).To(Equal([]batch{{Revision: 5, Changes: want[2:]}}))
 	})
 
-	It("signs in, and says what it may not read", func(ctx SpecContext) {
+	It("authenticates, and reports denied access", func(ctx SpecContext) {
 		w := newWorld()
 		root := w.requirePasswords(ctx, "/k/")
 		session := following(w.watch("--user=reader:secret", "--prefix=/k/", "--where=old != null"))
@@ -484,7 +484,7 @@ var _ = Describe("The watch example", func() {
 		}
 	})
 
-	It("ends when the command line makes no sense, and says where", func() {
+	It("ends with the reason if the command line is invalid", func() {
 		w := newWorld()
 		for want, args := range map[string][]string{
 			`--where: condition "key == 3": line 1, column 5`: {"--where=key == 3"},
@@ -522,7 +522,7 @@ func parsed[T any](texts []string, parse func([]byte, any) error) []T {
 	return items
 }
 
-// indexOf returns where an item is, or fails.
+// indexOf returns the index of an item, or fails.
 func indexOf(items []string, item string) int {
 	GinkgoHelper()
 	for i := range items {
@@ -530,6 +530,6 @@ func indexOf(items []string, item string) int {
 			return i
 		}
 	}
-	Fail("nobody printed " + item)
+	Fail("not printed: " + item)
 	return -1
 }

@@ -11,25 +11,24 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
-// crashWitness watches all keys from the first revision on: nothing is compacted
-// here. It watches from the beginning, since etcd is slow in telling of what is
-// long past.
-type crashWitness struct {
+// crashRecorder records all events from the first revision on; nothing is compacted
+// here. It watches during the whole run, because etcd replays a long history slowly.
+type crashRecorder struct {
 	client *clientv3.Client
 	events []*clientv3.Event
 	err    error
-	ended  chan struct{} // closed after the last write of the above
+	ended  chan struct{} // closed after the last write to the fields above
 }
 
-// witnessEnd is the key whose creation is the end of the history.
-const witnessEnd = "/witness/end"
+// historyEnd is the key whose creation ends the history.
+const historyEnd = "/history/end"
 
-func newCrashWitness(ctx context.Context, c *etcdtest.Cluster) *crashWitness {
+func newCrashRecorder(ctx context.Context, c *etcdtest.Cluster) *crashRecorder {
 	GinkgoHelper()
 	client, err := c.NewClient(etcdtest.ClientOptions{})
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(ctx)
-	w := &crashWitness{client: client, ended: make(chan struct{})}
+	w := &crashRecorder{client: client, ended: make(chan struct{})}
 	go w.run(ctx)
 	DeferCleanup(func() {
 		cancel()
@@ -39,26 +38,26 @@ func newCrashWitness(ctx context.Context, c *etcdtest.Cluster) *crashWitness {
 	return w
 }
 
-func (w *crashWitness) run(ctx context.Context) {
+func (w *crashRecorder) run(ctx context.Context) {
 	defer close(w.ended)
 	for resp := range w.client.Watch(ctx, "/", clientv3.WithPrefix(), clientv3.WithRev(1)) {
 		if w.err = resp.Err(); w.err != nil {
 			return
 		}
 		for _, ev := range resp.Events {
-			if string(ev.Kv.Key) == witnessEnd {
+			if string(ev.Kv.Key) == historyEnd {
 				return
 			}
 			w.events = append(w.events, ev)
 		}
 	}
-	w.err = errors.New("the watch has ended before the history")
+	w.err = errors.New("the watch ended before the history")
 }
 
-// all returns all events until now, in order. It may be called once.
-func (w *crashWitness) all(ctx context.Context) []*clientv3.Event {
+// all returns all events so far, in order. Call it only once.
+func (w *crashRecorder) all(ctx context.Context) []*clientv3.Event {
 	GinkgoHelper()
-	Expect(w.client.Put(ctx, witnessEnd, "")).Error().NotTo(HaveOccurred())
+	Expect(w.client.Put(ctx, historyEnd, "")).Error().NotTo(HaveOccurred())
 	Eventually(w.ended).Should(BeClosed())
 	Expect(w.err).NotTo(HaveOccurred())
 	return w.events
