@@ -11,7 +11,7 @@ import (
 
 // apply takes in a response as a whole and publishes one snapshot.
 func (f *reflector) apply(resp clientv3.WatchResponse) error {
-	f.contact = f.clock.Now()
+	f.contact = f.replica.clock.Now()
 	if resp.IsProgressNotify() {
 		f.advance(resp.Header.Revision)
 		return nil
@@ -24,7 +24,7 @@ func (f *reflector) apply(resp clientv3.WatchResponse) error {
 		return err
 	}
 	f.progressed = true
-	if b.last > f.Snapshot().revision { // otherwise it is a repetition, which proves nothing of what came after it
+	if b.last > f.replica.Snapshot().revision { // otherwise it is a repetition, which proves nothing of what came after it
 		b.commit(b.last)
 		f.certain = b.last
 	}
@@ -33,28 +33,28 @@ func (f *reflector) apply(resp clientv3.WatchResponse) error {
 
 // advance publishes a snapshot that differs from the last in its revision only.
 func (f *reflector) advance(revision int64) {
-	if revision <= f.Snapshot().revision {
+	if revision <= f.replica.Snapshot().revision {
 		return
 	}
-	f.mu.Lock()
-	f.publish(revision)
-	f.mu.Unlock()
+	f.replica.mu.Lock()
+	f.replica.publish(revision)
+	f.replica.mu.Unlock()
 	f.handedOn()
-	f.waits.reached(revision)
+	f.replica.waits.reached(revision)
 	f.progressed = true
 }
 
 // handedOn is called by Run's goroutine, which alone makes changes, when the
 // handlers' backlogs have what led to the newest snapshot.
-func (f *reflector) handedOn() { f.handed.Store(f.Snapshot()) }
+func (f *reflector) handedOn() { f.replica.handed.Store(f.replica.Snapshot()) }
 
 // batch is the changes of one response, decoded before any lock is taken.
 type batch struct {
-	*reflector
-	changes []change
-	values  []value // of the changes, by their places
-	touched map[*kind]bool
-	last    int64 // the newest revision
+	reflector *reflector
+	changes   []change
+	values    []value // of the changes, by their places
+	touched   map[*kind]bool
+	last      int64 // the newest revision
 }
 
 // change is what became of one object.
@@ -75,7 +75,7 @@ type value struct {
 // decode turns events into changes. It fails, and has the replica list, when
 // etcd says of a revision that it was done with that something happened in it.
 func (f *reflector) decode(events []*clientv3.Event) (*batch, error) {
-	b := &batch{reflector: f, touched: map[*kind]bool{}, last: f.Snapshot().revision}
+	b := &batch{reflector: f, touched: map[*kind]bool{}, last: f.replica.Snapshot().revision}
 	before := b.last
 	for _, ev := range events {
 		rev := ev.Kv.ModRevision
@@ -96,9 +96,9 @@ func (f *reflector) decode(events []*clientv3.Event) (*batch, error) {
 
 func (b *batch) add(ev *clientv3.Event) {
 	etcdKey := string(ev.Kv.Key)
-	k := findKind(*b.sorted.Load(), etcdKey)
+	k := findKind(*b.reflector.replica.sorted.Load(), etcdKey)
 	if k == nil {
-		b.status.foreign()
+		b.reflector.replica.status.foreign()
 		return
 	}
 	b.changes = append(b.changes, change{kind: k, key: etcdKey[len(k.prefix):], revision: ev.Kv.ModRevision})
@@ -129,7 +129,7 @@ func (b *batch) decodeValues() {
 func (b *batch) decodeRange(from, to int) {
 	for i := from; i < to; i++ {
 		if v := &b.values[i]; v.kv != nil {
-			v.entry, v.err = b.newEntry(b.changes[i].kind, v.kv)
+			v.entry, v.err = b.reflector.replica.newEntry(b.changes[i].kind, v.kv)
 		}
 	}
 }
@@ -141,15 +141,15 @@ func (b *batch) judgeValues() {
 	for i, c := range b.changes {
 		v, etcdKey := b.values[i], c.kind.prefix+c.key
 		if v.entry != nil {
-			b.witness.see(etcdKey, v.entry)
+			b.reflector.witness.see(etcdKey, v.entry)
 		} else {
-			b.witness.lose(etcdKey)
+			b.reflector.witness.lose(etcdKey)
 		}
 		if v.err != nil {
-			b.undecodable(etcdKey, v.kv, v.err)
+			b.reflector.replica.undecodable(etcdKey, v.kv, v.err)
 			continue
 		}
-		b.status.decodable(etcdKey)
+		b.reflector.replica.status.decodable(etcdKey)
 		c.new = v.entry
 		good = append(good, c)
 		b.touched[c.kind] = true
@@ -194,7 +194,7 @@ func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 
 // commit applies the changes, publishes the snapshot and tells the handlers.
 func (b *batch) commit(revision int64) {
-	b.mu.Lock()
+	b.reflector.replica.mu.Lock()
 	touched := make([]*kind, 0, len(b.touched))
 	for k := range b.touched {
 		if k.objects == nil { // registered after the last list; the next has it
@@ -214,10 +214,10 @@ func (b *batch) commit(revision int64) {
 		c.kind.taken++
 		told = append(told, c)
 	}
-	b.publish(revision, touched...)
+	b.reflector.replica.publish(revision, touched...)
 	listeners := listenersOf(touched)
-	b.mu.Unlock()
+	b.reflector.replica.mu.Unlock()
 	tell(listeners, told, revision)
-	b.handedOn()
-	b.waits.reached(revision)
+	b.reflector.handedOn()
+	b.reflector.replica.waits.reached(revision)
 }

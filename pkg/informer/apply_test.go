@@ -14,7 +14,7 @@ import (
 // for a repetition, too.
 func TestRepetitionsProveNothing(t *testing.T) {
 	s, _ := offline(t)
-	f := &reflector{Replica: s, certain: 1}
+	f := &reflector{replica: s, certain: 1}
 	k := s.kinds[0]
 	encode, err := s.store.Encoder(&corev1.ConfigMap{})
 	if err != nil {

@@ -40,13 +40,13 @@ var (
 // worthComparing reports whether to look for what has changed. Where etcd's data
 // may have been replaced, only values tell.
 func (l *kindList) worthComparing() bool {
-	return l.old != nil && !l.byValue && l.bytes > l.replica.smallList
+	return l.old != nil && !l.byValue && l.kind.bytes > l.kind.replica.smallList
 }
 
 // readChanges reads what is not known yet.
 func (l *kindList) readChanges(ctx context.Context, revision int64) error {
 	c := newComparison(l.kind, l.old)
-	_, err := store.ListRange(ctx, l.replica.store.Client(), store.PrefixRange(l.prefix), revision, func(kvs []*mvccpb.KeyValue) error {
+	_, err := store.ListRange(ctx, l.kind.replica.store.Client(), store.PrefixRange(l.kind.prefix), revision, func(kvs []*mvccpb.KeyValue) error {
 		l.heard(kvs)
 		return c.take(kvs)
 	}, clientv3.WithKeysOnly())
@@ -65,10 +65,10 @@ func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) err
 	for _, r := range c.ranges {
 		group.Go(func() error { return l.readRange(ctx, r, revision) })
 	}
-	average := l.bytes / int64(max(1, l.old.Len()))
+	average := l.kind.bytes / int64(max(1, l.old.Len()))
 	for keys := range c.batches(average) {
 		group.Go(func() error {
-			kvs, err := store.GetKeys(ctx, l.replica.store.Client(), keys, revision)
+			kvs, err := store.GetKeys(ctx, l.kind.replica.store.Client(), keys, revision)
 			if err != nil {
 				return err
 			}
@@ -85,12 +85,12 @@ func (l *kindList) update(revision int64) []change {
 	var changes []change
 	l.goneFromRest()
 	for _, was := range l.gone {
-		l.set(was.key, nil)
+		l.kind.set(was.key, nil)
 		changes = append(changes, change{l.kind, was.key, was, nil, revision})
 	}
 	for e := range l.entries() {
-		if known, _ := l.objects.Get(e.key); known != e {
-			changes = append(changes, change{l.kind, e.key, l.set(e.key, e), e, e.rev})
+		if known, _ := l.kind.objects.Get(e.key); known != e {
+			changes = append(changes, change{l.kind, e.key, l.kind.set(e.key, e), e, e.rev})
 		}
 	}
 	return changes
@@ -105,7 +105,7 @@ func (l *kindList) goneFromRest() {
 	for e := range l.entries() {
 		read[e.key] = true
 	}
-	l.old.Ascend(l.rest.Start[len(l.prefix):], func(key string, was *entry) bool {
+	l.old.Ascend(l.rest.Start[len(l.kind.prefix):], func(key string, was *entry) bool {
 		if !read[key] {
 			l.gone = append(l.gone, was)
 		}

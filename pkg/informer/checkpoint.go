@@ -49,7 +49,7 @@ const defaultCheckpointInterval = time.Minute
 // checkpointer writes checkpoints. It belongs to Run: first to a goroutine of its
 // own, and once that and the handlers have ended, to Run's.
 type checkpointer struct {
-	*Replica
+	replica  *Replica
 	path     string
 	interval time.Duration
 	lock     *fileutil.LockedFile
@@ -90,7 +90,7 @@ func (r *Replica) startCheckpoints(ctx context.Context) (finish func()) {
 	if r.checkpoint.Path == "" {
 		return func() {}
 	}
-	c := &checkpointer{Replica: r, path: r.checkpoint.Path, interval: r.checkpoint.Interval}
+	c := &checkpointer{replica: r, path: r.checkpoint.Path, interval: r.checkpoint.Interval}
 	if c.interval <= 0 {
 		c.interval = defaultCheckpointInterval
 	}
@@ -109,7 +109,7 @@ func (r *Replica) startCheckpoints(ctx context.Context) (finish func()) {
 }
 
 func (c *checkpointer) run(ctx context.Context) {
-	ticker := c.clock.NewTicker(min(c.timing.candidate, c.interval))
+	ticker := c.replica.clock.NewTicker(min(c.replica.timing.candidate, c.interval))
 	defer ticker.Stop()
 	for {
 		select {
@@ -118,7 +118,7 @@ func (c *checkpointer) run(ctx context.Context) {
 			return
 		}
 		c.sample()
-		if !c.clock.Now().Before(c.due) {
+		if !c.replica.clock.Now().Before(c.due) {
 			c.write(ctx, 1)
 		}
 	}
@@ -140,13 +140,13 @@ func (c *checkpointer) sample() {
 	c.ready, c.pending = c.pending, nil
 	if c.late {
 		c.late = false
-		c.status.checkpoint(func(st *CheckpointStatus) { st.Err = nil })
+		c.replica.status.checkpoint(func(st *CheckpointStatus) { st.Err = nil })
 	}
 }
 
 // waitFor says so when a handler is so slow that a checkpoint is late.
 func (c *checkpointer) waitFor(l *listener) {
-	if c.clock.Since(c.pending.taken) < c.interval {
+	if c.replica.clock.Since(c.pending.taken) < c.interval {
 		return
 	}
 	c.late = true
@@ -156,20 +156,20 @@ func (c *checkpointer) waitFor(l *listener) {
 
 // take returns the newest snapshot that was handed on, with a mark in the backlog of each handler.
 func (c *checkpointer) take() *candidate {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.handed.Load()
-	if s == nil || s.identity.cluster == 0 || c.catchingUp {
+	c.replica.mu.Lock()
+	defer c.replica.mu.Unlock()
+	s := c.replica.handed.Load()
+	if s == nil || s.identity.cluster == 0 || c.replica.catchingUp {
 		return nil
 	}
 	if c.written == nil {
-		c.written = c.saveable
+		c.written = c.replica.saveable
 	}
 	if c.ready != nil && c.ready.snapshot == s {
 		return c.ready
 	}
-	t := &candidate{snapshot: s, taken: c.clock.Now(), undecodable: c.status.allUndecodable()}
-	for _, k := range c.kinds {
+	t := &candidate{snapshot: s, taken: c.replica.clock.Now(), undecodable: c.replica.status.allUndecodable()}
+	for _, k := range c.replica.kinds {
 		if !k.scope.whole() || k.slot >= len(s.kinds) || s.kinds[k.slot].objects == nil {
 			continue
 		}
@@ -187,25 +187,25 @@ func (c *checkpointer) write(ctx context.Context, workers int) {
 	if c.ready == nil || c.ready.same(c.written) {
 		return
 	}
-	began := c.clock.Now()
+	began := c.replica.clock.Now()
 	n, err := c.tryWrite(ctx, workers)
-	took := c.clock.Since(began)
-	c.due = c.clock.Now().Add(max(wait.Jitter(c.interval, 0.1), 20*took))
+	took := c.replica.clock.Since(began)
+	c.due = c.replica.clock.Now().Add(max(wait.Jitter(c.interval, 0.1), 20*took))
 	if ctx.Err() != nil {
 		return // finish writes the last
 	}
 	if err != nil {
-		c.status.checkpoint(func(st *CheckpointStatus) { st.Failures++ })
+		c.replica.status.checkpoint(func(st *CheckpointStatus) { st.Failures++ })
 		c.failed(fmt.Errorf("write checkpoint: %w", err))
 		return
 	}
 	c.written = c.ready
 	revision := c.written.snapshot.revision
-	c.status.checkpoint(func(st *CheckpointStatus) {
-		st.Revision, st.Bytes, st.Written, st.Err = revision, n, c.clock.Now(), nil
+	c.replica.status.checkpoint(func(st *CheckpointStatus) {
+		st.Revision, st.Bytes, st.Written, st.Err = revision, n, c.replica.clock.Now(), nil
 		st.Writes++
 	})
-	c.log.V(1).Info("checkpoint written", "path", c.path, "revision", revision, "bytes", n, "took", took)
+	c.replica.log.V(1).Info("checkpoint written", "path", c.path, "revision", revision, "bytes", n, "took", took)
 }
 
 func (c *checkpointer) tryWrite(ctx context.Context, workers int) (int64, error) {
@@ -219,17 +219,17 @@ func (c *checkpointer) tryWrite(ctx context.Context, workers int) (int64, error)
 		}
 		c.lock = lock
 	}
-	return replaceFile(c.disk, c.path, func(w *checkpointWriter) error { return c.ready.write(ctx, w, workers) })
+	return replaceFile(c.replica.disk, c.path, func(w *checkpointWriter) error { return c.ready.write(ctx, w, workers) })
 }
 
 // failed makes it known that there is no checkpoint: in the log, the first time
 // in a row.
 func (c *checkpointer) failed(err error) {
 	first := false
-	c.status.checkpoint(func(st *CheckpointStatus) { first, st.Err = st.Err == nil, err })
-	log := c.log.V(1)
+	c.replica.status.checkpoint(func(st *CheckpointStatus) { first, st.Err = st.Err == nil, err })
+	log := c.replica.log.V(1)
 	if first {
-		log = c.log
+		log = c.replica.log
 	}
 	log.Info("no checkpoint; retrying", "path", c.path, "cause", err.Error())
 }

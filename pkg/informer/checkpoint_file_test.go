@@ -42,7 +42,7 @@ func saved(tb testing.TB, n int) (*Replica, *candidate) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	f := &reflector{Replica: r}
+	f := &reflector{replica: r}
 	f.replace(r.kindLists(), 1, identity{cluster: 7, epoch: "e"}, false)
 	for i := range n {
 		set(cms, "default", fmt.Sprint("cm-", i), fmt.Sprint(i))
@@ -54,7 +54,7 @@ func saved(tb testing.TB, n int) (*Replica, *candidate) {
 	r.publish(int64(n+2), deploys.kind)
 	r.mu.Unlock()
 	f.handedOn()
-	c := &checkpointer{Replica: r}
+	c := &checkpointer{replica: r}
 	return r, c.take()
 }
 
@@ -303,7 +303,7 @@ func TestCheckpointIsWholeAfterAnyFault(t *testing.T) {
 	r, first := saved(t, 5)
 	old := fileOf(t, first)
 	set(&Informer[*corev1.ConfigMap]{r, r.kinds[0]}, "default", "new", "v")
-	second := (&checkpointer{Replica: r}).take()
+	second := (&checkpointer{replica: r}).take()
 	write := func(w *checkpointWriter) error { return second.write(t.Context(), w, 2) }
 	for _, crash := range []bool{false, true} {
 		for _, leftover := range []bool{false, true} {
@@ -346,7 +346,7 @@ func TestCheckpointIsWholeAfterAnyFault(t *testing.T) {
 func TestCheckpointerTriesAgain(t *testing.T) {
 	r, _ := saved(t, 5)
 	path := filepath.Join(t.TempDir(), "checkpoint")
-	c := &checkpointer{Replica: r, path: path, interval: time.Minute}
+	c := &checkpointer{replica: r, path: path, interval: time.Minute}
 	d := &faultyDisk{dice: rand.New(rand.NewPCG(1, 1)), left: 2, files: map[string]*faultyFile{}}
 	r.disk = d
 	c.sample()

@@ -77,7 +77,7 @@ type checkpointReader struct {
 	byNum  []*kind // by number in the header; nil for one that the replica does not keep
 
 	decoders errgroup.Group
-	mu       sync.Mutex
+	mu       sync.Mutex // guards blocks
 	blocks   []savedBlock
 }
 
@@ -111,7 +111,7 @@ func (c *checkpointReader) readHead() error {
 	}
 	for _, saved := range c.header.Kinds {
 		i := slices.IndexFunc(c.kinds, func(k *kind) bool {
-			return k.scope.whole() && k.info.GroupVersionKind == saved.GroupVersionKind && k.prefix == saved.Prefix
+			return k.scope.whole() && k.info.GroupVersionKind == saved.groupVersionKind() && k.prefix == saved.Prefix
 		})
 		if c.byNum = append(c.byNum, nil); i >= 0 {
 			c.byNum[len(c.byNum)-1] = c.kinds[i]

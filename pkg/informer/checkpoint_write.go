@@ -60,9 +60,13 @@ type checkpointHeader struct {
 }
 
 type checkpointKind struct {
-	schema.GroupVersionKind
-	Prefix  string
-	Objects int
+	Group, Version, Kind string
+	Prefix               string
+	Objects              int
+}
+
+func (k checkpointKind) groupVersionKind() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind}
 }
 
 type checkpointWitness struct {
@@ -146,7 +150,10 @@ func (c *candidate) header() checkpointHeader {
 		Revision: c.snapshot.revision, Written: c.taken, Witnesses: c.witnesses(),
 	}
 	for _, k := range c.kinds {
-		h.Kinds = append(h.Kinds, checkpointKind{k.info.GroupVersionKind, k.prefix, c.snapshot.kind(k).len()})
+		gvk := k.info.GroupVersionKind
+		h.Kinds = append(h.Kinds, checkpointKind{
+			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Objects: c.snapshot.kind(k).len(),
+		})
 	}
 	for key, u := range c.undecodable {
 		h.Undecodable = append(h.Undecodable, checkpointUndecodable{[]byte(key), u.revision, u.err.Error()})

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // epochName is the name of the epoch key below a store's prefix. No object has
@@ -44,16 +46,16 @@ func (f *reflector) ensureEpoch(ctx context.Context, l *look) {
 	if l.read.epoch != "" || l.blind {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.timing.answer)
+	ctx, cancel := retry.WithTimeout(ctx, f.replica.clock, f.replica.timing.answer)
 	defer cancel()
-	key := f.epochKey()
-	resp, err := f.store.Client().Txn(ctx).
+	key := f.replica.epochKey()
+	resp, err := f.replica.store.Client().Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 		Then(clientv3.OpPut(key, uuid.NewString()), clientv3.OpGet(key)).
 		Else(clientv3.OpGet(key)).Commit()
 	if err != nil {
 		if !f.noEpoch {
-			f.log.V(1).Info("no epoch key was made: that etcd was wiped or restored is not always noticed", "key", key, "cause", err.Error())
+			f.replica.log.V(1).Info("no epoch key was made: that etcd was wiped or restored is not always noticed", "key", key, "cause", err.Error())
 		}
 		f.noEpoch = true
 		return
@@ -68,11 +70,11 @@ func (f *reflector) ensureEpoch(ctx context.Context, l *look) {
 
 // adopt takes note of whose data the replica has.
 func (f *reflector) adopt(read identity) {
-	f.mu.Lock()
-	f.identity.cluster = read.cluster
-	f.identity.epoch = cmp.Or(read.epoch, f.identity.epoch)
-	f.publish(f.Snapshot().revision)
-	f.mu.Unlock()
+	f.replica.mu.Lock()
+	f.replica.identity.cluster = read.cluster
+	f.replica.identity.epoch = cmp.Or(read.epoch, f.replica.identity.epoch)
+	f.replica.publish(f.replica.Snapshot().revision)
+	f.replica.mu.Unlock()
 	f.handedOn()
 }
 

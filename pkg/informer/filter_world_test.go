@@ -63,10 +63,10 @@ func newWorld(t *testing.T, s *store.Store, seed uint64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	(&reflector{Replica: r}).replace(r.kindLists(), 1, identity{}, false)
+	(&reflector{replica: r}).replace(r.kindLists(), 1, identity{}, false)
 	return &world{
 		T: t, Rand: rand.New(rand.NewPCG(seed, 1)), seed: seed,
-		reflector: &reflector{Replica: r}, maps: maps,
+		reflector: &reflector{replica: r}, maps: maps,
 		now: mapState{}, revision: 1, history: map[int64]mapState{1: {}},
 	}
 }
@@ -196,7 +196,7 @@ func (w *world) restore() []change {
 }
 
 func (w *world) list(before mapState) []change {
-	lists := w.reflector.kindLists()
+	lists := w.reflector.replica.kindLists()
 	var all []*entry
 	var changes []change
 	for _, key := range slices.Sorted(maps.Keys(w.now)) {

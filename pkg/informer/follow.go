@@ -25,10 +25,10 @@ func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.
 				return err
 			}
 			c.heard = true
-		case <-f.relist:
+		case <-f.replica.relist:
 			f.reason = reasonNewKind
 			return errNewKind
-		case <-f.poke:
+		case <-f.replica.poke:
 			p.soon()
 		case <-p.timer.C():
 			p.ask()
@@ -37,7 +37,7 @@ func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.
 			if err != nil {
 				return fmt.Errorf("request progress: %w", err)
 			}
-		case <-f.suspect:
+		case <-f.replica.suspect:
 			if err := f.wentBack(); err != nil {
 				return err
 			}
@@ -54,23 +54,23 @@ func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.
 // wentBack has the replica list when somebody saw etcd at a revision before that
 // of a snapshot. A look may come too late to see it: etcd goes on.
 func (f *reflector) wentBack() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.seenEra <= f.era {
+	f.replica.mu.Lock()
+	defer f.replica.mu.Unlock()
+	if f.replica.seenEra <= f.replica.era {
 		return nil
 	}
 	f.reason = reasonRegressed
-	return fmt.Errorf("etcd was seen at a revision before the replica's, %d: etcd was wiped or restored", f.Snapshot().revision)
+	return fmt.Errorf("etcd was seen at a revision before the replica's, %d: etcd was wiped or restored", f.replica.Snapshot().revision)
 }
 
 // progress asks etcd how far a watch has come, for those who wait for a revision
 // that brings no event.
 type progress struct {
-	*reflector
-	watch *store.RawWatch
-	timer clock.Timer
-	delay time.Duration // until etcd is asked once more
-	armed bool          // the timer runs for somebody for whom it was not asked yet
+	replica *Replica
+	watch   *store.RawWatch
+	timer   clock.Timer
+	delay   time.Duration // until etcd is asked once more
+	armed   bool          // the timer runs for somebody for whom it was not asked yet
 
 	// etcd's client takes a request only while it is connected. Waiting for
 	// that is left to a goroutine, at most one.
@@ -81,16 +81,16 @@ type progress struct {
 
 func (f *reflector) newProgress(w *store.RawWatch, asking *sync.WaitGroup) *progress {
 	return &progress{
-		reflector: f, watch: w, asking: asking, asked: make(chan error, 1),
+		replica: f.replica, watch: w, asking: asking, asked: make(chan error, 1),
 		// Somebody may have begun to wait while there was no watch.
-		timer: f.clock.NewTimer(f.timing.progress), delay: f.timing.progress, armed: true,
+		timer: f.replica.clock.NewTimer(f.replica.timing.progress), delay: f.replica.timing.progress, armed: true,
 	}
 }
 
 // soon says that somebody waits.
 func (p *progress) soon() {
 	if !p.armed {
-		p.armed, p.delay = true, p.timing.progress
+		p.armed, p.delay = true, p.replica.timing.progress
 		p.timer.Reset(p.delay)
 	}
 }
@@ -98,11 +98,11 @@ func (p *progress) soon() {
 // ask asks if somebody waits still.
 func (p *progress) ask() {
 	p.armed = false
-	if p.waits.furthest() <= p.Snapshot().revision {
+	if p.replica.waits.furthest() <= p.replica.Snapshot().revision {
 		return
 	}
 	p.request()
-	p.delay = min(2*p.delay, p.timing.progressMax)
+	p.delay = min(2*p.delay, p.replica.timing.progressMax)
 	p.timer.Reset(p.delay)
 }
 
@@ -118,21 +118,22 @@ func (p *progress) request() {
 // seen, and whether a silent watch is alive. Etcd is asked beside the watch, so
 // that a slow answer delays nothing.
 type checks struct {
-	*reflector
-	progress *progress
-	timer    clock.Timer
-	looks    chan *look
+	reflector *reflector
+	replica   *Replica
+	progress  *progress
+	timer     clock.Timer
+	looks     chan *look
 
 	heard bool  // something came since the last check
 	asked int64 // the revision that the watch was last asked to reach
 }
 
 func (f *reflector) newChecks(p *progress) *checks {
-	return &checks{reflector: f, progress: p, timer: f.clock.NewTimer(f.timing.idle), looks: make(chan *look, 1)}
+	return &checks{reflector: f, replica: f.replica, progress: p, timer: f.replica.clock.NewTimer(f.replica.timing.idle), looks: make(chan *look, 1)}
 }
 
 func (c *checks) start(ctx context.Context) {
-	l := c.newLook()
+	l := c.reflector.newLook()
 	c.progress.asking.Go(func() {
 		l.take(ctx)
 		c.looks <- l
@@ -140,14 +141,14 @@ func (c *checks) start(ctx context.Context) {
 }
 
 func (c *checks) finish(ctx context.Context, l *look) error {
-	if err := c.seen(l); err != nil {
+	if err := c.reflector.seen(l); err != nil {
 		return err
 	}
 	if err := c.judgeSilence(l.now); err != nil {
 		return err
 	}
-	c.progressed = true
-	c.timer.Reset(c.timing.idle)
+	c.reflector.progressed = true
+	c.timer.Reset(c.replica.timing.idle)
 	return nil
 }
 
@@ -155,7 +156,7 @@ func (c *checks) finish(ctx context.Context, l *look) error {
 func (c *checks) judgeSilence(now int64) error {
 	heard := c.heard
 	c.heard = false
-	at := c.Snapshot().revision
+	at := c.replica.Snapshot().revision
 	switch {
 	case now <= at:
 		c.asked = 0

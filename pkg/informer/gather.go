@@ -13,22 +13,22 @@ const gatherLimit = 32
 
 // received is what was read of a watch.
 type received struct {
-	clientv3.WatchResponse
-	ok bool // the watch goes on
+	response clientv3.WatchResponse
+	ok       bool // the watch goes on
 }
 
 // take takes in a response, and with it those that have come meanwhile, so that a
 // replica that has fallen behind publishes once for all of them.
 func (f *reflector) take(first received, more clientv3.WatchChan) error {
 	for r := &first; r != nil; {
-		if err := store.WatchError(r.WatchResponse, r.ok); err != nil {
+		if err := store.WatchError(r.response, r.ok); err != nil {
 			return err
 		}
 		next := r.gather(more)
-		if err := f.apply(r.WatchResponse); err != nil {
+		if err := f.apply(r.response); err != nil {
 			return err
 		}
-		f.inflow.applied(r.Events)
+		f.inflow.applied(r.response.Events)
 		r = next
 	}
 	return nil
@@ -37,14 +37,14 @@ func (f *reflector) take(first received, more clientv3.WatchChan) error {
 // gather adds the events of the responses that are there already. It returns the
 // first response that tells something else, which has to come after.
 func (r *received) gather(more clientv3.WatchChan) (next *received) {
-	for len(r.Events) > 0 && len(r.Events) < gatherLimit {
+	for len(r.response.Events) > 0 && len(r.response.Events) < gatherLimit {
 		select {
 		case resp, ok := <-more:
 			if !ok || resp.Err() != nil || len(resp.Events) == 0 {
 				return &received{resp, ok}
 			}
-			r.Header = resp.Header
-			r.Events = append(r.Events, resp.Events...)
+			r.response.Header = resp.Header
+			r.response.Events = append(r.response.Events, resp.Events...)
 		default:
 			return nil
 		}

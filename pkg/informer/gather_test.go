@@ -49,14 +49,14 @@ func TestGather(t *testing.T) {
 			r := &received{x.first, true}
 			next := r.gather(more)
 			var got []int64
-			for _, ev := range r.Events {
+			for _, ev := range r.response.Events {
 				got = append(got, ev.Kv.ModRevision)
 			}
 			if !slices.Equal(got, x.want) {
 				t.Errorf("events of %v, want %v", got, x.want)
 			}
-			if len(got) > 0 && r.Header.Revision != got[len(got)-1] {
-				t.Errorf("header at %d", r.Header.Revision)
+			if len(got) > 0 && r.response.Header.Revision != got[len(got)-1] {
+				t.Errorf("header at %d", r.response.Header.Revision)
 			}
 			if got := describeReceived(next); got != x.next {
 				t.Errorf("next is %q, want %q", got, x.next)
@@ -78,10 +78,10 @@ func describeReceived(r *received) string {
 		return ""
 	case !r.ok:
 		return "closed"
-	case r.Err() != nil:
+	case r.response.Err() != nil:
 		return "error"
-	case r.IsProgressNotify():
-		return fmt.Sprintf("progress %d", r.Header.Revision)
+	case r.response.IsProgressNotify():
+		return fmt.Sprintf("progress %d", r.response.Header.Revision)
 	}
 	return "events"
 }

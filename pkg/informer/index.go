@@ -90,7 +90,7 @@ type indexDef struct {
 
 // index is the newest state of an index. It belongs to whoever holds Replica.mu.
 type index struct {
-	*indexDef
+	def    *indexDef
 	kind   *kind
 	tree   *btree.BTreeG[indexItem]
 	failed map[string]indexFailure // by the keys of the objects that are left out
@@ -144,7 +144,7 @@ func (x *index) build(objects *btree.Map[string, *entry]) {
 
 // insert takes in an object. known are failures that were logged already.
 func (x *index) insert(e *entry, known map[string]indexFailure) {
-	values, err := x.valuesOf(e)
+	values, err := x.def.valuesOf(e)
 	if err != nil {
 		x.fail(e, err, known)
 		return
@@ -161,7 +161,7 @@ func (x *index) fail(e *entry, err error, known map[string]indexFailure) {
 	x.failed[e.key] = indexFailure{e.rev, err}
 	if f, logged := known[e.key]; !logged || f.rev != e.rev {
 		x.kind.replica.log.Error(err, "object is left out of an index", "kind", x.kind.info.GroupVersionKind.Kind,
-			"index", x.slot, "key", x.kind.prefix+e.key, "revision", e.rev)
+			"index", x.def.slot, "key", x.kind.prefix+e.key, "revision", e.rev)
 	}
 }
 
@@ -170,7 +170,7 @@ func (x *index) remove(e *entry) {
 		delete(x.failed, e.key)
 		return
 	}
-	values, err := x.valuesOf(e)
+	values, err := x.def.valuesOf(e)
 	if err != nil { // though it did not before
 		values = x.search(e)
 	}

@@ -140,7 +140,7 @@ func TestPanickingIndex(t *testing.T) {
 	}
 
 	// A list does not complain again of what it has not changed.
-	f := &reflector{Replica: r}
+	f := &reflector{replica: r}
 	lists := r.kindLists()
 	lists[0].chunks = [][]*entry{slices.Collect(r.Snapshot().kind(maps.kind).list(ListOptions{}))}
 	f.replace(lists, 50, identity{}, false)

@@ -18,7 +18,7 @@ import (
 
 // kindList is a list of one kind in the making.
 type kindList struct {
-	*kind
+	kind    *kind
 	old     *btree.Map[string, *entry] // what was known; nil at first
 	byValue bool                       // what is known of revisions proves nothing
 	afresh  bool                       // nor do the objects: all are decoded again
@@ -32,7 +32,7 @@ type kindList struct {
 	gone    []*entry    // if partial: what is known, and is no more
 	rest    store.Range // if partial: where all was read; what is gone from there is found at last
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards chunks and bad while the decoders run
 	chunks [][]*entry
 	bad    map[string]bool // the etcd keys whose values cannot be decoded
 }
@@ -51,7 +51,7 @@ func newKindList(k *kind) *kindList {
 func (l *kindList) read(ctx context.Context, revision int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := l.replica
+	r := l.kind.replica
 	l.stall = r.clock.AfterFunc(r.timing.stall, cancel)
 	defer l.stall.Stop()
 	err := l.readAny(ctx, revision)
@@ -66,11 +66,11 @@ func (l *kindList) readAny(ctx context.Context, revision int64) error {
 	if l.worthComparing() {
 		return l.readChanges(ctx, revision)
 	}
-	return l.readRange(ctx, store.PrefixRange(l.prefix), revision)
+	return l.readRange(ctx, store.PrefixRange(l.kind.prefix), revision)
 }
 
 func (l *kindList) readRange(ctx context.Context, r store.Range, revision int64) error {
-	_, err := store.ListRange(ctx, l.replica.store.Client(), r, revision, func(kvs []*mvccpb.KeyValue) error {
+	_, err := store.ListRange(ctx, l.kind.replica.store.Client(), r, revision, func(kvs []*mvccpb.KeyValue) error {
 		l.heard(kvs)
 		l.take(kvs)
 		return nil
@@ -80,7 +80,7 @@ func (l *kindList) readRange(ctx context.Context, r store.Range, revision int64)
 
 // heard takes note of what has come from etcd.
 func (l *kindList) heard(kvs []*mvccpb.KeyValue) {
-	l.stall.Reset(l.replica.timing.stall)
+	l.stall.Reset(l.kind.replica.timing.stall)
 	n := 0
 	for _, kv := range kvs {
 		n += len(kv.Key) + len(kv.Value)
@@ -109,12 +109,12 @@ func (l *kindList) entry(kv *mvccpb.KeyValue) *entry {
 	etcdKey := string(kv.Key)
 	var known *entry
 	if l.old != nil {
-		known, _ = l.old.Get(etcdKey[len(l.prefix):])
+		known, _ = l.old.Get(etcdKey[len(l.kind.prefix):])
 	}
 	if known != nil && !l.afresh && known.rev == kv.ModRevision && known.sum == sumOf(kv.Value) {
 		return known
 	}
-	if e, ok := l.replica.decodeEntry(l.kind, etcdKey, kv); ok {
+	if e, ok := l.kind.replica.decodeEntry(l.kind, etcdKey, kv); ok {
 		return e
 	}
 	l.mu.Lock()
@@ -145,10 +145,10 @@ func (l *kindList) install(revision int64, w *witness) []change {
 		install = l.update
 	}
 	changes := install(revision)
-	l.replica.status.onlyUndecodable(l.prefix, l.isUndecodable)
-	l.objects.Scan(func(_ string, e *entry) bool {
-		if e.rev >= w.rev && !l.bad[l.prefix+e.key] {
-			w.see(l.prefix+e.key, e)
+	l.kind.replica.status.onlyUndecodable(l.kind.prefix, l.isUndecodable)
+	l.kind.objects.Scan(func(_ string, e *entry) bool {
+		if e.rev >= w.rev && !l.bad[l.kind.prefix+e.key] {
+			w.see(l.kind.prefix+e.key, e)
 		}
 		return true
 	})
@@ -159,7 +159,7 @@ func (l *kindList) install(revision int64, w *witness) []change {
 // still, and cannot be decoded. A list does not read what is known already, such
 // as an object that came with a checkpoint from a program that could decode it.
 func (l *kindList) isUndecodable(etcdKey string, revision int64) bool {
-	known, _ := l.objects.Get(etcdKey[len(l.prefix):])
+	known, _ := l.kind.objects.Get(etcdKey[len(l.kind.prefix):])
 	return l.bad[etcdKey] || known != nil && known.rev == revision
 }
 
@@ -167,20 +167,20 @@ func (l *kindList) isUndecodable(etcdKey string, revision int64) bool {
 func (l *kindList) renew(revision int64) []change {
 	objects, bytes := new(btree.Map[string, *entry]), int64(0)
 	for e := range l.entries() {
-		l.replica.mutations.add(l.kind, e)
+		l.kind.replica.mutations.add(l.kind, e)
 		objects.Load(e.key, e)
 		bytes += int64(e.size)
 	}
 	var changes []change
-	if l.objects != nil {
-		changes = l.diff(l.objects, objects, revision)
+	if l.kind.objects != nil {
+		changes = l.diff(l.kind.objects, objects, revision)
 	}
-	l.replica.mutations.replace(l.kind, func(e *entry) bool {
+	l.kind.replica.mutations.replace(l.kind, func(e *entry) bool {
 		is, _ := objects.Get(e.key)
 		return is == e
 	})
-	l.objects, l.bytes = objects, bytes
-	for _, x := range l.indexes {
+	l.kind.objects, l.kind.bytes = objects, bytes
+	for _, x := range l.kind.indexes {
 		x.build(objects)
 	}
 	return changes

@@ -22,7 +22,7 @@ type listener struct {
 	wake   chan struct{} // has an element when there is something to tell
 	gone   chan struct{} // closed by remove
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards all that follows
 	removed bool
 	cancel  context.CancelFunc // of the running handler's context
 	started bool               // initial was set: changes count from then on
@@ -30,6 +30,11 @@ type listener struct {
 	backlog backlog
 	telling bool // a change of the backlog was taken out, and is not told yet
 	owed    int  // how many of the changes, or batches, up to the last mark are not told yet
+
+	// For a batch handler: when the first and the last of the changes in the
+	// backlog came, and the revision up to which they lead.
+	firstAt, lastAt time.Time
+	batchRevision   int64
 }
 
 // initialObjects is what a handler is told first, and how far it was.
@@ -81,7 +86,7 @@ func (l *listener) take(changes []change, revision int64) {
 		}
 	}
 	if took && l.batch != nil {
-		l.batch.arrived(idle, revision)
+		l.arrived(idle, revision)
 	}
 	if idle && l.backlog.live > 0 {
 		signal(l.wake)

@@ -66,7 +66,7 @@ func TestMutationsAreFound(t *testing.T) {
 			lists[0].chunks[0] = append(lists[0].chunks[0], e)
 		}
 	}
-	(&reflector{Replica: r}).replace(lists, 50, identity{}, false)
+	(&reflector{replica: r}).replace(lists, 50, identity{}, false)
 	if found := names(); !slices.Equal(found, []string{"listed"}) {
 		t.Errorf("found %s", found)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // ticks counts how often a progress timer fires while nobody answers, and has
@@ -31,7 +33,7 @@ func ticks(p *progress, d time.Duration, poke func() bool) int {
 func newTestProgress(t *testing.T) (*Replica, *progress) {
 	r, _ := offline(t)
 	r.clock = clock.RealClock{}
-	f := &reflector{Replica: r}
+	f := &reflector{replica: r}
 	p := f.newProgress(nil, &sync.WaitGroup{})
 	p.busy = true // a request that is never answered
 	return r, p
@@ -78,14 +80,14 @@ func TestProgressRestsWhenNobodyWaits(t *testing.T) {
 
 func TestBackoffGrowsToItsCap(t *testing.T) {
 	timing := defaultTiming()
-	b := timing.newBackoff()
-	if first := b.Step(); first < timing.retry || first > 2*timing.retry {
+	b := retry.NewBackoff(clock.RealClock{}, timing.retry, timing.retryMax)
+	if first := b.Next(); first < timing.retry || first > 2*timing.retry {
 		t.Errorf("first pause is %v", first)
 	}
 	for range 1000 {
-		b.Step()
+		b.Next()
 	}
-	if last := b.Step(); last < timing.retryMax || last > 2*timing.retryMax {
+	if last := b.Next(); last < timing.retryMax || last > 2*timing.retryMax {
 		t.Errorf("last pause is %v", last)
 	}
 }
@@ -93,7 +95,7 @@ func TestBackoffGrowsToItsCap(t *testing.T) {
 // A watch that etcd says is alive, but that stays behind, is given up.
 func TestSilenceIsJudged(t *testing.T) {
 	r, _ := offline(t) // at revision 1
-	f := &reflector{Replica: r}
+	f := &reflector{replica: r}
 	p := f.newProgress(nil, &sync.WaitGroup{})
 	defer p.timer.Stop()
 	p.busy = true
@@ -110,7 +112,7 @@ func TestSilenceIsJudged(t *testing.T) {
 	c.heard = true
 	judge(5, false) // something came: it lives
 	judge(5, false) // asked again
-	f.publish(5)
+	f.replica.publish(5)
 	judge(9, false) // it came to 5; asked to reach 9
 	judge(9, true)
 }

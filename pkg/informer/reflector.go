@@ -8,8 +8,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -30,8 +30,8 @@ func (r *Replica) Run(ctx context.Context) error {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	asking.Go(func() { r.warnOfServers(ctx) })
-	f := &reflector{Replica: r, reason: reasonInitial, contact: r.clock.Now()}
-	pause := r.timing.newBackoff()
+	f := &reflector{replica: r, reason: reasonInitial, contact: r.clock.Now()}
+	backoff := retry.NewBackoff(r.clock, r.timing.retry, r.timing.retryMax)
 	for ctx.Err() == nil {
 		f.progressed = false
 		err := f.cycle(ctx)
@@ -39,11 +39,11 @@ func (r *Replica) Run(ctx context.Context) error {
 			continue
 		}
 		if f.progressed {
-			pause = r.timing.newBackoff()
+			backoff.Reset()
 		}
-		delay := pause.Step()
-		f.failed(err, delay)
-		sleep(ctx, r.clock, delay)
+		pause := backoff.Next()
+		f.failed(err, pause)
+		_ = retry.Sleep(ctx, r.clock, pause) // the loop asks ctx
 	}
 	return nil
 }
@@ -53,18 +53,9 @@ var (
 	errNewKind = errors.New("a kind was added: listing")
 )
 
-func sleep(ctx context.Context, c clock.Clock, d time.Duration) {
-	t := c.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C():
-	}
-}
-
 // reflector is what Run keeps between attempts. It belongs to Run's goroutine.
 type reflector struct {
-	*Replica
+	replica    *Replica
 	reason     string    // why the next attempt must list; empty when it may resume
 	progressed bool      // etcd told something new: what fails next is no failure in a row
 	contact    time.Time // when etcd was last heard
@@ -93,25 +84,25 @@ const (
 
 // failed makes a failure known: the first one in a row to everybody.
 func (f *reflector) failed(err error, retry time.Duration) {
-	log := f.log.V(1)
-	if f.status.failed(f.contact, f.clock.Now(), err) {
-		log = f.log
+	log := f.replica.log.V(1)
+	if f.replica.status.failed(f.contact, f.replica.clock.Now(), err) {
+		log = f.replica.log
 	}
-	log.Info("replica disturbed", "revision", f.Snapshot().revision, "retryAfter", retry, "cause", err.Error())
+	log.Info("replica disturbed", "revision", f.replica.Snapshot().revision, "retryAfter", retry, "cause", err.Error())
 }
 
 func (f *reflector) recovered() {
-	if f.status.recovered() {
-		f.log.Info("replica follows etcd again", "revision", f.Snapshot().revision)
+	if f.replica.status.recovered() {
+		f.replica.log.Info("replica follows etcd again", "revision", f.replica.Snapshot().revision)
 	}
 }
 
 // cycle brings the replica up to date and follows etcd until something ends
 // that. It always returns an error.
 func (f *reflector) cycle(ctx context.Context) error {
-	if len(*f.sorted.Load()) == 0 {
+	if len(*f.replica.sorted.Load()) == 0 {
 		select {
-		case <-f.relist:
+		case <-f.replica.relist:
 			f.reason = reasonInitial
 		case <-ctx.Done():
 			return ctx.Err()
@@ -129,7 +120,7 @@ func (f *reflector) cycle(ctx context.Context) error {
 		return err
 	}
 	f.reason = ""
-	f.inflow = newInflow(f.bytes())
+	f.inflow = newInflow(f.replica.bytes())
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -149,16 +140,16 @@ func (f *reflector) cycle(ctx context.Context) error {
 // open opens the watch that continues the newest snapshot, over the smallest
 // range that covers all kinds: one watch has one order.
 func (f *reflector) open(ctx context.Context, cancel context.CancelFunc) (*store.RawWatch, error) {
-	timeout := f.clock.AfterFunc(f.timing.answer, cancel)
+	timeout := f.replica.clock.AfterFunc(f.replica.timing.answer, cancel)
 	defer timeout.Stop()
 	var ranges []store.Range
-	for _, k := range *f.sorted.Load() {
+	for _, k := range *f.replica.sorted.Load() {
 		ranges = append(ranges, store.PrefixRange(k.prefix))
 	}
-	f.status.opening(f.inflow)
-	w, err := store.OpenTappedWatch(ctx, f.store.Client(), store.Cover(ranges...), f.Snapshot().revision+1, f.inflow.take)
+	f.replica.status.opening(f.inflow)
+	w, err := store.OpenTappedWatch(ctx, f.replica.store.Client(), store.Cover(ranges...), f.replica.Snapshot().revision+1, f.inflow.take)
 	if err != nil && !timeout.Stop() {
-		err = fmt.Errorf("no answer from etcd within %v: %w", f.timing.answer, err)
+		err = fmt.Errorf("no answer from etcd within %v: %w", f.replica.timing.answer, err)
 	}
 	return w, err
 }
@@ -181,8 +172,8 @@ func (f *reflector) judge(err error) error {
 // may have been wiped or restored since the replica last heard of it, or this
 // member may lag; far ahead of the replica, listing is cheaper than replaying.
 func (f *reflector) checkCreated(ctx context.Context, w *store.RawWatch, resumed bool) error {
-	f.contact = f.clock.Now()
-	at := f.Snapshot().revision
+	f.contact = f.replica.clock.Now()
+	at := f.replica.Snapshot().revision
 	if resumed || w.Created < at {
 		if err := f.verify(ctx); err != nil {
 			return err

@@ -100,7 +100,7 @@ func TestApplyTrustsNoOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, maps := offline(t)
-			f := &reflector{Replica: r}
+			f := &reflector{replica: r}
 			f.replace(r.kindLists(), 3, identity{}, false)
 			f.lag.resume()
 			l := newListener(maps.kind, nil)

@@ -15,7 +15,7 @@ import (
 // state by what it read, and tells the handlers the difference.
 func (f *reflector) list(ctx context.Context, reason string) error {
 	select { // whatever was added before now is part of this list
-	case <-f.relist:
+	case <-f.replica.relist:
 	default:
 	}
 	f.blind = false
@@ -28,7 +28,7 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 	case look.err != nil:
 		return fmt.Errorf("list: %w", look.err)
 	}
-	f.contact, f.blind = f.clock.Now(), look.blind
+	f.contact, f.blind = f.replica.clock.Now(), look.blind
 	f.ensureEpoch(ctx, look)
 	lists, err := f.readKinds(ctx, reason, look.now)
 	if errors.Is(err, errReplaced) {
@@ -37,10 +37,10 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 	if err != nil {
 		return err
 	}
-	f.status.listed(reason)
+	f.replica.status.listed(reason)
 	f.logList(reason, look)
 	f.replace(lists, look.now, look.read, isAnew(reason))
-	f.status.caughtUp(look.asked, look.now)
+	f.replica.status.caughtUp(look.asked, look.now)
 	return nil
 }
 
@@ -49,7 +49,7 @@ func (f *reflector) list(ctx context.Context, reason string) error {
 func isAnew(reason string) bool { return reason == reasonRegressed || reason == reasonReplaced }
 
 func (f *reflector) readKinds(ctx context.Context, reason string, revision int64) ([]*kindList, error) {
-	lists := f.kindLists()
+	lists := f.replica.kindLists()
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, l := range lists {
 		l.byValue = isAnew(reason) || reason == reasonProgram
@@ -58,7 +58,7 @@ func (f *reflector) readKinds(ctx context.Context, reason string, revision int64
 	}
 	err := group.Wait()
 	for _, l := range lists {
-		f.status.kindListed(l.partial, l.bytesRead.Load())
+		f.replica.status.kindListed(l.partial, l.bytesRead.Load())
 	}
 	return lists, err
 }
@@ -66,9 +66,9 @@ func (f *reflector) readKinds(ctx context.Context, reason string, revision int64
 func (f *reflector) logList(reason string, l *look) {
 	switch {
 	case isAnew(reason):
-		f.log.Info("etcd was wiped or restored; listed anew", "reason", reason, "from", l.at, "to", l.now)
+		f.replica.log.Info("etcd was wiped or restored; listed anew", "reason", reason, "from", l.at, "to", l.now)
 	case l.at != 0:
-		f.log.V(1).Info("listed again", "reason", reason, "from", l.at, "to", l.now)
+		f.replica.log.V(1).Info("listed again", "reason", reason, "from", l.at, "to", l.now)
 	}
 }
 
@@ -86,10 +86,10 @@ func (r *Replica) kindLists() []*kindList {
 // the waits: the revisions that they wait for may never come.
 func (f *reflector) replace(lists []*kindList, revision int64, of identity, anew bool) {
 	f.certain, f.lag, f.witness = revision, lag{}, witness{}
-	f.mu.Lock()
-	f.identity, f.catchingUp = of, false
+	f.replica.mu.Lock()
+	f.replica.identity, f.replica.catchingUp = of, false
 	if anew {
-		f.era++
+		f.replica.era++
 	}
 	changed := make([]*kind, len(lists))
 	var changes []change
@@ -97,7 +97,7 @@ func (f *reflector) replace(lists []*kindList, revision int64, of identity, anew
 		changed[i] = l.kind
 		changes = append(changes, l.install(revision, &f.witness)...)
 	}
-	f.publish(revision, changed...)
+	f.replica.publish(revision, changed...)
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(a.revision, b.revision) })
 	for _, c := range changes {
 		c.kind.taken++
@@ -106,18 +106,12 @@ func (f *reflector) replace(lists []*kindList, revision int64, of identity, anew
 		k.begin()
 	}
 	listeners := listenersOf(changed)
-	f.announceList()
-	f.mu.Unlock()
+	f.replica.listed.Notify()
+	f.replica.mu.Unlock()
 	tell(listeners, changes, revision)
 	f.handedOn()
 	if anew {
 		revision = math.MaxInt64
 	}
-	f.waits.reached(revision)
-}
-
-// announceList wakes who waits for a list. It is called with mu held.
-func (r *Replica) announceList() {
-	close(r.listed)
-	r.listed = make(chan struct{})
+	f.replica.waits.reached(revision)
 }

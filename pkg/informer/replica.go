@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/btree"
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -58,25 +59,23 @@ type Replica struct {
 	disk       disk
 	program    func() string // see programSum
 
-	relist  chan struct{} // has an element when a kind was added
-	poke    chan struct{} // has an element when somebody waits for a revision
-	suspect chan struct{} // has an element when somebody saw etcd behind the replica
+	relist  chan struct{}   // has an element when a kind was added
+	poke    chan struct{}   // has an element when somebody waits for a revision
+	suspect chan struct{}   // has an element when somebody saw etcd behind the replica
+	listed  retry.Broadcast // of each list, and of having caught up with etcd
 
-	// mu is held while a new snapshot is made, so that what is registered
-	// sees either all of it or nothing.
-	mu       sync.Mutex
-	kinds    []*kind       // by slot; only ever appended to
-	listed   chan struct{} // closed at the next list
-	era      int           // how often etcd's data were replaced
-	seenEra  int           // the same, as somebody saw who found etcd behind a snapshot
-	identity identity      // whose data the next snapshot shows
-	running  bool
-	launch   func(*listener) // starts a handler; nil unless running
-
-	// catchingUp says that the newest snapshot came from a checkpoint, and that
-	// what etcd had when the replica began is yet to come.
-	catchingUp bool
-	saveable   *candidate // the checkpoint that it came from
+	// mu guards what follows, the kinds' trees and indexes, and mutations. It is
+	// held while a new snapshot is made, so that a handler or an index that is
+	// added sees either all of it or nothing.
+	mu         sync.Mutex
+	kinds      []*kind  // by slot; only ever appended to
+	era        int      // how often etcd's data were replaced
+	seenEra    int      // the same, as somebody saw who found etcd behind a snapshot
+	identity   identity // whose data the next snapshot shows
+	running    bool
+	launch     func(*listener) // starts a handler; nil unless running
+	catchingUp bool            // the newest snapshot is a checkpoint's, and what etcd had when the replica began is yet to come
+	saveable   *candidate      // the checkpoint that the replica began with
 }
 
 // kind is a registered kind. Its trees are the newest state and belong to
@@ -109,7 +108,6 @@ func NewReplica(s *store.Store, o Options) *Replica {
 		timing: defaultTiming(), smallList: smallList,
 		checkpoint: o.Checkpoint, disk: osDisk{}, program: sync.OnceValue(programSum),
 		relist: make(chan struct{}, 1), poke: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
-		listed: make(chan struct{}),
 	}
 	r.sorted.Store(new([]*kind))
 	r.snapshot.Store(&Snapshot{replica: r})
@@ -216,7 +214,7 @@ func (r *Replica) addIndex(k *kind, def *indexDef) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	def.slot = len(k.indexes)
-	x := &index{indexDef: def, kind: k}
+	x := &index{def: def, kind: k}
 	x.build(k.objects)
 	k.indexes = append(k.indexes, x)
 	r.publish(r.Snapshot().revision, k)
@@ -283,8 +281,9 @@ func (r *Replica) WaitForSync(ctx context.Context) error {
 	n := len(r.kinds)
 	r.mu.Unlock()
 	for {
+		listed := r.listed.Changed()
 		r.mu.Lock()
-		missing, catchingUp, listed := r.unlisted(n), r.catchingUp, r.listed
+		missing, catchingUp := r.unlisted(n), r.catchingUp
 		r.mu.Unlock()
 		what := "what changed since the checkpoint"
 		if missing != nil {

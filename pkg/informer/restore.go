@@ -17,7 +17,7 @@ import (
 // asked: it may be another one. An error is etcd's; a checkpoint that is not
 // used is none.
 func (f *reflector) restore(ctx context.Context) error {
-	if f.checkpoint.Path == "" || f.restored || f.handed.Load() != nil {
+	if f.replica.checkpoint.Path == "" || f.restored || f.replica.handed.Load() != nil {
 		return nil
 	}
 	if f.saved == nil {
@@ -43,7 +43,7 @@ func (f *reflector) restore(ctx context.Context) error {
 		f.refuse(fmt.Errorf("it is of cluster %x, this is cluster %x", cluster, look.read.cluster))
 		return nil
 	}
-	f.contact, f.blind = f.clock.Now(), look.blind
+	f.contact, f.blind = f.replica.clock.Now(), look.blind
 	if look.reason == "" {
 		f.ensureEpoch(ctx, look)
 	}
@@ -54,17 +54,17 @@ func (f *reflector) restore(ctx context.Context) error {
 // load reads the checkpoint. What was added before now is looked for in it.
 func (f *reflector) load(ctx context.Context) (*savedState, error) {
 	select {
-	case <-f.relist:
+	case <-f.replica.relist:
 	default:
 	}
-	f.mu.Lock()
-	kinds := f.kinds[:len(f.kinds):len(f.kinds)]
-	f.mu.Unlock()
-	saved, err := readCheckpointFile(ctx, f.checkpoint.Path, kinds)
+	f.replica.mu.Lock()
+	kinds := f.replica.kinds[:len(f.replica.kinds):len(f.replica.kinds)]
+	f.replica.mu.Unlock()
+	saved, err := readCheckpointFile(ctx, f.replica.checkpoint.Path, kinds)
 	if err != nil {
 		return nil, err
 	}
-	if p := f.store.Prefix(); saved.header.Prefix != p {
+	if p := f.replica.store.Prefix(); saved.header.Prefix != p {
 		return nil, fmt.Errorf("it is of the prefix %s, the store's is %s", saved.header.Prefix, p)
 	}
 	if len(saved.kinds) == 0 {
@@ -76,12 +76,12 @@ func (f *reflector) load(ctx context.Context) (*savedState, error) {
 // refuse says why a checkpoint is not used. That there is none is no news.
 func (f *reflector) refuse(cause error) {
 	start := "not used: " + cause.Error()
-	log := f.log
+	log := f.replica.log
 	if errors.Is(cause, fs.ErrNotExist) {
-		start, log = "there was none", f.log.V(1)
+		start, log = "there was none", f.replica.log.V(1)
 	}
-	f.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
-	log.Info("checkpoint not used; listing", "path", f.checkpoint.Path, "cause", cause.Error())
+	f.replica.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
+	log.Info("checkpoint not used; listing", "path", f.replica.checkpoint.Path, "cause", cause.Error())
 }
 
 // look returns a look at whether etcd is the one of the checkpoint, and has not
@@ -90,7 +90,7 @@ func (s *savedState) look(f *reflector) *look {
 	l := f.newLook()
 	l.at, l.known = s.header.Revision, identity{s.header.Cluster, s.header.Epoch}
 	for _, w := range s.header.Witnesses {
-		if f.kindOf(w.Key) != nil {
+		if f.replica.kindOf(w.Key) != nil {
 			l.witnesses = append(l.witnesses, witness{w.Key, w.Revision, w.Sum})
 		}
 	}
@@ -105,29 +105,29 @@ func (f *reflector) beginWith(saved *savedState, look *look) {
 	if isAnew(look.reason) {
 		revision = 0
 	}
-	f.mu.Lock()
+	f.replica.mu.Lock()
 	changed := make([]*kind, len(saved.kinds))
 	for i, s := range saved.kinds {
 		k := s.kind
 		changed[i] = k
 		k.objects, k.bytes = s.objects, s.bytes
 		k.objects.Scan(func(_ string, e *entry) bool {
-			f.mutations.add(k, e)
+			f.replica.mutations.add(k, e)
 			return true
 		})
 		for _, x := range k.indexes {
 			x.build(k.objects)
 		}
 	}
-	f.identity = identity{saved.header.Cluster, saved.header.Epoch}
-	f.publish(revision, changed...)
+	f.replica.identity = identity{saved.header.Cluster, saved.header.Epoch}
+	f.replica.publish(revision, changed...)
 	for _, k := range changed {
 		k.begin()
 	}
-	f.catchingUp = true
-	missing := f.unlisted(len(f.kinds))
-	f.saveable = &candidate{snapshot: f.Snapshot()}
-	f.mu.Unlock()
+	f.replica.catchingUp = true
+	missing := f.replica.unlisted(len(f.replica.kinds))
+	f.replica.saveable = &candidate{snapshot: f.replica.Snapshot()}
+	f.replica.mu.Unlock()
 	f.handedOn()
 
 	f.certain, f.lag, f.witness = revision, lag{}, witness{}
@@ -135,16 +135,16 @@ func (f *reflector) beginWith(saved *savedState, look *look) {
 		f.witness = w
 	}
 	for _, u := range saved.header.Undecodable {
-		if k := f.kindOf(string(u.Key)); k != nil {
-			f.status.undecodable(string(u.Key), u.Revision, errors.New(u.Reason))
+		if k := f.replica.kindOf(string(u.Key)); k != nil {
+			f.replica.status.undecodable(string(u.Key), u.Revision, errors.New(u.Reason))
 		}
 	}
 	f.reason = f.howToGoOn(saved, look, missing)
-	f.waits.reached(revision)
+	f.replica.waits.reached(revision)
 	if f.reason == "" {
 		f.adopt(look.read)
-		f.status.told(look.asked, look.now, revision)
-		f.AfterRevision(look.now, f.caughtUp)
+		f.replica.status.told(look.asked, look.now, revision)
+		f.replica.AfterRevision(look.now, f.replica.caughtUp)
 	}
 }
 
@@ -153,7 +153,7 @@ func (f *reflector) beginWith(saved *savedState, look *look) {
 func (f *reflector) howToGoOn(saved *savedState, look *look, missing *kind) string {
 	at := saved.header.Revision
 	start, reason := fmt.Sprintf("begun at revision %d", at), ""
-	switch program := f.program(); {
+	switch program := f.replica.program(); {
 	case look.reason != "":
 		start, reason = fmt.Sprintf("%s, compared by values: %v", start, look.err), look.reason
 	case program == "" || saved.header.Program != program:
@@ -163,12 +163,12 @@ func (f *reflector) howToGoOn(saved *savedState, look *look, missing *kind) stri
 	case look.now-at > replayLimit:
 		start, reason = fmt.Sprintf("%s, compared: etcd is at revision %d", start, look.now), reasonBehind
 	}
-	log := f.log.V(1)
+	log := f.replica.log.V(1)
 	if isAnew(reason) {
-		log = f.log
+		log = f.replica.log
 	}
-	log.Info("checkpoint: "+start, "path", f.checkpoint.Path)
-	f.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
+	log.Info("checkpoint: "+start, "path", f.replica.checkpoint.Path)
+	f.replica.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
 	return reason
 }
 
@@ -178,7 +178,7 @@ func (r *Replica) caughtUp() {
 	defer r.mu.Unlock()
 	if r.catchingUp {
 		r.catchingUp = false
-		r.announceList()
+		r.listed.Notify()
 	}
 }
 

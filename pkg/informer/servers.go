@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // versionAnswer is how long members have to tell their version. Nothing waits for
@@ -19,7 +21,7 @@ const versionAnswer = time.Minute
 // not answer in time, or may not be asked, are left out. It returns when that is
 // done or ctx is.
 func (r *Replica) warnOfServers(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, versionAnswer)
+	ctx, cancel := retry.WithTimeout(ctx, r.clock, versionAnswer)
 	defer cancel()
 	var mu sync.Mutex
 	flaws := map[string][]string{} // the members by what is wrong with them

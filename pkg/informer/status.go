@@ -141,7 +141,7 @@ func (x *index) status() IndexStatus {
 
 // statusKeeper holds what Run notes down.
 type statusKeeper struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // guards all that follows
 	now    Status
 	fresh  freshness
 	inflow *inflow // of the newest watch

@@ -57,7 +57,7 @@ func stoppedClock(r *Replica) *clocktesting.FakeClock {
 func TestHealthNamesTheCause(t *testing.T) {
 	r, _ := offline(t) // listed
 	c := stoppedClock(r)
-	f := &reflector{Replica: r, contact: c.Now()}
+	f := &reflector{replica: r, contact: c.Now()}
 	expect := func(name string, parts ...string) {
 		t.Helper()
 		err := r.Healthy(15 * time.Second)
@@ -106,7 +106,7 @@ func TestHealthNamesTheCause(t *testing.T) {
 func TestStatusKeepsTheLastFailure(t *testing.T) {
 	r, _ := offline(t)
 	c := stoppedClock(r)
-	f := &reflector{Replica: r, contact: c.Now()}
+	f := &reflector{replica: r, contact: c.Now()}
 	failed := c.Now().Add(time.Second)
 	c.Step(time.Second)
 	f.failed(errors.New("first"), 0)

@@ -1,10 +1,6 @@
 package informer
 
-import (
-	"time"
-
-	"k8s.io/apimachinery/pkg/util/wait"
-)
+import "time"
 
 // replayLimit is how many revisions behind etcd a replica may be and still
 // replay them. A watch that is behind gets at most a thousand revisions per
@@ -48,8 +44,4 @@ func defaultTiming() timing {
 		progress: 10 * time.Millisecond, progressMax: time.Second,
 		mutation: time.Second, candidate: time.Second,
 	}
-}
-
-func (t timing) newBackoff() *wait.Backoff {
-	return &wait.Backoff{Duration: t.retry, Factor: 2, Jitter: 0.5, Steps: 1 << 30, Cap: t.retryMax}
 }

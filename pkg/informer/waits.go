@@ -10,7 +10,7 @@ import (
 
 // waits is who waits for which revision.
 type waits struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards waiting
 	waiting map[*waiter]struct{}
 }
 
@@ -141,9 +141,10 @@ func (r *Replica) readableRange() store.Range {
 // back.
 func (r *Replica) waitForEra(ctx context.Context, era int) error {
 	for {
+		listed := r.listed.Changed()
 		r.mu.Lock()
 		r.seenEra = max(r.seenEra, era)
-		now, listed := r.era, r.listed
+		now := r.era
 		r.mu.Unlock()
 		if now >= era {
 			return nil

@@ -84,18 +84,14 @@ type batching struct {
 	window Debounce
 	clock  clock.WithTickerAndDelayedExecution
 	call   func(ctx context.Context, changes []change, revision int64, initial bool)
-
-	// Under the listener's lock: when the first and the last of the changes that
-	// wait have come, and the revision that they lead up to.
-	first, last time.Time
-	revision    int64
 }
 
-// arrived is told that changes have come, and whether none waited before.
-func (b *batching) arrived(first bool, revision int64) {
-	b.last, b.revision = b.clock.Now(), revision
+// arrived is called with l.mu held when changes have come. first says that none
+// waited before.
+func (l *listener) arrived(first bool, revision int64) {
+	l.lastAt, l.batchRevision = l.batch.clock.Now(), revision
 	if first {
-		b.first = b.last
+		l.firstAt = l.lastAt
 	}
 }
 
@@ -163,7 +159,7 @@ func (l *listener) nextBatch() (changes []change, revision int64, left time.Dura
 		return nil, 0, 0
 	}
 	b := l.batch
-	if left := b.window.due(b.first, b.last).Sub(b.clock.Now()); left > 0 {
+	if left := b.window.due(l.firstAt, l.lastAt).Sub(b.clock.Now()); left > 0 {
 		return nil, 0, left
 	}
 	changes = make([]change, 0, l.backlog.live)
@@ -171,7 +167,7 @@ func (l *listener) nextBatch() (changes []change, revision int64, left time.Dura
 		c, ok := l.backlog.pop()
 		if !ok {
 			l.telling = true
-			return changes, b.revision, 0
+			return changes, l.batchRevision, 0
 		}
 		changes = append(changes, c)
 	}

@@ -9,6 +9,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // witness is an object that the replica has, one of the newest. It tells whether
@@ -56,7 +58,7 @@ func (w witness) contradicts(kv *mvccpb.KeyValue, at, now int64) bool {
 // look is a look at etcd, to see whether it has lost what somebody has seen in
 // it: one round trip.
 type look struct {
-	*Replica
+	replica   *Replica
 	at        int64 // the revision up to which etcd was seen
 	asked     time.Time
 	witnesses []witness
@@ -70,9 +72,9 @@ type look struct {
 }
 
 func (f *reflector) newLook() *look {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	l := &look{Replica: f.Replica, at: f.Snapshot().revision, asked: f.clock.Now(), known: f.identity, blind: f.blind}
+	f.replica.mu.Lock()
+	defer f.replica.mu.Unlock()
+	l := &look{replica: f.replica, at: f.replica.Snapshot().revision, asked: f.replica.clock.Now(), known: f.replica.identity, blind: f.blind}
 	if f.witness.etcdKey != "" {
 		l.witnesses = []witness{f.witness}
 	}
@@ -90,10 +92,10 @@ func (f *reflector) verify(ctx context.Context) error {
 func (f *reflector) seen(l *look) error {
 	f.blind = l.blind
 	if l.now > 0 {
-		f.contact = f.clock.Now()
+		f.contact = f.replica.clock.Now()
 	}
 	if l.err == nil {
-		f.status.told(l.asked, l.now, f.Snapshot().revision)
+		f.replica.status.told(l.asked, l.now, f.replica.Snapshot().revision)
 	}
 	switch {
 	case l.reason != "":
@@ -126,7 +128,7 @@ func (l *look) judge(kvs map[string]*mvccpb.KeyValue) error {
 		return fmt.Errorf("etcd is at revision %d, the replica at %d", l.now, l.at)
 	}
 	l.reason = reasonReplaced
-	if err := l.known.differs(l.read, l.epochKey()); err != nil {
+	if err := l.known.differs(l.read, l.replica.epochKey()); err != nil {
 		return err
 	}
 	for _, w := range l.witnesses {
@@ -140,21 +142,21 @@ func (l *look) judge(kvs map[string]*mvccpb.KeyValue) error {
 
 // ask reads the epoch key and the witnesses' keys.
 func (l *look) ask(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
-	timed, cancel := context.WithTimeout(ctx, l.timing.answer)
+	timed, cancel := retry.WithTimeout(ctx, l.replica.clock, l.replica.timing.answer)
 	defer cancel()
 	var gets []clientv3.Op
 	if !l.blind {
-		gets = append(gets, clientv3.OpGet(l.epochKey()))
+		gets = append(gets, clientv3.OpGet(l.replica.epochKey()))
 	}
 	for _, w := range l.witnesses {
 		gets = append(gets, clientv3.OpGet(w.etcdKey))
 	}
 	if len(gets) == 0 { // any key will do, and this one the user can read
-		gets = append(gets, clientv3.OpGet((*l.sorted.Load())[0].prefix, clientv3.WithCountOnly()))
+		gets = append(gets, clientv3.OpGet((*l.replica.sorted.Load())[0].prefix, clientv3.WithCountOnly()))
 	}
-	resp, err := l.store.Client().Txn(timed).Then(gets...).Commit()
+	resp, err := l.replica.store.Client().Txn(timed).Then(gets...).Commit()
 	if err != nil && timed.Err() != nil {
-		return nil, l.unanswered(ctx, err)
+		return nil, l.replica.unanswered(ctx, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read etcd's revision, with %d keys: %w", len(gets), err)
@@ -169,7 +171,7 @@ func (l *look) ask(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 			kvs[string(kv.Key)] = kv
 		}
 	}
-	if kv := kvs[l.epochKey()]; kv != nil {
+	if kv := kvs[l.replica.epochKey()]; kv != nil {
 		l.read.epoch = string(kv.Value)
 	}
 	return kvs, nil
@@ -179,7 +181,7 @@ func (l *look) ask(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 // connection, a new stream is refused with the reason.
 func (r *Replica) unanswered(ctx context.Context, err error) error {
 	err = fmt.Errorf("no answer from etcd within %v: %w", r.timing.answer, err)
-	ctx, cancel := context.WithTimeout(ctx, r.timing.answer)
+	ctx, cancel := retry.WithTimeout(ctx, r.clock, r.timing.answer)
 	defer cancel()
 	if _, cause := pb.NewWatchClient(r.store.Client().ActiveConnection()).Watch(ctx); cause != nil {
 		return fmt.Errorf("%w (%w)", err, cause)
