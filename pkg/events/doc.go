@@ -1,55 +1,55 @@
 // Package events records what controllers do to objects as Events of
-// events.k8s.io/v1, in etcd, under a prefix of their own: they churn, and no
-// replica of the objects should see them.
+// events.k8s.io/v1. The Events are for people: kubectl, dashboards and logs show them.
 //
 //	r, err := events.New(s, events.Options{Controller: "example.com/site-controller"})
 //	go r.Run(ctx)
 //	...
 //	r.Eventf(site, pod, corev1.EventTypeNormal, "Created", "CreatePod", "created pod %s", pod.Name)
 //
-// A [Recorder] has the method of client-go's EventRecorder, so that code which
-// uses that one can be given this one.
+// Events live in etcd under a prefix of their own. They change often, and replicas of
+// the objects should not see them.
+//
+// A [Recorder] has the method of client-go's EventRecorder, so that code written for
+// that interface accepts it. A controller's transactions record Events when the
+// recorder is set in the manager's options.
 //
 // # Series
 //
-// Calls that agree in the object that they are about (regarding), the related
-// object, type, reason, action and controller are one Event. The first is
-// written at once, the others as its series: a count and the time of the last,
-// at most once every 10 seconds. Resource versions of the objects do not matter,
-// nor does the note, since notes have counters and error texts in them that
-// differ each time: an Event shows the note of its last call. A series ends when
-// nothing has been added to it for 6 minutes; then the next such call begins a
-// new Event.
+// One Event stands for all calls that agree in the object that they are about
+// (regarding), the related object, the type, reason, action and controller. The first
+// call is written at once. Later calls become its series, a count and the time of the
+// last call, which is written at most once every 10 seconds. The objects' resource
+// versions do not matter. Neither does the note, since notes hold counters and error
+// texts that differ each time: an Event shows the note of its last call. A series ends
+// after 6 minutes without a call; the next call begins a new Event.
 //
 // # Guarantees
 //
-//   - Eventf does not wait for etcd, and neither fails nor panics. It takes a
-//     lock that is never held while anything is waited for.
-//   - Memory is bounded: see [Options.Buffer].
-//   - etcd is spared: a controller makes at most [Options.Burst] Events about one
-//     object at a time, and one more every 5 minutes. Until it stops, a recorder
-//     writes at most Options.Buffer of them in any 10 seconds, up to 32 in one
-//     transaction.
-//   - An Event lives for at least [Options.TTL] after it was last written and
-//     goes with an etcd lease. Events share leases: a recorder has about a dozen.
-//   - What is not written is counted, by its cause, in [Recorder.Dropped] and in
-//     the metric of [Recorder.Collector], and the log says so, at most once a
-//     minute for each cause.
-//   - While etcd does not answer, writing is tried again, with pauses that double
-//     up to 10 seconds. What could not be written for 5 minutes is dropped.
-//   - [Recorder.Run] returns when all goroutines that it started have ended. It
-//     writes what waits before it does, for at most 5 seconds.
+//   - Eventf does not wait for etcd, and it neither fails nor panics. It takes a lock
+//     that is held only briefly.
+//   - Memory is bounded; see [Options.Buffer].
+//   - The load on etcd is bounded. A controller makes at most [Options.Burst] Events
+//     about one object in quick succession, and one more every 5 minutes. While it
+//     runs, a recorder writes at most Options.Buffer Events in any 10 seconds, up to 32
+//     in one transaction.
+//   - An Event lives for at least [Options.TTL] after it was last written. etcd deletes
+//     it by its lease. Events share leases: a recorder holds about a dozen.
+//   - Every call that no Event shows is counted by cause, in [Recorder.Dropped] and in
+//     the metric of [Recorder.Collector]. The log reports drops at most once a minute
+//     for each cause.
+//   - A write that fails is tried again. The pauses double from 0.1 seconds to about 10.
+//     An Event that could not be written for 5 minutes is dropped.
+//   - [Recorder.Run] writes what is pending before it returns, for at most 5 seconds.
+//     It starts no goroutine.
 //
-// # What is not guaranteed
+// # Not guaranteed
 //
-//   - That there is an Event for each call: they inform people. Do not have a
-//     program depend on them.
-//   - What is recorded after Run has begun to return stays in memory until Run
-//     is called again. Stop the recorder after those who use it.
-//   - That series continue in another process, or after a restart. Two recorders
+//   - That each call leads to an Event. No program should depend on Events.
+//   - That calls made after Run has begun to return are written. They stay in memory
+//     until Run is called again. Stop the recorder after the code that uses it.
+//   - That a series continues in another process or after a restart. Two recorders
 //     write Events of their own.
-//   - That an Event which somebody deletes stays away: the next call of its
-//     series writes it again.
-//   - That an Event never goes back: a write that was given up, and was on its
-//     way all the same, may arrive after the next one of the same Event.
+//   - That a deleted Event stays deleted: the next call of its series writes it again.
+//   - That the count of an Event never goes back. A write that timed out may still
+//     arrive after a later write of the same Event.
 package events

@@ -27,9 +27,9 @@ var _ = Describe("A call that is dropped", func() {
 		run(b.Recorder)()
 		Expect(b.list(ctx)).To(BeEmpty())
 	},
-		Entry("no object", regarding(nil), "no object"),
+		Entry("no object", regarding(nil), "not an object"),
 		Entry("a nil object", regarding(noSite), "is nil"),
-		Entry("no metadata", regarding(&metav1.Status{}), "no object"),
+		Entry("no metadata", regarding(&metav1.Status{}), "not an object"),
 		Entry("an unknown kind", regarding(&eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Name: "a"}}), "not known"),
 		Entry("no name", regarding(&corev1.Pod{}), "no name"),
 		Entry("a very long name", regarding(newSite(strings.Repeat("n", 1025))), "1025 bytes"),

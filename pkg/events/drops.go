@@ -7,26 +7,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Drops counts the calls of Eventf of which no Event tells, by cause.
+// Drops counts the calls of Eventf that no Event shows, by cause.
 type Drops struct {
-	// Invalid had arguments that cannot become an Event.
+	// Invalid counts calls whose arguments cannot become an Event.
 	Invalid uint64
-	// Limited were about an object that had caused too many Events: see
+	// Limited counts calls about an object that had too many Events; see
 	// [Options.Burst].
 	Limited uint64
-	// Full found the buffer full: etcd is slow or gone, Run does not run, or
-	// more Events happen than [Options.Buffer] allows in 10 seconds.
+	// Full counts calls that found the buffer full: etcd is slow or gone, Run is not
+	// running, or there are more Events than [Options.Buffer] allows in 10 seconds.
 	Full uint64
-	// Failed could not be written: etcd did not answer for 5 minutes, or until
-	// the recorder had to stop.
+	// Failed counts calls that could not be written: etcd did not answer for 5 minutes,
+	// or until the recorder had to stop.
 	Failed uint64
 }
 
 // Total is the sum of all causes.
 func (d Drops) Total() uint64 { return d.Invalid + d.Limited + d.Full + d.Failed }
 
-// Dropped returns how many calls were dropped so far, those of recorders that
-// share with r included. It never goes down.
+// Dropped returns how many calls were dropped so far. It includes the calls of recorders
+// made by [Recorder.WithController]. The counts never go down.
 func (r *Recorder) Dropped() Drops {
 	r.drops.mu.Lock()
 	defer r.drops.mu.Unlock()
@@ -34,16 +34,16 @@ func (r *Recorder) Dropped() Drops {
 	return Drops{Invalid: n[dropInvalid], Limited: n[dropLimited], Full: n[dropFull], Failed: n[dropFailed]}
 }
 
-// Collector returns the metric homeostat_events_dropped_total for a Prometheus
-// registry: what [Recorder.Dropped] counts, by the label cause, which is invalid,
-// limited, full or failed. A manager that is given the recorder has it in its
-// metrics already.
+// Collector returns the metric homeostat_events_dropped_total for a Prometheus registry.
+// It counts what [Recorder.Dropped] counts; the label cause is invalid, limited, full or
+// failed. Register it only where no manager has the recorder in its options: a manager
+// registers it itself.
 func (r *Recorder) Collector() prometheus.Collector { return dropCollector{r} }
 
 type dropCollector struct{ recorder *Recorder }
 
 var descDropped = prometheus.NewDesc("homeostat_events_dropped_total",
-	"Calls to record an Event of which no Event tells, by cause.", []string{"cause"}, nil)
+	"Calls to record an Event that no Event shows, by cause.", []string{"cause"}, nil)
 
 func (dropCollector) Describe(to chan<- *prometheus.Desc) { to <- descDropped }
 
@@ -62,42 +62,42 @@ const (
 	dropLimited
 	dropFull
 	dropFailed
-	dropCauses // how many there are
+	dropCauses // the number of causes
 )
 
 func (c dropCause) String() string {
 	return [...]string{"", "invalid arguments", "too many Events about the object", "the buffer is full", "etcd cannot be written to"}[c]
 }
 
-// sayInterval is how often the log says one thing at most.
-const sayInterval = time.Minute
+// logInterval is the least time between two log lines that say the same.
+const logInterval = time.Minute
 
-// drops counts by cause, and keeps the log from being flooded.
+// drops counts dropped calls by cause, and limits the rate of log lines about them.
 type drops struct {
-	mu     sync.Mutex
-	counts [dropCauses]uint64
-	said   [dropCauses]uint64    // the count that the log told last
-	saidAt [dropCauses]time.Time // and when
+	mu       sync.Mutex
+	counts   [dropCauses]uint64
+	logged   [dropCauses]uint64    // the count when drops were last logged
+	loggedAt [dropCauses]time.Time // and when that was
 }
 
-// add returns how many drops the log does not know of, when it is time to say
-// so, and otherwise 0.
-func (d *drops) add(now time.Time, cause dropCause, n uint64) (unsaid uint64) {
+// add counts n drops. It returns how many drops to log now: those since the last log
+// line, or 0 if that was too recent.
+func (d *drops) add(now time.Time, cause dropCause, n uint64) (unlogged uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.counts[cause] += n
-	if at := d.saidAt[cause]; !at.IsZero() && now.Sub(at) < sayInterval {
+	if at := d.loggedAt[cause]; !at.IsZero() && now.Sub(at) < logInterval {
 		return 0
 	}
-	if unsaid = d.counts[cause] - d.said[cause]; unsaid > 0 {
-		d.said[cause], d.saidAt[cause] = d.counts[cause], now
+	if unlogged = d.counts[cause] - d.logged[cause]; unlogged > 0 {
+		d.logged[cause], d.loggedAt[cause] = d.counts[cause], now
 	}
-	return unsaid
+	return unlogged
 }
 
-// drop counts occurrences that are lost. The details are those of the last.
+// drop counts n dropped calls. The details for the log are those of the last call.
 func (r *Recorder) drop(cause dropCause, n uint64, err error, details ...any) {
-	if unsaid := r.drops.add(r.clock.Now(), cause, n); unsaid > 0 {
-		r.log.WithValues(details...).Error(err, "events dropped", "cause", cause.String(), "dropped", unsaid)
+	if unlogged := r.drops.add(r.clock.Now(), cause, n); unlogged > 0 {
+		r.log.WithValues(details...).Error(err, "events dropped", "cause", cause.String(), "dropped", unlogged)
 	}
 }

@@ -1,8 +1,8 @@
 package events
 
-// Resting is how many Events were written of late, and are noted as written.
-func Resting(r *Recorder) int {
+// Cooling returns how many Events are recorded as written in the last 10 seconds.
+func Cooling(r *Recorder) int {
 	r.table.mu.Lock()
 	defer r.table.mu.Unlock()
-	return r.table.resting.Len()
+	return r.table.cooling.Len()
 }

@@ -2,11 +2,12 @@ package events_test
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/events"
@@ -18,7 +19,7 @@ var _ = Describe("Without etcd", func() {
 		log  *lines
 	)
 
-	// through has a recorder write through a link.
+	// through makes a recorder write through a link.
 	through := func(o *events.Options) {
 		GinkgoHelper()
 		var err error
@@ -31,12 +32,13 @@ var _ = Describe("Without etcd", func() {
 		log = &lines{}
 		o.Log = log.logger()
 	}
-	realTime := func(o *events.Options) { o.Clock = clock.RealClock{} }
 	cut := func() { link.Cut() }
 	freeze := func() { link.Freeze() }
 
 	DescribeTable("nobody waits, and nothing is lost when it comes back", func(ctx SpecContext, disturb func()) {
-		b := newBench(through, realTime)
+		b := newBench(through)
+		// Time passes ten times as fast: a request times out after half a second.
+		stopTime := passTime(b.clock, 100*time.Millisecond)
 		stop := run(b.Recorder)
 		b.tell(newSite("web"), "Created", "")
 		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(1))
@@ -51,6 +53,7 @@ var _ = Describe("Without etcd", func() {
 		b.tell(newSite("last"), "Created", "")
 		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(102))
 		stop()
+		stopTime()
 		Expect(b.Dropped()).To(BeZero())
 		Expect(log.all()).To(HaveExactElements(
 			ContainSubstring("events cannot be written"),
@@ -132,3 +135,24 @@ var _ = Describe("Without etcd", func() {
 		Entry("after a freeze", freeze),
 	)
 })
+
+// passTime steps a clock every 10 ms until stop is called or the spec ends.
+func passTime(clock *clocktesting.FakeClock, step time.Duration) (stop func()) {
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-ticker.C:
+				clock.Step(step)
+			}
+		}
+	}()
+	stop = sync.OnceFunc(func() { close(over); <-ended })
+	DeferCleanup(stop)
+	return stop
+}

@@ -18,40 +18,39 @@ import (
 const (
 	// maxNote is Kubernetes' limit for the note, in bytes.
 	maxNote = 1024
-	// maxName bounds, in bytes, the names of objects, so that a transaction of
-	// many Events stays below what etcd takes. Only kinds whose names have no
-	// bound of their own can meet it.
+	// maxName limits the names of objects, in bytes, so that a transaction of many
+	// Events stays below etcd's limit. Most kinds have a lower limit of their own.
 	maxName = 1024
 )
 
-// identity is what the occurrences of one series agree in.
-type identity struct {
-	reporter
-	regarding, related        corev1.ObjectReference // related is empty when there is none
+// seriesKey is what the calls of one series agree in.
+type seriesKey struct {
+	reporter                  reporter
+	regarding, related        corev1.ObjectReference // related is empty if there is none
 	eventType, reason, action string
 }
 
 // occurrence is one call of Eventf.
 type occurrence struct {
-	identity
+	what seriesKey // with the objects' resource versions
 	note string
 	at   time.Time
 }
 
-// series is the identity of the series that an occurrence belongs to.
-func (o occurrence) series() identity {
-	id := o.identity
-	id.regarding.ResourceVersion, id.related.ResourceVersion = "", ""
-	return id
+// series returns the key of the series that an occurrence belongs to.
+func (o occurrence) series() seriesKey {
+	k := o.what
+	k.regarding.ResourceVersion, k.related.ResourceVersion = "", ""
+	return k
 }
 
 func (r *Recorder) newOccurrence(regarding, related runtime.Object, eventType, reason, action string) (o occurrence, err error) {
-	o.identity = identity{reporter: r.by, eventType: eventType, reason: reason, action: action}
-	if o.regarding, err = r.reference(regarding); err != nil {
+	o.what = seriesKey{reporter: r.by, eventType: eventType, reason: reason, action: action}
+	if o.what.regarding, err = r.reference(regarding); err != nil {
 		return o, fmt.Errorf("regarding: %w", err)
 	}
 	if related != nil {
-		if o.related, err = r.reference(related); err != nil {
+		if o.what.related, err = r.reference(related); err != nil {
 			return o, fmt.Errorf("related: %w", err)
 		}
 	}
@@ -68,11 +67,11 @@ func checkIdentifier(what, s string) error {
 	return nil
 }
 
-// reference names an object as it is now.
+// reference returns a reference to an object as it is now.
 func (r *Recorder) reference(object runtime.Object) (ref corev1.ObjectReference, err error) {
 	obj, ok := object.(store.Object)
 	if !ok {
-		return ref, fmt.Errorf("%T is no object with metadata", object)
+		return ref, fmt.Errorf("%T is not an object with metadata", object)
 	}
 	kind, err := r.objects.KindOf(obj)
 	if err != nil {
@@ -85,7 +84,7 @@ func (r *Recorder) reference(object runtime.Object) (ref corev1.ObjectReference,
 	case len(name) > maxName:
 		return ref, fmt.Errorf("name %q...: has %d bytes, more than %d", cut(name, maxIdentifier), len(name), maxName)
 	case namespace != "" && len(validation.IsDNS1123Label(namespace)) > 0:
-		return ref, fmt.Errorf("namespace %q: no namespace can have this name", cut(namespace, maxIdentifier))
+		return ref, fmt.Errorf("namespace %q: not a valid name of a namespace", cut(namespace, maxIdentifier))
 	}
 	apiVersion, kindName := kind.GroupVersionKind.ToAPIVersionAndKind()
 	return corev1.ObjectReference{
@@ -94,7 +93,7 @@ func (r *Recorder) reference(object runtime.Object) (ref corev1.ObjectReference,
 	}, nil
 }
 
-// namespaceOf is where an Event about an object lives.
+// namespaceOf returns the namespace of an Event about an object.
 func namespaceOf(regarding corev1.ObjectReference) string {
 	if regarding.Namespace == "" {
 		return metav1.NamespaceDefault

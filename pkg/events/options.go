@@ -19,48 +19,46 @@ import (
 // DefaultPrefix is where Events are stored unless [Options] says otherwise.
 const DefaultPrefix = "/events/"
 
-// Options configure a [Recorder]. Controller must be set; the zero value of
-// each other field is useful.
+// Options configure a [Recorder]. Controller is required; the zero value of each other
+// field is useful.
 type Options struct {
-	// Controller is the reportingController of the Events: a name such as
-	// "example.com/site-controller", of which the part before the slash may be
-	// left out.
+	// Controller is the reportingController of the Events: a qualified name such as
+	// "example.com/site-controller" or "site-controller".
 	Controller string
 
 	// Instance is the reportingInstance of the Events, at most 128 bytes.
 	// Defaults to the host's name and the process id, as in "node-1_4711".
 	Instance string
 
-	// Prefix is put before every key. It ends in a slash and must not lie below
-	// the prefix of the store of the objects. Defaults to [DefaultPrefix].
+	// Prefix begins the key of every Event. It ends in a slash. In the objects' etcd it
+	// must not lie below the prefix of the objects' store. Defaults to [DefaultPrefix].
 	Prefix string
 
-	// Client is the etcd that Events are written to. Defaults to the one of the
-	// objects; etcds of large systems are often spared that.
+	// Client is a client of the etcd that stores the Events. Large systems use an etcd
+	// of its own for them. Defaults to the client of the objects' store.
 	Client *clientv3.Client
 
-	// TTL is how long an Event lives after it was last written, at
-	// least. It lives up to a tenth and a few seconds longer. Defaults to 1 hour,
-	// and must not be below 1 second.
+	// TTL is how long an Event lives at least after it was last written. It lives
+	// longer by up to a tenth and a few seconds. It must be at least 1 second.
+	// Defaults to 1 hour.
 	TTL time.Duration
 
-	// Buffer is how many Events are kept in memory: those that are to be
-	// written, those that were written less than 10 seconds ago, and, as far as
-	// there is room, others whose series go on. When none of the last kind is
-	// left to make room, a call for a new Event is dropped. One takes 2 KiB or
-	// less, as a rule. Defaults to 4096.
+	// Buffer is the number of Events kept in memory: those not written yet, those
+	// written less than 10 seconds ago, and, as far as there is room, others whose
+	// series continue. A new Event takes the place of one of the latter; a call is
+	// dropped if there is none. An Event usually takes up to 2 KiB. Defaults to 4096.
 	Buffer int
 
 	// Burst is how many Events a controller may make about one object in quick
-	// succession. One more is allowed every 5 minutes, up to Burst again. What
-	// continues a series is free. Defaults to 25.
+	// succession. One more is allowed every 5 minutes, up to Burst again. Calls that
+	// continue a series do not count. Defaults to 25.
 	Burst int
 
-	// Clock stamps Events and times retries. Defaults to the system's.
+	// Clock gives the times of Events, and times retries. Defaults to the system's.
 	Clock clock.WithDelayedExecution
 
-	// Log tells of what is dropped and of trouble with etcd. Defaults to
-	// discarding.
+	// Log receives lines about dropped Events and failures of etcd. Defaults to
+	// discarding them.
 	Log logr.Logger
 }
 
@@ -68,7 +66,7 @@ type Options struct {
 // reportingInstance.
 const maxIdentifier = 128
 
-// complete fills in the defaults and checks what was given.
+// complete fills in the defaults and checks the options.
 func (o Options) complete(s *store.Store) (Options, error) {
 	o.Prefix = cmp.Or(o.Prefix, DefaultPrefix)
 	o.Client = cmp.Or(o.Client, s.Client())
@@ -90,7 +88,7 @@ func (o Options) complete(s *store.Store) (Options, error) {
 
 func (o Options) checkPlace(s *store.Store) error {
 	if o.Client == s.Client() && strings.HasPrefix(o.Prefix, s.Prefix()) {
-		return fmt.Errorf("prefix %q: lies below the prefix of the objects, %q: choose one that does not", o.Prefix, s.Prefix())
+		return fmt.Errorf("prefix %q: must not lie below the prefix of the objects, %q", o.Prefix, s.Prefix())
 	}
 	return nil
 }

@@ -13,29 +13,31 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Recorder writes Events. It is safe for concurrent use.
+// Recorder records Events in memory, and writes them while [Recorder.Run] runs. It is safe
+// for concurrent use.
 type Recorder struct {
 	by      reporter
 	objects *store.Store // knows the kinds of the objects
 	events  *store.Store // on the prefix of the Events, for reading
-	keys    string       // what the keys of all Events begin with
+	keys    string       // the prefix of the keys of all Events
 	options Options
 	clock   clock.WithDelayedExecution
 	log     logr.Logger
 
-	// What recorders for several controllers share.
+	// Recorders for several controllers share these. table and drops have locks of their
+	// own.
 	table   *table
 	drops   *drops
-	wake    chan struct{} // holds a token when there is something to write at once
+	wake    chan struct{} // buffered: a series may have become ready
 	running *atomic.Bool
 }
 
-// reporter is who tells of an event.
+// reporter is the controller that records an Event.
 type reporter struct{ controller, instance string }
 
-// New returns a recorder for events about the objects of a store, which knows
-// their kinds. It does not talk to etcd: that is up to Run. What is recorded
-// before is written then.
+// New returns a recorder of Events about the objects of a store. It sends nothing to etcd:
+// Run writes what is recorded, even what was recorded before it began. The error says
+// which option is not valid.
 func New(s *store.Store, o Options) (*Recorder, error) {
 	if s == nil {
 		return nil, errors.New("events: the store is nil")
@@ -55,7 +57,7 @@ func New(s *store.Store, o Options) (*Recorder, error) {
 	}, nil
 }
 
-// newStore returns a store of the Events, and what their keys begin with.
+// newStore returns a store of the Events, and the prefix of their keys.
 func newStore(o Options) (*store.Store, string, error) {
 	s, err := store.New(o.Client, store.Options{
 		Prefix: o.Prefix, Clock: o.Clock, Log: o.Log,
@@ -70,15 +72,15 @@ func newStore(o Options) (*store.Store, string, error) {
 
 var eventKind = eventsv1.SchemeGroupVersion.WithKind("Event")
 
-// Store returns a store with which the Events can be read. Programs without a
-// recorder make their own, on the same prefix and with the one kind
-// *eventsv1.Event.
+// Store returns a store to read the Events with. Programs without a recorder make one
+// themselves, with the same prefix and the one kind *eventsv1.Event.
 //
 //	list, err := store.List[*eventsv1.Event](ctx, r.Store(), store.ListOptions{Namespace: "default"})
 func (r *Recorder) Store() *store.Store { return r.events }
 
-// WithController returns a recorder that reports for another controller of the
-// same program. It shares everything else with r: one Run serves both.
+// WithController returns a recorder for another controller of the same program. It shares
+// everything else with r: one Run serves both. The name is as [Options.Controller]; the
+// error says why it is not valid.
 func (r *Recorder) WithController(name string) (*Recorder, error) {
 	if err := checkController(name); err != nil {
 		return nil, fmt.Errorf("events: %w", err)
@@ -90,16 +92,15 @@ func (r *Recorder) WithController(name string) (*Recorder, error) {
 
 // Eventf records that something has happened to an object. It returns at once.
 //
-// regarding is the object, and related, which may be nil, another one that took
-// part. Both must be of kinds that the recorder's store knows, and have names;
-// they are not kept. The Event is stored in regarding's namespace, and in
-// "default" when it has none. eventType is "Normal" or "Warning". reason says
-// why it happened, and action what was done; both are for machines, as in
-// "BackOff" and "PullImage", and have 1 to 128 bytes. The note is for people,
-// formatted as by fmt.Sprintf and cut to 1024 bytes.
+// regarding is the object. related is another object that took part, or nil. The
+// recorder's store must know their kinds, and they must have names. Eventf does not keep
+// them. The Event is stored in regarding's namespace, or in "default" if it has none.
+// eventType is "Normal" or "Warning". reason says why it happened and action what was
+// done, in 1 to 128 bytes for machines to read, such as "BackOff" and "PullImage". The
+// note is for people. It is formatted as by fmt.Sprintf, and cut to 1024 bytes.
 //
-// A call with other arguments is logged and counted as Invalid; see [Drops] for
-// other causes for which there will be no Event.
+// A call with other arguments is logged, and counted as Invalid. See [Drops] for the other
+// causes that leave a call without an Event.
 func (r *Recorder) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
 	o, err := r.newOccurrence(regarding, related, eventType, reason, action)
 	if err != nil {
@@ -110,18 +111,18 @@ func (r *Recorder) Eventf(regarding, related runtime.Object, eventType, reason, 
 	o.at = r.clock.Now()
 	news, cause := r.table.observe(o)
 	if cause != dropNone {
-		r.drop(cause, 1, nil, "controller", r.by.controller, "kind", o.regarding.Kind,
-			"object", o.regarding.Namespace+"/"+o.regarding.Name, "reason", reason)
+		r.drop(cause, 1, nil, "controller", r.by.controller, "kind", o.what.regarding.Kind,
+			"object", o.what.regarding.Namespace+"/"+o.what.regarding.Name, "reason", reason)
 	}
 	if news {
 		r.signal()
 	}
 }
 
-// signal wakes up Run.
+// signal wakes Run up.
 func (r *Recorder) signal() {
 	select {
 	case r.wake <- struct{}{}:
-	default: // it will look anyway
+	default: // it is about to wake up
 	}
 }

@@ -114,7 +114,7 @@ var _ = Describe("A series", func() {
 		run(b.Recorder)
 		b.tell(newSite("web"), "Created", "first")
 		b.eventually(ctx, ConsistOf(HaveField("Series", BeNil())))
-		b.rested(1)
+		b.cooling(1)
 
 		b.clock.Step(time.Second)
 		for i := range 4 {
@@ -125,7 +125,7 @@ var _ = Describe("A series", func() {
 		b.tell(newSite("web"), "Deleted", "another reason")
 		b.eventually(ctx, ConsistOf(counting(1), counting(1)))
 
-		b.rested(2)
+		b.cooling(2)
 		b.clock.Step(10 * time.Second)
 		b.eventually(ctx, ContainElement(counting(5)))
 		e := b.list(ctx)[0]
@@ -152,7 +152,7 @@ var _ = Describe("A series", func() {
 		b := newBench()
 		run(b.Recorder)
 		b.tell(newSite("web"), "Created", "")
-		b.rested(1)
+		b.cooling(1)
 		b.clock.Step(6 * time.Minute)
 		b.tell(newSite("web"), "Created", "")
 		b.eventually(ctx, ConsistOf(counting(1), counting(1)))

@@ -3,152 +3,136 @@ package events
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 const (
 	// batchSize is how many Events are written in one transaction.
 	batchSize = 32
-	// patience is how long writing an Event is tried.
-	patience = 5 * time.Minute
-	// flushTime is how long Run may go on writing when it is to stop.
-	flushTime = 5 * time.Second
-	// firstPause and longestPause are between attempts that fail.
-	firstPause   = 100 * time.Millisecond
-	longestPause = 10 * time.Second
+	// giveUpAfter is how long writing an Event is tried.
+	giveUpAfter = 5 * time.Minute
+	// flushTimeout is how long Run may go on writing after its context is done.
+	flushTimeout = 5 * time.Second
+	// firstPause and maxPause bound the pauses between attempts that fail.
+	firstPause, maxPause = 100 * time.Millisecond, 8 * time.Second
+	// maxFlushPause is the longest such pause while Run flushes.
+	maxFlushPause = flushTimeout / 10
 )
 
-// Run writes what is recorded until ctx is done. Then it writes what waits, for
-// at most 5 seconds, and returns nil when everything that it started has ended.
-// Trouble with etcd does not end it.
+// Run writes recorded Events until ctx is done. Then it writes what is pending, for at
+// most 5 seconds, and returns nil. Failures of etcd do not end it.
 //
-// It may be called again when it has returned. Called while it runs, for r or
-// for a recorder that shares with r, it returns an error at once.
+// Run may be called again after it has returned. A call during another, on r or on
+// a recorder made by [Recorder.WithController], returns an error at once.
 func (r *Recorder) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
 		return errors.New("events: the recorder runs already")
 	}
 	defer r.running.Store(false)
-	w := &writer{Recorder: r, leases: newLeases(r.options)}
+	w := &writer{recorder: r, leases: newLeases(r.options), backoff: retry.NewBackoff(r.clock, firstPause, maxPause)}
 	for ctx.Err() == nil {
-		switch wrote, idle, err := w.step(ctx); {
+		switch wrote, wait, err := w.step(ctx); {
 		case ctx.Err() != nil:
 		case err != nil:
-			w.suffer(err)
-			w.sleep(ctx, nil, w.pause())
+			w.failed(err)
+			_ = w.backoff.Wait(ctx) // the loop ends with ctx
 		case !wrote:
-			w.sleep(ctx, r.wake, idle)
+			w.await(ctx, wait)
 		}
 	}
 	w.flush(context.WithoutCancel(ctx))
 	return nil
 }
 
-// writer is one run of a recorder. Run's goroutine owns it.
+// writer is one run of a recorder. It belongs to Run's goroutine.
 type writer struct {
-	*Recorder
-	leases *leases
+	recorder *Recorder
+	leases   *leases
+	backoff  *retry.Backoff
 
-	failures int       // in a row
-	trouble  time.Time // when the first of them was
-	saidAt   time.Time // when the log was last told of trouble
-	said     bool      // whether it was told of this one
+	failures    int       // since the last success
+	failedSince time.Time // when the first of them was
+	loggedAt    time.Time // when the last log line about failures was
+	logged      bool      // the log has a line about the current failures
 }
 
-// step writes one batch. When there is none, it says how long to wait for one,
-// as take does.
-func (w *writer) step(ctx context.Context) (wrote bool, idle time.Duration, err error) {
-	batch, idle := w.table.take(w.clock.Now(), batchSize)
+// step writes one batch. If there is none, wait is how long to wait for one, as
+// nextBatch returns it.
+func (w *writer) step(ctx context.Context) (wrote bool, wait time.Duration, err error) {
+	r := w.recorder
+	batch, wait := r.table.nextBatch(r.clock.Now(), batchSize)
 	if len(batch) == 0 {
-		return false, idle, nil
+		return false, wait, nil
 	}
 	if err := w.write(ctx, batch); err != nil {
-		w.table.failed(batch)
+		r.table.failed(batch)
 		return false, 0, err
 	}
-	w.table.done(w.clock.Now(), batch)
-	w.succeed()
+	r.table.done(r.clock.Now(), batch)
+	w.succeeded()
 	return true, 0, nil
 }
 
-// suffer takes note of a failed attempt, and drops what has waited for too
-// long. An Event that was recorded before the trouble began waits from then on.
-func (w *writer) suffer(err error) {
-	now := w.clock.Now()
+// failed records a failed attempt, and drops the Events that have waited for too long.
+// An Event recorded before the first failure waits from then on.
+func (w *writer) failed(err error) {
+	r, now := w.recorder, w.recorder.clock.Now()
 	if w.failures++; w.failures == 1 {
-		w.trouble = now
+		w.failedSince = now
 	}
-	if w.saidAt.IsZero() || now.Sub(w.saidAt) >= sayInterval {
-		w.saidAt, w.said = now, true
-		w.log.Error(err, "events cannot be written, trying again", "endpoints", w.options.Client.Endpoints(),
-			"prefix", w.keys, "failures", w.failures, "since", w.trouble)
+	if w.loggedAt.IsZero() || now.Sub(w.loggedAt) >= logInterval {
+		w.loggedAt, w.logged = now, true
+		r.log.Error(err, "events cannot be written, trying again", "endpoints", r.options.Client.Endpoints(),
+			"prefix", r.keys, "failures", w.failures, "since", w.failedSince)
 	}
-	if since := now.Add(-patience); !w.trouble.After(since) {
-		w.drop(dropFailed, w.table.giveUp(since), err, "prefix", w.keys)
+	if since := now.Add(-giveUpAfter); !w.failedSince.After(since) {
+		r.drop(dropFailed, r.table.abandon(since), err, "prefix", r.keys)
 	}
 }
 
-// succeed takes note of success. The log learns that trouble is over if it knew
-// of it.
-func (w *writer) succeed() {
-	if w.said {
-		w.log.Info("events can be written again", "prefix", w.keys, "failures", w.failures, "since", w.trouble)
+func (w *writer) succeeded() {
+	if w.logged {
+		w.recorder.log.Info("events can be written again", "prefix", w.recorder.keys, "failures", w.failures, "since", w.failedSince)
 	}
-	w.failures, w.said = 0, false
+	w.failures, w.logged = 0, false
+	w.backoff.Reset()
 }
 
-// pause is how long to wait after a failure: by chance, so that those who lost
-// the same etcd do not all come back at once.
-func (w *writer) pause() time.Duration {
-	d := min(firstPause<<min(w.failures-1, 10), longestPause)
-	return d/2 + rand.N(d/2)
-}
-
-// sleep waits until ctx is done, something arrives, or a time has passed,
-// unless it is 0.
-func (w *writer) sleep(ctx context.Context, arrival <-chan struct{}, d time.Duration) {
+// await waits until a series has become ready, d has passed unless it is 0, or ctx is
+// done.
+func (w *writer) await(ctx context.Context, d time.Duration) {
 	var passed <-chan time.Time
 	if d > 0 {
-		timer := w.clock.NewTimer(d)
+		timer := w.recorder.clock.NewTimer(d)
 		defer timer.Stop()
 		passed = timer.C()
 	}
 	select {
 	case <-ctx.Done():
-	case <-arrival:
+	case <-w.recorder.wake:
 	case <-passed:
 	}
 }
 
-// flush writes all that waits, rested or not, and drops what it could not
-// write in time.
+// flush writes all that is pending, and drops what it could not write in time.
 func (w *writer) flush(ctx context.Context) {
-	ctx, cancel := w.within(ctx, flushTime)
+	r := w.recorder
+	ctx, cancel := retry.WithTimeout(ctx, r.clock, flushTimeout)
 	defer cancel()
 	var last error
 	for ctx.Err() == nil {
-		w.table.hurry()
+		r.table.endCooldowns()
 		wrote, _, err := w.step(ctx)
 		switch {
 		case err != nil:
 			last = err
-			w.failures++
-			w.sleep(ctx, nil, min(w.pause(), flushTime/10))
+			_ = retry.Sleep(ctx, r.clock, min(w.backoff.Next(), maxFlushPause)) // the loop ends with ctx
 		case !wrote:
 			return
 		}
 	}
-	w.table.hurry()
-	w.drop(dropFailed, w.table.giveUp(w.clock.Now()), last, "prefix", w.keys, "stopping", true)
-}
-
-// within bounds a context by the recorder's clock.
-func (r *Recorder) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := r.clock.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
-	return ctx, func() {
-		timer.Stop()
-		cancel(nil)
-	}
+	r.table.endCooldowns()
+	r.drop(dropFailed, r.table.abandon(r.clock.Now()), last, "prefix", r.keys, "stopping", true)
 }

@@ -12,25 +12,26 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// series is one Event: an occurrence and those after it that agree with it.
+// series is one Event: an occurrence and the later ones with the same key. The table's
+// lock guards it.
 type series struct {
-	id    identity
+	key   seriesKey
 	name  string
 	uid   types.UID
 	first time.Time
 	last  occurrence
 	count uint64 // of occurrences
 
-	written        uint64    // how many occurrences etcd knows of; at most count
-	unwrittenSince time.Time // when the first that it does not know of was observed
-	restsUntil     time.Time // the Event is not written again before
+	written        uint64    // how many occurrences etcd has; at most count
+	unwrittenSince time.Time // when the first occurrence that etcd lacks was observed
+	coolsUntil     time.Time // the Event is not written again before
 
-	in *list.List // one of the table's; every series of a table is in exactly one
+	in *list.List // exactly one of the table's lists
 	at *list.Element
 }
 
-func newSeries(id identity, now time.Time) *series {
-	return &series{id: id, name: newName(id.regarding.Name, now), uid: types.UID(uuid.NewString()), first: now}
+func newSeries(key seriesKey, now time.Time) *series {
+	return &series{key: key, name: newName(key.regarding.Name, now), uid: types.UID(uuid.NewString()), first: now}
 }
 
 func (s *series) add(o occurrence) {
@@ -44,24 +45,24 @@ func (s *series) add(o occurrence) {
 // dirty reports whether there is something to write.
 func (s *series) dirty() bool { return s.count > s.written }
 
-// event is the series as it is to be stored. It shares nothing with s.
+// event returns the series as an Event to store. It shares no memory with s.
 func (s *series) event() *eventsv1.Event {
 	e := &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespaceOf(s.last.regarding), Name: s.name, UID: s.uid,
+			Namespace: namespaceOf(s.last.what.regarding), Name: s.name, UID: s.uid,
 			CreationTimestamp: metav1.NewTime(s.first.Truncate(time.Second)),
 		},
 		EventTime:           metav1.NewMicroTime(s.first),
-		ReportingController: s.id.controller,
-		ReportingInstance:   s.id.instance,
-		Type:                s.id.eventType,
-		Reason:              s.id.reason,
-		Action:              s.id.action,
-		Regarding:           s.last.regarding,
+		ReportingController: s.key.reporter.controller,
+		ReportingInstance:   s.key.reporter.instance,
+		Type:                s.key.eventType,
+		Reason:              s.key.reason,
+		Action:              s.key.action,
+		Regarding:           s.last.what.regarding,
 		Note:                s.last.note,
 	}
 	e.SetGroupVersionKind(eventKind)
-	if related := s.last.related; related != (corev1.ObjectReference{}) {
+	if related := s.last.what.related; related != (corev1.ObjectReference{}) {
 		e.Related = &related
 	}
 	if s.count > 1 {

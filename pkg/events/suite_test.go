@@ -130,12 +130,12 @@ func (b *bench) eventually(ctx context.Context, matcher OmegaMatcher) {
 	Eventually(ctx, b.list).WithArguments(ctx).Should(matcher)
 }
 
-// rested waits until so many Events are noted as written, and the recorder waits
-// for its clock: what etcd shows may not be noted yet, and would rest only from
-// when the clock was moved on.
-func (b *bench) rested(n int) {
+// cooling waits until n Events are recorded as written and the recorder waits for its
+// clock. Before that, an Event that etcd shows may not be recorded as written, and would
+// cool down only from when the clock was moved on.
+func (b *bench) cooling(n int) {
 	GinkgoHelper()
-	Eventually(func() bool { return events.Resting(b.Recorder) == n && b.clock.HasWaiters() }).Should(BeTrue())
+	Eventually(func() bool { return events.Cooling(b.Recorder) == n && b.clock.HasWaiters() }).Should(BeTrue())
 }
 
 // stepped moves the clock on whenever somebody asks, so that waiting for a

@@ -9,57 +9,57 @@ import (
 )
 
 const (
-	// restInterval is how often one Event is written at most.
-	restInterval = 10 * time.Second
-	// idleEnd is how long nothing has happened when a series ends.
-	idleEnd = 6 * time.Minute
+	// writeInterval is the least time between two writes of one Event.
+	writeInterval = 10 * time.Second
+	// seriesTimeout is the time without an occurrence after which a series ends.
+	seriesTimeout = 6 * time.Minute
 )
 
-// table holds the series that go on. It is a function of what it is told and of
-// the times that it is told: it has no clock, and never waits. Its methods may
-// be called concurrently.
+// table holds the current series. It is a function of its input and the times that come
+// with it: it has no clock, and never waits. Its methods are safe for concurrent use.
 //
-// A series goes from ready to writing to resting. When it has rested, and
-// something happened meanwhile, it is ready again; otherwise it becomes quiet,
-// until something happens or its place is needed.
+// A series goes from ready to writing to cooling. When it has cooled down, it is ready
+// again if it is dirty. Otherwise it is idle until another occurrence comes or its place
+// is needed.
 type table struct {
-	limit int // of the number of series
+	limit int // on the number of series
 
+	// mu is held briefly, and no other lock is taken under it.
 	mu      sync.Mutex
 	budgets *budgets
-	byID    map[identity]*series
-	ready   list.List // dirty, to be written at once
-	writing list.List // the writer has them
-	resting list.List // were written of late; the first is the first to have rested
-	quiet   list.List // not dirty; the first is the one for the longest time
+	byKey   map[seriesKey]*series
+	ready   list.List // dirty, should be written now
+	writing list.List // in a batch that is being written
+	cooling list.List // written less than writeInterval ago; the oldest write first
+	idle    list.List // not dirty; the one that is idle for longest first
 }
 
 func newTable(limit, burst int) *table {
-	return &table{limit: limit, budgets: newBudgets(limit, burst), byID: map[identity]*series{}}
+	return &table{limit: limit, budgets: newBudgets(limit, burst), byKey: map[seriesKey]*series{}}
 }
 
-// observe takes in an occurrence, or says why it does not. news says that there
-// is something to write at once that was not there before.
+// observe adds an occurrence, or returns why it is dropped. news reports whether a series
+// has become ready.
 func (t *table) observe(o occurrence) (news bool, cause dropCause) {
-	id := o.series()
+	key := o.series()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.settle(o.at)
-	s := t.byID[id]
-	if s != nil && s.in == &t.quiet && o.at.Sub(s.last.at) >= idleEnd {
+	t.cool(o.at)
+	s := t.byKey[key]
+	if s != nil && s.in == &t.idle && o.at.Sub(s.last.at) >= seriesTimeout {
 		t.remove(s)
 		s = nil
 	}
 	if s == nil {
-		if cause := t.admit(id, o.at); cause != dropNone {
+		if cause := t.admit(key, o.at); cause != dropNone {
 			return false, cause
 		}
-		s = newSeries(id, o.at)
-		t.byID[id] = s
-		t.move(s, &t.quiet)
+		s = newSeries(key, o.at)
+		t.byKey[key] = s
+		t.move(s, &t.idle)
 	}
 	s.add(o)
-	if s.in != &t.quiet {
+	if s.in != &t.idle {
 		return false, dropNone
 	}
 	t.move(s, &t.ready)
@@ -67,30 +67,30 @@ func (t *table) observe(o occurrence) (news bool, cause dropCause) {
 }
 
 // admit makes room for another series.
-func (t *table) admit(id identity, now time.Time) dropCause {
-	full := len(t.byID) >= t.limit
+func (t *table) admit(key seriesKey, now time.Time) dropCause {
+	full := len(t.byKey) >= t.limit
 	switch {
-	case full && t.quiet.Len() == 0:
+	case full && t.idle.Len() == 0:
 		return dropFull
-	case !t.budgets.spend(id, now):
+	case !t.budgets.spend(key, now):
 		return dropLimited
 	case full:
-		t.remove(t.quiet.Front().Value.(*series))
+		t.remove(t.idle.Front().Value.(*series))
 	}
 	return dropNone
 }
 
-// settle ends the rest of those that have rested.
-func (t *table) settle(now time.Time) {
-	for e := t.resting.Front(); e != nil; e = t.resting.Front() {
+// cool moves on the series that have cooled down.
+func (t *table) cool(now time.Time) {
+	for e := t.cooling.Front(); e != nil; e = t.cooling.Front() {
 		s := e.Value.(*series)
 		switch {
-		case s.restsUntil.After(now):
+		case s.coolsUntil.After(now):
 			return
 		case s.dirty():
 			t.move(s, &t.ready)
 		default:
-			t.move(s, &t.quiet)
+			t.move(s, &t.idle)
 		}
 	}
 }
@@ -104,47 +104,47 @@ func (t *table) move(s *series, to *list.List) {
 
 func (t *table) remove(s *series) {
 	s.in.Remove(s.at)
-	delete(t.byID, s.id)
+	delete(t.byKey, s.key)
 }
 
-// write is a series that is being written, as it was at some time.
+// write is a series in a batch, as it was when the batch was made.
 type write struct {
 	series *series
 	count  uint64
 	event  *eventsv1.Event
 }
 
-// take hands out up to n series to be written, of which done or failed must be
-// told. When there are none it says how long nothing else than a call of
-// observe will change that; 0 is for ever.
-func (t *table) take(now time.Time, n int) (batch []write, idle time.Duration) {
+// nextBatch returns up to n series to write. The caller then calls done or failed. If the
+// batch is empty, wait is how long only a call of observe can change that; 0 means for
+// ever.
+func (t *table) nextBatch(now time.Time, n int) (batch []write, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.settle(now)
+	t.cool(now)
 	for e := t.ready.Front(); e != nil && len(batch) < n; e = t.ready.Front() {
 		s := e.Value.(*series)
 		batch = append(batch, write{s, s.count, s.event()})
 		t.move(s, &t.writing)
 	}
-	if first := t.resting.Front(); first != nil {
-		idle = first.Value.(*series).restsUntil.Sub(now)
+	if first := t.cooling.Front(); first != nil {
+		wait = first.Value.(*series).coolsUntil.Sub(now)
 	}
-	return batch, idle
+	return batch, wait
 }
 
-// done says that a batch was written.
+// done records that a batch was written.
 func (t *table) done(now time.Time, batch []write) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, w := range batch {
 		w.series.written = w.count
 		w.series.unwrittenSince = now // matters only if there is more by now
-		w.series.restsUntil = now.Add(restInterval)
-		t.move(w.series, &t.resting)
+		w.series.coolsUntil = now.Add(writeInterval)
+		t.move(w.series, &t.cooling)
 	}
 }
 
-// failed says that a batch may not have been written.
+// failed records that a batch may not have been written.
 func (t *table) failed(batch []write) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -153,11 +153,11 @@ func (t *table) failed(batch []write) {
 	}
 }
 
-// hurry makes ready what is to be written, rested or not.
-func (t *table) hurry() {
+// endCooldowns makes all dirty series ready, cooled down or not.
+func (t *table) endCooldowns() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for e := t.resting.Front(); e != nil; {
+	for e := t.cooling.Front(); e != nil; {
 		s := e.Value.(*series)
 		e = e.Next()
 		if s.dirty() {
@@ -166,9 +166,9 @@ func (t *table) hurry() {
 	}
 }
 
-// giveUp ends the series that are ready and have had something to write since a
-// time or longer. It returns how many occurrences etcd will not know of.
-func (t *table) giveUp(since time.Time) (lost uint64) {
+// abandon removes the series that are ready and have been dirty since a time or longer.
+// It returns how many occurrences etcd will lack.
+func (t *table) abandon(since time.Time) (lost uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for e := t.ready.Front(); e != nil; {

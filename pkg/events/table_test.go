@@ -15,74 +15,74 @@ func at(seconds int) time.Time { return epoch.Add(time.Duration(seconds) * time.
 
 // seen is an occurrence of a kind of its own for each name.
 func seen(name string, seconds int) occurrence {
-	id := identity{eventType: "Normal", reason: "Test", action: "Test"}
-	id.regarding = corev1.ObjectReference{Kind: "Site", Namespace: "default", Name: name}
-	return occurrence{identity: id, at: at(seconds)}
+	key := seriesKey{eventType: "Normal", reason: "Test", action: "Test"}
+	key.regarding = corev1.ObjectReference{Kind: "Site", Namespace: "default", Name: name}
+	return occurrence{what: key, at: at(seconds)}
 }
 
-// expectTake takes all that is ready at a time and checks which it is.
-func expectTake(t *testing.T, tb *table, seconds int, want ...string) []write {
+// expectBatch takes all that is ready at a time and checks which it is.
+func expectBatch(t *testing.T, tb *table, seconds int, want ...string) []write {
 	t.Helper()
-	batch, _ := tb.take(at(seconds), 100)
+	batch, _ := tb.nextBatch(at(seconds), 100)
 	var got []string
 	for _, w := range batch {
-		got = append(got, fmt.Sprintf("%s*%d", w.series.id.regarding.Name, w.count))
+		got = append(got, fmt.Sprintf("%s*%d", w.series.key.regarding.Name, w.count))
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Fatalf("at %d s: take returned %v, want %v", seconds, got, want)
+		t.Fatalf("at %d s: nextBatch returned %v, want %v", seconds, got, want)
 	}
 	return batch
 }
 
-func TestTableWritesAtOnceThenRests(t *testing.T) {
+func TestTableWritesAtOnceThenCoolsDown(t *testing.T) {
 	tb := newTable(10, 25)
 	for i, want := range []bool{true, false} {
 		if news, _ := tb.observe(seen("a", 0)); news != want {
 			t.Fatalf("occurrence %d: news is %v, want %v", i, news, want)
 		}
 	}
-	tb.done(at(1), expectTake(t, tb, 1, "a*2"))
+	tb.done(at(1), expectBatch(t, tb, 1, "a*2"))
 	tb.observe(seen("a", 2))
 	tb.observe(seen("b", 3))
-	tb.done(at(3), expectTake(t, tb, 3, "b*1"))
-	if _, idle := tb.take(at(4), 1); idle != 7*time.Second {
+	tb.done(at(3), expectBatch(t, tb, 3, "b*1"))
+	if _, idle := tb.nextBatch(at(4), 1); idle != 7*time.Second {
 		t.Fatalf("the next look is due in %s, want 7s", idle)
 	}
-	tb.done(at(11), expectTake(t, tb, 11, "a*3"))
-	expectTake(t, tb, 20)
-	if tb.observe(seen("b", 20)); tb.resting.Len() != 1 || tb.ready.Len() != 1 {
-		t.Fatal("what has rested is not written at once")
+	tb.done(at(11), expectBatch(t, tb, 11, "a*3"))
+	expectBatch(t, tb, 20)
+	if tb.observe(seen("b", 20)); tb.cooling.Len() != 1 || tb.ready.Len() != 1 {
+		t.Fatal("a series that has cooled down is not written at once")
 	}
 }
 
 func TestTableCountsWhileItWrites(t *testing.T) {
 	tb := newTable(10, 25)
 	tb.observe(seen("a", 0))
-	batch := expectTake(t, tb, 0, "a*1")
+	batch := expectBatch(t, tb, 0, "a*1")
 	if news, cause := tb.observe(seen("a", 0)); news || cause != dropNone {
 		t.Fatalf("got news %v, cause %d", news, cause)
 	}
-	expectTake(t, tb, 0)
+	expectBatch(t, tb, 0)
 	tb.done(at(1), batch)
-	expectTake(t, tb, 10)
-	tb.failed(expectTake(t, tb, 11, "a*2"))
-	expectTake(t, tb, 11, "a*2")
+	expectBatch(t, tb, 10)
+	tb.failed(expectBatch(t, tb, 11, "a*2"))
+	expectBatch(t, tb, 11, "a*2")
 }
 
 func TestTableMakesRoom(t *testing.T) {
 	tb := newTable(2, 25)
 	for i, name := range []string{"a", "b"} {
 		tb.observe(seen(name, i))
-		tb.done(at(i), expectTake(t, tb, i, name+"*1"))
+		tb.done(at(i), expectBatch(t, tb, i, name+"*1"))
 	}
 	steps := []struct {
 		name    string
 		seconds int
 		want    dropCause
 	}{
-		{"c", 2, dropFull},  // both rest
+		{"c", 2, dropFull},  // both cool down
 		{"a", 2, dropNone},  // and has something to write from now on
-		{"c", 10, dropFull}, // a is ready, b rests
+		{"c", 10, dropFull}, // a is ready, b cools down
 		{"c", 11, dropNone}, // takes the place of b
 		{"d", 11, dropFull},
 	}
@@ -91,36 +91,36 @@ func TestTableMakesRoom(t *testing.T) {
 			t.Fatalf("%s at %d s: got %q, want %q", s.name, s.seconds, cause, s.want)
 		}
 	}
-	expectTake(t, tb, 11, "a*2", "c*1")
+	expectBatch(t, tb, 11, "a*2", "c*1")
 }
 
 func TestTableEndsIdleSeries(t *testing.T) {
 	tb := newTable(10, 25)
 	tb.observe(seen("a", 0))
-	tb.done(at(0), expectTake(t, tb, 0, "a*1"))
+	tb.done(at(0), expectBatch(t, tb, 0, "a*1"))
 	tb.observe(seen("a", 359))
-	tb.done(at(359), expectTake(t, tb, 359, "a*2"))
+	tb.done(at(359), expectBatch(t, tb, 359, "a*2"))
 	tb.observe(seen("a", 359+360))
-	tb.failed(expectTake(t, tb, 719, "a*1"))
+	tb.failed(expectBatch(t, tb, 719, "a*1"))
 	tb.observe(seen("a", 719+1000)) // it could not be written, so it goes on
-	expectTake(t, tb, 1719, "a*2")
+	expectBatch(t, tb, 1719, "a*2")
 }
 
 func TestTableGivesUp(t *testing.T) {
 	tb := newTable(10, 25)
 	tb.observe(seen("a", 0))
-	tb.done(at(0), expectTake(t, tb, 0, "a*1"))
+	tb.done(at(0), expectBatch(t, tb, 0, "a*1"))
 	for _, s := range []int{5, 6, 300} {
 		tb.observe(seen("a", s))
 	}
 	tb.observe(seen("b", 301))
-	if lost := tb.giveUp(at(4)); lost != 0 {
+	if lost := tb.abandon(at(4)); lost != 0 {
 		t.Fatalf("lost %d that were recorded later", lost)
 	}
-	if lost := tb.giveUp(at(5)); lost != 3 {
+	if lost := tb.abandon(at(5)); lost != 3 {
 		t.Fatalf("lost %d, want the 3 that were not written", lost)
 	}
-	expectTake(t, tb, 301, "b*1")
+	expectBatch(t, tb, 301, "b*1")
 }
 
 func TestBudgetsRefill(t *testing.T) {
@@ -175,13 +175,13 @@ func (h *history) step() {
 		h.now += h.random.IntN(15)
 	case 1:
 		if h.batch == nil {
-			h.batch, _ = h.tb.take(at(h.now), 3)
+			h.batch, _ = h.tb.nextBatch(at(h.now), 3)
 		}
 	case 2:
 		h.finish(h.random.IntN(4) == 0)
 	case 3:
 		if h.random.IntN(20) == 0 {
-			h.lost += h.tb.giveUp(at(h.now - 60))
+			h.lost += h.tb.abandon(at(h.now - 60))
 		}
 	default:
 		if _, cause := h.tb.observe(seen(fmt.Sprint(h.random.IntN(12)), h.now)); cause == dropNone {
@@ -197,7 +197,7 @@ func (h *history) finish(fail bool) {
 		return
 	}
 	for _, w := range h.batch {
-		if last, ok := h.lastWrite[w.series]; ok && at(h.now).Sub(last) < restInterval {
+		if last, ok := h.lastWrite[w.series]; ok && at(h.now).Sub(last) < writeInterval {
 			h.Fatalf("a series was written %s after the last time", at(h.now).Sub(last))
 		}
 		h.lastWrite[w.series] = at(h.now)
@@ -211,11 +211,11 @@ func (h *history) finish(fail bool) {
 func (h *history) check() {
 	h.Helper()
 	tb := h.tb
-	if n := len(tb.byID); n > tb.limit || n != tb.ready.Len()+tb.writing.Len()+tb.resting.Len()+tb.quiet.Len() {
-		h.Fatalf("%d series, %d ready, %d writing, %d resting, %d quiet", n, tb.ready.Len(), tb.writing.Len(), tb.resting.Len(), tb.quiet.Len())
+	if n := len(tb.byKey); n > tb.limit || n != tb.ready.Len()+tb.writing.Len()+tb.cooling.Len()+tb.idle.Len() {
+		h.Fatalf("%d series, %d ready, %d writing, %d cooling, %d idle", n, tb.ready.Len(), tb.writing.Len(), tb.cooling.Len(), tb.idle.Len())
 	}
-	if n := len(h.writes); n > tb.limit && h.writes[n-1].Sub(h.writes[n-1-tb.limit]) < restInterval {
-		h.Fatalf("more than %d writes in %s", tb.limit, restInterval)
+	if n := len(h.writes); n > tb.limit && h.writes[n-1].Sub(h.writes[n-1-tb.limit]) < writeInterval {
+		h.Fatalf("more than %d writes in %s", tb.limit, writeInterval)
 	}
 }
 
@@ -223,7 +223,7 @@ func (h *history) check() {
 func (h *history) end() {
 	h.finish(false)
 	for h.now += 10; ; h.now += 10 {
-		if h.batch, _ = h.tb.take(at(h.now), 100); len(h.batch) == 0 {
+		if h.batch, _ = h.tb.nextBatch(at(h.now), 100); len(h.batch) == 0 {
 			break
 		}
 		h.finish(false)

@@ -9,19 +9,21 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
-// requestTime bounds one attempt to write, the lease included.
-const requestTime = 5 * time.Second
+// requestTimeout bounds one attempt to write, with the request for a lease.
+const requestTimeout = 5 * time.Second
 
-// write stores Events in one transaction. Nobody else writes them, so it asks
-// no conditions, and may be repeated when its outcome is unknown.
+// write stores Events in one transaction. Nobody else writes them, so the transaction has
+// no conditions, and may be repeated after an unknown outcome.
 func (w *writer) write(ctx context.Context, batch []write) error {
-	ctx, cancel := w.within(ctx, requestTime)
+	ctx, cancel := retry.WithTimeout(ctx, w.recorder.clock, requestTimeout)
 	defer cancel()
 	err := w.put(ctx, batch)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		w.leases.forget() // the process stood still, or etcd was restored
+		w.leases.forget() // the process was suspended, or etcd was restored
 		err = w.put(ctx, batch)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
@@ -41,12 +43,12 @@ func (w *writer) put(ctx context.Context, batch []write) error {
 		if err != nil {
 			return fmt.Errorf("encode event %s/%s: %w", b.event.Namespace, b.event.Name, err)
 		}
-		key := w.keys + b.event.Namespace + "/" + b.event.Name
+		key := w.recorder.keys + b.event.Namespace + "/" + b.event.Name
 		puts = append(puts, clientv3.OpPut(key, string(value), clientv3.WithLease(lease)))
 	}
-	if _, err = w.options.Client.Txn(ctx).Then(puts...).Commit(); err != nil {
+	if _, err = w.recorder.options.Client.Txn(ctx).Then(puts...).Commit(); err != nil {
 		return fmt.Errorf("write %d events, the first being %s%s/%s: %w",
-			len(batch), w.keys, batch[0].event.Namespace, batch[0].event.Name, err)
+			len(batch), w.recorder.keys, batch[0].event.Namespace, batch[0].event.Name, err)
 	}
 	return nil
 }
