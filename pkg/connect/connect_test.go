@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"sigs.k8s.io/yaml"
@@ -51,7 +52,7 @@ func TestOpenAsUser(t *testing.T) {
 		"without permission":     {connect.Options{User: "reader:secret"}, store.PrefixRange("/other/"), "permission denied"},
 		"without a user":         {connect.Options{}, all, "user name is empty"},
 		"with no file":           {connect.Options{User: "reader", PasswordFile: password + "s"}, all, "password file"},
-		"with what is no option": {connect.Options{User: "reader"}, all, "name:password"},
+		"without a password": {connect.Options{User: "reader"}, all, "name:password"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.options.Endpoints = cluster.Endpoints()
@@ -107,7 +108,7 @@ func TestOpenNamesTheCause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := c.options.Open(t.Context(), all)
+			_, err := connect.OpenWithin(c.options, t.Context(), all, time.Second)
 			if err == nil {
 				t.Fatal("it opened")
 			}
@@ -143,6 +144,6 @@ func TestFlagsOverrideAFile(t *testing.T) {
 	}
 	flags.SetOutput(new(strings.Builder))
 	if err := flags.Parse([]string{"--endpoints", ""}); err == nil {
-		t.Fatal("no endpoints is no error")
+		t.Fatal("an empty list of endpoints is no error")
 	}
 }

@@ -1,16 +1,21 @@
-// Package connect opens the etcd client of a program from what its operator
-// says, in flags or in a YAML file: endpoints, certificates, user.
+// Package connect opens a program's etcd client from its operator's settings: endpoints,
+// certificates and a user, given by flags or in a YAML file.
 //
 //	var etcd connect.Options
 //	etcd.Flags(flag.CommandLine)
 //	flag.Parse()
 //	client, err := etcd.Open(ctx, store.PrefixRange("/registry/"))
 //
-// A client that [Options.Open] returns has been answered: a wrong endpoint, a
-// certificate that is not trusted, a wrong password and a user without
-// permission are errors at once, which name the cause, rather than silence.
+// # Guarantees
 //
-// What it does not do: it does not watch over the connection (a replica does
-// that), and it does not read certificates again when the files change, save
-// those of the client, which are read for each new connection.
+// [Options.Open] returns a client only after etcd has answered a read of the given keys.
+// A wrong endpoint, an untrusted certificate, a wrong password or a missing permission is an
+// error at once, and the error names the cause.
+//
+// # Not guaranteed
+//
+//   - That the connection lasts. The client reconnects by itself; a replica reports how
+//     long it has been without news.
+//   - That certificates are reloaded. Only the client's certificate and key are read again,
+//     for each new connection.
 package connect

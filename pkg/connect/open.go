@@ -17,18 +17,21 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// answerTimeout is how long etcd may take to answer the first request.
+// answerTimeout bounds the first request.
 const answerTimeout = 5 * time.Second
 
-// Open returns a client of an etcd that answers and lets the user read these
-// keys, such as [store.PrefixRange] of a store's prefix. It notices a dead
-// connection within 15 seconds, and connects again within about two once the
-// etcd is back.
+// Open returns a client once etcd has answered it and has let the user read the given keys,
+// such as [store.PrefixRange] of a store's prefix. The client notices a dead connection
+// within 15 seconds, and reconnects within about 2 seconds once etcd is back.
 //
-// The error names the endpoints, and what is wrong with them as far as that can
-// be known. The context bounds Open alone: the client lives until its Close,
-// which the caller owes.
+// Open fails after 5 seconds without an answer. The error names the endpoints and, as far
+// as it can be known, what is wrong with each. ctx bounds Open only: the caller must close
+// the client.
 func (o Options) Open(ctx context.Context, keys store.Range) (*clientv3.Client, error) {
+	return o.open(ctx, keys, answerTimeout)
+}
+
+func (o Options) open(ctx context.Context, keys store.Range, timeout time.Duration) (*clientv3.Client, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
@@ -49,23 +52,23 @@ func (o Options) Open(ctx context.Context, keys store.Range) (*clientv3.Client, 
 		Logger:               zap.NewNop(),
 	})
 	if err == nil {
-		if err = reach(ctx, client, keys); err == nil {
+		if err = reach(ctx, client, keys, timeout); err == nil {
 			return client, nil
 		}
-		_ = client.Close() // what matters is why it is of no use
+		_ = client.Close() // the error to report is the other one
 	}
 	return nil, o.explain(ctx, config, err)
 }
 
-func reach(ctx context.Context, client *clientv3.Client, keys store.Range) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+func reach(ctx context.Context, client *clientv3.Client, keys store.Range, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	_, err := client.Get(ctx, keys.Start, clientv3.WithRange(keys.End), clientv3.WithLimit(1), clientv3.WithKeysOnly())
 	return err
 }
 
-// explain adds to an error what is wrong with an endpoint, which etcd's client
-// keeps to itself: that nothing listens there, or that TLS fails, and why.
+// explain adds to an error what is wrong with each endpoint: that nothing listens there, or
+// why TLS fails. The error of etcd's client does not say so.
 func (o Options) explain(ctx context.Context, config *tls.Config, err error) error {
 	at := "etcd at " + strings.Join(o.endpoints(), ",")
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
@@ -102,8 +105,8 @@ func probe(ctx context.Context, endpoint string, config *tls.Config) error {
 	return conn.Close()
 }
 
-// reconnectSoon bounds the pause between attempts to connect, which would grow
-// to two minutes, at two seconds.
+// reconnectSoon limits the pause between attempts to connect to 2 seconds. It would grow to
+// 2 minutes.
 func reconnectSoon() grpc.DialOption {
 	return grpc.WithConnectParams(grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},

@@ -11,32 +11,34 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 )
 
-// DefaultEndpoint is where an etcd listens by default.
+// DefaultEndpoint is the address that an etcd listens on by default.
 const DefaultEndpoint = "127.0.0.1:2379"
 
-// Options say how to reach an etcd. The zero value is one at [DefaultEndpoint],
-// without TLS and user.
+// Options say how to reach an etcd. The zero value means [DefaultEndpoint], without TLS and
+// without a user. Fill it from flags with [Options.Flags], or from YAML by its json tags.
 type Options struct {
 	// Endpoints are URLs or addresses of members. Defaults to DefaultEndpoint.
 	Endpoints []string `json:"endpoints,omitempty"`
-	// CACert is a file with the CA that signed etcd's certificate. Without it,
-	// an https endpoint is checked against the system's CAs.
+	// CACert is a file with the CA that signed etcd's certificate. Defaults to the
+	// system's CAs, for https endpoints.
 	CACert string `json:"cacert,omitempty"`
-	// Cert and Key are files with the client's certificate and its key.
+	// Cert and Key are files with the client's certificate and its key. Both or neither
+	// must be set. Defaults to no client certificate.
 	Cert string `json:"cert,omitempty"`
 	Key  string `json:"key,omitempty"`
-	// User is the name of an etcd user. The password follows after a colon, or
-	// is in PasswordFile, less its final newline.
+	// User is the name of an etcd user, with the password after a colon unless
+	// PasswordFile is set. PasswordFile is a file with the password; a final newline does
+	// not count. Defaults to no user.
 	User         string `json:"user,omitempty"`
 	PasswordFile string `json:"passwordFile,omitempty"`
 }
 
-// Flags defines --endpoints, --cacert, --cert, --key, --user and
-// --password-file. What o has already is their default.
+// Flags defines the flags --endpoints, --cacert, --cert, --key, --user and --password-file.
+// The present values of o are their defaults, so that flags override a file.
 func (o *Options) Flags(flags *flag.FlagSet) {
 	flags.Func("endpoints", "comma-separated `URLs` of the etcd (default "+strings.Join(o.endpoints(), ",")+")", func(s string) error {
 		if o.Endpoints = List(s); len(o.Endpoints) == 0 {
-			return errors.New("there is none")
+			return errors.New("no endpoint given")
 		}
 		return nil
 	})
@@ -47,8 +49,7 @@ func (o *Options) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&o.PasswordFile, "password-file", o.PasswordFile, "`file` with the password of the user")
 }
 
-// List splits the value of a flag at commas. Spaces and empty items are left
-// out.
+// List splits a flag's value at commas. It drops spaces around items, and empty items.
 func List(s string) []string {
 	var items []string
 	for item := range strings.SplitSeq(s, ",") {
@@ -59,18 +60,20 @@ func List(s string) []string {
 	return items
 }
 
-// Secured reports whether certificates or a user are given.
+// Secured reports whether certificates or a user are set. A program that can start an etcd
+// of its own uses it to notice settings that only make sense for another one.
 func (o Options) Secured() bool {
 	return o.CACert != "" || o.Cert != "" || o.Key != "" || o.User != "" || o.PasswordFile != ""
 }
 
-// Check says what does not fit together. It reads no files.
+// Check returns an error if the options contradict each other. It reads no files. Open calls
+// it; call it earlier to report mistakes before the program does anything.
 func (o Options) Check() error {
 	switch {
 	case (o.Cert == "") != (o.Key == ""):
-		return errors.New("a client's certificate and its key belong together: give both or neither")
+		return errors.New("the client's certificate and its key belong together: set both or neither")
 	case o.User == "" && o.PasswordFile != "":
-		return errors.New("a password file without a user")
+		return errors.New("a password file needs a user")
 	case o.User != "" && strings.Contains(o.User, ":") == (o.PasswordFile != ""):
 		return errors.New("user: want name:password, or a name and a password file")
 	}
@@ -96,8 +99,7 @@ func (o Options) credentials() (name, password string, err error) {
 	return o.User, strings.TrimRight(string(content), "\r\n"), nil
 }
 
-// tls returns nil where nothing is to be encrypted, or the system's CAs are to
-// be trusted.
+// tls returns nil if there is no TLS, or if the system's CAs are enough.
 func (o Options) tls() (*tls.Config, error) {
 	if o.CACert == "" && o.Cert == "" {
 		return nil, nil

@@ -6,7 +6,7 @@ import (
 	"net/url"
 )
 
-// address is where something listens, in the terms of package net.
+// address is a network and an address, as in package net.
 type address struct {
 	network, addr string
 }
@@ -18,7 +18,7 @@ func addressOf(a net.Addr) address {
 	return address{a.Network(), a.String()}
 }
 
-// url is the address as etcd writes it.
+// url returns the address in the form that etcd uses.
 func (a address) url() string {
 	u := a.parts()
 	return u.String()
@@ -31,8 +31,8 @@ func (a address) parts() url.URL {
 	return url.URL{Scheme: "http", Host: a.addr}
 }
 
-// reachable is the address for clients on this machine of one that listens at
-// a: a listener on every interface is dialled on loopback.
+// reachable returns the address at which clients on this machine reach a listener at a:
+// loopback for a listener on every interface.
 func (a address) reachable() address {
 	host, port, err := net.SplitHostPort(a.addr)
 	if a.network != "tcp" || err != nil {
@@ -49,7 +49,7 @@ func (a address) reachable() address {
 	}
 }
 
-// clientAddresses says where the members are to serve clients.
+// clientAddresses returns where the members should serve clients.
 func clientAddresses(o Options, h *home) ([]address, error) {
 	var list []address
 	if o.ClientAddr == Unix {
@@ -72,8 +72,8 @@ func clientAddresses(o Options, h *home) ([]address, error) {
 	return list, nil
 }
 
-// freePort replaces port 0 by one that is free now. Another process may take
-// it before it is used, so the caller must be ready to ask again.
+// freePort replaces port 0 by a port that is free now. Another process may take the port
+// before it is used: the caller must be ready to ask again.
 func freePort(a address) (address, error) {
 	host, port, err := net.SplitHostPort(a.addr)
 	if a.network != "tcp" || err != nil || port != "0" {

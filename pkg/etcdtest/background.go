@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// Background runs a function, such as the Run of a manager or of a replica,
-// until the test ends, or until stop is called: then its context is done, and
-// it is waited for. It fails the test if the function returns an error.
+// Background runs a function, such as the Run of a manager or a replica, until the test
+// ends or stop is called. It then cancels the function's context and waits until the
+// function has returned. It fails the test if the function returns an error.
 //
-// It ends before what was started before it does: call it after Start, so that
-// the cluster outlives it. stop may be called more than once.
+// Background ends before anything that the test started earlier. Call it after Start, so
+// that the cluster outlives the function. stop may be called more than once.
 func Background(t TB, run func(ctx context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -22,7 +22,7 @@ func Background(t TB, run func(ctx context.Context) error) (stop func()) {
 		once.Do(func() {
 			cancel()
 			if err := <-ended; err != nil {
-				t.Fatalf("etcdtest: what ran in the background failed: %v", err)
+				t.Fatalf("etcdtest: the function in the background failed: %v", err)
 			}
 		})
 	}

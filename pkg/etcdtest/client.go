@@ -62,7 +62,7 @@ func clientConfig(endpoints []string) clientv3.Config {
 	return clientv3.Config{
 		Endpoints:   endpoints,
 		DialTimeout: 5 * time.Second,
-		// gRPC does not allow for less than 10 s.
+		// gRPC enforces at least 10 s.
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
 		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(reconnect)},
@@ -88,13 +88,13 @@ func (c *Cluster) newLink(m *Member) (*Link, error) {
 	return l, nil
 }
 
-// hangUp closes all clients, and then the links that they may use.
-func (c *Cluster) hangUp() error {
+// closeClients closes all clients, and then the links that they may use.
+func (c *Cluster) closeClients() error {
 	c.mu.Lock()
 	clients, links := c.clients, c.links
 	c.mu.Unlock()
 	for _, client := range clients {
-		// All that it can report is that it is closed already.
+		// The only error is that it is closed already.
 		_ = client.Close()
 	}
 	var errs []error

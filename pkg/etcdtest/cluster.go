@@ -10,30 +10,31 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrClosed is returned for what a cluster cannot do any more after Close.
+// ErrClosed is the error of methods called after Close.
 var ErrClosed = errors.New("the cluster is closed")
 
-// Cluster is an etcd in this process. It is safe for concurrent use.
+// Cluster is an etcd in this process. Its methods are safe for concurrent use.
 type Cluster struct {
 	options Options
 	home    *home
-	peers   []*Link // what the members reach each other through
+	peers   []*Link // one for each member, to be reached through by the others
 	members []*Member
 	client  *clientv3.Client
 
-	// life is held while members are started or stopped, one change at
-	// a time. Whoever holds it waits for nothing longer than startBound.
-	life sync.Mutex
+	// lifecycle is held while members are started or stopped, by one caller at a time.
+	// No wait under it takes longer than startBound. It guards each Member's starting.
+	lifecycle sync.Mutex
 
-	// mu is held briefly, after life where both are held.
+	// mu is held briefly. Where both are held, lifecycle was taken first. It guards the
+	// fields below, and those of each Member that say so.
 	mu      sync.Mutex
 	clients []*clientv3.Client
 	links   []*Link
 	closed  bool
 }
 
-// open makes the cluster and waits until it serves. Close undoes what it did,
-// also when it fails halfway.
+// open starts the cluster and waits until it serves. Close undoes it, even if open fails
+// halfway.
 func (c *Cluster) open(ctx context.Context, o Options) (err error) {
 	c.options = o
 	if c.home, err = openHome(o.DataDir); err != nil {
@@ -50,16 +51,16 @@ func (c *Cluster) open(ctx context.Context, o Options) (err error) {
 		m := &Member{cluster: c, index: i, name: fmt.Sprintf("m%d", i), peer: peer, listen: listen[i]}
 		c.members = append(c.members, m)
 	}
-	c.life.Lock()
-	defer c.life.Unlock()
+	c.lifecycle.Lock()
+	defer c.lifecycle.Unlock()
 	if err := c.bringUp(ctx, c.members...); err != nil {
 		return err
 	}
 	return c.connect(ctx)
 }
 
-// connect makes the shared client and has it connect, in a goroutine of the
-// cluster's so that those of the connections are the cluster's too.
+// connect makes the shared client and connects it. It does so in a goroutine with the
+// cluster's label, so that the goroutines of the connections inherit the label.
 func (c *Cluster) connect(ctx context.Context) error {
 	var err error
 	done := tagged(c.home.tag(), func() {
@@ -74,7 +75,7 @@ func (c *Cluster) connect(ctx context.Context) error {
 	return nil
 }
 
-// Member returns the member with index i, which counts from 0.
+// Member returns the member with index i, counted from 0. It panics if there is none.
 func (c *Cluster) Member(i int) *Member { return c.members[i] }
 
 // Endpoints returns the URLs of all members, in the order of their indices.
@@ -86,14 +87,14 @@ func (c *Cluster) Endpoints() []string {
 	return urls
 }
 
-// Wipe stops all members, removes their data and starts them again, empty,
-// under the same endpoints, cluster id and member ids: revisions begin anew,
-// and clients are not told. It waits and gives up as Restart does.
+// Wipe stops all members, removes their data, and starts them again, empty. The endpoints,
+// the cluster id and the member ids stay the same. Revisions start again from 1, and
+// clients get no sign of it. Wipe waits and gives up as [Member.Restart] does.
 func (c *Cluster) Wipe(ctx context.Context) error {
-	c.life.Lock()
-	defer c.life.Unlock()
+	c.lifecycle.Lock()
+	defer c.lifecycle.Unlock()
 	if c.isClosed() {
-		return fmt.Errorf("wipe: %w", ErrClosed) // kept data are not ours any more
+		return fmt.Errorf("wipe: %w", ErrClosed) // another cluster may use the directory
 	}
 	for _, m := range c.members {
 		if err := m.stop(); err != nil {
@@ -108,8 +109,8 @@ func (c *Cluster) Wipe(ctx context.Context) error {
 	return c.bringUp(ctx, c.members...)
 }
 
-// bringUp starts members, and waits for all that can become ready. It is
-// called with life held.
+// bringUp starts members, and waits until all that can serve do. It is called with
+// lifecycle held.
 func (c *Cluster) bringUp(ctx context.Context, members ...*Member) error {
 	if c.isClosed() {
 		return fmt.Errorf("start members: %w", ErrClosed)
@@ -121,11 +122,11 @@ func (c *Cluster) bringUp(ctx context.Context, members ...*Member) error {
 			return err
 		}
 	}
-	return c.settle(ctx)
+	return c.awaitReady(ctx)
 }
 
-// settle waits for what can become ready, and for its leader.
-func (c *Cluster) settle(ctx context.Context) error {
+// awaitReady waits until the members of the quorum serve and have a leader.
+func (c *Cluster) awaitReady(ctx context.Context) error {
 	c.mu.Lock()
 	able := c.quorum()
 	c.mu.Unlock()
@@ -141,8 +142,8 @@ func (c *Cluster) settle(ctx context.Context) error {
 	return err
 }
 
-// quorum returns the members that run and can reach each other if they are
-// a majority, and none otherwise. It is called with mu held.
+// quorum returns the members that run and can reach each other, or nil if they are no
+// majority. It is called with mu held.
 func (c *Cluster) quorum() []*Member {
 	var able []*Member
 	for _, m := range c.members {
@@ -156,16 +157,16 @@ func (c *Cluster) quorum() []*Member {
 	return able
 }
 
-// Close closes the clients and links that are left, stops all members, and
-// removes what is not to be kept. It returns when all of that has ended. It
-// may be called more than once; later calls do nothing.
+// Close closes the clients and links that are left, stops all members, and removes the
+// data unless Options.DataDir keeps them. It returns when the cluster's last goroutine has
+// ended. Later calls do nothing.
 func (c *Cluster) Close() error {
-	c.life.Lock()
-	defer c.life.Unlock()
+	c.lifecycle.Lock()
+	defer c.lifecycle.Unlock()
 	if !c.close() {
 		return nil
 	}
-	errs := []error{c.hangUp(), c.stopAll(), closePeers(c.peers)}
+	errs := []error{c.closeClients(), c.stopAll(), closePeers(c.peers)}
 	if c.home != nil {
 		errs = append(errs, c.awaitEnd(), c.home.close())
 	}
@@ -198,7 +199,7 @@ func (c *Cluster) isClosed() bool {
 	return c.closed
 }
 
-// stopAll stops the members at the same time: none waits for another's lead.
+// stopAll stops the members at the same time, so that none waits for another.
 func (c *Cluster) stopAll() error {
 	errs := make([]error, len(c.members))
 	var wg sync.WaitGroup
@@ -209,7 +210,7 @@ func (c *Cluster) stopAll() error {
 	return errors.Join(errs...)
 }
 
-// initialCluster is the list of members as etcd writes it.
+// initialCluster returns the list of members in the form that etcd uses.
 func (c *Cluster) initialCluster() string {
 	var list []string
 	for _, m := range c.members {
@@ -218,6 +219,6 @@ func (c *Cluster) initialCluster() string {
 	return strings.Join(list, ",")
 }
 
-// id tells clusters apart. It survives a wipe, and a restart of the process if
-// the data do; etcd hashes it into the cluster id.
+// id is unique to the cluster; etcd hashes it into the cluster id. It survives a wipe, and
+// a restart of the process if the data do.
 func (c *Cluster) id() string { return c.home.data }

@@ -6,16 +6,16 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// Raft's heartbeat and election timeout, in milliseconds. A lone member elects
-// itself, the sooner the better. Several must not depose a leader only because
-// the machine is busy.
+// Raft's heartbeat interval and election timeout, in milliseconds. They are shortest for
+// a single member, which elects itself. Several members must not depose a leader only
+// because the machine is busy.
 const (
 	loneTick, loneElection = 10, 100
 	tick, election         = 20, 200
 )
 
-// bcryptCost is the least that there is: to check a password takes about
-// a millisecond, not a hundred.
+// bcryptCost is the minimum: checking a password takes about a millisecond rather than
+// a hundred.
 const bcryptCost = 4
 
 func (m *Member) config(listen address) *embed.Config {
@@ -32,8 +32,8 @@ func (m *Member) config(listen address) *embed.Config {
 
 	cfg.ListenClientUrls = []url.URL{listen.parts()}
 	cfg.AdvertiseClientUrls = []url.URL{listen.reachable().parts()}
-	// Members reach each other through links, so that they can come back
-	// after a restart at any port and still be found.
+	// Members reach each other through links, so that a member may use another port
+	// after a restart.
 	cfg.ListenPeerUrls = []url.URL{tcp("127.0.0.1:0").parts()}
 	if m.peer == nil {
 		cfg.ListenPeerUrls = nil

@@ -1,9 +1,9 @@
-// Package etcdtest runs an etcd inside the process, for tests and examples:
-// the real server, of one member or several, and the faults that a real one
+// Package etcdtest runs an etcd inside the process, for tests and examples. It is the real
+// server, with one member or several, and it can suffer the faults that a real one
 // suffers. It is the only package that imports the etcd server.
 //
-// In a test one line is enough. The cluster is ready when Start returns, some
-// 100 ms later, and is gone when the test has ended:
+// A test needs one line. The cluster serves when Start returns, after about 100 ms, and is
+// closed when the test ends:
 //
 //	func TestStore(t *testing.T) {
 //		etcdtest.VerifyNoLeaks(t)
@@ -11,43 +11,44 @@
 //		...
 //	}
 //
-// A program calls Run and Close. With a DataDir the next run serves the same
-// data, at whatever address.
+// A program calls [Run] and [Cluster.Close]. With a DataDir the next run serves the same
+// data, at any address.
 //
 // # Faults
 //
-// Members are stopped and started again (Member.Stop, Member.Restart), lose
-// their data (Cluster.Wipe), and lose each other (Cluster.Isolate, Cluster.Heal).
-// A client loses its member through a Link, a proxy of its own:
+// Members can be stopped and restarted ([Member.Stop], [Member.Restart]), lose their data
+// ([Cluster.Wipe]), and lose each other ([Cluster.Isolate], [Cluster.Heal]). A client loses
+// its member through a [Link], a proxy of its own:
 //
 //	link, err := cluster.Member(0).NewLink()
 //	client, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{link.Endpoint()}})
-//	link.Freeze() // nothing passes, and nobody is told
+//	link.Freeze() // no byte passes, and no connection breaks
 //	link.Heal()
 //
-// Clients that do not go through the link are neither disturbed nor slowed.
+// Other clients do not use the link: it neither disturbs nor slows them.
 //
-// # What it guarantees
+// # Guarantees
 //
-//   - Endpoints stay the same while the cluster lives, through every fault.
-//     Sockets lie in a private directory, so no other process can take them.
-//   - What etcd tells of its members' addresses is what Endpoints says.
-//   - Close returns when the last goroutine that the cluster started has ended,
-//     open watches or not. Clusters share nothing: run as many as fit.
-//   - etcd writes nothing to the standard streams: see Options.Log.
+//   - Endpoints stay the same through every fault, for as long as the cluster lives.
+//     Sockets lie in a private directory, so that no other process can take them.
+//   - etcd advertises the addresses that Endpoints returns.
+//   - Close returns when the last goroutine that the cluster started has ended, even if
+//     watches are open. Clusters share nothing: run as many as you like.
+//   - etcd writes nothing to the standard streams; see [Options.Log].
 //   - Every wait ends with its context, or within a minute.
 //
-// # What it does not
+// # Not guaranteed
 //
-//   - It is not for production. There is no TLS, no compaction, and raft's
-//     clocks run about ten times as fast as usual: 100 ms to an election in
-//     a lone member, 200 ms in several.
-//   - Without Options.Fsync a crash of the machine may lose data.
-//   - Stopping a member is a kill that leaves its files whole. Torn files, full
-//     disks and skewed clocks are not simulated.
-//   - Isolate drops the messages of raft. A follower may still pass a lease's
-//     keepalive to an old leader until it takes note that it has none.
-//   - A member reserves about 130 MB of disk while it runs, for its log, and
-//     a new one waits for the disk three times, even without Options.Fsync.
-//     Where that is slow, a TMPDIR in memory helps.
+//   - Fitness for production. There is no TLS and no compaction. Raft's clocks run about
+//     ten times as fast as usual: the election timeout is 100 ms in a cluster of one
+//     member, and 200 ms in larger ones.
+//   - That data survive a crash of the machine, unless [Options.Fsync] is set.
+//   - That all faults occur. Stopping a member is like a kill that leaves its files
+//     whole. Torn files, full disks and skewed clocks are not simulated.
+//   - That an isolated leader is without effect at once. Isolate drops raft's messages,
+//     but a follower may pass a lease's keepalive on to an old leader until it notices
+//     that it has no leader.
+//   - That clusters are free. A member reserves about 130 MB of disk for its log while it
+//     runs, and a new one syncs the disk three times, even without Options.Fsync. Where
+//     that is slow, set TMPDIR to a directory in memory.
 package etcdtest

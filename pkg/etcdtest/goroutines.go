@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// label marks the goroutines of a cluster; its value tells clusters apart.
-// A goroutine hands its labels on to those that it starts, so the goroutines
-// of a whole etcd can be recognised, whatever they are called.
+// label is the pprof label of a cluster's goroutines. Its value is unique to the cluster.
+// A goroutine passes its labels on to those that it starts, so that all goroutines of an
+// etcd can be recognised, whatever their functions are.
 const label = "etcdtest"
 
-// tagged runs f in a goroutine of the cluster's, and returns a channel that
-// is closed when f has returned. The goroutine has its label from now on.
+// tagged runs f in a goroutine with the cluster's label. It returns, once the goroutine has
+// the label, a channel that is closed when f has returned.
 func tagged(cluster string, f func()) <-chan struct{} {
 	begun, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -29,17 +29,17 @@ func tagged(cluster string, f func()) <-chan struct{} {
 	return done
 }
 
-// counts says how many goroutines were started with each function.
+// counts holds the number of goroutines by the function that they were started with.
 type counts map[string]int
 
 // census counts the goroutines of this process.
 type census struct {
-	etcd   map[string]counts // by the cluster they belong to
+	etcd   map[string]counts // by cluster
 	others counts
 }
 
-// unstarted stands for the function of a goroutine that has not run yet. The
-// runtime cannot name it if the function takes arguments.
+// unstarted stands for the function of a goroutine that has not run yet. The runtime does
+// not name the function if it takes arguments.
 const unstarted = "a function that has not begun"
 
 func takeCensus() (census, error) {
@@ -67,7 +67,7 @@ func (c census) count(kind string) {
 		return
 	}
 	if strings.Contains(kind, ".takeCensus+") {
-		return // whoever asks is not counted
+		return // the caller is not counted
 	}
 	into, outer := c.others, unstarted
 	for line := range strings.Lines(kind) {
@@ -80,7 +80,7 @@ func (c census) count(kind string) {
 	into[outer] += n
 }
 
-// of returns where goroutines with these labels, {"k":"v", "k":"v"}, belong.
+// of returns the counts for goroutines with these labels, {"k":"v", "k":"v"}.
 func (c census) of(labels string) counts {
 	_, rest, ok := strings.Cut(labels, `"`+label+`":"`)
 	if !ok {
@@ -93,7 +93,7 @@ func (c census) of(labels string) counts {
 	return c.etcd[cluster]
 }
 
-// since returns how many more there are now of each kind than before.
+// since returns by how much each count exceeds the one before.
 func (c counts) since(before counts) counts {
 	more := counts{}
 	for f, n := range c {
@@ -104,7 +104,7 @@ func (c counts) since(before counts) counts {
 	return more
 }
 
-// err is nil if there are none.
+// err returns an error that lists the goroutines, or nil if there are none.
 func (c counts) err() error {
 	if len(c) == 0 {
 		return nil

@@ -9,15 +9,15 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 )
 
-// maxTempBase leaves room for a socket's name under the ~104 bytes that the
-// path of a unix socket may have.
+// maxTempBase leaves room for a socket's name within the limit of about 104 bytes for
+// the path of a unix socket.
 const maxTempBase = 64
 
-// home is where a cluster lives on disk.
+// home holds the directories of a cluster.
 type home struct {
-	temp string // for sockets, and for the data unless they are to be kept
+	temp string // for sockets, and for data that are not kept
 	data string
-	lock *fileutil.LockedFile // nil unless the data are to be kept
+	lock *fileutil.LockedFile // nil unless the data are kept
 }
 
 func openHome(dataDir string) (*home, error) {
@@ -35,8 +35,8 @@ func openHome(dataDir string) (*home, error) {
 	return h, nil
 }
 
-// tempBase is the system's temporary directory if sockets can lie there: with
-// an absolute path that is short and the same in a URL.
+// tempBase returns the system's temporary directory, or /tmp if sockets cannot lie there:
+// their absolute path must be short, and must not need escapes in a URL.
 func tempBase() string {
 	base, err := filepath.Abs(os.TempDir())
 	if err != nil || len(base) > maxTempBase || unix(base).url() != "unix://"+base {
@@ -45,8 +45,8 @@ func tempBase() string {
 	return base
 }
 
-// keepIn has the data kept in dir. The lock is taken here because etcd would
-// wait for its own without end and without a word.
+// keepIn sets the directory that keeps the data, and locks it. etcd has a lock too, but it
+// would wait for it silently and without end.
 func (h *home) keepIn(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -69,14 +69,14 @@ func (h *home) keepIn(dir string) error {
 func (h *home) member(name string) string { return filepath.Join(h.data, name) }
 func (h *home) peers() string             { return filepath.Join(h.data, "peers") }
 
-// tag is unlike that of any other cluster in this process.
+// tag is unique to the cluster within this process.
 func (h *home) tag() string { return filepath.Base(h.temp) }
 
 func (h *home) socket(name string) address {
 	return unix(filepath.Join(h.temp, name))
 }
 
-// close gives the data directory free and removes what is temporary.
+// close unlocks the data directory and removes the temporary one.
 func (h *home) close() error {
 	var err error
 	if h.lock != nil {

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Leader waits until all members that run and are not isolated follow one of
-// them, and returns its index. Call it after Stop, Isolate or Heal: until the
-// members have noticed, a write may be lost on its way to the old leader, and
-// its client waits in vain, for 5 s, for the outcome.
+// Leader waits until all members that run and are not isolated agree on a leader among
+// them, and returns its index. Call it after Stop, Isolate or Heal. Until the members have
+// noticed the change, a write may be lost on its way to the old leader, and its client
+// waits 5 s for the outcome.
 //
-// Leader fails when the context ends, and at once if those members are not
-// a majority.
+// Leader returns an error when the context ends, and at once if those members are no
+// majority.
 func (c *Cluster) Leader(ctx context.Context) (int, error) {
 	tick := time.NewTicker(pollPause)
 	defer tick.Stop()

@@ -6,23 +6,21 @@ import (
 	"go.uber.org/goleak"
 )
 
-// leakBound is how long goroutines may take to end after a test. It is long
-// because it is met only by those that never end.
+// leakBound is how long goroutines may take to end after a test. It can be long, since only
+// goroutines that never end take that long.
 const leakBound = 10 * time.Second
 
-// VerifyNoLeaks fails the test at its end if goroutines that were started
-// since are still running then. Call it first in a test, before Start: what is
-// cleaned up later is checked earlier. In Ginkgo, call it in a BeforeEach with
-// GinkgoT().
+// VerifyNoLeaks fails the test if goroutines that start after the call are still running
+// when the test ends. Call it first in a test, before Start, because cleanups run in
+// reverse order. In Ginkgo, call it in a BeforeEach with GinkgoT().
 //
-// The goroutines of clusters do not count, so a cluster may be shared by many
-// tests; that they end is up to its Close. Two limits follow. While a cluster
-// outlives the test, the other goroutines are only counted, by the function
-// that they run. And a lease kept alive through the shared Client looks like
-// a leak, since the client keeps goroutines for it until it is closed: keep
-// leases alive through a client of the test's own.
+// It ignores the goroutines of clusters, so that tests may share a cluster; the cluster's
+// Close waits for them. This has two limits. While a cluster outlives the test, VerifyNoLeaks
+// only counts the other goroutines by the function that they run. And a lease kept alive
+// through the shared Client looks like a leak, since the client keeps goroutines for the
+// lease until it is closed: use a client of the test's own for leases.
 //
-// Tests that run in parallel take each other's goroutines for leaks.
+// Do not use it in tests that run in parallel: they take each other's goroutines for leaks.
 func VerifyNoLeaks(t TB) {
 	t.Helper()
 	verifyNoLeaks(t, leakBound)
@@ -44,8 +42,8 @@ func verifyNoLeaks(t TB, bound time.Duration) {
 	})
 }
 
-// takeSettledCensus waits until every goroutine has begun, since one that has
-// not would look like another one later.
+// takeSettledCensus waits until every goroutine has begun: a goroutine that has not begun
+// is counted under another name later.
 func takeSettledCensus(bound time.Duration) (c census, err error) {
 	err = poll(bound, func() error {
 		if c, err = takeCensus(); err != nil {

@@ -14,22 +14,20 @@ const (
 	acceptPause = 10 * time.Millisecond
 )
 
-// Link is a proxy in front of one member. What reaches the member through
-// the link can be cut off without disturbing any other client. A link starts
-// out healed. It is safe for concurrent use.
-//
-// Get one from Member.NewLink.
+// Link is a proxy in front of one member, made by [Member.NewLink]. It can cut the clients
+// that use it off from the member, and disturbs no other client. A new link is healed. Its
+// methods are safe for concurrent use.
 type Link struct {
-	ln net.Listener
-	wg sync.WaitGroup // for the sessions
+	ln        net.Listener
+	serving   sync.WaitGroup  // the sessions' goroutines
+	accepting <-chan struct{} // closed when the accepting goroutine has ended
 
-	accepting <-chan struct{} // closed when it no longer accepts
-
+	// mu is held briefly. A session's mu may be taken under it.
 	mu       sync.Mutex
-	target   address
-	sessions map[*session]struct{} // the connections that are open
-	gate     chan struct{}         // closed while bytes may pass
-	cut      bool                  // connections are closed as they come
+	target   address // of the member
+	sessions map[*session]struct{}
+	gate     chan struct{} // closed while bytes may pass
+	cut      bool          // new connections are closed at once
 	closed   bool
 }
 
@@ -50,8 +48,7 @@ func (l *Link) Endpoint() string {
 	return addressOf(l.ln.Addr()).url()
 }
 
-// Cut closes every connection and, until Heal, each new one as soon as it is
-// made. Clients notice at once.
+// Cut closes every connection and, until Heal, each new one. Clients notice at once.
 func (l *Link) Cut() {
 	l.mu.Lock()
 	l.cut = true
@@ -59,9 +56,9 @@ func (l *Link) Cut() {
 	l.drop()
 }
 
-// Freeze holds back every byte in both directions until Heal, and neither
-// closes nor refuses connections: a partition that nobody tells the clients
-// about. What a client sent already may still arrive.
+// Freeze holds back every byte in both directions until Heal. It neither closes nor refuses
+// connections: it is a silent partition. Bytes that a client has sent before may still
+// arrive.
 func (l *Link) Freeze() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,8 +68,8 @@ func (l *Link) Freeze() {
 	}
 }
 
-// Heal ends Cut and Freeze. Connections that were frozen go on where they
-// stopped, and no byte of theirs is lost.
+// Heal ends Cut and Freeze. Frozen connections continue where they stopped, and lose no
+// bytes.
 func (l *Link) Heal() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,8 +79,8 @@ func (l *Link) Heal() {
 	}
 }
 
-// Close closes the link and its connections for good, and returns when its
-// goroutines have ended. The cluster's Close closes the links that are left.
+// Close closes the link and its connections, and returns when its goroutines have ended.
+// The cluster's Close closes the links that are left. Later calls do nothing.
 func (l *Link) Close() error {
 	l.mu.Lock()
 	first := !l.closed
@@ -95,11 +92,11 @@ func (l *Link) Close() error {
 	err := l.ln.Close()
 	l.drop()
 	<-l.accepting
-	l.wg.Wait()
+	l.serving.Wait()
 	return err
 }
 
-// aim says where the member is from now on.
+// aim changes the address of the member.
 func (l *Link) aim(target address) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,7 +146,7 @@ func (l *Link) admit(conn net.Conn) {
 	}
 	s := newSession(conn)
 	l.sessions[s] = struct{}{}
-	l.wg.Go(func() {
+	l.serving.Go(func() {
 		l.serve(s)
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -175,8 +172,8 @@ func (l *Link) serve(s *session) {
 	pumps.Wait()
 }
 
-// pump moves bytes until either side ends. Ending one direction ends both:
-// neither gRPC nor etcd's peers close half a connection.
+// pump copies bytes until either side closes, and then closes both: neither gRPC nor etcd's
+// peers close half a connection.
 func (l *Link) pump(s *session, dst, src net.Conn) {
 	defer s.end()
 	buf := make([]byte, 32<<10)
@@ -191,14 +188,14 @@ func (l *Link) pump(s *session, dst, src net.Conn) {
 			}
 		}
 		if err != nil {
-			// A frozen link must not let the news of a close through either.
+			// A frozen link must hold back a close too.
 			l.wait(s)
 			return
 		}
 	}
 }
 
-// wait returns true once bytes may pass, false when the session is over.
+// wait returns true once bytes may pass, or false when the session has ended.
 func (l *Link) wait(s *session) bool {
 	l.mu.Lock()
 	gate := l.gate

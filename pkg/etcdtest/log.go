@@ -8,17 +8,16 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// logCore hands zap's errors to a logr.Logger, until it is muted: an etcd
-// that is told to stop reports every listener that it closes as an error.
+// logCore passes zap's errors on to a logr.Logger until it is muted. An etcd that stops
+// reports every listener that it closes as an error.
 type logCore struct {
 	to     logr.Logger
 	fields []zapcore.Field
 	muted  *atomic.Bool
 }
 
-// newLog returns a logger for etcd, and the switch that mutes it. What etcd
-// takes for a reason to end the process becomes a panic, which says why even
-// when the log is silent.
+// newLog returns a logger for etcd, and the switch that mutes it. Fatal panics rather than
+// ends the process, so that the reason is seen even when the log is silent.
 func newLog(to logr.Logger) (*zap.Logger, *atomic.Bool) {
 	muted := new(atomic.Bool)
 	core := &logCore{to: to, muted: muted}

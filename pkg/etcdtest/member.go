@@ -11,24 +11,24 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/types"
 )
 
-// portTries is how many free ports are tried. One may be taken by another
-// process between the look and the use.
+// portTries is how many free ports are tried. Another process may take a port before it is
+// used.
 const portTries = 5
 
-// Member is one server of a cluster. It is safe for concurrent use.
+// Member is one server of a cluster. Its methods are safe for concurrent use.
 type Member struct {
 	cluster *Cluster
 	index   int
 	name    string
-	peer    *Link // what the other members reach it through; nil if alone
+	peer    *Link // the other members reach it through the link; nil if there are none
 
-	// Guarded by cluster.life: the last start, see process.starting.
-	starting <-chan struct{}
+	// cluster.lifecycle guards starting.
+	starting <-chan struct{} // of the last start; see process.starting
 
-	// Guarded by cluster.mu.
-	listen   address  // for clients; has a port of its own from the first start on
+	// cluster.mu guards these.
+	listen   address  // for clients; with its port from the first start on
 	process  *process // nil while it is stopped
-	id       types.ID // known from the first start on
+	id       types.ID // set by the first start
 	isolated bool
 }
 
@@ -40,40 +40,38 @@ func (m *Member) Endpoint() string {
 	return m.listen.reachable().url()
 }
 
-// NewLink opens a proxy in front of the member, for clients that are to be cut
-// off from it. The caller may close it; the cluster's Close does it otherwise.
+// NewLink opens a proxy in front of the member, for clients that a test cuts off from it.
+// The caller may close it; the cluster's Close closes the links that are left.
 func (m *Member) NewLink() (*Link, error) {
 	return m.cluster.newLink(m)
 }
 
-// Stop stops the member as a kill would: its connections break at once. Its
-// data stay. Stopping a member that is stopped does nothing.
+// Stop stops the member like a kill: its connections break at once, and its data stay. It
+// does nothing if the member is stopped already.
 func (m *Member) Stop() error {
-	m.cluster.life.Lock()
-	defer m.cluster.life.Unlock()
+	m.cluster.lifecycle.Lock()
+	defer m.cluster.lifecycle.Unlock()
 	return m.stop()
 }
 
-// Restart starts the member again with the data that it has, at the same
-// endpoint, after it has stopped it if need be. If most members run and are not
-// isolated, this one among them, Restart returns when all of those are ready to
-// serve; otherwise nothing can be ready, and it returns at once.
+// Restart stops the member if it runs, and starts it again with its data, at the same
+// endpoint. If the members that run and are not isolated are a majority, Restart returns
+// when all of them serve. Otherwise none can serve, and it returns at once.
 //
-// Restart gives up when the context ends, and after a minute. The member is
-// then left stopped, or started and not ready.
+// Restart returns an error when the context ends, and after a minute. The member is then
+// stopped, or started but not ready.
 func (m *Member) Restart(ctx context.Context) error {
-	m.cluster.life.Lock()
-	defer m.cluster.life.Unlock()
+	m.cluster.lifecycle.Lock()
+	defer m.cluster.lifecycle.Unlock()
 	if err := m.stop(); err != nil {
 		return err
 	}
 	return m.cluster.bringUp(ctx, m)
 }
 
-// Wipe replaces the only member of a cluster by an empty one with the same
-// endpoint, cluster id and member id: revisions begin anew. It fails if the
-// cluster has several members, since one that forgot its votes cannot be let
-// back in: see Cluster.Wipe.
+// Wipe replaces the only member of a cluster by an empty one, as [Cluster.Wipe] does. It
+// fails if the cluster has several members: a member that has forgotten its votes must
+// not come back.
 func (m *Member) Wipe(ctx context.Context) error {
 	if n := len(m.cluster.members); n > 1 {
 		return fmt.Errorf("wipe %s: only all %d members can be wiped, together", m.name, n)
@@ -81,7 +79,7 @@ func (m *Member) Wipe(ctx context.Context) error {
 	return m.cluster.Wipe(ctx)
 }
 
-// The rest is called with cluster.life held.
+// The methods below are called with cluster.lifecycle held.
 
 func (m *Member) start(ctx context.Context) error {
 	for try := 1; ; try++ {
@@ -136,8 +134,8 @@ func (m *Member) stop() error {
 	return nil
 }
 
-// awaitStart waits for a start that was given up and is still under way. The
-// next one would be at odds with it over files and sockets.
+// awaitStart waits for an abandoned start that is still running: it would compete with the
+// next one for files and sockets.
 func (m *Member) awaitStart() error {
 	if m.starting == nil {
 		return nil

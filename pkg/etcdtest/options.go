@@ -6,38 +6,38 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// Unix is the Options.ClientAddr that asks for unix sockets in a private temporary
-// directory: faster than TCP, and with no port that another process may take.
+// Unix is a value of Options.ClientAddr. The members then serve on unix sockets in
+// a private directory, which are faster than TCP and need no ports.
 const Unix = "unix"
 
-// Options says what cluster to start. The zero value is a cluster of one
-// member whose data are gone after Close.
+// Options configure a cluster. The zero value is a cluster of one member whose data are
+// removed by Close.
 type Options struct {
-	// Members is how many members the cluster has. A cluster started before
-	// under the same DataDir must be started with as many. Defaults to 1.
+	// Members is the number of members. It must be the same whenever a DataDir is used.
+	// Defaults to 1.
 	Members int
 
-	// DataDir keeps the data: the next cluster started there serves them
-	// again. It is made if it does not exist, and only one cluster at a time
+	// DataDir is a directory that keeps the data: the next cluster with the same
+	// directory serves them. Start and Run create it if needed. One cluster at a time
 	// can use it. Defaults to a temporary directory that Close removes.
 	DataDir string
 
-	// ClientAddr is where the first member serves its clients: Unix, or
-	// host:port, where host is an IP address or localhost, and port 0 stands
-	// for any free one. The other members take free ports of the same host,
-	// or sockets. Defaults to Unix in Start, to "127.0.0.1:0" in Run.
+	// ClientAddr is where the first member serves its clients: [Unix], or host:port. The
+	// host is an IP address or localhost; port 0 stands for any free port. The other
+	// members take free ports of the same host, or sockets. Defaults to Unix in Start,
+	// and to "127.0.0.1:0" in Run.
 	ClientAddr string
 
-	// Fsync has every write wait for the disk. Without it data outlive the
-	// process, but not a crash of the machine. Defaults to false.
+	// Fsync makes every write wait for the disk. Without it, data survive the process
+	// but not a crash of the machine. Defaults to false.
 	Fsync bool
 
 	// QuotaBytes is the size of the database at which a member raises the
 	// NOSPACE alarm and refuses writes. Defaults to etcd's own 2 GiB.
 	QuotaBytes int64
 
-	// Log receives what etcd itself logs as an error or worse. The zero value
-	// is silent.
+	// Log receives etcd's own log lines of level error and above. Defaults to
+	// discarding them.
 	Log logr.Logger
 }
 

@@ -1,12 +1,12 @@
 package etcdtest
 
-// Isolate cuts member i off from all other members: what it and they say to
-// each other is lost without a sign, as in a partition of the network. Clients
-// still reach it. Several members can be isolated, each alone. It lasts until
-// Heal, whether or not members are restarted meanwhile.
+// Isolate cuts member i off from all other members. Messages between it and them are
+// silently lost, as in a partition of the network. Clients still reach the member. Several
+// members can be isolated, each alone. An isolation lasts until Heal, even if members are
+// restarted.
 //
-// Isolating a leader makes it step down, and the others elect a new one if they
-// are a majority, after an election timeout of 200 ms or a little more.
+// An isolated leader steps down. The others elect a new leader if they are a majority,
+// after an election timeout of at least 200 ms; use [Cluster.Leader] to wait for it.
 func (c *Cluster) Isolate(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -14,8 +14,8 @@ func (c *Cluster) Isolate(i int) {
 	c.partition()
 }
 
-// Heal ends every isolation. It does not wait until the members have found
-// each other again.
+// Heal ends every isolation. It does not wait until the members have a common leader; use
+// [Cluster.Leader] to wait for it.
 func (c *Cluster) Heal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -25,11 +25,11 @@ func (c *Cluster) Heal() {
 	c.partition()
 }
 
-// partition tells every member that runs whom to talk to. It is called with
-// mu held, and again whenever a member has started.
+// partition tells every running member which peers to talk to. It is called with mu held,
+// whenever isolations change and whenever a member has started.
 //
-// Raft's messages are dropped inside the members, because a link cannot tell
-// which member a connection comes from.
+// The members themselves drop raft's messages, because a link does not know which member
+// a connection comes from.
 func (c *Cluster) partition() {
 	for _, m := range c.members {
 		if m.process == nil {

@@ -66,7 +66,7 @@ func mustLoseLeader(t *testing.T, watch clientv3.WatchChan) {
 // mustNotRead fails the test if a linearizable read succeeds.
 func mustNotRead(t *testing.T, client *clientv3.Client) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), pause)
 	defer cancel()
 	if _, err := client.Get(ctx, "a"); err == nil {
 		t.Error("a read succeeded without a majority")

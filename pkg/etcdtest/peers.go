@@ -10,18 +10,17 @@ import (
 )
 
 const (
-	// Peer ports are taken from below the ranges that systems hand out to
-	// outgoing connections, so that a kept cluster finds them free again.
+	// Peer ports lie below the ranges that systems use for outgoing connections, so that
+	// a kept cluster finds them free again.
 	minPeerPort, maxPeerPort = 20000, 30000
 	peerPortTries            = 100
 
-	// noPeer stands for the address of a member that has no peers.
+	// noPeer is the peer address of a member without peers.
 	noPeer = "127.0.0.1:0"
 )
 
-// openPeers opens the links through which n members reach each other, at the
-// addresses of the last time if there was one: they are part of the data.
-// A lone member has no link.
+// openPeers opens the links through which n members reach each other. Their addresses are
+// part of the data: kept data keep them. A single member has no link.
 func openPeers(h *home, n int) ([]*Link, error) {
 	addrs, err := readPeers(h)
 	if err != nil {
@@ -49,8 +48,8 @@ func openPeers(h *home, n int) ([]*Link, error) {
 	return links, nil
 }
 
-// newPeerLink opens a link at the address, or at one of its choice if that is
-// empty. It refuses connections until there is a member behind it.
+// newPeerLink opens a link at the address, or at a random port if the address is empty. The
+// link refuses connections until a member is behind it.
 func newPeerLink(h *home, addr string) (l *Link, err error) {
 	tries := 1
 	if addr == "" {
@@ -86,7 +85,7 @@ func closePeers(links []*Link) error {
 	return errors.Join(errs...)
 }
 
-// readPeers returns nil if the data are new.
+// readPeers returns the addresses, or nil if the data are new.
 func readPeers(h *home) ([]string, error) {
 	b, err := os.ReadFile(h.peers())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,7 +98,7 @@ func readPeers(h *home) ([]string, error) {
 }
 
 func writePeers(h *home, addrs []string) error {
-	// Written aside first: half a list would look like a smaller cluster.
+	// It is written aside and renamed: half a list would look like a smaller cluster.
 	next := h.peers() + ".next"
 	if err := os.WriteFile(next, []byte(strings.Join(addrs, "\n")+"\n"), 0o600); err != nil {
 		return fmt.Errorf("write the peers' addresses: %w", err)

@@ -2,12 +2,11 @@ package etcdtest
 
 import "time"
 
-// pollPause is how long to wait between two looks at something that sends no
-// word of its own.
+// pollPause is the pause between two checks of something that gives no notice.
 const pollPause = 5 * time.Millisecond
 
-// poll calls check until it returns nil, or until the bound is over; then it
-// returns what check said last.
+// poll calls check until it returns nil or the bound is over, and returns the last
+// result.
 func poll(bound time.Duration, check func() error) error {
 	end := time.Now().Add(bound)
 	for {

@@ -15,18 +15,18 @@ import (
 // stopBound is how long a member may take to stop. It takes milliseconds.
 const stopBound = 30 * time.Second
 
-// process is a member while it runs, from one start to the next stop.
+// process is a running member, from one start to the next stop.
 type process struct {
 	etcd *embed.Etcd
-	grpc atomic.Pointer[grpc.Server] // set by etcd when it begins to serve
+	grpc atomic.Pointer[grpc.Server] // set by etcd when it starts to serve
 	mute *atomic.Bool
 
-	// starting is closed when start has an outcome. If start was given up
-	// before, nothing is left running by then.
+	// starting is closed when etcd has started or failed. An etcd that starts after
+	// start was abandoned is stopped before.
 	starting <-chan struct{}
 }
 
-// start starts etcd. It has not joined the cluster yet: see ready.
+// start starts etcd. Wait for ready until it has joined the cluster.
 func (p *process) start(ctx context.Context, cluster string, log logr.Logger, cfg *embed.Config) error {
 	lg, mute := newLog(log.WithValues("member", cfg.Name))
 	p.mute = mute
@@ -45,7 +45,7 @@ func (p *process) start(ctx context.Context, cluster string, log logr.Logger, cf
 			}
 		}
 	})
-	// StartEtcd cannot be interrupted, but it can be left alone.
+	// StartEtcd cannot be interrupted, but it can be abandoned.
 	select {
 	case err := <-outcome:
 		return err
@@ -54,7 +54,7 @@ func (p *process) start(ctx context.Context, cluster string, log logr.Logger, cf
 	}
 }
 
-// startEtcd turns what would have ended the process into an error.
+// startEtcd turns a panic into an error.
 func startEtcd(cfg *embed.Config) (e *embed.Etcd, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -64,7 +64,7 @@ func startEtcd(cfg *embed.Config) (e *embed.Etcd, err error) {
 	return embed.StartEtcd(cfg)
 }
 
-// ready waits until the member serves clients, which takes a leader.
+// ready waits until the member serves clients. That needs a leader.
 func (p *process) ready(ctx context.Context) error {
 	select {
 	case <-p.etcd.Server.ReadyNotify():
@@ -76,8 +76,8 @@ func (p *process) ready(ctx context.Context) error {
 	}
 }
 
-// stop ends the member the way a kill does, without a word to its clients and
-// peers, save that it closes its files.
+// stop ends the member like a kill, without notice to its clients and peers, except that it
+// closes its files.
 func (p *process) stop() error {
 	p.mute.Store(true)
 	stopped := make(chan struct{})
@@ -87,7 +87,7 @@ func (p *process) stop() error {
 		if s := p.grpc.Load(); s != nil {
 			s.Stop()
 		}
-		// Nor is there any need to hand over the lead first.
+		// HardStop does not hand the leadership over first.
 		p.etcd.Server.HardStop()
 		p.etcd.Close()
 	}()
@@ -95,6 +95,6 @@ func (p *process) stop() error {
 	case <-stopped:
 		return nil
 	case <-time.After(stopBound):
-		return fmt.Errorf("etcd still runs %v after it was told to stop", stopBound)
+		return fmt.Errorf("etcd is still running %v after the call to stop it", stopBound)
 	}
 }

@@ -8,18 +8,18 @@ import (
 // session is one client's connection through a link.
 type session struct {
 	client net.Conn
-	over   chan struct{} // closed when the session has ended
+	over   chan struct{} // closed, under mu, when the session ends
 
 	mu     sync.Mutex
-	member net.Conn // nil until the member is reached
+	member net.Conn // nil until the member is connected
 }
 
 func newSession(client net.Conn) *session {
 	return &session{client: client, over: make(chan struct{})}
 }
 
-// join adds the connection to the member. It closes the connection and
-// returns false if the session ended meanwhile.
+// join adds the connection to the member. If the session has ended, join closes the
+// connection and returns false.
 func (s *session) join(member net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

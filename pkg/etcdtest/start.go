@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// startBound is how long Start and Restart wait at most. A cluster takes
-// a fraction of a second; a bound this long is met only by one that hangs.
+// startBound bounds Start and Restart. A cluster takes a fraction of a second; only one that
+// hangs takes this long.
 const startBound = time.Minute
 
-// TB is the part of testing.TB that this package needs. What Ginkgo's
-// GinkgoT() returns satisfies it as well.
+// TB is the part of testing.TB that this package needs. Ginkgo's GinkgoT() and GinkgoTB()
+// satisfy it too.
 type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -38,13 +38,13 @@ func Start(t TB, o Options) *Cluster {
 	return c
 }
 
-// Run starts a cluster for a program, which is ready to serve when Run
-// returns. The context bounds the start alone: the cluster runs until Close,
-// which the caller owes. On error nothing is left running.
+// Run starts a cluster for a program. The cluster serves when Run returns. The context bounds
+// the start only: the caller must call [Cluster.Close]. After an error nothing is left
+// running.
 //
-// Errors: the context's; an address that is taken (syscall.EADDRINUSE);
-// a DataDir that cannot be written, is used by another cluster, or was made
-// by a cluster with another number of members.
+// The error is the context's, or says that an address is taken (syscall.EADDRINUSE), or that
+// the DataDir cannot be written, is used by another cluster, or holds a cluster with another
+// number of members.
 func Run(ctx context.Context, o Options) (*Cluster, error) {
 	return start(ctx, o, "127.0.0.1:0")
 }
@@ -56,7 +56,7 @@ func start(ctx context.Context, o Options, addr string) (*Cluster, error) {
 	}
 	c := &Cluster{}
 	if err := c.open(ctx, o); err != nil {
-		// The error that matters is the one that kept it from starting.
+		// The error to report is the one of the start.
 		_ = c.Close()
 		return nil, err
 	}

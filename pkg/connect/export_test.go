@@ -1,0 +1,4 @@
+package connect
+
+// OpenWithin is Open with another timeout for the first request.
+var OpenWithin = Options.open
