@@ -46,13 +46,13 @@ func TestOpenAsUser(t *testing.T) {
 		keys    store.Range
 		want    string // empty: it works
 	}{
-		"with a password":        {connect.Options{User: "reader:secret"}, all, ""},
-		"with a file":            {connect.Options{User: "reader", PasswordFile: password}, all, ""},
-		"with a wrong password":  {connect.Options{User: "reader:wrong"}, all, "authentication failed"},
-		"without permission":     {connect.Options{User: "reader:secret"}, store.PrefixRange("/other/"), "permission denied"},
-		"without a user":         {connect.Options{}, all, "user name is empty"},
-		"with no file":           {connect.Options{User: "reader", PasswordFile: password + "s"}, all, "password file"},
-		"without a password": {connect.Options{User: "reader"}, all, "name:password"},
+		"with a password":       {connect.Options{User: "reader:secret"}, all, ""},
+		"with a file":           {connect.Options{User: "reader", PasswordFile: password}, all, ""},
+		"with a wrong password": {connect.Options{User: "reader:wrong"}, all, "authentication failed"},
+		"without permission":    {connect.Options{User: "reader:secret"}, store.PrefixRange("/other/"), "permission denied"},
+		"without a user":        {connect.Options{}, all, "user name is empty"},
+		"with no file":          {connect.Options{User: "reader", PasswordFile: password + "s"}, all, "password file"},
+		"without a password":    {connect.Options{User: "reader"}, all, "name:password"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.options.Endpoints = cluster.Endpoints()

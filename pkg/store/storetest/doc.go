@@ -1,6 +1,5 @@
-// Package storetest is the specification of package store as a suite of tests,
-// so that another backend, a fork, or another configuration can show that it
-// keeps every rule:
+// Package storetest is the specification of package store as a test suite. Run it to show that
+// another backend, a fork or a configuration of the store keeps every rule:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T, o store.Options) *store.Store {
@@ -14,23 +13,23 @@
 //		})
 //	}
 //
-// Each rule is a subtest that bears its name. Those for all objects run twice:
-// on a Deployment, which has a protobuf form, and on a [store.Resource], which is
-// always JSON.
+// Each rule is a subtest with the rule as its name. The rules for all objects run twice: on
+// a Deployment, which has a protobuf encoding, and on a [store.Resource], which is always
+// JSON.
 //
-// # What it needs
+// # Requirements
 //
-//   - Every call of NewStore gives a store on keys of its own. The suite fills
-//     in Scheme and Kinds; the rest of the options is the caller's.
-//   - Nobody else writes to that etcd meanwhile: the revision must stand still
-//     when the rules say that nothing is written.
-//   - The suite compacts that etcd.
-//   - A store's client lives until the test ends.
+//   - Each call of [NewStore] returns a store on keys of its own. The suite sets Scheme and
+//     Kinds; the caller may set any other option.
+//   - No other client writes to the etcd while the suite runs: some rules check that the
+//     revision does not change.
+//   - The suite may compact the etcd.
+//   - The client of a store stays open until its test ends.
 //
-// # What it shows, and what it does not
+// # What it shows
 //
-// The rules use the public API alone. They show that each promise of package
-// store is kept in the situations that they make, some with many writers at
-// once, and with [RunInterrupted] across interruptions too. They show nothing
-// about speed, nor about data that are wiped or restored.
+// The rules use the public API only. They show that package store keeps each promise in the
+// situations that they create, some with many writers at once, and with [RunInterrupted]
+// across interruptions. They show nothing about speed, or about data that are wiped or
+// restored.
 package storetest

@@ -10,8 +10,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// The errors that a caller tells apart. Each is only itself: an error that is
-// two of them would have the caller do the wrong thing.
+// These are the errors that callers distinguish. An error must be exactly one of them: one
+// that is two would make a caller do the wrong thing.
 func isNotFound(err error) bool   { return only(err, "NotFound") }
 func isTaken(err error) bool      { return only(err, "AlreadyExists") }
 func isConflict(err error) bool   { return only(err, "Conflict") }
@@ -23,10 +23,10 @@ func isFenced(err error) bool     { return only(err, "Fenced") }
 
 func isUndecodable(err error) bool { return only(err, "Undecodable") }
 
-// isOther is an error of none of the sorts above.
+// isOther accepts errors that are none of the above.
 func isOther(err error) bool { return only(err) }
 
-// saying is an error of a sort that also has a word in its text.
+// saying accepts errors that is accepts, and that contain a word.
 func saying(is func(error) bool, word string) func(error) bool {
 	return func(err error) bool { return is(err) && strings.Contains(err.Error(), word) }
 }

@@ -4,19 +4,19 @@ import "github.com/homeostat/homeostat/pkg/store"
 
 func finalizerRules[T store.Object]() []rule[T] {
 	return []rule[T]{
-		{"an object with finalizers is only marked, once", finalizerMarks[T]},
+		{"delete marks an object with finalizers, once", finalizerMarks[T]},
 		{"the update that removes the last finalizer completes the deletion", finalizerCompletes[T]},
 		{"an object that is being deleted takes no new finalizer", finalizerRefused[T]},
-		{"an object that is marked can be changed, and stays marked", finalizerChange[T]},
+		{"a marked object can be changed, and stays marked", finalizerChange[T]},
 	}
 }
 
-// marked returns an object that waits for its finalizers.
+// marked returns a deleted object that still has finalizers.
 func (e *env[T]) marked(name string, finalizers ...string) T {
-	e.Helper()
+	e.t.Helper()
 	e.created(name, func(obj T) { obj.SetFinalizers(finalizers) })
-	obj := e.named(name)
-	e.done(e.s.Delete(e.Context(), obj))
+	obj := e.kind.named(name)
+	e.done(e.s.Delete(e.t.Context(), obj))
 	return obj
 }
 
@@ -25,12 +25,12 @@ func finalizerMarks[T store.Object](e *env[T]) {
 	e.same(e.get("a"), obj)
 	e.at(obj, e.revision())
 	if obj.GetDeletionTimestamp() == nil {
-		e.Fatal("there is no deletionTimestamp")
+		e.t.Fatal("there is no deletionTimestamp")
 	}
-	equal(e, "generation", obj.GetGeneration(), 2)
+	equal(e.t, "generation", obj.GetGeneration(), 2)
 	before := e.revision()
-	again := e.named("a")
-	e.done(e.s.Delete(e.Context(), again))
+	again := e.kind.named("a")
+	e.done(e.s.Delete(e.t.Context(), again))
 	e.same(again, obj)
 	e.stillAt(before)
 }
@@ -38,12 +38,12 @@ func finalizerMarks[T store.Object](e *env[T]) {
 func finalizerCompletes[T store.Object](e *env[T]) {
 	obj := e.marked("a", "example.com/f", "example.com/g")
 	obj.SetFinalizers([]string{"example.com/g"})
-	e.done(e.s.Update(e.Context(), obj))
+	e.done(e.s.Update(e.t.Context(), obj))
 	e.same(e.get("a"), obj)
 	obj.SetFinalizers(nil)
-	rev := e.done(e.s.Update(e.Context(), obj))
+	rev := e.done(e.s.Update(e.t.Context(), obj))
 	e.at(obj, rev)
-	equal(e, "revision", rev, e.revision())
+	equal(e.t, "revision", rev, e.revision())
 	e.gone("a")
 }
 
@@ -58,15 +58,15 @@ func finalizerChange[T store.Object](e *env[T]) {
 	at := obj.GetDeletionTimestamp()
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
-	*e.spec(obj), *e.status(obj) = 3, 4
+	*e.kind.spec(obj), *e.kind.status(obj) = 3, 4
 	t := e.s.Txn()
 	t.Update(obj)
 	t.UpdateStatus(obj)
-	e.done(t.Commit(e.Context()))
+	e.done(t.Commit(e.t.Context()))
 	there := e.get("a")
 	if !there.GetDeletionTimestamp().Equal(at) {
-		e.Fatalf("deletionTimestamp %v, not %v", there.GetDeletionTimestamp(), at)
+		e.t.Fatalf("deletionTimestamp %v, not %v", there.GetDeletionTimestamp(), at)
 	}
-	equal(e, "spec", *e.spec(there), 3)
-	equal(e, "status", *e.status(there), 4)
+	equal(e.t, "spec", *e.kind.spec(there), 3)
+	equal(e.t, "status", *e.kind.status(there), 4)
 }

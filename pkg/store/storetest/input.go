@@ -12,13 +12,13 @@ import (
 
 func inputRules[T store.Object]() []rule[T] {
 	return []rule[T]{
-		{"a name that could lead elsewhere is a BadRequest", inputAddress[T]},
-		{"what is not valid metadata is Invalid", inputInvalid[T]},
+		{"a name that could address another key is a BadRequest", inputAddress[T]},
+		{"invalid metadata is Invalid", inputInvalid[T]},
 		{"an object too large for etcd is a RequestEntityTooLarge", inputTooLarge[T]},
-		{"a type that the store does not know is refused", inputUnknownType[T]},
-		{"an object that is nil is refused", inputNil[T]},
-		{"a resourceVersion that is none is a BadRequest", inputNoRevision[T]},
-		{"a value that cannot be decoded is named", inputUndecodable[T]},
+		{"an unknown type is refused", inputUnknownType[T]},
+		{"a nil object is refused", inputNil[T]},
+		{"a malformed resourceVersion is a BadRequest", inputNoRevision[T]},
+		{"the error for a value that cannot be decoded names its key", inputUndecodable[T]},
 		{"a value of another kind or name is undecodable", inputOther[T]},
 		{"a list reports all undecodable values together, and returns the rest", inputUndecodableList[T]},
 	}
@@ -30,12 +30,12 @@ func inputAddress[T store.Object](e *env[T]) {
 		{Namespace: "default", Name: "a/b"}, {Namespace: "default", Name: "a%b"}, {Name: "a"},
 		{Namespace: "..", Name: "a"}, {Namespace: "a/b", Name: "c"},
 	} {
-		obj := e.named(bad.Name)
+		obj := e.kind.named(bad.Name)
 		obj.SetNamespace(bad.Namespace)
 		for _, w := range []write{e.s.Create, e.s.Update, e.s.UpdateStatus, e.deleted(store.DeleteOptions{})} {
 			e.refuses(w, obj, isBadRequest)
 		}
-		_, err := store.Get[T](e.Context(), e.s, bad)
+		_, err := store.Get[T](e.t.Context(), e.s, bad)
 		e.want(err, isBadRequest)
 	}
 }
@@ -50,7 +50,7 @@ func inputInvalid[T store.Object](e *env[T]) {
 		"metadata.finalizers":      func(obj T) { obj.SetFinalizers([]string{"a b"}) },
 		"metadata.ownerReferences": func(obj T) { obj.SetOwnerReferences([]metav1.OwnerReference{{Name: "a"}}) },
 	} {
-		obj := e.named("a")
+		obj := e.kind.named("a")
 		spoil(obj)
 		e.refuses(e.s.Create, obj, saying(isInvalid, path))
 		if path == "metadata.name" || path == "metadata.namespace" {
@@ -65,7 +65,7 @@ func inputInvalid[T store.Object](e *env[T]) {
 func inputTooLarge[T store.Object](e *env[T]) {
 	there := e.created("there")
 	huge := []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", UID: "u", Name: strings.Repeat("x", store.MaxRequestBytes)}}
-	obj := e.named("a")
+	obj := e.kind.named("a")
 	obj.SetOwnerReferences(huge)
 	e.refuses(e.s.Create, obj, isTooLarge)
 	there.SetOwnerReferences(huge)
@@ -78,11 +78,11 @@ func inputUnknownType[T store.Object](e *env[T]) {
 	for _, w := range []write{e.s.Create, e.s.Update, e.s.UpdateStatus, e.deleted(store.DeleteOptions{})} {
 		e.refuses(w, node, unknown)
 	}
-	_, err := store.Get[*corev1.Node](e.Context(), e.s, store.Key{Name: "a"})
+	_, err := store.Get[*corev1.Node](e.t.Context(), e.s, store.Key{Name: "a"})
 	e.want(err, unknown)
-	_, err = store.List[*corev1.Node](e.Context(), e.s, store.ListOptions{})
+	_, err = store.List[*corev1.Node](e.t.Context(), e.s, store.ListOptions{})
 	e.want(err, unknown)
-	for _, err := range store.Watch[*corev1.Node](e.Context(), e.s, store.WatchOptions{From: 1}) {
+	for _, err := range store.Watch[*corev1.Node](e.t.Context(), e.s, store.WatchOptions{From: 1}) {
 		e.want(err, unknown)
 	}
 }
@@ -91,7 +91,7 @@ func inputNil[T store.Object](e *env[T]) {
 	var none T
 	for _, w := range []write{e.s.Create, e.s.Update, e.s.UpdateStatus, e.deleted(store.DeleteOptions{})} {
 		for _, obj := range []store.Object{nil, none} {
-			_, err := w(e.Context(), obj)
+			_, err := w(e.t.Context(), obj)
 			e.want(err, saying(isOther, "nil"))
 		}
 	}
@@ -107,30 +107,29 @@ func inputNoRevision[T store.Object](e *env[T]) {
 	}
 }
 
-// put writes under an object's key what the store would not, and returns the
-// key.
+// put writes any value under an object's key, past the store, and returns the key.
 func (e *env[T]) put(name, value string) string {
-	e.Helper()
+	e.t.Helper()
 	etcdKey := e.etcdKey(name)
-	_, err := e.s.Client().Put(e.Context(), etcdKey, value)
+	_, err := e.s.Client().Put(e.t.Context(), etcdKey, value)
 	e.must(err)
 	return etcdKey
 }
 
 func (e *env[T]) etcdKey(name string) string {
-	e.Helper()
-	prefix, _, err := e.s.Decoder(e.make())
+	e.t.Helper()
+	prefix, _, err := e.s.Decoder(e.kind.make())
 	e.must(err)
 	return prefix + "default/" + name
 }
 
-// value returns what is stored under an object's key.
+// value returns the stored value of an object.
 func (e *env[T]) value(name string) string {
-	e.Helper()
-	resp, err := e.s.Client().Get(e.Context(), e.etcdKey(name))
+	e.t.Helper()
+	resp, err := e.s.Client().Get(e.t.Context(), e.etcdKey(name))
 	e.must(err)
 	if len(resp.Kvs) != 1 {
-		e.Fatalf("there is no key %s", e.etcdKey(name))
+		e.t.Fatalf("there is no key %s", e.etcdKey(name))
 	}
 	return string(resp.Kvs[0].Value)
 }
@@ -139,34 +138,34 @@ func inputUndecodable[T store.Object](e *env[T]) {
 	e.created("fine")
 	for _, garbage := range []string{"", "garbage", "{", "[]", "null", `"a"`, "k8s\x00", "k8s\x00garbage", "k8s:enc:aesgcm:v1:", "k8s:enc:aesgcm:v1:none:garbage"} {
 		etcdKey := e.put("a", garbage)
-		_, err := store.Get[T](e.Context(), e.s, key("a"))
+		_, err := store.Get[T](e.t.Context(), e.s, key("a"))
 		e.want(err, saying(isUndecodable, etcdKey))
 		for _, w := range []write{e.s.Update, e.s.UpdateStatus, e.deleted(store.DeleteOptions{})} {
-			e.refuses(w, e.named("a"), saying(isUndecodable, etcdKey))
+			e.refuses(w, e.kind.named("a"), saying(isUndecodable, etcdKey))
 		}
-		e.refuses(e.s.Create, e.named("a"), isTaken)
+		e.refuses(e.s.Create, e.kind.named("a"), isTaken)
 	}
 }
 
 func inputOther[T store.Object](e *env[T]) {
 	e.created("a")
 	e.put("b", e.value("a"))
-	_, err := store.Get[T](e.Context(), e.s, key("b"))
+	_, err := store.Get[T](e.t.Context(), e.s, key("b"))
 	e.want(err, isUndecodable)
 	e.put("c", `{"apiVersion":"storetest.example.com/v1","kind":"Other","metadata":{"namespace":"default","name":"c"}}`)
-	_, err = store.Get[T](e.Context(), e.s, key("c"))
+	_, err = store.Get[T](e.t.Context(), e.s, key("c"))
 	e.want(err, isUndecodable)
 }
 
 func inputUndecodableList[T store.Object](e *env[T]) {
 	e.created("fine")
 	first, second := e.put("a", "garbage"), e.put("z", "{")
-	list, err := store.List[T](e.Context(), e.s, store.ListOptions{})
+	list, err := store.List[T](e.t.Context(), e.s, store.ListOptions{})
 	e.want(err, isUndecodable)
 	var undecodable *store.UndecodableError
 	errors.As(err, &undecodable)
-	equal(e, "keys", strings.Join(undecodable.Keys, " "), first+" "+second)
-	equal(e, "reasons", len(undecodable.Reasons), 2)
-	equal(e, "objects that can be decoded", len(list.Items), 1)
-	equal(e, "revision", list.Revision, e.revision())
+	equal(e.t, "keys", strings.Join(undecodable.Keys, " "), first+" "+second)
+	equal(e.t, "reasons", len(undecodable.Reasons), 2)
+	equal(e.t, "objects that can be decoded", len(list.Items), 1)
+	equal(e.t, "revision", list.Revision, e.revision())
 }

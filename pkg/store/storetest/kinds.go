@@ -11,8 +11,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// kind is a kind of the suite's, and where the rules find a number in its spec
-// and one in its status. Kinds that have neither leave them nil.
+// kind is a kind that rules run on. spec and status return a number in the object's spec and
+// status for rules to change; they are nil for kinds without spec and status.
 type kind[T store.Object] struct {
 	name   string
 	make   func() T
@@ -20,7 +20,7 @@ type kind[T store.Object] struct {
 	status func(T) *int32
 }
 
-// named returns an object that is not stored yet.
+// named returns a new object.
 func (k kind[T]) named(name string) T {
 	obj := k.make()
 	obj.SetNamespace("default")
@@ -28,14 +28,14 @@ func (k kind[T]) named(name string) T {
 	return obj
 }
 
-// sized is named with a number in its spec.
+// sized returns a new object with a number in its spec.
 func (k kind[T]) sized(name string, size int32) T {
 	obj := k.named(name)
 	*k.spec(obj) = size
 	return obj
 }
 
-// widget has no form but JSON, and hooks for each verb.
+// widget is encoded as JSON only. It has hooks for each verb.
 type widget = store.Resource[widgetSpec, widgetStatus]
 
 type widgetSpec struct {
@@ -76,7 +76,7 @@ func configMaps() kind[*corev1.ConfigMap] {
 	return kind[*corev1.ConfigMap]{name: "ConfigMap", make: func() *corev1.ConfigMap { return &corev1.ConfigMap{} }}
 }
 
-// options has the kinds alone.
+// options sets Scheme and Kinds only.
 func options() store.Options {
 	return store.Options{
 		Scheme: runtime.NewScheme(),

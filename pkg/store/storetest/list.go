@@ -13,19 +13,19 @@ import (
 
 func listRules[T store.Object]() []rule[T] {
 	return []rule[T]{
-		{"a list has every object once, in order, as it is", listAll[T]},
-		{"a list of nothing is empty, not nil", listEmpty[T]},
-		{"a list is of a namespace and a selector", listSelects[T]},
-		{"a list at an earlier revision is of that revision", listEarlier[T]},
-		{"a list at a revision that is compacted has expired", listCompacted[T]},
-		{"a list at a revision to come is refused", listFuture[T]},
-		{"a list sees each transaction whole or not at all", listWhole[T]},
+		{"a list returns every object once, in order, as stored", listAll[T]},
+		{"a list without objects is empty, not nil", listEmpty[T]},
+		{"a list can be limited to a namespace and a selector", listSelects[T]},
+		{"a list at an earlier revision shows that revision", listEarlier[T]},
+		{"a list at a compacted revision has expired", listCompacted[T]},
+		{"a list at a future revision is refused", listFuture[T]},
+		{"a list shows each transaction whole or not at all", listWhole[T]},
 	}
 }
 
 func (e *env[T]) list(o store.ListOptions) store.ListResult[T] {
-	e.Helper()
-	list, err := store.List[T](e.Context(), e.s, o)
+	e.t.Helper()
+	list, err := store.List[T](e.t.Context(), e.s, o)
 	e.must(err)
 	return list
 }
@@ -43,12 +43,12 @@ func listAll[T store.Object](e *env[T]) {
 	for _, name := range []string{"b", "a", "c-1", "c"} {
 		objs[name] = e.created(name)
 	}
-	other := e.named("a")
+	other := e.kind.named("a")
 	other.SetNamespace("another")
-	e.done(e.s.Create(e.Context(), other))
+	e.done(e.s.Create(e.t.Context(), other))
 	list := e.list(store.ListOptions{})
-	equal(e, "revision", list.Revision, e.revision())
-	equal(e, "names", names(list.Items), "another/a default/a default/b default/c default/c-1")
+	equal(e.t, "revision", list.Revision, e.revision())
+	equal(e.t, "names", names(list.Items), "another/a default/a default/b default/c default/c-1")
 	for _, obj := range list.Items[1:] {
 		e.same(obj, objs[obj.GetName()])
 	}
@@ -57,42 +57,42 @@ func listAll[T store.Object](e *env[T]) {
 func listEmpty[T store.Object](e *env[T]) {
 	list := e.list(store.ListOptions{})
 	if list.Items == nil || len(list.Items) > 0 {
-		e.Fatalf("items %v", list.Items)
+		e.t.Fatalf("items %v", list.Items)
 	}
-	equal(e, "revision", list.Revision, e.revision())
+	equal(e.t, "revision", list.Revision, e.revision())
 }
 
 func listSelects[T store.Object](e *env[T]) {
 	for i, ns := range []string{"default", "default", "defaults"} {
-		obj := e.named(fmt.Sprintf("a%d", i))
+		obj := e.kind.named(fmt.Sprintf("a%d", i))
 		obj.SetNamespace(ns)
 		obj.SetLabels(map[string]string{"odd": fmt.Sprint(i % 2)})
-		e.done(e.s.Create(e.Context(), obj))
+		e.done(e.s.Create(e.t.Context(), obj))
 	}
 	e.interrupt()
 	odd := labels.SelectorFromSet(labels.Set{"odd": "0"})
-	equal(e, "by namespace", names(e.list(store.ListOptions{Namespace: "default"}).Items), "default/a0 default/a1")
-	equal(e, "by selector", names(e.list(store.ListOptions{Selector: odd}).Items), "default/a0 defaults/a2")
-	equal(e, "by both", names(e.list(store.ListOptions{Namespace: "default", Selector: odd}).Items), "default/a0")
-	equal(e, "of another namespace", len(e.list(store.ListOptions{Namespace: "none"}).Items), 0)
+	equal(e.t, "by namespace", names(e.list(store.ListOptions{Namespace: "default"}).Items), "default/a0 default/a1")
+	equal(e.t, "by selector", names(e.list(store.ListOptions{Selector: odd}).Items), "default/a0 defaults/a2")
+	equal(e.t, "by both", names(e.list(store.ListOptions{Namespace: "default", Selector: odd}).Items), "default/a0")
+	equal(e.t, "of another namespace", len(e.list(store.ListOptions{Namespace: "none"}).Items), 0)
 }
 
 func listEarlier[T store.Object](e *env[T]) {
-	obj := e.created("a", func(obj T) { *e.spec(obj) = 1 })
+	obj := e.created("a", func(obj T) { *e.kind.spec(obj) = 1 })
 	gone := e.created("b")
 	then := e.revision()
-	*e.spec(obj) = 2
-	e.done(e.s.Update(e.Context(), obj))
-	e.done(e.s.Delete(e.Context(), gone))
+	*e.kind.spec(obj) = 2
+	e.done(e.s.Update(e.t.Context(), obj))
+	e.done(e.s.Delete(e.t.Context(), gone))
 	list := e.list(store.ListOptions{Revision: then})
-	equal(e, "revision", list.Revision, then)
-	equal(e, "names", names(list.Items), "default/a default/b")
-	equal(e, "spec", *e.spec(list.Items[0]), 1)
+	equal(e.t, "revision", list.Revision, then)
+	equal(e.t, "names", names(list.Items), "default/a default/b")
+	equal(e.t, "spec", *e.kind.spec(list.Items[0]), 1)
 }
 
 func (e *env[T]) compact(revision int64) {
-	e.Helper()
-	_, err := e.s.Client().Compact(e.Context(), revision, clientv3.WithCompactPhysical())
+	e.t.Helper()
+	_, err := e.s.Client().Compact(e.t.Context(), revision, clientv3.WithCompactPhysical())
 	e.must(err)
 }
 
@@ -101,20 +101,20 @@ func listCompacted[T store.Object](e *env[T]) {
 	then := e.revision()
 	e.created("b")
 	e.compact(e.revision())
-	_, err := store.List[T](e.Context(), e.s, store.ListOptions{Revision: then})
+	_, err := store.List[T](e.t.Context(), e.s, store.ListOptions{Revision: then})
 	e.want(err, isExpired)
-	equal(e, "names at the newest", names(e.list(store.ListOptions{}).Items), "default/a default/b")
+	equal(e.t, "names at the newest", names(e.list(store.ListOptions{}).Items), "default/a default/b")
 }
 
 func listFuture[T store.Object](e *env[T]) {
 	e.created("a")
-	_, err := store.List[T](e.Context(), e.s, store.ListOptions{Revision: e.revision() + 1000})
+	_, err := store.List[T](e.t.Context(), e.s, store.ListOptions{Revision: e.revision() + 1000})
 	e.want(err, saying(isOther, "too large resource version"))
 }
 
-// listWhole lists while amounts move between two objects.
+// listWhole lists while transactions move amounts between two objects.
 func listWhole[T store.Object](e *env[T]) {
-	e.created("a", func(obj T) { *e.spec(obj) = 100 })
+	e.created("a", func(obj T) { *e.kind.spec(obj) = 100 })
 	e.created("b")
 	moved := make(chan error, 1)
 	go func() {
@@ -134,8 +134,8 @@ func listWhole[T store.Object](e *env[T]) {
 		items := e.list(store.ListOptions{}).Items
 		sum := int32(0)
 		for obj := range slices.Values(items) {
-			sum += *e.spec(obj)
+			sum += *e.kind.spec(obj)
 		}
-		equal(e, "sum", sum, 100)
+		equal(e.t, "sum", sum, 100)
 	}
 }

@@ -9,7 +9,7 @@ import (
 func mutateRules[T store.Object]() []rule[T] {
 	return []rule[T]{
 		{"mutate writes spec, status and metadata at one revision", mutateWrites[T]},
-		{"mutate starts again when another writer comes in between", mutateAgain[T]},
+		{"mutate starts again after a concurrent write", mutateAgain[T]},
 		{"mutate writes nothing when its function fails or changes nothing", mutateNothing[T]},
 		{"mutate refuses another identity", mutateIdentity[T]},
 		{"many writers at once lose no update", mutateMany[T]},
@@ -18,41 +18,41 @@ func mutateRules[T store.Object]() []rule[T] {
 }
 
 func (e *env[T]) increment(obj T) error {
-	*e.spec(obj)++
-	*e.status(obj)++
+	*e.kind.spec(obj)++
+	*e.kind.status(obj)++
 	return nil
 }
 
 func mutateWrites[T store.Object](e *env[T]) {
 	e.created("a")
-	obj, rev, err := store.Mutate(e.Context(), e.s, key("a"), func(obj T) error {
+	obj, rev, err := store.Mutate(e.t.Context(), e.s, key("a"), func(obj T) error {
 		obj.SetLabels(map[string]string{"a": "b"})
 		return e.increment(obj)
 	})
 	e.must(err)
 	e.at(obj, rev)
 	e.same(e.get("a"), obj)
-	equal(e, "label", obj.GetLabels()["a"], "b")
-	equal(e, "spec", *e.spec(obj), 1)
-	equal(e, "status", *e.status(obj), 1)
-	_, _, err = store.Mutate(e.Context(), e.s, key("none"), e.increment)
+	equal(e.t, "label", obj.GetLabels()["a"], "b")
+	equal(e.t, "spec", *e.kind.spec(obj), 1)
+	equal(e.t, "status", *e.kind.status(obj), 1)
+	_, _, err = store.Mutate(e.t.Context(), e.s, key("none"), e.increment)
 	e.want(err, isNotFound)
 }
 
 func mutateAgain[T store.Object](e *env[T]) {
 	e.created("a")
 	runs := 0
-	obj, _, err := store.Mutate(e.Context(), e.s, key("a"), func(obj T) error {
+	obj, _, err := store.Mutate(e.t.Context(), e.s, key("a"), func(obj T) error {
 		if runs++; runs < 4 {
 			other := e.get("a")
 			e.must(e.increment(other))
-			e.done(e.s.Update(e.Context(), other))
+			e.done(e.s.Update(e.t.Context(), other))
 		}
 		return e.increment(obj)
 	})
 	e.must(err)
-	equal(e, "runs", runs, 4)
-	equal(e, "spec", *e.spec(obj), 4)
+	equal(e.t, "runs", runs, 4)
+	equal(e.t, "spec", *e.kind.spec(obj), 4)
 	e.same(e.get("a"), obj)
 }
 
@@ -60,11 +60,11 @@ func mutateNothing[T store.Object](e *env[T]) {
 	obj := e.created("a")
 	before := e.revision()
 	stop := errors.New("stop")
-	_, _, err := store.Mutate(e.Context(), e.s, key("a"), func(obj T) error { return errors.Join(e.increment(obj), stop) })
+	_, _, err := store.Mutate(e.t.Context(), e.s, key("a"), func(obj T) error { return errors.Join(e.increment(obj), stop) })
 	if !errors.Is(err, stop) {
-		e.Fatalf("the error is %v", err)
+		e.t.Fatalf("the error is %v", err)
 	}
-	same, rev, err := store.Mutate(e.Context(), e.s, key("a"), func(T) error { return nil })
+	same, rev, err := store.Mutate(e.t.Context(), e.s, key("a"), func(T) error { return nil })
 	e.must(err)
 	e.at(obj, rev)
 	e.same(same, obj)
@@ -80,7 +80,7 @@ func mutateIdentity[T store.Object](e *env[T]) {
 		func(obj T) { obj.SetUID("b") },
 		func(obj T) { obj.SetResourceVersion("1") },
 	} {
-		_, _, err := store.Mutate(e.Context(), e.s, key("a"), func(obj T) error {
+		_, _, err := store.Mutate(e.t.Context(), e.s, key("a"), func(obj T) error {
 			change(obj)
 			return nil
 		})
@@ -93,19 +93,19 @@ func mutateMany[T store.Object](e *env[T]) {
 	e.created("a")
 	const writers = 16
 	for _, err := range together(writers, func(int) error {
-		_, _, err := store.Mutate(e.Context(), e.s, key("a"), e.increment)
+		_, _, err := store.Mutate(e.t.Context(), e.s, key("a"), e.increment)
 		return err
 	}) {
 		e.must(err)
 	}
 	obj := e.get("a")
-	equal(e, "spec", *e.spec(obj), writers)
-	equal(e, "status", *e.status(obj), writers)
-	equal(e, "generation", obj.GetGeneration(), writers+1)
+	equal(e.t, "spec", *e.kind.spec(obj), writers)
+	equal(e.t, "status", *e.kind.status(obj), writers)
+	equal(e.t, "generation", obj.GetGeneration(), writers+1)
 }
 
-// mutateInterrupted counts: what was acknowledged has happened once, what
-// failed has not, and only of what is called unknown nobody can tell.
+// mutateInterrupted counts increments: one that was acknowledged has happened once, one that
+// failed has not happened, and one with an unknown outcome may have happened.
 func mutateInterrupted[T store.Object](e *env[T]) {
 	e.created("a")
 	const writers, each = 4, 12
@@ -135,15 +135,15 @@ func mutateInterrupted[T store.Object](e *env[T]) {
 		least += acknowledged[i]
 		most += acknowledged[i] + unknown[i]
 	}
-	if n := int(*e.spec(e.get("a"))); n < least || n > most {
-		e.Fatalf("the number is %d after %d updates that were acknowledged and %d of unknown outcome", n, least, most-least)
+	if n := int(*e.kind.spec(e.get("a"))); n < least || n > most {
+		e.t.Fatalf("the number is %d after %d updates that were acknowledged and %d of unknown outcome", n, least, most-least)
 	}
 }
 
-// incrementOnce tries until it has an outcome.
+// incrementOnce tries until the outcome is known.
 func (e *env[T]) incrementOnce(acknowledged, unknown *int) error {
 	for {
-		_, _, err := store.Mutate(e.Context(), e.s, key("a"), e.increment)
+		_, _, err := store.Mutate(e.t.Context(), e.s, key("a"), e.increment)
 		switch {
 		case err == nil:
 			*acknowledged++

@@ -9,25 +9,26 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// NewStore returns a store on fresh keys, made with the kinds of o.
+// NewStore returns a store on keys that no other store uses. It must make the store with the
+// Scheme and the Kinds of o. It fails t if it cannot.
 type NewStore func(t *testing.T, o store.Options) *store.Store
 
-// Run checks every rule, each on a store of its own.
+// Run checks every rule as a subtest, each on a store of its own. Use it in the tests of
+// a backend or a configuration of package store.
 func Run(t *testing.T, newStore NewStore) {
 	run(t, newStore, nil)
 }
 
-// RunInterrupted is [Run] with an interruption in the middle of each rule, after
-// the first object has been written: interrupt breaks what lies between the
-// store and its data, such as by a restart of the server, and mends it again. It
-// returns when the server can answer; the suite waits until the store's client
-// has noticed.
+// RunInterrupted is [Run] with an interruption in the middle of each rule, after its first
+// write. interrupt breaks the connection between the store and its data and restores it,
+// for example by a restart of the server. It returns when the server can answer; the suite
+// then waits until the store's client has noticed.
 func RunInterrupted(t *testing.T, newStore NewStore, interrupt func(t *testing.T)) {
 	run(t, newStore, interrupt)
 }
 
-// run has the rules for all objects run on one kind only when they are
-// interrupted: an interruption costs time, and does not look at the kind.
+// run checks the common rules on two kinds, or on one if there are interruptions: they take
+// time, and do not depend on the kind.
 func run(t *testing.T, newStore NewStore, interrupt func(*testing.T)) {
 	runKind(t, deployments(), newStore, interrupt, commonRules[*appsv1.Deployment]())
 	if interrupt == nil {
@@ -37,7 +38,7 @@ func run(t *testing.T, newStore NewStore, interrupt func(*testing.T)) {
 	runKind(t, configMaps(), newStore, interrupt, plainRules())
 }
 
-// rule is a promise of package store, and how to see whether it is kept.
+// rule is a promise of package store, with its check.
 type rule[T store.Object] struct {
 	name  string
 	check func(e *env[T])
@@ -52,7 +53,7 @@ func commonRules[T store.Object]() []rule[T] {
 func runKind[T store.Object](t *testing.T, k kind[T], newStore NewStore, interrupt func(*testing.T), rules []rule[T]) {
 	for _, r := range rules {
 		t.Run(k.name+": "+r.name, func(t *testing.T) {
-			r.check(&env[T]{T: t, kind: k, s: newStore(t, options()), interruption: interrupt})
+			r.check(&env[T]{t: t, kind: k, s: newStore(t, options()), interruption: interrupt})
 		})
 	}
 }

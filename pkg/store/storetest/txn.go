@@ -13,18 +13,18 @@ import (
 func txnRules[T store.Object]() []rule[T] {
 	return []rule[T]{
 		{"a transaction writes objects of several kinds at one revision", txnOneRevision[T]},
-		{"a transaction of which one write is refused writes nothing", txnNothing[T]},
-		{"a transaction holds only while what it relies on is unchanged or absent", txnConditions[T]},
-		{"a transaction holds only while nothing has appeared or changed in a range", txnRange[T]},
-		{"a transaction that may be split writes all, the object that tells so at last", txnSplit[T]},
+		{"a transaction writes nothing if one of its writes is refused", txnNothing[T]},
+		{"a transaction commits only if its conditions on objects hold", txnConditions[T]},
+		{"a transaction commits only if its conditions on ranges hold", txnRange[T]},
+		{"a transaction that may be split writes everything, the object given to AllowSplit last", txnSplit[T]},
 		{"a transaction that changes nothing costs no revision", txnNoChange[T]},
-		{"a transaction takes an object once", txnTwice[T]},
+		{"a transaction accepts an object once", txnTwice[T]},
 		{"a transaction that is too large is not sent", txnTooLarge[T]},
-		{"many transactions at once keep a sum", txnSum[T]},
+		{"concurrent transactions preserve a sum", txnSum[T]},
 	}
 }
 
-// commit is a write that commits a transaction on one object, and others.
+// commit returns a write that commits a transaction on one object, and others.
 func (e *env[T]) commit(add func(*store.Txn, store.Object)) write {
 	return func(ctx context.Context, obj store.Object) (int64, error) {
 		t := e.s.Txn()
@@ -35,45 +35,45 @@ func (e *env[T]) commit(add func(*store.Txn, store.Object)) write {
 
 func txnOneRevision[T store.Object](e *env[T]) {
 	changed, gone := e.created("changed"), e.created("gone")
-	*e.spec(changed) = 3
-	fresh := e.named("fresh")
+	*e.kind.spec(changed) = 3
+	fresh := e.kind.named("fresh")
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}
 	t := e.s.Txn()
 	t.Create(fresh)
 	t.Create(cm)
 	t.Update(changed)
 	t.Delete(gone)
-	equal(e, "length", t.Len(), 4)
-	rev := e.done(t.Commit(e.Context()))
-	equal(e, "revision", rev, e.revision())
+	equal(e.t, "length", t.Len(), 4)
+	rev := e.done(t.Commit(e.t.Context()))
+	equal(e.t, "revision", rev, e.revision())
 	for _, obj := range []store.Object{fresh, cm, changed, gone} {
 		e.at(obj, rev)
 	}
 	e.same(e.get("fresh"), fresh)
 	e.same(e.get("changed"), changed)
 	e.gone("gone")
-	if _, err := t.Commit(e.Context()); err == nil {
-		e.Fatal("it was committed twice")
+	if _, err := t.Commit(e.t.Context()); err == nil {
+		e.t.Fatal("it was committed twice")
 	}
-	equal(e, "revision of an empty one", e.done(e.s.Txn().Commit(e.Context())), 0)
+	equal(e.t, "revision of an empty one", e.done(e.s.Txn().Commit(e.t.Context())), 0)
 }
 
 func txnNothing[T store.Object](e *env[T]) {
 	stale, other := e.created("a"), e.created("b")
 	now := e.get("a")
-	*e.spec(now) = 3
-	e.done(e.s.Update(e.Context(), now))
-	*e.spec(other) = 4
+	*e.kind.spec(now) = 3
+	e.done(e.s.Update(e.t.Context(), now))
+	*e.kind.spec(other) = 4
 	for _, bad := range []struct {
 		is    func(error) bool
 		spoil func(*store.Txn)
 	}{
 		{isConflict, func(t *store.Txn) { t.Update(stale) }},
-		{isTaken, func(t *store.Txn) { t.Create(e.named("a")) }},
-		{isNotFound, func(t *store.Txn) { t.Delete(e.named("none")) }},
+		{isTaken, func(t *store.Txn) { t.Create(e.kind.named("a")) }},
+		{isNotFound, func(t *store.Txn) { t.Delete(e.kind.named("none")) }},
 	} {
 		e.refuses(e.commit(func(t *store.Txn, obj store.Object) {
-			t.Create(e.named("fresh"))
+			t.Create(e.kind.named("fresh"))
 			t.Update(obj)
 			bad.spoil(t)
 		}), other, bad.is)
@@ -86,27 +86,27 @@ func txnConditions[T store.Object](e *env[T]) {
 	obj := e.created("a")
 	add := func(t *store.Txn, obj store.Object) {
 		t.Unchanged(relied)
-		t.Absent(e.named("absent"))
+		t.Absent(e.kind.named("absent"))
 		t.Update(obj)
 	}
-	*e.spec(obj) = 2
-	e.done(e.commit(add)(e.Context(), obj))
-	*e.spec(obj) = 3
+	*e.kind.spec(obj) = 2
+	e.done(e.commit(add)(e.t.Context(), obj))
+	*e.kind.spec(obj) = 3
 	e.created("absent")
 	e.refuses(e.commit(add), obj, isTaken)
-	e.done(e.s.Delete(e.Context(), e.named("absent")))
+	e.done(e.s.Delete(e.t.Context(), e.kind.named("absent")))
 	now := e.get("relied")
-	*e.spec(now) = 9
-	e.done(e.s.Update(e.Context(), now))
+	*e.kind.spec(now) = 9
+	e.done(e.s.Update(e.t.Context(), now))
 	e.refuses(e.commit(add), obj, isConflict)
-	e.done(e.s.Delete(e.Context(), now))
+	e.done(e.s.Delete(e.t.Context(), now))
 	e.refuses(e.commit(add), obj, isNotFound)
-	e.refuses(e.commit(func(t *store.Txn, obj store.Object) { t.Unchanged(obj) }), e.named("a"), isBadRequest)
+	e.refuses(e.commit(func(t *store.Txn, obj store.Object) { t.Unchanged(obj) }), e.kind.named("a"), isBadRequest)
 }
 
 func txnRange[T store.Object](e *env[T]) {
 	obj := e.created("a")
-	*e.spec(obj) = 2
+	*e.kind.spec(obj) = 2
 	since := e.revision()
 	add := func(t *store.Txn, obj store.Object) {
 		t.Update(obj)
@@ -114,25 +114,25 @@ func txnRange[T store.Object](e *env[T]) {
 	}
 	e.created("appeared")
 	e.refuses(e.commit(add), obj, isConflict)
-	e.done(e.s.Delete(e.Context(), e.named("appeared")))
-	e.done(e.commit(add)(e.Context(), obj))
-	*e.spec(obj) = 3
+	e.done(e.s.Delete(e.t.Context(), e.kind.named("appeared")))
+	e.done(e.commit(add)(e.t.Context(), obj))
+	*e.kind.spec(obj) = 3
 	e.refuses(e.commit(add), obj, isConflict)
 }
 
 func txnSplit[T store.Object](e *env[T]) {
 	const many = 2*store.MaxTxnOps + 1
 	last := e.created("last")
-	*e.spec(last) = many
+	*e.kind.spec(last) = many
 	t := e.s.Txn()
 	t.AllowSplit(last)
 	t.Update(last)
 	for i := range many {
-		t.Create(e.named(fmt.Sprintf("a%d", i)))
+		t.Create(e.kind.named(fmt.Sprintf("a%d", i)))
 	}
 	before := e.revision()
-	rev := e.done(t.Commit(e.Context()))
-	equal(e, "revision", rev, before+3)
+	rev := e.done(t.Commit(e.t.Context()))
+	equal(e.t, "revision", rev, before+3)
 	e.at(last, rev)
 	e.same(e.get("last"), last)
 	e.get(fmt.Sprintf("a%d", many-1))
@@ -144,7 +144,7 @@ func txnNoChange[T store.Object](e *env[T]) {
 	t := e.s.Txn()
 	t.Update(a)
 	t.UpdateStatus(b)
-	equal(e, "revision", store.FormatRevision(e.done(t.Commit(e.Context()))), b.GetResourceVersion())
+	equal(e.t, "revision", store.FormatRevision(e.done(t.Commit(e.t.Context()))), b.GetResourceVersion())
 	e.stillAt(before)
 }
 
@@ -165,43 +165,43 @@ func txnTooLarge[T store.Object](e *env[T]) {
 	full := func(n int) write {
 		return e.commit(func(t *store.Txn, _ store.Object) {
 			for i := range n {
-				t.Create(e.named(fmt.Sprintf("a%d", i)))
+				t.Create(e.kind.named(fmt.Sprintf("a%d", i)))
 			}
 		})
 	}
-	e.refuses(full(store.MaxTxnOps+1), e.named("none"), isTooLarge)
-	e.done(full(store.MaxTxnOps)(e.Context(), e.named("none")))
+	e.refuses(full(store.MaxTxnOps+1), e.kind.named("none"), isTooLarge)
+	e.done(full(store.MaxTxnOps)(e.t.Context(), e.kind.named("none")))
 }
 
-// txnSum moves amounts between two objects, from many sides.
+// txnSum moves amounts between two objects, concurrently.
 func txnSum[T store.Object](e *env[T]) {
 	const sum = 100
-	e.created("a", func(obj T) { *e.spec(obj) = sum })
+	e.created("a", func(obj T) { *e.kind.spec(obj) = sum })
 	e.created("b")
 	for _, err := range together(8, func(i int) error { return e.move(int32(i)) }) {
 		e.must(err)
 	}
-	equal(e, "sum", *e.spec(e.get("a"))+*e.spec(e.get("b")), sum)
-	equal(e, "moved", *e.spec(e.get("b")), 28)
+	equal(e.t, "sum", *e.kind.spec(e.get("a"))+*e.kind.spec(e.get("b")), sum)
+	equal(e.t, "moved", *e.kind.spec(e.get("b")), 28)
 }
 
-// move takes an amount from a to b, however often it has to try.
+// move moves an amount from a to b. It tries until it succeeds.
 func (e *env[T]) move(amount int32) error {
 	for {
-		a, err := store.Get[T](e.Context(), e.s, key("a"))
+		a, err := store.Get[T](e.t.Context(), e.s, key("a"))
 		if err != nil {
 			return err
 		}
-		b, err := store.Get[T](e.Context(), e.s, key("b"))
+		b, err := store.Get[T](e.t.Context(), e.s, key("b"))
 		if err != nil {
 			return err
 		}
-		*e.spec(a) -= amount
-		*e.spec(b) += amount
+		*e.kind.spec(a) -= amount
+		*e.kind.spec(b) += amount
 		t := e.s.Txn()
 		t.Update(a)
 		t.Update(b)
-		if _, err = t.Commit(e.Context()); !isConflict(err) {
+		if _, err = t.Commit(e.t.Context()); !isConflict(err) {
 			return err
 		}
 	}
