@@ -6,8 +6,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // connection is a client of an embedded or of another etcd.
@@ -22,7 +22,7 @@ func dial(ctx context.Context, o options) (*connection, error) {
 	if len(o.etcd.Endpoints) == 0 {
 		return embed(ctx, o)
 	}
-	client, err := o.etcd.Open(ctx, store.PrefixRange(o.prefix))
+	client, err := o.etcd.Open(ctx, etcd.PrefixRange(o.prefix))
 	if err != nil {
 		return nil, err
 	}

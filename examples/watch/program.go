@@ -12,7 +12,7 @@ import (
 
 	"github.com/homeostat/homeostat/examples/watch/internal/record"
 	"github.com/homeostat/homeostat/examples/watch/internal/stream"
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // recordInterval is the shortest time between two records of the position.
@@ -170,7 +170,7 @@ func (p *program) record() error {
 
 // explain adds to an error about compacted revisions what the user can do.
 func (p *program) explain(err error) error {
-	var compacted *store.CompactedError
+	var compacted *etcd.CompactedError
 	if !errors.As(err, &compacted) {
 		return err
 	}

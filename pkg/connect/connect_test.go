@@ -15,11 +15,11 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/homeostat/homeostat/pkg/connect"
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
-var all = store.PrefixRange("/registry/")
+var all = etcd.PrefixRange("/registry/")
 
 func TestOpen(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
@@ -43,13 +43,13 @@ func TestOpenAsUser(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		options connect.Options
-		keys    store.Range
+		keys    etcd.Range
 		want    string // empty: it works
 	}{
 		"with a password":       {connect.Options{User: "reader:secret"}, all, ""},
 		"with a file":           {connect.Options{User: "reader", PasswordFile: password}, all, ""},
 		"with a wrong password": {connect.Options{User: "reader:wrong"}, all, "authentication failed"},
-		"without permission":    {connect.Options{User: "reader:secret"}, store.PrefixRange("/other/"), "permission denied"},
+		"without permission":    {connect.Options{User: "reader:secret"}, etcd.PrefixRange("/other/"), "permission denied"},
 		"without a user":        {connect.Options{}, all, "user name is empty"},
 		"with no file":          {connect.Options{User: "reader", PasswordFile: password + "s"}, all, "password file"},
 		"without a password":    {connect.Options{User: "reader"}, all, "name:password"},

@@ -1,10 +1,10 @@
 // Package connect opens a program's etcd client from its operator's settings: endpoints,
 // certificates and a user, given by flags or in a YAML file.
 //
-//	var etcd connect.Options
-//	etcd.Flags(flag.CommandLine)
+//	var options connect.Options
+//	options.Flags(flag.CommandLine)
 //	flag.Parse()
-//	client, err := etcd.Open(ctx, store.PrefixRange("/registry/"))
+//	client, err := options.Open(ctx, etcd.PrefixRange("/registry/"))
 //
 // # Guarantees
 //

@@ -7,6 +7,7 @@ import (
 	"log"
 
 	"github.com/homeostat/homeostat/pkg/connect"
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -19,13 +20,13 @@ func ExampleOptions() {
 	}
 	defer cluster.Close()
 
-	var etcd connect.Options
+	var options connect.Options
 	flags := flag.NewFlagSet("program", flag.ExitOnError) // elsewhere: flag.CommandLine
-	etcd.Flags(flags)
+	options.Flags(flags)
 	if err := flags.Parse([]string{"--endpoints", cluster.Endpoints()[0]}); err != nil {
 		log.Fatal(err)
 	}
-	client, err := etcd.Open(context.Background(), store.PrefixRange(store.DefaultPrefix))
+	client, err := options.Open(context.Background(), etcd.PrefixRange(store.DefaultPrefix))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -14,24 +14,24 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // answerTimeout bounds the first request.
 const answerTimeout = 5 * time.Second
 
 // Open returns a client once etcd has answered it and has let the user read the given keys,
-// such as [store.PrefixRange] of a store's prefix. The client notices a dead connection
+// such as [etcd.PrefixRange] of a store's prefix. The client notices a dead connection
 // within 15 seconds, and reconnects within about 2 seconds once etcd is back.
 //
 // Open fails after 5 seconds without an answer. The error names the endpoints and, as far
 // as it can be known, what is wrong with each. ctx bounds Open only: the caller must close
 // the client.
-func (o Options) Open(ctx context.Context, keys store.Range) (*clientv3.Client, error) {
+func (o Options) Open(ctx context.Context, keys etcd.Range) (*clientv3.Client, error) {
 	return o.open(ctx, keys, answerTimeout)
 }
 
-func (o Options) open(ctx context.Context, keys store.Range, timeout time.Duration) (*clientv3.Client, error) {
+func (o Options) open(ctx context.Context, keys etcd.Range, timeout time.Duration) (*clientv3.Client, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (o Options) open(ctx context.Context, keys store.Range, timeout time.Durati
 	return nil, o.explain(ctx, config, err)
 }
 
-func reach(ctx context.Context, client *clientv3.Client, keys store.Range, timeout time.Duration) error {
+func reach(ctx context.Context, client *clientv3.Client, keys etcd.Range, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	_, err := client.Get(ctx, keys.Start, clientv3.WithRange(keys.End), clientv3.WithLimit(1), clientv3.WithKeysOnly())

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -123,7 +124,7 @@ func (m *Manager) Leadership() LeadershipStatus {
 func Leaders(ctx context.Context, s *store.Store, name string) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		key := leadershipKey(s, name)
-		watch := lease.NewKeyWatch(s.Client(), clock.RealClock{}, store.Range{Start: key, End: key + "\x00"})
+		watch := lease.NewKeyWatch(s.Client(), clock.RealClock{}, etcd.KeyRange(key))
 		ctx, cancel := context.WithCancel(ctx)
 		ended := make(chan struct{})
 		go func() { defer close(ended); watch.Run(ctx) }()

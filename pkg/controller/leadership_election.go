@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -41,7 +42,7 @@ func newElection(s *store.Store, o Leadership, c clock.WithTickerAndDelayedExecu
 	key := leadershipKey(s, o.Name)
 	return &election{
 		options: o, key: key, client: s.Client(), clock: c, log: log.WithValues("leadership", o.Name, "identity", o.Identity),
-		watch:  lease.NewKeyWatch(s.Client(), c, store.Range{Start: key, End: key + "\x00"}),
+		watch:  lease.NewKeyWatch(s.Client(), c, etcd.KeyRange(key)),
 		status: LeadershipStatus{Name: o.Name, Identity: o.Identity},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	rawetcd "github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -251,7 +252,7 @@ func readHistory(ctx context.Context, s *store.Store, from int64) (events []*cli
 	if err != nil {
 		return nil, err
 	}
-	raw, err := store.OpenWatch(ctx, s.Client(), store.Range{Start: "\x00", End: "\xff"}, from)
+	raw, err := rawetcd.OpenWatch(ctx, s.Client(), rawetcd.Range{Start: "\x00", End: "\xff"}, from, rawetcd.WatchOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +262,7 @@ func readHistory(ctx context.Context, s *store.Store, from int64) (events []*cli
 	}
 	for {
 		resp, ok := <-raw.Responses
-		if err := store.WatchError(resp, ok); err != nil {
+		if err := rawetcd.WatchError(resp, ok); err != nil {
 			return nil, err
 		}
 		for _, ev := range resp.Events {

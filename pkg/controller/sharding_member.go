@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -67,7 +68,7 @@ func newSharder(s *store.Store, r *informer.Replica, o Sharding, grace time.Dura
 	return &sharder{
 		options: o, keys: keys, client: s.Client(), clock: c, replica: r, grace: grace,
 		log:   log.WithValues("sharding", o.Name, "identity", o.Identity),
-		watch: lease.NewKeyWatch(s.Client(), c, store.PrefixRange(keys.prefix)),
+		watch: lease.NewKeyWatch(s.Client(), c, etcd.PrefixRange(keys.prefix)),
 		wake:  make(chan struct{}, 1),
 		owned: map[int]*bucket{}, ownerless: map[int]time.Time{}, activated: map[int]bool{},
 		status: ShardingStatus{Name: o.Name, Identity: o.Identity, Buckets: o.Buckets},

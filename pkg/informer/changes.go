@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // A list of what is known already reads the keys, whose ModRevisions tell what
@@ -46,7 +46,7 @@ func (l *kindList) worthComparing() bool {
 // readChanges reads what is not known yet.
 func (l *kindList) readChanges(ctx context.Context, revision int64) error {
 	c := newComparison(l.kind, l.old)
-	_, err := store.ListRange(ctx, l.kind.replica.store.Client(), store.PrefixRange(l.kind.prefix), revision, func(kvs []*mvccpb.KeyValue) error {
+	_, err := etcd.List(ctx, l.kind.replica.store.Client(), etcd.PrefixRange(l.kind.prefix), revision, func(kvs []*mvccpb.KeyValue) error {
 		l.heard(kvs)
 		return c.take(kvs)
 	}, clientv3.WithKeysOnly())
@@ -68,7 +68,7 @@ func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) err
 	average := l.kind.bytes / int64(max(1, l.old.Len()))
 	for keys := range c.batches(average) {
 		group.Go(func() error {
-			kvs, err := store.GetKeys(ctx, l.kind.replica.store.Client(), keys, revision)
+			kvs, err := etcd.Get(ctx, l.kind.replica.store.Client(), keys, revision)
 			if err != nil {
 				return err
 			}
@@ -124,8 +124,8 @@ type comparison struct {
 
 	changed int
 	gone    []*entry
-	rest    store.Range // what was not looked at, and is to be read
-	ranges  []store.Range
+	rest    etcd.Range // what was not looked at, and is to be read
+	ranges  []etcd.Range
 	keys    []string         // single ones whose values are to be read
 	sizes   map[string]int64 // of what is known of them
 
@@ -205,7 +205,7 @@ func (c *comparison) closeStretch(end string) {
 	case c.dense:
 		c.ranges[len(c.ranges)-1].End = end
 	default:
-		c.ranges = append(c.ranges, store.Range{Start: c.first, End: end})
+		c.ranges = append(c.ranges, etcd.Range{Start: c.first, End: end})
 	}
 	c.dense, c.length, c.news = dense, 0, nil
 }
@@ -213,9 +213,9 @@ func (c *comparison) closeStretch(end string) {
 // end is called after the last key that is looked at, which may be the last of
 // all.
 func (c *comparison) end(all bool) {
-	end := store.PrefixRange(c.prefix).End
+	end := etcd.PrefixRange(c.prefix).End
 	if !all {
-		c.rest = store.Range{Start: c.last + "\x00", End: end}
+		c.rest = etcd.Range{Start: c.last + "\x00", End: end}
 		c.closeStretch(c.rest.Start)
 		c.ranges = append(c.ranges, c.rest)
 		return
@@ -237,7 +237,7 @@ func (c *comparison) batches(average int64) func(yield func([]string) bool) {
 			if !ok {
 				size = average
 			}
-			if i > from && (i-from == store.MaxKeys || bytes+size > batchBytes) {
+			if i > from && (i-from == etcd.MaxGetKeys || bytes+size > batchBytes) {
 				if !yield(c.keys[from:i]) {
 					return
 				}

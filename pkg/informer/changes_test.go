@@ -10,7 +10,7 @@ import (
 	"github.com/tidwall/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // comparing compares what is known with what etcd has, both as revisions by key,
@@ -71,7 +71,7 @@ func TestComparison(t *testing.T) {
 		}
 		single, got := map[string]bool{}, map[string]int64{}
 		for keys := range c.batches(100) {
-			if len(keys) > store.MaxKeys {
+			if len(keys) > etcd.MaxGetKeys {
 				t.Fatalf("seed %d: %d keys at once", seed, len(keys))
 			}
 			for _, key := range keys {
@@ -82,7 +82,7 @@ func TestComparison(t *testing.T) {
 			}
 		}
 		reads := func(key string) bool {
-			return single[key] || slices.ContainsFunc(c.ranges, func(r store.Range) bool { return r.Contains(key) })
+			return single[key] || slices.ContainsFunc(c.ranges, func(r etcd.Range) bool { return r.Contains(key) })
 		}
 		read := 0
 		for key, rev := range known { // as update does

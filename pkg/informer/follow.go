@@ -8,12 +8,12 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // follow applies what the watch brings until it ends. What it starts in asking
 // ends with ctx.
-func (f *reflector) follow(ctx context.Context, w *store.RawWatch, asking *sync.WaitGroup) error {
+func (f *reflector) follow(ctx context.Context, w *etcd.Watch, asking *sync.WaitGroup) error {
 	p := f.newProgress(w, asking)
 	defer p.timer.Stop()
 	c := f.newChecks(p)
@@ -67,7 +67,7 @@ func (f *reflector) wentBack() error {
 // that brings no event.
 type progress struct {
 	replica *Replica
-	watch   *store.RawWatch
+	watch   *etcd.Watch
 	timer   clock.Timer
 	delay   time.Duration // until etcd is asked once more
 	armed   bool          // the timer runs for somebody for whom it was not asked yet
@@ -79,7 +79,7 @@ type progress struct {
 	asking *sync.WaitGroup
 }
 
-func (f *reflector) newProgress(w *store.RawWatch, asking *sync.WaitGroup) *progress {
+func (f *reflector) newProgress(w *etcd.Watch, asking *sync.WaitGroup) *progress {
 	return &progress{
 		replica: f.replica, watch: w, asking: asking, asked: make(chan error, 1),
 		// Somebody may have begun to wait while there was no watch.

@@ -3,7 +3,7 @@ package informer
 import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // gatherLimit is how many events are taken in at once at most, unless etcd sends
@@ -21,7 +21,7 @@ type received struct {
 // replica that has fallen behind publishes once for all of them.
 func (f *reflector) take(first received, more clientv3.WatchChan) error {
 	for r := &first; r != nil; {
-		if err := store.WatchError(r.response, r.ok); err != nil {
+		if err := etcd.WatchError(r.response, r.ok); err != nil {
 			return err
 		}
 		next := r.gather(more)

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // kindList is a list of one kind in the making.
@@ -29,8 +29,8 @@ type kindList struct {
 
 	// What was read: all there is, or, if partial, only what is not known yet.
 	partial bool
-	gone    []*entry    // if partial: what is known, and is no more
-	rest    store.Range // if partial: where all was read; what is gone from there is found at last
+	gone    []*entry   // if partial: what is known, and is no more
+	rest    etcd.Range // if partial: where all was read; what is gone from there is found at last
 
 	mu     sync.Mutex // guards chunks and bad while the decoders run
 	chunks [][]*entry
@@ -66,11 +66,11 @@ func (l *kindList) readAny(ctx context.Context, revision int64) error {
 	if l.worthComparing() {
 		return l.readChanges(ctx, revision)
 	}
-	return l.readRange(ctx, store.PrefixRange(l.kind.prefix), revision)
+	return l.readRange(ctx, etcd.PrefixRange(l.kind.prefix), revision)
 }
 
-func (l *kindList) readRange(ctx context.Context, r store.Range, revision int64) error {
-	_, err := store.ListRange(ctx, l.kind.replica.store.Client(), r, revision, func(kvs []*mvccpb.KeyValue) error {
+func (l *kindList) readRange(ctx context.Context, r etcd.Range, revision int64) error {
+	_, err := etcd.List(ctx, l.kind.replica.store.Client(), r, revision, func(kvs []*mvccpb.KeyValue) error {
 		l.heard(kvs)
 		l.take(kvs)
 		return nil

@@ -9,8 +9,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // Run lists, watches and recovers until ctx is done; it then returns nil, when
@@ -139,15 +139,16 @@ func (f *reflector) cycle(ctx context.Context) error {
 
 // open opens the watch that continues the newest snapshot, over the smallest
 // range that covers all kinds: one watch has one order.
-func (f *reflector) open(ctx context.Context, cancel context.CancelFunc) (*store.RawWatch, error) {
+func (f *reflector) open(ctx context.Context, cancel context.CancelFunc) (*etcd.Watch, error) {
 	timeout := f.replica.clock.AfterFunc(f.replica.timing.answer, cancel)
 	defer timeout.Stop()
-	var ranges []store.Range
+	var ranges []etcd.Range
 	for _, k := range *f.replica.sorted.Load() {
-		ranges = append(ranges, store.PrefixRange(k.prefix))
+		ranges = append(ranges, etcd.PrefixRange(k.prefix))
 	}
 	f.replica.status.opening(f.inflow)
-	w, err := store.OpenTappedWatch(ctx, f.replica.store.Client(), store.Cover(ranges...), f.replica.Snapshot().revision+1, f.inflow.take)
+	w, err := etcd.OpenWatch(ctx, f.replica.store.Client(), etcd.EnclosingRange(ranges...), f.replica.Snapshot().revision+1,
+		etcd.WatchOptions{OnReceive: f.inflow.take})
 	if err != nil && !timeout.Stop() {
 		err = fmt.Errorf("no answer from etcd within %v: %w", f.replica.timing.answer, err)
 	}
@@ -157,7 +158,7 @@ func (f *reflector) open(ctx context.Context, cancel context.CancelFunc) (*store
 // judge decides whether the next attempt must list, as the error that ended the
 // watch shows.
 func (f *reflector) judge(err error) error {
-	var compacted *store.CompactedError
+	var compacted *etcd.CompactedError
 	switch {
 	case errors.As(err, &compacted) || apierrors.IsResourceExpired(err):
 		f.reason = reasonCompacted
@@ -171,7 +172,7 @@ func (f *reflector) judge(err error) error {
 // checkCreated compares etcd with the replica when the watch was created. Etcd
 // may have been wiped or restored since the replica last heard of it, or this
 // member may lag; far ahead of the replica, listing is cheaper than replaying.
-func (f *reflector) checkCreated(ctx context.Context, w *store.RawWatch, resumed bool) error {
+func (f *reflector) checkCreated(ctx context.Context, w *etcd.Watch, resumed bool) error {
 	f.contact = f.replica.clock.Now()
 	at := f.replica.Snapshot().revision
 	if resumed || w.Created < at {

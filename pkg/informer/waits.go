@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // waits is who waits for which revision.
@@ -126,15 +126,15 @@ func (r *Replica) FreshSnapshot(ctx context.Context) (*Snapshot, error) {
 // permission for the rest of the store's prefix. It is cheap: use it rather than
 // Status to learn how far behind a replica is.
 func (r *Replica) CurrentRevision(ctx context.Context) (int64, error) {
-	return store.CurrentRevision(ctx, r.store.Client(), r.readableRange())
+	return etcd.CurrentRevision(ctx, r.store.Client(), r.readableRange())
 }
 
-func (r *Replica) readableRange() store.Range {
+func (r *Replica) readableRange() etcd.Range {
 	prefix := r.store.Prefix()
 	if kinds := *r.sorted.Load(); len(kinds) > 0 {
 		prefix = kinds[0].prefix
 	}
-	return store.PrefixRange(prefix)
+	return etcd.PrefixRange(prefix)
 }
 
 // waitForEra waits until the replica has listed an etcd that was seen to have gone

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -16,13 +17,13 @@ func TestReadableRange(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := NewReplica(s, Options{})
-	if got, want := r.readableRange(), store.PrefixRange("/registry/"); got != want {
+	if got, want := r.readableRange(), etcd.PrefixRange("/registry/"); got != want {
 		t.Errorf("without a kind: got %v, want %v", got, want)
 	}
 	if _, err := For[*corev1.ConfigMap](r); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := r.readableRange(), store.PrefixRange("/registry/core/configmaps/"); got != want {
+	if got, want := r.readableRange(), etcd.PrefixRange("/registry/core/configmaps/"); got != want {
 		t.Errorf("with a kind: got %v, want %v", got, want)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // deleteBatch is how many objects of a collection are deleted at once.
@@ -194,9 +196,9 @@ func (c *collection) reread(ctx context.Context, batch []Object) (left []Object,
 		gets[i] = clientv3.OpGet(c.list.kind.etcdKey(KeyOf(obj)))
 		uids[obj.GetUID()] = true
 	}
-	resp, err := readTogether(ctx, c.store.client, gets)
+	resp, err := etcd.ReadTxn(ctx, c.store.client, gets)
 	if err != nil {
-		return nil, explain(err)
+		return nil, err
 	}
 	for _, r := range resp.Responses {
 		for _, kv := range r.GetResponseRange().Kvs {

@@ -9,6 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // commit plans every write on what its key is believed to hold and has etcd
@@ -130,9 +132,9 @@ func (t *Txn) readPriors(ctx context.Context) error {
 	if len(gets) == 0 {
 		return nil
 	}
-	resp, err := readTogether(ctx, t.store.client, gets)
+	resp, err := etcd.ReadTxn(ctx, t.store.client, gets)
 	if err != nil {
-		return fmt.Errorf("%s: read what is there: %w", t.what(), explain(err))
+		return fmt.Errorf("%s: read what is there: %w", t.what(), err)
 	}
 	t.seen = resp.Header.Revision
 	for i, o := range unknown {
@@ -195,7 +197,7 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 	resp, err := t.store.client.Txn(ctx).If(conds...).Then(then...).Else(orElse...).Commit()
 	if err != nil {
 		if len(then) == 0 || refused(err) {
-			return 0, false, fmt.Errorf("%s: %w", t.what(), explain(err))
+			return 0, false, fmt.Errorf("%s: %w", t.what(), etcd.ExplainError(err))
 		}
 		return t.resolve(ctx, err)
 	}

@@ -7,6 +7,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // Unchanged adds the condition that an object still has obj's resourceVersion.
@@ -44,7 +46,7 @@ func (t *Txn) UnchangedSince(revision int64, like Object, namespace string) {
 // rangeCondition holds while no key of the range has a ModRevision above
 // revision.
 type rangeCondition struct {
-	Range
+	keys     etcd.Range
 	resource schema.GroupResource
 	revision int64
 }
@@ -52,12 +54,12 @@ type rangeCondition struct {
 // compare holds for each key of the range. Where there is none, etcd compares
 // with a revision of 0, so that it holds too.
 func (c rangeCondition) compare() clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(c.Start), "<", c.revision+1).WithRange(c.End)
+	return clientv3.Compare(clientv3.ModRevision(c.keys.Start), "<", c.revision+1).WithRange(c.keys.End)
 }
 
 // explain is the request whose answer tells why the condition does not hold.
 func (c rangeCondition) explain() clientv3.Op {
-	return clientv3.OpGet(c.Start, clientv3.WithRange(c.End),
+	return clientv3.OpGet(c.keys.Start, clientv3.WithRange(c.keys.End),
 		clientv3.WithMinModRev(c.revision+1), clientv3.WithKeysOnly(), clientv3.WithLimit(1))
 }
 
@@ -66,7 +68,7 @@ func (c rangeCondition) check(kvs []*mvccpb.KeyValue) error {
 	if len(kvs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("check range %s: %w", c.Start, apierrors.NewConflict(c.resource, "", fmt.Errorf(
+	return fmt.Errorf("check range %s: %w", c.keys.Start, apierrors.NewConflict(c.resource, "", fmt.Errorf(
 		"objects have appeared or changed since revision %d, such as %s at revision %d: read them again",
 		c.revision, kvs[0].Key, kvs[0].ModRevision)))
 }

@@ -85,6 +85,6 @@
 // where it has one: apierrors.IsNotFound, IsAlreadyExists, IsConflict,
 // IsInvalid, IsBadRequest, IsResourceExpired and IsRequestEntityTooLargeError
 // answer as usual. [IsFenced], [IsUnknownOutcome], [UndecodableError] and
-// [CompactedError] are this package's own, and etcd's and the context's errors
+// [etcd.CompactedError] are this package's own, and etcd's and the context's errors
 // are found with errors.Is.
 package store

@@ -3,9 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // Errors of this package wrap Kubernetes' own where it has one, so that
@@ -58,23 +55,4 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 func IsUnknownOutcome(err error) bool {
 	var unknown *UnknownOutcomeError
 	return errors.As(err, &unknown)
-}
-
-// explain adds to etcd's errors what the user can do about them.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, rpctypes.ErrNoSpace):
-		return fmt.Errorf("etcd is out of space and refuses writes: compact, defragment, then disarm the alarm: %w", err)
-	case errors.Is(err, rpctypes.ErrCompacted):
-		return fmt.Errorf("%w: %w", apierrors.NewResourceExpired("the revision was compacted: list again"), err)
-	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):
-		return fmt.Errorf("%w: %w", apierrors.NewRequestEntityTooLargeError("etcd's own limits are lower than its defaults"), err)
-	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty):
-		return fmt.Errorf("the etcd user may not do this, or its token has expired: %w", err)
-	case errors.Is(err, rpctypes.ErrInvalidAuthToken):
-		return fmt.Errorf("the etcd user's token has expired, or etcd was restarted: without a password, the client cannot get another: %w", err)
-	case errors.Is(err, rpctypes.ErrFutureRev):
-		return fmt.Errorf("too large resource version: the revision is newer than etcd's own: %w", err)
-	}
-	return err
 }

@@ -27,11 +27,11 @@ type (
 
 // lampStore runs an etcd and returns a store on it; done stops the etcd.
 func lampStore(ctx context.Context) (s *store.Store, done func()) {
-	etcd, err := etcdtest.Run(ctx, etcdtest.Options{})
+	server, err := etcdtest.Run(ctx, etcdtest.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	s, err = store.New(etcd.Client(), store.Options{
+	s, err = store.New(server.Client(), store.Options{
 		Kinds: []store.AnyKind{store.Kind[*Lamp]{
 			GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Lamp"},
 			Default: func(l *Lamp) {
@@ -45,7 +45,7 @@ func lampStore(ctx context.Context) (s *store.Store, done func()) {
 		log.Fatal(err)
 	}
 	return s, func() {
-		if err := etcd.Close(); err != nil {
+		if err := server.Close(); err != nil {
 			log.Fatal(err)
 		}
 	}

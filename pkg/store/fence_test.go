@@ -24,7 +24,7 @@ var _ = Describe("A fence", func() {
 	}
 	remove := func(ctx SpecContext, key string) {
 		GinkgoHelper()
-		Expect(etcd.Client().Delete(ctx, key)).Error().NotTo(HaveOccurred())
+		Expect(server.Client().Delete(ctx, key)).Error().NotTo(HaveOccurred())
 	}
 
 	It("lets writes through while it holds", func(ctx SpecContext) {

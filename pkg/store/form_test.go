@@ -97,7 +97,7 @@ var _ = Describe("The form of a stored value", func() {
 	})
 
 	It("is refused when it is unknown", func() {
-		_, err := store.New(etcd.Client(), store.Options{Kinds: []store.AnyKind{siteKind()}, Codec: "xml"})
+		_, err := store.New(server.Client(), store.Options{Kinds: []store.AnyKind{siteKind()}, Codec: "xml"})
 		Expect(err).To(MatchError(ContainSubstring(`codec "xml"`)))
 	})
 })
@@ -146,7 +146,7 @@ var _ = Describe("Encryption", func() {
 			{{Name: "", Secret: make([]byte, 32)}}, {{Name: "a:b", Secret: make([]byte, 32)}}, {{Name: "a", Secret: make([]byte, 5)}},
 			{{Name: "a", Secret: make([]byte, 32)}, {Name: "a", Secret: make([]byte, 32)}},
 		} {
-			_, err := store.New(etcd.Client(), store.Options{Kinds: []store.AnyKind{siteKind()}, EncryptionKeys: bad})
+			_, err := store.New(server.Client(), store.Options{Kinds: []store.AnyKind{siteKind()}, EncryptionKeys: bad})
 			Expect(err).To(MatchError(ContainSubstring("encryption key")))
 		}
 	})
@@ -280,7 +280,7 @@ var _ = Describe("A further version of a kind", func() {
 		} {
 			v := oldVersion()
 			change(&v)
-			_, err := store.New(etcd.Client(), store.Options{Kinds: []store.AnyKind{siteKind(), v}})
+			_, err := store.New(server.Client(), store.Options{Kinds: []store.AnyKind{siteKind(), v}})
 			Expect(err).To(MatchError(ContainSubstring("version")))
 		}
 	})

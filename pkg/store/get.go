@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 )
 
@@ -46,7 +47,7 @@ func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
 	}
 	resp, err := s.client.Get(ctx, etcdKey)
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", etcdKey, explain(err))
+		return nil, fmt.Errorf("get %s: %w", etcdKey, etcd.ExplainError(err))
 	}
 	if len(resp.Kvs) == 0 {
 		return nil, fmt.Errorf("get %s: %w", etcdKey, apierrors.NewNotFound(k.resource, key.Name))

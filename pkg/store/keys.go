@@ -4,36 +4,15 @@ import (
 	"fmt"
 	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // DefaultPrefix is where objects are stored unless [Options] says otherwise.
 // It is Kubernetes' own.
 const DefaultPrefix = "/registry/"
-
-// Range is a half-open range of etcd keys, [Start, End).
-type Range struct{ Start, End string }
-
-// Contains reports whether a key lies in the range.
-func (r Range) Contains(key string) bool { return r.Start <= key && key < r.End }
-
-// PrefixRange is the range of all keys that begin with prefix, which must not
-// be empty.
-func PrefixRange(prefix string) Range {
-	return Range{Start: prefix, End: clientv3.GetPrefixRangeEnd(prefix)}
-}
-
-// Cover is the smallest range that contains all of the given ones, of which
-// there must be at least one.
-func Cover(ranges ...Range) Range {
-	c := ranges[0]
-	for _, r := range ranges[1:] {
-		c.Start, c.End = min(c.Start, r.Start), max(c.End, r.End)
-	}
-	return c
-}
 
 // coreGroup stands in keys for the empty group.
 const coreGroup = "core"
@@ -84,18 +63,18 @@ func (l layout) key(k *kindInfo, key Key) (string, error) {
 
 // rangeOf returns the range of a kind's keys in a namespace, or in all where it
 // is empty.
-func (l layout) rangeOf(k *kindInfo, namespace string) (Range, error) {
+func (l layout) rangeOf(k *kindInfo, namespace string) (etcd.Range, error) {
 	prefix := l.kindPrefix(k.resource)
 	switch {
 	case namespace == "":
-		return PrefixRange(prefix), nil
+		return etcd.PrefixRange(prefix), nil
 	case k.clusterScoped:
-		return Range{}, fmt.Errorf("namespace %q: %s is cluster-scoped", namespace, k.gvk.Kind)
+		return etcd.Range{}, fmt.Errorf("namespace %q: %s is cluster-scoped", namespace, k.gvk.Kind)
 	}
 	if err := checkSegment("namespace", namespace); err != nil {
-		return Range{}, fmt.Errorf("%s: %w", k.gvk.Kind, err)
+		return etcd.Range{}, fmt.Errorf("%s: %w", k.gvk.Kind, err)
 	}
-	return PrefixRange(prefix + namespace + "/"), nil
+	return etcd.PrefixRange(prefix + namespace + "/"), nil
 }
 
 // etcdKey is layout.key for a key that is known to be valid.

@@ -35,7 +35,7 @@ func gvk(group, kind string) schema.GroupVersionKind {
 
 var _ = Describe("New", func() {
 	kinds := func(kinds ...store.AnyKind) error {
-		_, err := store.New(etcd.Client(), store.Options{Kinds: kinds})
+		_, err := store.New(server.Client(), store.Options{Kinds: kinds})
 		return err
 	}
 	things := gvk("example.com", "Thing")
@@ -80,22 +80,22 @@ var _ = Describe("New", func() {
 		for _, version := range []string{"v1", "v2"} {
 			s.AddKnownTypeWithName(schema.GroupVersionKind{Group: "example.com", Version: version, Kind: "Thing"}, &plain{})
 		}
-		_, err := store.New(etcd.Client(), store.Options{Scheme: s})
+		_, err := store.New(server.Client(), store.Options{Scheme: s})
 		Expect(err).To(MatchError(ContainSubstring("say in Kinds which is meant")))
-		st, err := store.New(etcd.Client(), store.Options{Scheme: s, Kinds: []store.AnyKind{store.Kind[*plain]{GroupVersionKind: things}}})
+		st, err := store.New(server.Client(), store.Options{Scheme: s, Kinds: []store.AnyKind{store.Kind[*plain]{GroupVersionKind: things}}})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(must(store.KindOf[*plain](st)).GroupVersionKind).To(Equal(things))
 	})
 
 	It("refuses a prefix without a slash, and a missing client", func() {
-		_, err := store.New(etcd.Client(), store.Options{Prefix: "x", Kinds: []store.AnyKind{siteKind()}})
+		_, err := store.New(server.Client(), store.Options{Prefix: "x", Kinds: []store.AnyKind{siteKind()}})
 		Expect(err).To(MatchError(ContainSubstring("slash")))
 		_, err = store.New(nil, store.Options{Kinds: []store.AnyKind{siteKind()}})
 		Expect(err).To(MatchError(ContainSubstring("client is nil")))
 	})
 
 	It("takes all of Kubernetes' own kinds, with Kubernetes' own keys", func() {
-		s, err := store.New(etcd.Client(), store.Options{Scheme: scheme.Scheme})
+		s, err := store.New(server.Client(), store.Options{Scheme: scheme.Scheme})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(s.Prefix()).To(Equal(store.DefaultPrefix))
 		Expect(must(store.KindOf[*corev1.Pod](s))).To(Equal(store.KindInfo{

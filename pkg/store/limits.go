@@ -51,7 +51,7 @@ func (t *Txn) checkSize() error {
 		size += 3*len(f.Key) + 2*overhead
 	}
 	for _, r := range t.ranges {
-		size += 2*(len(r.Start)+len(r.End)) + overhead
+		size += 2*(len(r.keys.Start)+len(r.keys.End)) + overhead
 	}
 	for _, o := range t.ops {
 		size += 3*len(o.etcdKey) + len(o.out.value) + overhead

@@ -12,6 +12,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -170,7 +171,7 @@ func (r *recorder) record(t *testing.T, op operation, do func() (*Site, error)) 
 			op.number = site.Spec.Replicas
 		case store.IsUnknownOutcome(err):
 			op.unknown = true
-		case apierrors.IsConflict(err), store.Resumable(err):
+		case apierrors.IsConflict(err), etcd.Resumable(err):
 			continue
 		default:
 			t.Errorf("%s: %v", op.id, err)
@@ -252,7 +253,7 @@ func linHistory(t *testing.T, client *clientv3.Client, s *store.Store) (objects 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, ev := range history(t, client, store.PrefixRange(prefix), last) {
+	for _, ev := range history(t, client, etcd.PrefixRange(prefix), last) {
 		obj, key, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)
 		if err != nil {
 			t.Fatal(err)
@@ -268,18 +269,18 @@ func linHistory(t *testing.T, client *clientv3.Client, s *store.Store) (objects 
 }
 
 // history returns all events of a range from the beginning up to a revision.
-func history(t *testing.T, client *clientv3.Client, r store.Range, last int64) (events []*clientv3.Event) {
+func history(t *testing.T, client *clientv3.Client, r etcd.Range, last int64) (events []*clientv3.Event) {
 	t.Helper()
 	resp, err := client.Put(t.Context(), r.Start+"~end", "") // so that there is an event to wait for
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := store.OpenWatch(t.Context(), client, r, 1)
+	raw, err := etcd.OpenWatch(t.Context(), client, r, 1, etcd.WatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for batch := range raw.Responses {
-		if err := store.WatchError(batch, true); err != nil {
+		if err := etcd.WatchError(batch, true); err != nil {
 			t.Fatal(err)
 		}
 		for _, ev := range batch.Events {

@@ -8,6 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // listing is a list, or what is left of it, whose options make sense.
@@ -16,8 +18,8 @@ type listing struct {
 	kind       *kindInfo
 	selection  selection
 	namespace  string
-	prefix     string // of the keys of the kind, or of the namespace
-	within     Range  // what is still to be read
+	prefix     string     // of the keys of the kind, or of the namespace
+	within     etcd.Range // what is still to be read
 	descending bool
 	revision   int64  // 0 is the newest, until it is known
 	token      string // continues behind a page
@@ -35,7 +37,7 @@ func newListing(s *Store, t reflect.Type, o ListOptions) (*listing, error) {
 		}
 		l.prefix += o.Namespace + "/"
 	}
-	l.within = PrefixRange(l.prefix)
+	l.within = etcd.PrefixRange(l.prefix)
 	if l.selection, err = newSelection(k, o); err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
@@ -63,7 +65,7 @@ func (l *listing) read(kv *mvccpb.KeyValue) (obj Object, selected bool, err erro
 
 // rest hands all that is left to take, in the order of keys.
 func (l *listing) rest(ctx context.Context, take func(*mvccpb.KeyValue) bool) (err error) {
-	l.revision, err = ListRange(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
+	l.revision, err = etcd.List(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
 		for _, kv := range kvs {
 			take(kv)
 		}
@@ -75,10 +77,10 @@ func (l *listing) rest(ctx context.Context, take func(*mvccpb.KeyValue) bool) (e
 // page hands values to take until it has taken as many as the limit says. It
 // returns how many are left where that can be known.
 func (l *listing) page(ctx context.Context, limit int64, take func(*mvccpb.KeyValue) bool) (remaining *int64, err error) {
-	for size := min(limit, listPage); ; size = min(2*size, listPage) {
-		resp, err := l.store.client.Get(ctx, l.within.Start, l.readOptions(size)...)
+	for size := min(limit, etcd.MaxPageSize); ; size = min(2*size, etcd.MaxPageSize) {
+		resp, err := etcd.ListPage(ctx, l.store.client, l.within, l.revision, size, l.order()...)
 		if err != nil {
-			return nil, listError(l.within, l.revision, err)
+			return nil, err
 		}
 		if l.revision == 0 {
 			l.revision = resp.Header.Revision
@@ -98,12 +100,11 @@ func (l *listing) page(ctx context.Context, limit int64, take func(*mvccpb.KeyVa
 	}
 }
 
-func (l *listing) readOptions(size int64) []clientv3.OpOption {
-	o := []clientv3.OpOption{clientv3.WithRange(l.within.End), clientv3.WithLimit(size), clientv3.WithRev(l.revision)}
+func (l *listing) order() []clientv3.OpOption {
 	if l.descending {
-		o = append(o, clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
+		return []clientv3.OpOption{clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend)}
 	}
-	return o
+	return nil
 }
 
 // pass takes a key, and all before it, out of what is still to be read.

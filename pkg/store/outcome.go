@@ -10,7 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/status"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // awaitConnection waits until the client is connected, as a request itself
@@ -54,21 +55,12 @@ func refused(err error) bool {
 	if !errors.As(err, &named) {
 		return false
 	}
-	switch codeOf(err) {
+	switch etcd.ErrorCode(err) {
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
 		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
 		return true
 	}
 	return false
-}
-
-// codeOf is the gRPC code of an error, which etcd's own errors have in another way.
-func codeOf(err error) codes.Code {
-	var coded interface{ Code() codes.Code }
-	if errors.As(err, &coded) {
-		return coded.Code()
-	}
-	return status.Code(err)
 }
 
 // resolve finds out what became of a transaction whose answer did not arrive,
@@ -77,7 +69,7 @@ func codeOf(err error) codes.Code {
 // for all: a created one by its uid, a changed one by what came after the
 // revision that it was to replace.
 func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, err error) {
-	unknown := fmt.Errorf("%s: %w", t.what(), &UnknownOutcomeError{Err: explain(cause)})
+	unknown := fmt.Errorf("%s: %w", t.what(), &UnknownOutcomeError{Err: etcd.ExplainError(cause)})
 	answered := errors.Is(cause, rpctypes.ErrNoSpace)
 	for _, o := range t.ops {
 		if o.out.action == keep {
@@ -89,7 +81,7 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 		}
 		_, create := o.verb.(createVerb)
 		if answered && o.unchanged(resp.Kvs) {
-			return 0, false, fmt.Errorf("%s: %w", t.what(), explain(cause))
+			return 0, false, fmt.Errorf("%s: %w", t.what(), etcd.ExplainError(cause))
 		}
 		if create {
 			if o.wrote(resp.Kvs) {

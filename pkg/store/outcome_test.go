@@ -148,7 +148,7 @@ var _ = Describe("A write", func() {
 		})
 
 		It("is unknown if it was on its way when the context ended", func(ctx SpecContext) {
-			link, err := etcd.Member(0).NewLink()
+			link, err := server.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
 			s := newStoreOn(newClient(to(link)))
@@ -228,7 +228,7 @@ var _ = Describe("A write", func() {
 		})
 
 		It("is not called unknown when there was no connection to send it on", func(ctx SpecContext) {
-			link, err := etcd.Member(0).NewLink()
+			link, err := server.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
 			client := newClient(to(link))

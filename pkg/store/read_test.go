@@ -6,11 +6,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -162,117 +158,6 @@ var _ = Describe("List", func() {
 		created(ctx, s, "a", labelled("x", "1"))
 		list(ctx, s, store.ListOptions{}).Items[0].Labels["x"] = "2"
 		Expect(list(ctx, s, store.ListOptions{}).Items[0].Labels).To(HaveKeyWithValue("x", "1"))
-	})
-
-	Describe("of very many", Ordered, func() {
-		const many = 10_500 // more than a page
-		var within store.Range
-
-		BeforeAll(func(ctx SpecContext) {
-			prefix := fmt.Sprintf("/many-%d/", GinkgoRandomSeed())
-			within = store.PrefixRange(prefix)
-			for i := 0; i < many; {
-				var puts []clientv3.Op
-				for ; len(puts) < 100; i++ {
-					puts = append(puts, clientv3.OpPut(fmt.Sprintf("%s%05d", prefix, i), "v"))
-				}
-				Expect(etcd.Client().Txn(ctx).Then(puts...).Commit()).Error().NotTo(HaveOccurred())
-			}
-		})
-
-		read := func(ctx SpecContext, client *clientv3.Client) (keys []string, rev int64) {
-			GinkgoHelper()
-			rev, err := store.ListRange(ctx, client, within, 0, func(kvs []*mvccpb.KeyValue) error {
-				for _, kv := range kvs {
-					keys = append(keys, string(kv.Key))
-				}
-				return nil
-			})
-			Expect(err).NotTo(HaveOccurred())
-			return keys, rev
-		}
-
-		complete := func(keys []string) {
-			GinkgoHelper()
-			Expect(keys).To(HaveLen(many))
-			for i, key := range keys {
-				if want := fmt.Sprintf("%s%05d", within.Start, i); key != want {
-					Expect(key).To(Equal(want))
-				}
-			}
-		}
-
-		It("streams", func(ctx SpecContext) {
-			w := &wire{}
-			client := newClient(w.tap)
-			var keys []string
-			Expect(w.during(func() { keys, _ = read(ctx, client) })).To(Equal([]string{"Range"}), "for the revision alone")
-			complete(keys)
-		})
-
-		It("reads pages at one revision where the server cannot stream", func(ctx SpecContext) {
-			w := &wire{stream: func(method string) error {
-				if method == "RangeStream" {
-					return status.Error(codes.Unimplemented, "unknown method RangeStream")
-				}
-				return nil
-			}}
-			pages := 0
-			w.unary = func(method string, call func() error) error {
-				if pages++; pages == 3 { // between two pages
-					put(ctx, within.Start+"99999", "later")
-					DeferCleanup(func(ctx SpecContext) {
-						Expect(etcd.Client().Delete(ctx, within.Start+"99999")).Error().NotTo(HaveOccurred())
-					})
-				}
-				return call()
-			}
-			keys, _ := read(ctx, newClient(w.tap))
-			Expect(pages).To(Equal(3))
-			complete(keys)
-		})
-
-		It("reads keys alone, streamed or in pages", func(ctx SpecContext) {
-			for _, client := range []*clientv3.Client{etcd.Client(), newClient((&wire{stream: cannotStream}).tap)} {
-				var keys []string
-				_, err := store.ListRange(ctx, client, within, 0, func(kvs []*mvccpb.KeyValue) error {
-					for _, kv := range kvs {
-						keys = append(keys, string(kv.Key))
-						Expect(kv.Value).To(BeEmpty())
-						Expect(kv.ModRevision).NotTo(BeZero())
-					}
-					return nil
-				}, clientv3.WithKeysOnly())
-				Expect(err).NotTo(HaveOccurred())
-				complete(keys)
-			}
-		})
-
-		It("reads single keys at one revision", func(ctx SpecContext) {
-			_, rev := read(ctx, etcd.Client())
-			key := func(i int) string { return fmt.Sprintf("%s%05d", within.Start, i) }
-			keys := []string{key(7), within.Start + "none", key(3)}
-			for i := range store.MaxKeys - len(keys) {
-				keys = append(keys, key(100+i))
-			}
-			kvs, err := store.GetKeys(ctx, etcd.Client(), keys, rev)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(kvs).To(HaveLen(store.MaxKeys - 1))
-			Expect(string(kvs[0].Key) + " " + string(kvs[1].Key)).To(Equal(key(7) + " " + key(3)))
-			Expect(string(kvs[0].Value)).To(Equal("v"))
-
-			Expect(store.GetKeys(ctx, etcd.Client(), nil, rev)).To(BeEmpty())
-			_, err = store.GetKeys(ctx, etcd.Client(), append(keys, key(1)), rev)
-			Expect(apierrors.IsRequestEntityTooLargeError(err)).To(BeTrue())
-			_, err = store.GetKeys(ctx, etcd.Client(), keys, rev+1000)
-			Expect(err).To(MatchError(ContainSubstring("read 128 keys from " + key(7))))
-		})
-
-		It("ends with the caller's error, and leaves nothing running", func(ctx SpecContext) {
-			stop := errors.New("stop")
-			_, err := store.ListRange(ctx, etcd.Client(), within, 0, func([]*mvccpb.KeyValue) error { return stop })
-			Expect(err).To(BeIdenticalTo(stop))
-		})
 	})
 })
 

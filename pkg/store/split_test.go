@@ -121,7 +121,7 @@ var _ = Describe("A transaction that may be split", func() {
 			func() {
 				Expect(s.Delete(context.WithoutCancel(ctx), newSite("other"))).Error().NotTo(HaveOccurred())
 			},
-			func() { Expect(etcd.Client().Delete(ctx, fence.Key)).Error().NotTo(HaveOccurred()) },
+			func() { Expect(server.Client().Delete(ctx, fence.Key)).Error().NotTo(HaveOccurred()) },
 		} {
 			before, parts := len(children(ctx)), 0
 			observed := store.ObserveWrites(ctx, func(w store.Write) {

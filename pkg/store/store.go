@@ -9,6 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // Options configure a [Store]. The zero value of each field is useful, but
@@ -117,7 +119,7 @@ func (s *Store) WithCache(c Cache) *Store {
 // Revision asks etcd for its current revision. It is linearizable: every write
 // that returned before the call has at most that revision. It asks with a read
 // of the key [Store.Prefix]; an etcd user who may read parts of what is below
-// alone is better served by [CurrentRevision].
+// alone is better served by [etcd.CurrentRevision].
 func (s *Store) Revision(ctx context.Context) (int64, error) {
-	return CurrentRevision(ctx, s.client, Range{Start: s.layout.prefix})
+	return etcd.CurrentRevision(ctx, s.client, etcd.Range{Start: s.layout.prefix})
 }

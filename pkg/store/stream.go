@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // ObjectStream is a list that is read while it is consumed; see [Stream].
@@ -44,7 +46,7 @@ func Stream[T Object](ctx context.Context, s *Store, o ListOptions) (*ObjectStre
 		return nil, fmt.Errorf("stream: %w", err)
 	}
 	if l.revision == 0 {
-		if l.revision, err = CurrentRevision(ctx, s.client, l.within); err != nil {
+		if l.revision, err = etcd.CurrentRevision(ctx, s.client, l.within); err != nil {
 			return nil, err
 		}
 	}
@@ -60,7 +62,7 @@ func Stream[T Object](ctx context.Context, s *Store, o ListOptions) (*ObjectStre
 var errBrokenOff = errors.New("the consumer broke off")
 
 func streamTo[T Object](ctx context.Context, l *listing, yield func(T, error) bool) error {
-	_, err := ListRange(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
+	_, err := etcd.List(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
 		for _, kv := range kvs {
 			if !yieldTo(l, kv, yield) {
 				return errBrokenOff

@@ -20,15 +20,15 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// etcd serves the whole suite; each spec works below a prefix of its own.
+// server serves the whole suite; each spec works below a prefix of its own.
 var (
-	etcd  *etcdtest.Cluster
-	specs atomic.Int64
+	server *etcdtest.Cluster
+	specs  atomic.Int64
 )
 
 var _ = BeforeSuite(func() {
 	etcdtest.VerifyNoLeaks(GinkgoTB())
-	etcd = etcdtest.Start(GinkgoTB(), etcdtest.Options{})
+	server = etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 })
 
 var _ = BeforeEach(func() {
@@ -105,7 +105,7 @@ func regionKind() store.Kind[*Region] {
 // newStore returns a store below a prefix of its own, on the suite's client.
 func newStore(change ...func(*store.Options)) *store.Store {
 	GinkgoHelper()
-	return newStoreOn(etcd.Client(), change...)
+	return newStoreOn(server.Client(), change...)
 }
 
 func newStoreOn(client *clientv3.Client, change ...func(*store.Options)) *store.Store {
@@ -133,7 +133,7 @@ func sharing(s *store.Store) func(*store.Options) {
 // newClient returns a client that is closed when the spec ends.
 func newClient(change ...func(*clientv3.Config)) *clientv3.Client {
 	GinkgoHelper()
-	client, err := etcd.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
+	client, err := server.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
 		for _, f := range change {
 			f(cfg)
 		}
@@ -186,7 +186,7 @@ func revision(ctx context.Context, s *store.Store) int64 {
 // put writes bytes that the store would not write.
 func put(ctx context.Context, key, value string) int64 {
 	GinkgoHelper()
-	resp, err := etcd.Client().Put(ctx, key, value)
+	resp, err := server.Client().Put(ctx, key, value)
 	Expect(err).NotTo(HaveOccurred())
 	return resp.Header.Revision
 }
@@ -194,7 +194,7 @@ func put(ctx context.Context, key, value string) int64 {
 // raw returns the stored bytes.
 func raw(ctx context.Context, key string) string {
 	GinkgoHelper()
-	resp, err := etcd.Client().Get(ctx, key)
+	resp, err := server.Client().Get(ctx, key)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(resp.Kvs).To(HaveLen(1))
 	return string(resp.Kvs[0].Value)
@@ -203,7 +203,7 @@ func raw(ctx context.Context, key string) string {
 // rawAt returns the bytes that were stored at a revision.
 func rawAt(ctx context.Context, key string, rev int64) string {
 	GinkgoHelper()
-	resp, err := etcd.Client().Get(ctx, key, clientv3.WithRev(rev))
+	resp, err := server.Client().Get(ctx, key, clientv3.WithRev(rev))
 	Expect(err).NotTo(HaveOccurred())
 	Expect(resp.Kvs).To(HaveLen(1))
 	return string(resp.Kvs[0].Value)
@@ -211,7 +211,7 @@ func rawAt(ctx context.Context, key string, rev int64) string {
 
 func compact(ctx context.Context, rev int64) {
 	GinkgoHelper()
-	_, err := etcd.Client().Compact(ctx, rev, clientv3.WithCompactPhysical())
+	_, err := server.Client().Compact(ctx, rev, clientv3.WithCompactPhysical())
 	Expect(err).NotTo(HaveOccurred())
 }
 

@@ -16,6 +16,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -221,12 +222,12 @@ func (h *holder) goOn(rounds int32) {
 // lostAt returns the revision at which the key was first deleted.
 func lostAt(t *testing.T, client *clientv3.Client) int64 {
 	t.Helper()
-	raw, err := store.OpenWatch(t.Context(), client, store.Range{Start: leadKey, End: leadKey + "\x00"}, 1)
+	raw, err := etcd.OpenWatch(t.Context(), client, etcd.KeyRange(leadKey), 1, etcd.WatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for batch := range raw.Responses {
-		if err := store.WatchError(batch, true); err != nil {
+		if err := etcd.WatchError(batch, true); err != nil {
 			t.Fatal(err)
 		}
 		for _, ev := range batch.Events {
@@ -320,7 +321,7 @@ func checkFenced(t *testing.T, client *clientv3.Client, s *store.Store, lost int
 		t.Fatal(err)
 	}
 	before, after := 0, 0 // of the holder's writes
-	for _, ev := range history(t, client, store.PrefixRange(prefix), last) {
+	for _, ev := range history(t, client, etcd.PrefixRange(prefix), last) {
 		by := strings.HasPrefix(string(ev.Kv.Key), siteKey(s, "holder"))
 		if ev.Type == clientv3.EventTypePut {
 			obj, _, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)

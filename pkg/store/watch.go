@@ -12,6 +12,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // EventType is a kind of change.
@@ -68,7 +70,7 @@ type WatchOptions struct {
 // event; it says how far the watch came. Lost connections are not the caller's
 // concern: the watch continues where it was.
 //
-// The error is [apierrors.IsResourceExpired], with a [CompactedError] that
+// The error is [apierrors.IsResourceExpired], with a [etcd.CompactedError] that
 // tells the oldest revision left, when changes asked for are gone, and without
 // one when etcd, as it is when the watch is opened or opened again, has not come
 // as far yet, since it was wiped or restored: list again.
@@ -98,7 +100,7 @@ type typedWatch[T Object] struct {
 	store  *Store
 	kind   *kindInfo
 	prefix string // of the kind
-	within Range
+	within etcd.Range
 	opts   WatchOptions
 	next   int64 // the first revision that was not yielded yet
 }
@@ -116,7 +118,7 @@ func newTypedWatch[T Object](s *Store, o WatchOptions) (*typedWatch[T], error) {
 		}
 		within += o.Namespace + "/"
 	}
-	w.within = PrefixRange(within)
+	w.within = etcd.PrefixRange(within)
 	return w, nil
 }
 
@@ -126,7 +128,7 @@ func (w *typedWatch[T]) run(ctx context.Context, yield func(Event[T], error) boo
 		if err == nil {
 			return // the consumer broke off
 		}
-		if ctx.Err() != nil || !Resumable(err) {
+		if ctx.Err() != nil || !etcd.Resumable(err) {
 			yield(Event[T]{}, fmt.Errorf("watch %s, up to revision %d: %w", w.within.Start, w.next-1, cmp.Or(ctx.Err(), err)))
 			return
 		}
@@ -141,7 +143,7 @@ func (w *typedWatch[T]) run(ctx context.Context, yield func(Event[T], error) boo
 // open opens a watch and yields what it brings until it ends; nil says that the
 // consumer wants no more.
 func (w *typedWatch[T]) open(ctx context.Context, yield func(Event[T], error) bool) error {
-	raw, err := OpenWatch(ctx, w.store.client, w.within, w.next, clientv3.WithPrevKV())
+	raw, err := etcd.OpenWatch(ctx, w.store.client, w.within, w.next, etcd.WatchOptions{PreviousValues: true})
 	if err != nil {
 		return err
 	}
@@ -155,11 +157,11 @@ func (w *typedWatch[T]) open(ctx context.Context, yield func(Event[T], error) bo
 // checkRevision refuses to wait for a revision that etcd has not reached: it
 // would come one day, with other changes than those that were meant. A member
 // that only lags behind the others is waited for.
-func (w *typedWatch[T]) checkRevision(ctx context.Context, raw *RawWatch) error {
+func (w *typedWatch[T]) checkRevision(ctx context.Context, raw *etcd.Watch) error {
 	if raw.Created >= w.next-1 {
 		return nil
 	}
-	now, err := CurrentRevision(ctx, w.store.client, w.within)
+	now, err := etcd.CurrentRevision(ctx, w.store.client, w.within)
 	if err != nil || now >= w.next-1 {
 		return err
 	}
@@ -169,10 +171,10 @@ func (w *typedWatch[T]) checkRevision(ctx context.Context, raw *RawWatch) error 
 
 // follow yields what a watch brings until it ends; nil says that the consumer
 // wants no more.
-func (w *typedWatch[T]) follow(raw *RawWatch, yield func(Event[T], error) bool) error {
+func (w *typedWatch[T]) follow(raw *etcd.Watch, yield func(Event[T], error) bool) error {
 	for {
 		resp, ok := <-raw.Responses
-		if err := WatchError(resp, ok); err != nil {
+		if err := etcd.WatchError(resp, ok); err != nil {
 			return err
 		}
 		for _, ev := range resp.Events {

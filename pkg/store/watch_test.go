@@ -5,23 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/status"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -110,7 +106,7 @@ var _ = Describe("Watch", func() {
 		_, err := watching(ctx, s, store.WatchOptions{From: revision(ctx, s) + 1000})()
 		Expect(err).To(MatchError(apierrors.IsResourceExpired, "ResourceExpired"))
 		Expect(err).To(MatchError(ContainSubstring("too large resource version")))
-		var compacted *store.CompactedError
+		var compacted *etcd.CompactedError
 		Expect(errors.As(err, &compacted)).To(BeFalse())
 	})
 
@@ -150,23 +146,6 @@ var _ = Describe("Watch", func() {
 		Expect(brief(next())).To(Equal("ADDED default/end"))
 	})
 
-	It("tells with bookmarks how far it has come", func(ctx SpecContext) {
-		// etcd offers no bookmark by itself for ten minutes; ask in its name.
-		s := newStore()
-		site := created(ctx, s, "a")
-		rev := must(store.ParseRevision(site.ResourceVersion))
-		raw, err := store.OpenWatch(ctx, etcd.Client(), store.PrefixRange(s.Prefix()), rev)
-		Expect(err).NotTo(HaveOccurred())
-		Expect((<-raw.Responses).Events).To(HaveLen(1))
-		elsewhere := put(ctx, "/elsewhere", "x")
-		Eventually(func(g Gomega) {
-			g.Expect(raw.RequestProgress()).To(Succeed())
-			resp := <-raw.Responses
-			g.Expect(resp.IsProgressNotify()).To(BeTrue())
-			g.Expect(resp.Header.Revision).To(BeNumerically(">=", elsewhere))
-		}).Should(Succeed())
-	})
-
 	It("refuses options that are wrong", func(ctx SpecContext) {
 		s := newStore()
 		for _, o := range []store.WatchOptions{{}, {From: -1}, {From: 1, Namespace: "a/b"}} {
@@ -190,7 +169,7 @@ var _ = Describe("Watch", func() {
 		_, err := next()
 		Expect(err).To(MatchError(apierrors.IsResourceExpired, "ResourceExpired"))
 		Expect(errors.Is(err, rpctypes.ErrCompacted)).To(BeTrue())
-		var compacted *store.CompactedError
+		var compacted *etcd.CompactedError
 		Expect(asError(err, &compacted)).To(BeTrue())
 		Expect(compacted.Revision).To(Equal(from + 2))
 	})
@@ -225,7 +204,7 @@ var _ = Describe("Watch", func() {
 			s := newStore()
 			created(ctx, s, "a")
 			from := put(ctx, siteKey(s, "a"), "garbage")
-			rev := must(etcd.Client().Delete(ctx, siteKey(s, "a"))).Header.Revision
+			rev := must(server.Client().Delete(ctx, siteKey(s, "a"))).Header.Revision
 			next := watching(ctx, s, store.WatchOptions{From: from, Selector: selector})
 			Expect(brief(next())).To(HavePrefix("error"))
 			e, err := next()
@@ -239,7 +218,7 @@ var _ = Describe("Watch", func() {
 		It("passes over the deletion of what never was an object", func(ctx SpecContext) {
 			s := newStore()
 			from := put(ctx, siteKey(s, "a/b"), "garbage")
-			Expect(etcd.Client().Delete(ctx, siteKey(s, "a/b"))).Error().NotTo(HaveOccurred())
+			Expect(server.Client().Delete(ctx, siteKey(s, "a/b"))).Error().NotTo(HaveOccurred())
 			created(ctx, s, "c")
 			next := watching(ctx, s, store.WatchOptions{From: from})
 			Expect(brief(next())).To(HavePrefix("error"))
@@ -299,7 +278,7 @@ var _ = Describe("Watch", func() {
 		})
 
 		It("when its context does while there is no connection", func(ctx SpecContext) {
-			link, err := etcd.Member(0).NewLink()
+			link, err := server.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
 			client := newClient(to(link))
@@ -315,24 +294,6 @@ var _ = Describe("Watch", func() {
 			Expect(errors.Is(err, context.DeadlineExceeded)).To(BeTrue())
 			link.Heal()
 			revision(ctx, s)
-		})
-
-		It("without a trace in the client, however often it is not answered", func(ctx SpecContext) {
-			link, err := etcd.Member(0).NewLink()
-			Expect(err).NotTo(HaveOccurred())
-			DeferCleanup(link.Close)
-			client := newClient(to(link))
-			revision(ctx, newStoreOn(client))
-			for _, fault := range []func(){link.Freeze, link.Cut} {
-				fault()
-				for range 5 {
-					bounded, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-					_, err := store.OpenWatch(bounded, client, store.PrefixRange("/"), 1)
-					Expect(err).To(HaveOccurred())
-					cancel()
-				}
-				Eventually(watchStreams).Should(BeZero())
-			}
 		})
 
 		It("when etcd was wiped, as it is noticed when the connection breaks", func(ctx SpecContext) {
@@ -370,7 +331,7 @@ var _ = Describe("Watch", func() {
 	})
 
 	It("survives cut connections without a gap or a repeat", func(ctx SpecContext) {
-		link, err := etcd.Member(0).NewLink()
+		link, err := server.Member(0).NewLink()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(link.Close)
 		s := newStore()
@@ -438,21 +399,3 @@ var _ = Describe("Watch", func() {
 		Expect(brief(next())).To(Equal("ADDED default/during"))
 	})
 })
-
-// watchStreams counts the streams for watches that any client has.
-func watchStreams() int {
-	stacks := make([]byte, 8<<20)
-	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*watchGRPCStream).run(")
-}
-
-var _ = DescribeTable("Resumable", func(err error, resumable bool) {
-	Expect(store.Resumable(err)).To(Equal(resumable))
-	Expect(store.Resumable(fmt.Errorf("wrapped: %w", err))).To(Equal(resumable))
-},
-	Entry("closed without a reason", store.ErrWatchClosed, true),
-	Entry("no leader", rpctypes.ErrNoLeader, true),
-	Entry("a connection is lost", rpctypes.ErrGRPCStopped, true),
-	Entry("a stream is not replaced", status.Error(codes.Aborted, "lost"), true),
-	Entry("compacted", store.WatchError(clientv3.WatchResponse{CompactRevision: 5}, true), false),
-	Entry("permission denied", rpctypes.ErrPermissionDenied, false),
-)

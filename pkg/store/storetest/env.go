@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -51,7 +52,7 @@ func (e *env[T]) interrupt() {
 		if err == nil {
 			return
 		}
-		if !store.Resumable(err) {
+		if !etcd.Resumable(err) {
 			e.t.Fatalf("the store has not come back: %v", err)
 		}
 	}

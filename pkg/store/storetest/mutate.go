@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -149,7 +150,7 @@ func (e *env[T]) incrementOnce(acknowledged, unknown *int) error {
 			*acknowledged++
 		case store.IsUnknownOutcome(err):
 			*unknown++
-		case store.Resumable(err):
+		case etcd.Resumable(err):
 			continue
 		default:
 			return err

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -128,7 +129,7 @@ func watchCompacted[T store.Object](e *env[T]) {
 	e.compact(left)
 	_, err, _ := e.watch(store.WatchOptions{From: from}).next()
 	e.want(err, isExpired)
-	var compacted *store.CompactedError
+	var compacted *etcd.CompactedError
 	if !errors.As(err, &compacted) {
 		e.t.Fatalf("the error does not say what is left: %v", err)
 	}

@@ -7,13 +7,13 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // Selection is a range of etcd's keys, optionally filtered by a pattern.
 type Selection struct {
 	// Range encloses all selected keys.
-	Range store.Range
+	Range etcd.Range
 
 	what    string
 	pattern *regexp.Regexp // nil selects the whole range
@@ -28,12 +28,12 @@ func (s Selection) Contains(key []byte) bool { return s.pattern == nil || s.patt
 // All selects every key.
 func All() Selection {
 	// In etcd, a range whose end is a zero byte has no end.
-	return Selection{Range: store.Range{Start: "\x00", End: "\x00"}, what: "all keys"}
+	return Selection{Range: etcd.Range{Start: "\x00", End: "\x00"}, what: "all keys"}
 }
 
 // Key selects one key.
 func Key(key string) Selection {
-	return Selection{Range: store.Range{Start: key}, what: fmt.Sprintf("key %q", key)}
+	return Selection{Range: etcd.Range{Start: key}, what: fmt.Sprintf("key %q", key)}
 }
 
 // Prefix selects the keys with a prefix; an empty one selects all.
@@ -41,7 +41,7 @@ func Prefix(prefix string) Selection {
 	if prefix == "" {
 		return All()
 	}
-	return Selection{Range: store.PrefixRange(prefix), what: fmt.Sprintf("prefix %q", prefix)}
+	return Selection{Range: etcd.PrefixRange(prefix), what: fmt.Sprintf("prefix %q", prefix)}
 }
 
 // Glob selects the keys that match a pattern from beginning to end. Slashes separate

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/homeostat/homeostat/examples/watch/internal/keys"
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 func TestGlob(t *testing.T) {
@@ -49,7 +49,7 @@ func TestGlob(t *testing.T) {
 
 func TestGlobWithoutWildcardIsOneKey(t *testing.T) {
 	s, err := keys.Glob(`/a/\*`)
-	if err != nil || s.Range != (store.Range{Start: "/a/*"}) || !s.Contains([]byte("/a/*")) {
+	if err != nil || s.Range != (etcd.Range{Start: "/a/*"}) || !s.Contains([]byte("/a/*")) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/homeostat/homeostat/examples/watch/internal/stream"
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // version is the version of the file's format.
@@ -23,7 +23,7 @@ type Record struct {
 	// Cluster is the id of the etcd cluster.
 	Cluster uint64
 	// Range is the range of keys that the program follows.
-	Range store.Range
+	Range etcd.Range
 	// Position is the position up to which it has printed all changes.
 	Position stream.Position
 }
@@ -108,7 +108,7 @@ func parse(body []byte) (Record, error) {
 	if f.Version != version {
 		return Record{}, fmt.Errorf("its version is %d, not %d", f.Version, version)
 	}
-	r := Record{Range: store.Range{Start: string(f.Start), End: string(f.End)}, Position: stream.Position{Revision: f.Revision, Sentinel: f.Sentinel}}
+	r := Record{Range: etcd.Range{Start: string(f.Start), End: string(f.End)}, Position: stream.Position{Revision: f.Revision, Sentinel: f.Sentinel}}
 	if _, err := fmt.Sscanf(f.Cluster, "%x", &r.Cluster); err != nil {
 		return Record{}, fmt.Errorf("cluster %q: %w", f.Cluster, err)
 	}
@@ -120,7 +120,7 @@ func parse(body []byte) (Record, error) {
 
 // Fits returns an error if a program cannot continue from the record: it belongs to
 // another cluster or other keys, or its revision is in the future.
-func (r Record) Fits(cluster uint64, keys store.Range, now int64) error {
+func (r Record) Fits(cluster uint64, keys etcd.Range, now int64) error {
 	switch {
 	case r.Cluster != cluster:
 		return fmt.Errorf("belongs to cluster %x, and cluster %x answers", r.Cluster, cluster)

@@ -9,13 +9,13 @@ import (
 
 	"github.com/homeostat/homeostat/examples/watch/internal/record"
 	"github.com/homeostat/homeostat/examples/watch/internal/stream"
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 func sample() record.Record {
 	return record.Record{
 		Cluster: 0xdeadbeefcafe0123,
-		Range:   store.Range{Start: "/a\xff", End: "\x00"},
+		Range:   etcd.Range{Start: "/a\xff", End: "\x00"},
 		Position: stream.Position{
 			Revision: 42, Sentinel: &stream.Sentinel{Key: []byte("/a\xff"), Revision: 41, Sum: "0123"},
 		},
@@ -76,7 +76,7 @@ func TestFits(t *testing.T) {
 	}
 	for want, err := range map[string]error{
 		"belongs to cluster deadbeefcafe0123": r.Fits(1, r.Range, 42),
-		"is for the keys from":                r.Fits(r.Cluster, store.PrefixRange("/b"), 42),
+		"is for the keys from":                r.Fits(r.Cluster, etcd.PrefixRange("/b"), 42),
 		"etcd only at 41":                     r.Fits(r.Cluster, r.Range, 41),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

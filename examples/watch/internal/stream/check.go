@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 var (
@@ -26,11 +26,11 @@ func (e *ChangedError) Error() string { return e.Reason }
 // retryable reports whether another attempt may get further.
 func retryable(err error) bool {
 	var changed *ChangedError
-	var compacted *store.CompactedError
+	var compacted *etcd.CompactedError
 	switch {
 	case errors.As(err, &changed), errors.As(err, &compacted):
 		return false
-	case store.Resumable(err), errors.Is(err, errBehind), errors.Is(err, errLags), errors.Is(err, errNoAnswer):
+	case etcd.Resumable(err), errors.Is(err, errBehind), errors.Is(err, errLags), errors.Is(err, errNoAnswer):
 		return true
 	}
 	var coded interface{ Code() codes.Code }
@@ -50,7 +50,7 @@ func retryable(err error) bool {
 // keepChecking checks at intervals that etcd is still the same. It also requests
 // progress, so that the position of an idle watch does not fall behind compaction.
 // It returns when ctx is done or when the stream cannot continue.
-func (r *run) keepChecking(ctx context.Context, w *store.RawWatch) error {
+func (r *run) keepChecking(ctx context.Context, w *etcd.Watch) error {
 	for {
 		if sleep(ctx, checkInterval); ctx.Err() != nil {
 			return ctx.Err()

@@ -11,7 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // Stream configures one Run.
 type Stream struct {
 	Client *clientv3.Client
-	Range  store.Range
+	Range  etcd.Range
 	// Cluster is the id of the cluster that From belongs to.
 	Cluster uint64
 	// From is the position to start after.
@@ -111,7 +111,7 @@ func (r *run) watch(ctx context.Context) error {
 	for {
 		select {
 		case resp, ok := <-w.Responses:
-			if err := store.WatchError(resp, ok); err != nil {
+			if err := etcd.WatchError(resp, ok); err != nil {
 				return w.Explain(err)
 			}
 			if !r.deliver(resp) {
@@ -125,13 +125,10 @@ func (r *run) watch(ctx context.Context) error {
 }
 
 // open opens a watch that starts after the last delivered step.
-func (r *run) open(ctx context.Context, cancel context.CancelFunc) (*store.RawWatch, error) {
+func (r *run) open(ctx context.Context, cancel context.CancelFunc) (*etcd.Watch, error) {
 	timeout := time.AfterFunc(answerTimeout, cancel)
-	var opts []clientv3.OpOption
-	if r.stream.Old {
-		opts = append(opts, clientv3.WithPrevKV())
-	}
-	w, err := store.OpenWatch(ctx, r.stream.Client, r.stream.Range, r.at.Load().Revision+1, opts...)
+	w, err := etcd.OpenWatch(ctx, r.stream.Client, r.stream.Range, r.at.Load().Revision+1,
+		etcd.WatchOptions{PreviousValues: r.stream.Old})
 	if !timeout.Stop() {
 		return nil, fmt.Errorf("%w within %v", errNoAnswer, answerTimeout)
 	}

@@ -11,8 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/homeostat/homeostat/examples/watch/internal/stream"
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // bounded is met only by a test that hangs.
@@ -48,7 +48,7 @@ func start(t *testing.T, client *clientv3.Client, from stream.Position) *running
 		from.Revision = resp.Header.Revision
 	}
 	s := &stream.Stream{
-		Client: client, Range: store.PrefixRange("/k/"), Cluster: resp.Header.ClusterId,
+		Client: client, Range: etcd.PrefixRange("/k/"), Cluster: resp.Header.ClusterId,
 		From: from, Report: func(what string) { t.Log(what) },
 	}
 	ctx, cancel := context.WithCancel(bounded(t))
@@ -142,7 +142,7 @@ func TestCompacted(t *testing.T) {
 	if _, err := client.Compact(bounded(t), last-2); err != nil {
 		t.Fatal(err)
 	}
-	var compacted *store.CompactedError
+	var compacted *etcd.CompactedError
 	if err := start(t, client, stream.Position{Revision: 3}).end(t); !errors.As(err, &compacted) || compacted.Revision != last-2 {
 		t.Errorf("the stream ended with %v", err)
 	}

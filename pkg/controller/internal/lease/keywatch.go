@@ -12,8 +12,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // CheckInterval is how often a [KeyWatch] lists its keys to check that the watch is
@@ -29,7 +29,7 @@ var ErrWentBack = errors.New("etcd's revision went back: its data were wiped or 
 type KeyWatch struct {
 	client *clientv3.Client
 	clock  clock.WithTickerAndDelayedExecution
-	keys   store.Range
+	keys   etcd.Range
 
 	changed retry.Broadcast // after each change of view
 
@@ -48,7 +48,7 @@ type View struct {
 }
 
 // NewKeyWatch returns a KeyWatch of a range. It does nothing until Run.
-func NewKeyWatch(client *clientv3.Client, c clock.WithTickerAndDelayedExecution, keys store.Range) *KeyWatch {
+func NewKeyWatch(client *clientv3.Client, c clock.WithTickerAndDelayedExecution, keys etcd.Range) *KeyWatch {
 	return &KeyWatch{client: client, clock: c, keys: keys}
 }
 
@@ -109,7 +109,7 @@ func (w *KeyWatch) listAndWatch(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case resp, ok := <-raw.Responses:
-			if err := store.WatchError(resp, ok); err != nil {
+			if err := etcd.WatchError(resp, ok); err != nil {
 				return fmt.Errorf("watch %s: %w", w.keys.Start, raw.Explain(err))
 			}
 			if next, changed := view.after(resp.Events); changed {
@@ -146,10 +146,10 @@ func (w *KeyWatch) List(ctx context.Context) (View, error) {
 
 // open opens the watch that continues a list. It cancels the watch's context if that
 // takes longer than RequestTimeout.
-func (w *KeyWatch) open(ctx context.Context, cancel context.CancelFunc, listed int64) (*store.RawWatch, error) {
+func (w *KeyWatch) open(ctx context.Context, cancel context.CancelFunc, listed int64) (*etcd.Watch, error) {
 	timeout := w.clock.AfterFunc(RequestTimeout, cancel)
 	defer timeout.Stop()
-	raw, err := store.OpenWatch(ctx, w.client, w.keys, listed+1)
+	raw, err := etcd.OpenWatch(ctx, w.client, w.keys, listed+1, etcd.WatchOptions{})
 	if err == nil && raw.Created < listed {
 		raw.Close()
 		err = ErrWentBack

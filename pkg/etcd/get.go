@@ -1,0 +1,76 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
+)
+
+// MaxGetKeys is the largest number of keys that one [Get] reads: etcd's default
+// limit for the operations of a transaction.
+const MaxGetKeys = 128
+
+// Get reads several keys at one revision in one round trip. It returns the keys
+// that exist, in the order of keys. Revision 0 means etcd's current revision.
+//
+// Per key, Get costs etcd more than [List] does. Use it for a few keys out of a
+// large range. The response is as large as the values together. If the revision is
+// compacted, the error is [apierrors.IsResourceExpired]. For more than
+// [MaxGetKeys] keys, it is [apierrors.IsRequestEntityTooLargeError].
+func Get(ctx context.Context, client *clientv3.Client, keys []string, revision int64) ([]*mvccpb.KeyValue, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	gets := make([]clientv3.Op, len(keys))
+	for i, key := range keys {
+		gets[i] = clientv3.OpGet(key, clientv3.WithRev(revision))
+	}
+	resp, err := ReadTxn(ctx, client, gets)
+	if err != nil {
+		return nil, fmt.Errorf("read %d keys from %s on at revision %d: %w", len(keys), keys[0], revision, err)
+	}
+	kvs := make([]*mvccpb.KeyValue, 0, len(keys))
+	for _, r := range resp.Responses {
+		kvs = append(kvs, r.GetResponseRange().Kvs...)
+	}
+	return kvs, nil
+}
+
+// ReadTxn executes gets at one revision in one round trip. The response has one
+// element for each get, in their order.
+//
+// If a member is lost or the leader changes, etcd's client retries a single read,
+// but no transaction, since it could be a write. ReadTxn retries as often as the
+// client retries a read. All operations must therefore be gets.
+func ReadTxn(ctx context.Context, client *clientv3.Client, gets []clientv3.Op) (*clientv3.TxnResponse, error) {
+	const attempts, pause = 100, 25 * time.Millisecond
+	for attempt := 1; ; attempt++ {
+		resp, err := client.Txn(ctx).Then(gets...).Commit()
+		if err == nil {
+			return resp, nil
+		}
+		if ErrorCode(err) != codes.Unavailable || attempt == attempts || retry.Sleep(ctx, clock.RealClock{}, pause) != nil {
+			return nil, ExplainError(err)
+		}
+	}
+}
+
+// CurrentRevision asks etcd for its current revision. The read is linearizable:
+// the revision is at least that of every write that returned before the call.
+//
+// To ask, it reads the first key of r, without its value. Pass a range that the
+// etcd user may read; the result does not depend on it otherwise.
+func CurrentRevision(ctx context.Context, client *clientv3.Client, r Range) (int64, error) {
+	resp, err := client.Get(ctx, r.Start, clientv3.WithCountOnly())
+	if err != nil {
+		return 0, fmt.Errorf("read etcd's revision, with key %s: %w", r.Start, ExplainError(err))
+	}
+	return resp.Header.Revision, nil
+}
