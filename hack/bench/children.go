@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -141,7 +142,7 @@ func createChildren(ctx context.Context, s *store.Store, args childrenArgs) (sam
 		}
 		return controller.Result{}, err
 	}
-	_, err = controller.New(m, "bench", create, controller.Options{Workers: args.Workers}, controller.For(fresh))
+	_, err = controller.New(m, "bench", create, controller.Options{Workers: args.Workers}, controller.For(informer.Or[*appsv1.Deployment]()), fresh)
 	if err != nil {
 		return nil, err
 	}

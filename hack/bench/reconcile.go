@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -156,7 +157,7 @@ func reconciles(ctx context.Context, client *clientv3.Client, args reconcileArgs
 		p.finish()
 		return controller.Result{}, err
 	}
-	_, err = controller.New(m, "bench", reconcile, controller.Options{Workers: args.Workers}, controller.For(fresh))
+	_, err = controller.New(m, "bench", reconcile, controller.Options{Workers: args.Workers}, controller.For(informer.Or[*appsv1.Deployment]()), fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -169,21 +170,18 @@ func reconciles(ctx context.Context, client *clientv3.Client, args reconcileArgs
 	return p.rate(ctx)
 }
 
-// queued returns a predicate that passes what was there at the start, and a
-// channel that is closed once all of that was passed: reconciles that wait for it
-// are measured without the filling of their queue. What they write themselves is
-// not reconciled again.
-func queued(objects int) (fresh controller.Predicate[*appsv1.Deployment], all <-chan struct{}) {
+// queued returns a source of the objects that exist at the start, and a channel that
+// is closed once it has named all of them: reconciles that wait for it are measured
+// without the filling of their queue. It does not name objects that the reconciles
+// change.
+func queued(objects int) (fresh controller.Source[controller.Request], all <-chan struct{}) {
 	passed, done := 0, make(chan struct{})
-	return func(e store.Event[*appsv1.Deployment]) bool {
-		if e.Type != store.Added {
-			return false
-		}
+	return controller.Watches(func(_ context.Context, e informer.Event[*appsv1.Deployment]) []controller.Request {
 		if passed++; passed == objects { // events come one at a time
 			close(done)
 		}
-		return true
-	}, done
+		return []controller.Request{{Key: store.KeyOf(e.Object)}}
+	}, informer.Operations[*appsv1.Deployment](informer.Create)), done
 }
 
 // rawUpdates are what a status write costs at least.

@@ -121,7 +121,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 				revision, err := m.Store().UpdateStatus(ctx, site)
 				wrote.Store(revision)
 				return controller.Result{}, err
-			}), controller.Options{}, controller.For(controller.GenerationChanged[*Site]()), controller.FromChannel(keys))).Error().To(Succeed())
+			}), controller.Options{}, controller.For(informer.GenerationChanged[*Site]()), controller.FromChannel(keys))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(wrote.Load).ShouldNot(BeZero())

@@ -3,7 +3,6 @@ package controller_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -200,7 +199,7 @@ func ExampleOwnsAny() {
 		stop()
 		return controller.Result{}, nil
 	}
-	none := func(informer.Event[*appsv1.Deployment]) bool { return false }
+	none := informer.Or[*appsv1.Deployment]() // it passes nothing
 	must(controller.NewFor[*appsv1.Deployment](m, "c", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{},
 		controller.For(none), controller.OwnsAny[*corev1.ConfigMap]()))
 	web, shared := deployment("town", "web"), configMap("town", "shared")
@@ -211,34 +210,33 @@ func ExampleOwnsAny() {
 	// Output: reconcile web
 }
 
-// Only what pauses a Deployment, or ends its pause, matters.
-func ExampleFieldChanged() {
-	paused := controller.FieldChanged(func(d *appsv1.Deployment) bool { return d.Spec.Paused })
-	was, is := deployment("town", "web"), deployment("town", "web")
-	is.Spec.Paused = true
-	fmt.Println(paused(informer.Event[*appsv1.Deployment]{Type: store.Modified, Old: was, Object: is}))
-	fmt.Println(paused(informer.Event[*appsv1.Deployment]{Type: store.Modified, Old: is, Object: is}))
-	// Output:
-	// true
-	// false
-}
+// Filters say which changes matter: here those of objects with a label, but not those
+// of their status. What matters can also be an expression of the program's user.
+func ExampleFor() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
 
-// What matters can be left to the program's user.
-func ExampleCondition() {
-	failed, err := condition.ForObjects[*corev1.Pod](`old.status.phase != "Failed" && new.status.phase == "Failed"`)
-	if err != nil {
-		log.Fatal(err)
+	reconcile := func(_ context.Context, _ *controller.Tx, d *appsv1.Deployment) (controller.Result, error) {
+		fmt.Println("reconcile", d.Name)
+		stop()
+		return controller.Result{}, nil
 	}
-	predicate := controller.Condition(failed)
-	was, is := &corev1.Pod{}, &corev1.Pod{}
-	was.Status.Phase, is.Status.Phase = corev1.PodRunning, corev1.PodFailed
-	fmt.Println(predicate(informer.Event[*corev1.Pod]{Type: store.Modified, Old: was, Object: is}))
-	// Output: true
+	large, err := condition.Where[*appsv1.Deployment]("object.spec.replicas > 10")
+	check(err)
+	must(controller.New(m, "scale", reconcile, controller.Options{}, controller.For(
+		informer.LabelSelector[*appsv1.Deployment](labels.SelectorFromSet(labels.Set{"app": "shop"})),
+		informer.Or(informer.GenerationChanged[*appsv1.Deployment](), informer.LabelsChanged[*appsv1.Deployment]()),
+		large)))
+	front, back := deployment("town", "front"), deployment("town", "back")
+	front.Labels, back.Labels = map[string]string{"app": "shop"}, map[string]string{"app": "shop"}
+	front.Spec.Replicas, back.Spec.Replicas = new(int32(5)), new(int32(50))
+	add(ctx, m, deployment("town", "other"), front, back)
+	check(m.Run(ctx))
+	// Output: reconcile back
 }
 
-// Only what is labelled for the program is told, and a burst of changes of one
-// object as one.
-func ExampleFiltered() {
+// A burst of changes of one object is reconciled once.
+func ExampleDebounced() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
 
@@ -247,38 +245,9 @@ func ExampleFiltered() {
 		stop()
 		return controller.Result{}, nil
 	}
-	must(controller.New(m, "load", reconcile, controller.Options{}, controller.Filtered(
-		controller.Batched(informer.Debounce{Quiet: 100 * time.Millisecond}, controller.For[*corev1.ConfigMap]()),
-		informer.LabelSelector[*corev1.ConfigMap](labels.SelectorFromSet(labels.Set{"app": "shop"})))))
-	theme := configMap("town", "theme")
-	theme.Labels = map[string]string{"app": "shop"}
-	add(ctx, m, configMap("town", "other"), theme)
+	must(controller.New(m, "load", reconcile, controller.Options{},
+		controller.Debounced(informer.Debounce{Quiet: 100 * time.Millisecond}, controller.For[*corev1.ConfigMap]())))
+	add(ctx, m, configMap("town", "theme"))
 	check(m.Run(ctx))
 	// Output: load theme
-}
-
-// Predicates are functions, and go together.
-func ExampleAny() {
-	quiet := labels.SelectorFromSet(labels.Set{"quiet": "true"})
-	loud := controller.Not(controller.Matching[*appsv1.Deployment](quiet))
-	changed := controller.Any(
-		controller.GenerationChanged[*appsv1.Deployment](),
-		controller.LabelsChanged[*appsv1.Deployment](),
-		controller.AnnotationsChanged[*appsv1.Deployment]())
-
-	old := deployment("town", "web")
-	old.Generation = 1
-	scaled, noted, hushed := old.DeepCopy(), old.DeepCopy(), old.DeepCopy()
-	scaled.Generation = 2
-	noted.Annotations = map[string]string{"note": "to myself"}
-	hushed.Labels = map[string]string{"quiet": "true"}
-	for _, d := range []*appsv1.Deployment{scaled, noted, hushed, old} {
-		e := informer.Event[*appsv1.Deployment]{Type: store.Modified, Object: d, Old: old}
-		fmt.Println(changed(e), changed(e) && loud(e))
-	}
-	// Output:
-	// true true
-	// true true
-	// true false
-	// false false
 }

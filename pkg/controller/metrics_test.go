@@ -86,7 +86,7 @@ var _ = Describe("Metrics", func() {
 				return controller.Result{}, controller.TerminalError(errors.New("never"))
 			}
 			return controller.Result{}, nil
-		}, controller.Options{Workers: 3}, controller.For[*Site](controller.GenerationChanged[*Site]()))).Error().To(Succeed())
+		}, controller.Options{Workers: 3}, controller.For[*Site](informer.GenerationChanged[*Site]()))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(metric(m, "controller_runtime_terminal_reconcile_errors_total", "c")).Should(Equal(1.0))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 
 	"github.com/go-logr/logr"
 
@@ -12,39 +11,45 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Source says what has a controller reconcile which keys. Changes of objects do:
-// [For], [Owns], [OwnsAny], [Watches] and [WatchesInformer], which [Filtered] and
-// [Batched] tell less of; so do other parts of the program, [FromChannel]; and
-// time, [Every] and [Resync]. [Controller.AddSource] adds one to a controller that is there
-// already.
+// Source says which keys a controller reconciles, and when. R is the type of the
+// controller's keys.
+//
+//   - [For], [Owns], [OwnsAny], [Watches] and [WatchesInformer] react to changes of
+//     objects. Filters say which changes matter; see [informer.Filter]. [Debounced]
+//     joins bursts of changes.
+//   - [FromChannel] takes keys from other parts of the program.
+//   - [Every] and [Resync] name keys again and again.
+//
+// Pass sources to [New], [NewFor] or [NewReconciler], or add them to a running
+// controller with [Controller.AddSource]. One source can be given to several
+// controllers. The zero value is not a source.
 type Source[R comparable] struct {
-	primary bool         // it is For
-	watched reflect.Type // of the objects, where it is one of their changes
+	primary bool // it is made by For
+	watches bool // it reacts to changes of objects
 	bind    func(b *binding[R]) (starter[R], error)
 }
 
-// binding is what a source needs of the controller that it is given to.
+// binding is what a source gets from the controller that it is added to.
 type binding[R comparable] struct {
-	manager *Manager
-	log     logr.Logger
-	primary store.KindInfo // empty where the controller is for no kind
-
-	filters any                // []informer.Filter[T], T being what the source watches; or nil
-	window  *informer.Debounce // nil: each change is told by itself
+	manager  *Manager
+	log      logr.Logger
+	primary  store.KindInfo     // the controller's kind; empty without one
+	debounce *informer.Debounce // nil: changes are delivered one by one
 }
 
-// starter starts a source for one run of its controller, which it hands its
-// keys to. stop ends it, and returns when no call of the source's functions is
-// under way any more and no key will follow.
+// starter starts a source for one run of its controller. The source passes its keys to
+// enqueue. stop ends the source; when it returns, no function of the source is
+// running, and enqueue is not called again.
 type starter[R comparable] func(enqueue func(R, Cause)) (stop func())
 
-// For has the objects of the kind T reconciled when they change: all changes
-// that pass all predicates.
-func For[T store.Object](predicates ...Predicate[T]) Source[Request] {
+// For reconciles objects of kind T when they change. T must be the controller's kind.
+// If there are filters, only changes that pass all of them count. [New] and [NewFor]
+// add For by themselves: use it to give filters.
+func For[T store.Object](filters ...informer.Filter[T]) Source[Request] {
 	keys := func(_ context.Context, e informer.Event[T]) []Request {
 		return []Request{{store.KeyOf(e.Object)}}
 	}
-	return Source[Request]{primary: true, watched: reflect.TypeFor[T](), bind: func(b *binding[Request]) (starter[Request], error) {
+	return Source[Request]{primary: true, watches: true, bind: func(b *binding[Request]) (starter[Request], error) {
 		k, err := store.KindOf[T](b.manager.store)
 		switch {
 		case err != nil:
@@ -54,38 +59,59 @@ func For[T store.Object](predicates ...Predicate[T]) Source[Request] {
 		case k != b.primary:
 			return nil, fmt.Errorf("for %s: the controller is one for %s: use Watches", k.GroupVersionKind.Kind, b.primary.GroupVersionKind.Kind)
 		}
-		return watch(b, keys, predicates)
+		return watchKind(b, keys, filters)
 	}}
 }
 
-// Watches has the keys reconciled that a function names for each change of an
-// object of the kind T that passes all predicates. The function may read the
-// replica's snapshots; it must be fast. When it panics, the change is logged and
-// names no keys.
-func Watches[T store.Object, R comparable](keys func(ctx context.Context, e informer.Event[T]) []R, predicates ...Predicate[T]) Source[R] {
-	return Source[R]{watched: reflect.TypeFor[T](), bind: func(b *binding[R]) (starter[R], error) {
-		return watch(b, keys, predicates)
+// Watches calls keys for each change of an object of kind T that passes all filters,
+// and reconciles the keys that it returns. Use it for objects that the controller
+// does not own.
+//
+// keys may read the replica's snapshots. It must be fast, and must not change the
+// object. If it panics, the panic is logged and the change reconciles nothing.
+func Watches[T store.Object, R comparable](keys func(ctx context.Context, e informer.Event[T]) []R, filters ...informer.Filter[T]) Source[R] {
+	return Source[R]{watches: true, bind: func(b *binding[R]) (starter[R], error) {
+		return watchKind(b, keys, filters)
 	}}
 }
 
-// WatchesInformer is [Watches] for an informer, which may be one of another
-// replica, or of a kind that is known only when the program runs. A replica
-// other than the manager's is run by the manager when it was given to
-// [Manager.AddReplica], and otherwise by the caller. Reconciles do not wait for
-// it: what they write may not be in its snapshots yet.
-func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, e informer.Event[T]) []R, predicates ...Predicate[T]) Source[R] {
-	return Source[R]{watched: reflect.TypeFor[T](), bind: func(b *binding[R]) (starter[R], error) {
+// WatchesInformer is [Watches] for a given informer. Use it for a replica other than
+// the manager's, or for a kind that is known only at run time. Add another replica to
+// the manager with [Manager.AddReplica], or run it yourself. Reconciles do not wait
+// for another replica to have their own writes.
+func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, e informer.Event[T]) []R, filters ...informer.Filter[T]) Source[R] {
+	return Source[R]{watches: true, bind: func(b *binding[R]) (starter[R], error) {
 		if inf == nil {
 			return nil, errors.New("watches: the informer is nil")
 		}
-		return listen(b, inf, keys, predicates)
+		return handleEvents(b, inf, keys, filters)
 	}}
 }
 
-func watch[T store.Object, R comparable](b *binding[R], keys func(context.Context, informer.Event[T]) []R, predicates []Predicate[T]) (starter[R], error) {
+// Debounced delays the changes of a source until none has come for d.Quiet, or the
+// first of them has waited for d.Max. It joins the changes of each object. Use it for
+// keys that change in bursts: a burst is then reconciled once, instead of at its
+// beginning and again at its end. The source must react to changes of objects.
+func Debounced[R comparable](d informer.Debounce, s Source[R]) Source[R] {
+	debounced := s
+	debounced.bind = func(b *binding[R]) (starter[R], error) {
+		switch {
+		case s.bind == nil:
+			return nil, errEmptySource
+		case !s.watches:
+			return nil, errors.New("debounced: the source does not react to changes of objects")
+		}
+		changed := *b
+		changed.debounce = &d
+		return s.bind(&changed)
+	}
+	return debounced
+}
+
+func watchKind[T store.Object, R comparable](b *binding[R], keys func(context.Context, informer.Event[T]) []R, filters []informer.Filter[T]) (starter[R], error) {
 	inf, err := informer.For[T](b.manager.replica)
 	if err != nil {
 		return nil, err
 	}
-	return listen(b, inf, keys, predicates)
+	return handleEvents(b, inf, keys, filters)
 }

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
@@ -48,7 +49,7 @@ var _ = Describe("A source", func() {
 	It("Owns reconciles the controller that an object has, and the one that it had", func(ctx SpecContext) {
 		a, b := newSite("a", 1), newSite("b", 1)
 		create(ctx, m.Store(), a, b)
-		never := controller.Predicate[*Site](func(informer.Event[*Site]) bool { return false })
+		never := informer.Or[*Site]()
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
 			controller.For(never), controller.Owns[*corev1.ConfigMap]())).Error().To(Succeed())
 		run(m)
@@ -69,7 +70,7 @@ var _ = Describe("A source", func() {
 		deployment := newDeployment("deployment")
 		create(ctx, m.Store(), node, deployment)
 		var keys journal[controller.Request]
-		never := controller.Predicate[*corev1.Node](func(informer.Event[*corev1.Node]) bool { return false })
+		never := informer.Or[*corev1.Node]()
 		Expect(controller.NewFor[*corev1.Node](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				keys.note(r)
@@ -84,10 +85,40 @@ var _ = Describe("A source", func() {
 		Eventually(keys.all).Should(Equal([]controller.Request{{Key: store.Key{Name: "node"}}}))
 	}, SpecTimeout(time.Minute))
 
+	DescribeTable("Owns reconciles both owners where a filter hides one of an object's states",
+		func(ctx SpecContext, before, after string) {
+			a, b := newSite("a", 1), newSite("b", 1)
+			child := newConfigMap("child")
+			child.Labels = map[string]string{"color": before}
+			create(ctx, m.Store(), a, b)
+			child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), a)}
+			create(ctx, m.Store(), child)
+			red := informer.LabelSelector[*corev1.ConfigMap](labels.SelectorFromSet(labels.Set{"color": "red"}))
+			Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
+				controller.For(informer.Or[*Site]()), controller.Owns(red, informer.GenerationChanged[*corev1.ConfigMap]()))).Error().To(Succeed())
+			run(m)
+			known := 0
+			if before == "red" {
+				known = 1
+			}
+			Eventually(calls.len).Should(Equal(known))
+			Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+
+			child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), b)}
+			child.Labels = map[string]string{"color": after}
+			Expect(m.Store().Update(ctx, child)).Error().NotTo(HaveOccurred())
+			Eventually(func() []string { return calls.all()[known:] }).Should(ConsistOf("a", "b"))
+		},
+		Entry("it leaves the filter", SpecTimeout(time.Minute), "red", "blue"),
+		Entry("it enters the filter", SpecTimeout(time.Minute), "blue", "red"),
+		Entry("it is in the filter", SpecTimeout(time.Minute), "red", "red"),
+		Entry("it is outside of the filter", SpecTimeout(time.Minute), "blue", "blue"),
+	)
+
 	It("OwnsAny reconciles all owners of the kind, and those that an object had", func(ctx SpecContext) {
 		a, b, other := newSite("a", 1), newSite("b", 1), newDeployment("other")
 		create(ctx, m.Store(), a, b, other)
-		never := controller.Predicate[*Site](func(informer.Event[*Site]) bool { return false })
+		never := informer.Or[*Site]()
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
 			controller.For(never), controller.OwnsAny[*corev1.ConfigMap]())).Error().To(Succeed())
 		run(m)
@@ -129,7 +160,7 @@ var _ = Describe("A source", func() {
 		Eventually(keys.all).Should(Equal([]int{10, 11, -1}))
 	}, SpecTimeout(time.Minute))
 
-	It("WatchesInformer takes events from a replica of another etcd, and predicates", func(ctx SpecContext) {
+	It("WatchesInformer takes events from a replica of another etcd, and filters", func(ctx SpecContext) {
 		other := newStore(etcdtest.Start(GinkgoTB(), etcdtest.Options{}).Client())
 		replica := informer.NewReplica(other, informer.Options{OnMutation: failOnMutation})
 		sites, err := informer.ForObject(replica, &Site{})
@@ -142,7 +173,7 @@ var _ = Describe("A source", func() {
 		Expect(controller.NewReconciler(m, "c", calls, controller.Options{},
 			controller.WatchesInformer(sites, func(_ context.Context, e informer.Event[store.Object]) []controller.Request {
 				return []controller.Request{request(e.Object)}
-			}, func(e informer.Event[store.Object]) bool { return e.Object.GetName() != "dull" }))).Error().To(Succeed())
+			}, informer.Where(func(obj store.Object) bool { return obj.GetName() != "dull" })))).Error().To(Succeed())
 		run(m)
 		create(ctx, other, newSite("a", 1), newSite("dull", 1), newSite("b", 1))
 		create(ctx, m.Store(), newSite("here", 1))
@@ -208,12 +239,14 @@ var _ = Describe("A source", func() {
 		Eventually(times("b")).Should(BeNumerically(">", 3))
 	}, SpecTimeout(time.Minute))
 
-	It("survives functions that panic: a predicate then passes", func(ctx SpecContext) {
+	It("survives functions that panic or fail: a filter then passes", func(ctx SpecContext) {
 		var log logbook
 		m = newManager(controller.ManagerOptions{Log: log.logger()})
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
-			controller.For(func(e informer.Event[*Site]) bool { panic("bad predicate") },
-				controller.Condition(func(_, _ *Site) (bool, error) { return false, errors.New("bad condition") })),
+			controller.For(informer.Where(func(*Site) bool { panic("bad filter") })),
+			controller.Watches(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+				return []controller.Request{request(e.Object)}
+			}, informer.Leaf[*corev1.ConfigMap]{Change: func(_, _ *corev1.ConfigMap) (bool, error) { return false, errors.New("bad condition") }}.Filter()),
 			controller.Watches(func(_ context.Context, e informer.Event[*appsv1.Deployment]) []controller.Request {
 				if e.Object.Name == "bad" {
 					panic("bad mapping")
@@ -221,11 +254,11 @@ var _ = Describe("A source", func() {
 				return []controller.Request{request(e.Object)}
 			}))).Error().To(Succeed())
 		run(m)
-		create(ctx, m.Store(), newDeployment("bad"), newDeployment("good"), newSite("site", 1))
-		Eventually(calls.all).Should(ConsistOf("good", "site"))
-		for _, what := range []string{"bad predicate", "bad condition", "bad mapping"} {
-			Expect(log.with(what)).To(ConsistOf(And(ContainSubstring("goroutine"), ContainSubstring(`"namespace"="default"`))))
-		}
+		create(ctx, m.Store(), newDeployment("bad"), newDeployment("good"), newSite("site", 1), newConfigMap("config"))
+		Eventually(calls.all).Should(ConsistOf("good", "site", "config"))
+		Expect(log.with("bad mapping")).To(ConsistOf(And(ContainSubstring("goroutine"), ContainSubstring(`"namespace"="default"`))))
+		Expect(log.with("bad filter")).To(ConsistOf(ContainSubstring("default/site")))
+		Expect(log.with("bad condition")).To(ConsistOf(ContainSubstring("default/config")))
 	}, SpecTimeout(time.Minute))
 
 	It("calls none of its functions once Run has returned", func(ctx SpecContext) {

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -50,7 +51,7 @@ var _ = Describe("Traces", func() {
 		Expect(controller.New(m, "fill", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			tx.Create(newConfigMap(site.Name))
 			return controller.Result{RequeueAfter: time.Hour}, nil
-		}, controller.Options{}, controller.For[*Site](controller.GenerationChanged[*Site]()))).Error().To(Succeed())
+		}, controller.Options{}, controller.For[*Site](informer.GenerationChanged[*Site]()))).Error().To(Succeed())
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
 		run(m)

@@ -68,7 +68,7 @@ var _ = Describe("A transactional controller", func() {
 				panic("really not")
 			}
 			return controller.Result{}, nil
-		}, controller.Options{}, controller.For[*Site](controller.GenerationChanged[*Site]()))).Error().To(Succeed())
+		}, controller.Options{}, controller.For[*Site](informer.GenerationChanged[*Site]()))).Error().To(Succeed())
 		deployments, err := informer.For[*appsv1.Deployment](m.Replica())
 		Expect(err).NotTo(HaveOccurred())
 		var added atomic.Int32

@@ -101,7 +101,7 @@ var _ = Describe("A transaction", func() {
 			marked, _ := get(tx, "held")
 			Expect(marked.DeletionTimestamp).NotTo(BeNil())
 			return controller.Result{}, nil
-		}, controller.Options{}, controller.Owns[*corev1.ConfigMap](func(informer.Event[*corev1.ConfigMap]) bool { return false }))).Error().To(Succeed())
+		}, controller.Options{}, controller.Owns(informer.Or[*corev1.ConfigMap]()))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("a", 1))
 		Eventually(done).Should(BeClosed())
@@ -192,7 +192,7 @@ var _ = Describe("A transaction", func() {
 	for how, ignored := range map[string]bool{"returned": false, "ignored": true} {
 		It("is repeated on a newer snapshot after a conflict that is "+how, func(ctx SpecContext) {
 			var seen journal[string]
-			again := func(e informer.Event[*Site]) bool { return e.Type == store.Added }
+			once := informer.Operations[*Site](informer.Create)
 			Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 				seen.note(site.Annotations["by"])
 				if seen.len() > 1 {
@@ -209,7 +209,7 @@ var _ = Describe("A transaction", func() {
 					err = nil
 				}
 				return controller.Result{RequeueAfter: time.Hour}, err
-			}, controller.Options{}, controller.For(again))).Error().To(Succeed())
+			}, controller.Options{}, controller.For(once))).Error().To(Succeed())
 			run(m)
 			site := newSite("a", 1)
 			create(ctx, m.Store(), site)
@@ -293,7 +293,7 @@ var _ = Describe("A transaction", func() {
 			site.Status.Ready = int32(seen.len())
 			tx.UpdateStatus(site)
 			return controller.Result{}, nil
-		}, controller.Options{}, never, controller.For(controller.GenerationChanged[*Site]()))).Error().To(Succeed())
+		}, controller.Options{}, never, controller.For(informer.GenerationChanged[*Site]()))).Error().To(Succeed())
 		run(m)
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
