@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestMain lets the tests' binary do the tasks that the program starts itself for.
+// TestMain lets the test binary run tasks, like the program.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 3 && os.Args[1] == taskArg {
 		// Not a test's: the process ends with its task.

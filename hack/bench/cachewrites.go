@@ -20,10 +20,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// cacheWritesScenario measures how many changes a second a cache takes in while
-// others list it without pause. Changes come from memory, one in each response of
-// the watch, and take next to nothing to decode; each counts once a handler was
-// told of it.
+// cacheWritesScenario measures how many changes a second a cache applies while readers
+// list it without pause. Changes come from memory, one in each watch response, and cost
+// almost nothing to decode. A change counts when a handler has received it.
 func cacheWritesScenario(ctx context.Context, b *bench) ([]Row, error) {
 	var rows []Row
 	for _, n := range b.scale.caches {
@@ -72,15 +71,15 @@ type cacheWriteArgs struct {
 	Seconds float64
 }
 
-// writable is a cache whose source can be written.
+// writable is a cache with a source that the benchmark writes.
 type writable struct {
 	write func(i int)
 	list  func() int // lists all and returns how many there are
 	stop  func()
 }
 
-// window is how many changes may be on their way. The next come when the last of
-// them has arrived, so that nothing queues without bound.
+// window is the number of changes in flight. The next ones follow when the last has
+// arrived, so that no queue grows without bound.
 const window = 10
 
 func measureCacheWrites(ctx context.Context, args cacheWriteArgs) (sample, error) {
@@ -126,7 +125,7 @@ func measureCacheWrites(ctx context.Context, args cacheWriteArgs) (sample, error
 	}, nil
 }
 
-// readAll calls f in so many goroutines, without pause, until stop.
+// readAll calls f in the given number of goroutines, without pause, until stop.
 func readAll(ctx context.Context, readers int, f func()) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
@@ -216,7 +215,7 @@ func writableInformer(ctx context.Context, objects int, tell func()) (*writable,
 	}, nil
 }
 
-// watchedCells lists first and watches then.
+// watchedCells lists first and then watches.
 type watchedCells struct{ *cache.ListWatch }
 
 func (watchedCells) IsWatchListSemanticsUnSupported() bool { return true }

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// cell is an object that takes next to nothing to decode, for measuring what
-// caches do. Its JSON is a string of its namespace and name.
+// cell is an object that costs almost nothing to decode, for benchmarks of caches. Its
+// JSON is a string with its namespace and name.
 type cell struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -18,11 +18,11 @@ type cell struct {
 
 var cellKind = schema.GroupVersionKind{Group: "bench.example.com", Version: "v1", Kind: "Cell"}
 
-// cellPrefix is where a store keeps cells by default.
+// cellPrefix is the default key prefix of cells.
 const cellPrefix = "/registry/bench.example.com/cells/"
 
-// newCell returns the i-th of the cells, which all share a namespace, as those of
-// client-go's own benchmark do.
+// newCell returns the i-th cell. All cells share a namespace, as in client-go's own
+// benchmark.
 func newCell(i int) *cell {
 	return &cell{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("cell-%07d", i)}}
 }
@@ -47,7 +47,7 @@ func (c *cell) DeepCopyObject() runtime.Object {
 	return d
 }
 
-// cellList is what client-go lists.
+// cellList is the list type for client-go.
 type cellList struct {
 	metav1.TypeMeta
 	metav1.ListMeta

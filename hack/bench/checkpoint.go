@@ -24,8 +24,8 @@ const (
 	fromNothing    = "from nothing"
 )
 
-// checkpointScenario measures a restart after so many missed changes, from a
-// checkpoint and from nothing.
+// checkpointScenario measures restarts with and without a checkpoint, after different
+// numbers of missed changes.
 func checkpointScenario(ctx context.Context, b *bench) ([]Row, error) {
 	n := slices.Max(b.scale.caches)
 	endpoint, stop, err := b.seededEtcd(ctx, n)
@@ -104,8 +104,7 @@ type changeArgs struct {
 	Version  int
 }
 
-// change makes changes, each at a revision of its own, to one object after the
-// other.
+// change changes one object after the other, each at its own revision.
 func change(ctx context.Context, args changeArgs) (struct{}, error) {
 	client, err := connect(ctx, args.Endpoint)
 	if err != nil {
@@ -126,7 +125,7 @@ type restartArgs struct {
 	Path     string // of the checkpoint; empty for none
 }
 
-// restart runs a replica until it has synced, and stops it.
+// restart runs a replica until it has synced, and then stops it.
 func restart(ctx context.Context, args restartArgs) (sample, error) {
 	var read received
 	client, err := connect(ctx, args.Endpoint, grpc.WithStatsHandler(&read))
@@ -155,7 +154,7 @@ func restart(ctx context.Context, args restartArgs) (sample, error) {
 	return found, expect(n, args.Objects)
 }
 
-// received counts what comes over a client's connections.
+// received counts the bytes that a client's connections receive.
 type received struct{ bytes atomic.Int64 }
 
 func (*received) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }

@@ -14,7 +14,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// childrenOf is how many children each parent gets.
+// childrenOf is the number of children of each parent.
 const childrenOf = 10
 
 const (
@@ -22,10 +22,9 @@ const (
 	bySingleWrites   = "by single writes"
 )
 
-// childrenScenario measures reconciles that create ten children of a parent and
-// write its status: in one transaction, by single writes of the same store, and
-// by single compare-and-set puts of etcd's client, of values that are encoded
-// already.
+// childrenScenario measures reconciles that create ten children of a parent and write
+// its status: in one transaction, with single writes of the same store, and with single
+// compare-and-set puts of etcd's client, whose values are encoded in advance.
 func childrenScenario(ctx context.Context, b *bench) ([]Row, error) {
 	endpoint, stop, err := b.startEtcd(ctx)
 	if err != nil {
@@ -101,7 +100,7 @@ func measureChildren(ctx context.Context, args childrenArgs) (sample, error) {
 	return createChildren(ctx, s, args)
 }
 
-// newChild returns a ReplicaSet of about the same size as its parent.
+// newChild returns a ReplicaSet of about its parent's size.
 func newChild(parent *appsv1.Deployment, i int) *appsv1.ReplicaSet {
 	return &appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: parent.Namespace, Name: fmt.Sprintf("%s-%d", parent.Name, i), Labels: parent.Labels},
@@ -151,7 +150,7 @@ func createChildren(ctx context.Context, s *store.Store, args childrenArgs) (sam
 	return p.rate(ctx)
 }
 
-// rawChildren writes the same, one put after the other for each parent.
+// rawChildren writes the same objects with one put after the other for each parent.
 func rawChildren(ctx context.Context, client *clientv3.Client, args childrenArgs, parents []*appsv1.Deployment) (sample, error) {
 	values := make([][childrenOf]string, len(parents))
 	statuses := make([]string, len(parents))
@@ -193,7 +192,8 @@ func rawChildren(ctx context.Context, client *clientv3.Client, args childrenArgs
 	return p.rate(ctx)
 }
 
-// compareAndSet puts a value in place of the one of a revision; 0 means none.
+// compareAndSet puts a value if the key has the given ModRevision; 0 means that the key
+// must not exist.
 func compareAndSet(ctx context.Context, client *clientv3.Client, key string, revision int64, value string) error {
 	resp, err := client.Txn(ctx).
 		If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).

@@ -2,8 +2,8 @@ package main
 
 import "syscall"
 
-// cpuTime is what the process has used of the processors so far, in seconds. Unlike
-// the time that passes, it hardly depends on what else the machine does.
+// cpuTime returns the CPU time of the process so far, in seconds. Unlike elapsed time, it
+// hardly depends on other load.
 func cpuTime() float64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

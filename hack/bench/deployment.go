@@ -13,11 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// deploymentPrefix is where a store keeps Deployments by default.
+// deploymentPrefix is the default key prefix of Deployments.
 const deploymentPrefix = "/registry/apps/deployments/"
 
-// groupSize is how many objects share a namespace, and apps how many values the
-// label that is indexed has.
+// groupSize is the number of objects in a namespace. apps is the number of values of the
+// indexed label.
 const (
 	groupSize = 100
 	apps      = 100
@@ -29,8 +29,8 @@ func deploymentName(i int) types.NamespacedName {
 
 func deploymentKey(i int) string { return deploymentPrefix + deploymentName(i).String() }
 
-// newDeployment returns a Deployment whose JSON has about 1 KiB. Versions differ
-// in the status.
+// newDeployment returns a Deployment with about 1 KiB of JSON. Versions differ in the
+// status.
 func newDeployment(i, version int) *appsv1.Deployment {
 	name := deploymentName(i)
 	app := fmt.Sprintf("app-%04d", i%apps)

@@ -20,9 +20,9 @@ import (
 // quota leaves room for a million objects.
 const quota = 8 << 30
 
-// serveEtcd is an embedded etcd of one member, on a unix socket and without
-// fsync, in a process of its own: it must not share a heap and its collector with
-// what is measured. It says where it is and serves until its input is closed.
+// serveEtcd runs an embedded etcd with one member, on a unix socket and without fsync.
+// It has its own process, so that it does not share a heap and a garbage collector with
+// the measured code. It prints its endpoint and serves until its input is closed.
 func serveEtcd(ctx context.Context, _ []byte) (any, error) {
 	cluster, err := etcdtest.Run(ctx, etcdtest.Options{ClientAddr: etcdtest.Unix, QuotaBytes: quota})
 	if err != nil {
@@ -33,7 +33,7 @@ func serveEtcd(ctx context.Context, _ []byte) (any, error) {
 	return nil, cluster.Close()
 }
 
-// startEtcd starts an empty etcd that serves until stop.
+// startEtcd starts an empty etcd, which serves until stop is called.
 func (b *bench) startEtcd(ctx context.Context) (endpoint string, stop func(), err error) {
 	cmd, err := b.command(ctx, "etcd", "")
 	if err != nil {
@@ -65,7 +65,7 @@ func (b *bench) startEtcd(ctx context.Context) (endpoint string, stop func(), er
 	return strings.TrimSpace(line), stop, nil
 }
 
-// seededEtcd starts an etcd with so many Deployments.
+// seededEtcd starts an etcd with the given number of Deployments.
 func (b *bench) seededEtcd(ctx context.Context, objects int) (endpoint string, stop func(), err error) {
 	endpoint, stop, err = b.startEtcd(ctx)
 	if err != nil {
@@ -83,7 +83,7 @@ type seedArgs struct {
 	Objects  int
 }
 
-// seed puts Deployments into etcd, a hundred in a transaction.
+// seed puts Deployments into etcd, a hundred in each transaction.
 func seed(ctx context.Context, args seedArgs) (struct{}, error) {
 	const writers, batch = 8, 100
 	client, err := connect(ctx, args.Endpoint)
@@ -106,7 +106,7 @@ func seed(ctx context.Context, args seedArgs) (struct{}, error) {
 	return struct{}{}, group.Wait()
 }
 
-// connect returns a client that is connected.
+// connect returns a connected client.
 func connect(ctx context.Context, endpoint string, options ...grpc.DialOption) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{endpoint}, DialTimeout: 10 * time.Second, DialOptions: options, Logger: zap.NewNop(),

@@ -11,9 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// feed stands in for etcd where that would be slower than what is measured: it
-// holds keys in memory and sends each change to the one watch, in a response of
-// its own.
+// feed replaces etcd where etcd would be slower than the measured code. It holds keys in
+// memory and sends each change to its only watch, in its own response.
 type feed struct {
 	mu       sync.Mutex
 	revision int64
@@ -38,8 +37,8 @@ func (f *feed) client(ctx context.Context) *clientv3.Client {
 	return c
 }
 
-// put changes the value of a key, by its place, and sends it. It waits until
-// there is a watch, and while too much is unread.
+// put changes the value of the i-th key and sends the change. It waits until there is a
+// watch, and while too many changes are unread.
 func (f *feed) put(i int, value []byte) {
 	<-f.watched
 	f.mu.Lock()
@@ -56,7 +55,7 @@ func (f *feed) put(i int, value []byte) {
 
 func (f *feed) header() *pb.ResponseHeader { return &pb.ResponseHeader{Revision: f.revision} }
 
-// Get answers a question for the revision, or for one key.
+// Get returns the revision, or one key.
 func (f *feed) Get(_ context.Context, key string, _ ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,7 +81,7 @@ func (f *feed) GetStream(context.Context, string, ...clientv3.OpOption) (clientv
 	return chunks, nil
 }
 
-// Watch is for one watch. It ends with ctx, once nobody puts any more.
+// Watch serves one watch. It ends with ctx, after the last put.
 func (f *feed) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,9 +112,9 @@ func (f *feed) Do(context.Context, clientv3.Op) (clientv3.OpResponse, error) {
 
 func (f *feed) Txn(context.Context) clientv3.Txn { return &feedTxn{feed: f} }
 
-// feedTxn answers a replica's look at etcd. It lets none make a key.
+// feedTxn answers a replica's probes. It creates no keys.
 type feedTxn struct {
-	*feed
+	feed *feed
 	gets []clientv3.Op
 }
 
@@ -128,15 +127,15 @@ func (t *feedTxn) Then(ops ...clientv3.Op) clientv3.Txn {
 }
 
 func (t *feedTxn) Commit() (*clientv3.TxnResponse, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	resp := &clientv3.TxnResponse{Header: t.header(), Succeeded: true}
+	t.feed.mu.Lock()
+	defer t.feed.mu.Unlock()
+	resp := &clientv3.TxnResponse{Header: t.feed.header(), Succeeded: true}
 	for _, op := range t.gets {
 		if !op.IsGet() {
 			return nil, errFeed
 		}
-		found := &pb.RangeResponse{Header: t.header()}
-		for _, kv := range t.kvs {
+		found := &pb.RangeResponse{Header: t.feed.header()}
+		for _, kv := range t.feed.kvs {
 			if bytes.Equal(kv.Key, op.KeyBytes()) {
 				found.Kvs = append(found.Kvs, kv)
 			}

@@ -16,11 +16,11 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// reconciler is the side of latencyScenario that measures a controller.
+// reconciler is the side of latencyScenario with a controller.
 const reconciler = "reconciler"
 
-// latencyScenario measures the time from just before a put until somebody is told
-// of it: raw is a watch of etcd's client alone, which decodes nothing.
+// latencyScenario measures the time from just before a put until a receiver gets the
+// change. Raw is a watch of etcd's client alone, which decodes nothing.
 func latencyScenario(ctx context.Context, b *bench) ([]Row, error) {
 	endpoint, stop, err := b.seededEtcd(ctx, b.scale.objects)
 	if err != nil {
@@ -94,7 +94,7 @@ func measureLatency(ctx context.Context, args latencyArgs) (sample, error) {
 	return sample{"p50": percentile(latencies, 0.5), "p99": percentile(latencies, 0.99)}, nil
 }
 
-// arrivals notes down when somebody was told of a revision.
+// arrivals records when a receiver gets each revision.
 type arrivals struct {
 	mu      sync.Mutex
 	at      map[int64]time.Time
@@ -121,7 +121,7 @@ func (a *arrivals) of(revision int64) (time.Time, bool) {
 	return at, ok
 }
 
-// await waits until somebody was told of a revision.
+// await waits until the receiver has got a revision.
 func (a *arrivals) await(ctx context.Context, revision int64) (time.Time, error) {
 	for {
 		if at, ok := a.of(revision); ok {
@@ -135,8 +135,8 @@ func (a *arrivals) await(ctx context.Context, revision int64) (time.Time, error)
 	}
 }
 
-// putAll puts so many values, one after the other per writer, and returns how
-// long each took to arrive, in microseconds. A single writer waits for each.
+// putAll puts values, one after the other for each writer, and returns how long each took
+// to arrive, in microseconds. A single writer waits for each arrival.
 func putAll(ctx context.Context, client *clientv3.Client, writers int, values []string, puts int, arrivals *arrivals) ([]float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -177,7 +177,7 @@ func putAll(ctx context.Context, client *clientv3.Client, writers int, values []
 	return latencies, nil
 }
 
-// receive has a side note down what it is told, from when it has synced.
+// receive starts a side that records arrivals, and returns when it has synced.
 func receive(ctx context.Context, client *clientv3.Client, args latencyArgs, arrivals *arrivals) (stop func(), err error) {
 	switch args.Side {
 	case raw:
@@ -220,8 +220,8 @@ func receiveRaw(ctx context.Context, client *clientv3.Client, arrivals *arrivals
 	return func() { cancel(); <-done }, created.Err()
 }
 
-// receiveReconciles notes down, for each reconcile, the revision of the object
-// that it finds. It returns when the reconciles of the initial list are done.
+// receiveReconciles records, in each reconcile, the revision of the object. It returns
+// when the reconciles of the initial list are done.
 func receiveReconciles(ctx context.Context, client *clientv3.Client, args latencyArgs, arrivals *arrivals) (stop func(), err error) {
 	s, err := newStore(client)
 	if err != nil {

@@ -1,16 +1,14 @@
-// Command bench compares this project with client-go's reflector and shared
-// informer, and both with etcd's client alone, on one etcd:
+// Command bench compares homeostat with client-go's reflector and shared informer,
+// and both with etcd's client alone, on the same etcd:
 //
 //	go run -C hack/bench . [--run REGEXP] [--scale small|full] [--rounds N] [--json FILE] [--markdown FILE] [--profile DIR]
 //
-// It prints a table of ratios, each beside its aim. Files are relative to
-// hack/bench. The small scale takes some
-// minutes; the full one has a million objects too, and needs about 16 GB. What is
-// measured stands in docs/performance.md.
+// It prints a table of ratios and their aims. Files are relative to hack/bench. The
+// small scale takes some minutes. The full scale adds a million objects and needs
+// about 16 GB. docs/performance.md describes the method and has the figures.
 //
-// Every measurement runs in a process of its own, and so does etcd. The sides of
-// a comparison are measured in turn, round after round; a ratio is the median of
-// those of the rounds.
+// Every measurement runs in its own process, and so does etcd. In each round the sides
+// of a comparison run one after the other. A ratio is the median over the rounds.
 package main
 
 import (
@@ -29,22 +27,22 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	if len(os.Args) > 3 && os.Args[1] == taskArg {
 		os.Exit(doTask(ctx, os.Args[2:]))
 	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// options are what the command line says.
+// options are the parsed flags.
 type options struct {
-	bench
+	bench          bench
 	pattern        *regexp.Regexp
 	json, markdown string
 }
 
-// run measures and reports, and returns the exit code. A row that misses its aim
-// is no failure.
+// run measures and reports, and returns the exit status. A row that misses its aim is
+// not a failure.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -53,11 +51,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return 2
 	}
-	report := newReport(o.scale, args)
+	report := newReport(o.bench.scale, args)
 	begun := time.Now()
 	report.Rows, err = o.measure(ctx)
 	report.Took = time.Since(begun).Round(time.Second).String()
-	if err == nil || len(report.Rows) > 0 { // what was measured before a failure counts
+	if err == nil || len(report.Rows) > 0 { // report what was measured before a failure
 		err = errors.Join(err, o.write(report, stdout))
 	}
 	if err != nil {
@@ -67,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// parse prints what is wrong with the arguments before it returns an error.
+// parse parses the flags. It prints an error before it returns it.
 func parse(args []string, stderr io.Writer) (*options, error) {
 	o := &options{bench: bench{progress: stderr}}
 	var pattern, name string
@@ -75,11 +73,11 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&pattern, "run", "", "run only the scenarios whose names match a `regexp`: "+scenarioNames())
-	flags.StringVar(&name, "scale", "small", "`how much` to measure: small, full or, to see that it works, tiny")
-	flags.IntVar(&rounds, "rounds", 0, "how `often` each side is measured (default: as the scale says)")
+	flags.StringVar(&name, "scale", "small", "the `scale` of the measurements: small, full, or tiny (for a quick check)")
+	flags.IntVar(&rounds, "rounds", 0, "`number` of measurements of each side (default: depends on the scale)")
 	flags.StringVar(&o.json, "json", "", "write the report to a `file`, as JSON")
 	flags.StringVar(&o.markdown, "markdown", "", "write the report to a `file`, as Markdown")
-	flags.StringVar(&o.profiles, "profile", "", "write CPU profiles of this project's side into a `directory`")
+	flags.StringVar(&o.bench.profiles, "profile", "", "write CPU profiles of homeostat's side into a `directory`")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -91,15 +89,15 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	all := scales()
 	i := slices.IndexFunc(all, func(s scale) bool { return s.name == name })
 	if err == nil && i < 0 {
-		err = fmt.Errorf("there is no scale %q", name)
+		err = fmt.Errorf("unknown scale %q", name)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return nil, err
 	}
-	o.scale = all[i]
+	o.bench.scale = all[i]
 	if rounds > 0 {
-		o.scale.rounds = rounds
+		o.bench.scale.rounds = rounds
 	}
 	return o, nil
 }
@@ -116,8 +114,8 @@ func scenarioNames() string {
 }
 
 func (o *options) measure(ctx context.Context) ([]Row, error) {
-	if o.profiles != "" {
-		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
+	if o.bench.profiles != "" {
+		if err := os.MkdirAll(o.bench.profiles, 0o755); err != nil {
 			return nil, err
 		}
 	}
@@ -135,7 +133,7 @@ func (o *options) measure(ctx context.Context) ([]Row, error) {
 			rows[i].Scenario = s.name
 		}
 		all = append(all, rows...)
-		o.logf("%s took %s", s.name, time.Since(begun).Round(100*time.Millisecond))
+		o.bench.logf("%s took %s", s.name, time.Since(begun).Round(100*time.Millisecond))
 	}
 	return all, nil
 }

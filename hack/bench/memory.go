@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// memoryScenario measures what a cached object costs: when all is settled, and
-// at the peak of the cold sync. The peak is that of what is in use; with Go's
-// default of a collection whenever the heap has doubled, the process takes more.
-// One round is enough: bytes do not depend on what else the machine does.
+// memoryScenario measures the memory of a cached object, after the sync and at the peak
+// of the cold sync. The peak is the heap in use. By default Go collects garbage when the
+// heap has doubled, so the process takes more. One round is enough, because bytes do not
+// depend on other load.
 func memoryScenario(ctx context.Context, b *bench) ([]Row, error) {
 	peers := []string{peer + " " + pages, peer + " " + stream}
 	var rows []Row
@@ -55,8 +55,8 @@ func memoryRows(n int, found results, peers []string) []Row {
 	return append(rows, over.compare("peak / settled", rise, aim{atMost: 1.3}))
 }
 
-// memoryOf measures what fill adds to the heap. Collections are frequent, so that
-// the peak is what was in use, and not what waited for the collector.
+// memoryOf measures how much fill adds to the heap. It collects garbage often, so that
+// the peak is the heap in use, without garbage.
 func memoryOf(objects int, fill func() (held any, stop func(), err error)) (sample, error) {
 	debug.SetGCPercent(10)
 	before := settledHeap()
@@ -76,7 +76,7 @@ func memoryOf(objects int, fill func() (held any, stop func(), err error)) (samp
 	}, nil
 }
 
-// settledHeap is what is in use once nothing is left to collect.
+// settledHeap returns the heap in use after garbage collection.
 func settledHeap() int64 {
 	for range 3 {
 		runtime.GC() // what has a finalizer, or lies in a pool, takes more than one
@@ -84,15 +84,15 @@ func settledHeap() int64 {
 	return liveHeap()
 }
 
-// liveHeap is what the last collection has found in use.
+// liveHeap returns the heap in use at the last collection.
 func liveHeap() int64 {
 	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(s)
 	return int64(s[0].Value.Uint64())
 }
 
-// watchPeak looks at the heap until the function that it returns is called,
-// which returns the most that was in use.
+// watchPeak observes the heap until the returned function is called, which returns the
+// maximum in use.
 func watchPeak() (stop func() int64) {
 	var highest atomic.Int64
 	end := background(context.Background(), func(ctx context.Context) {
@@ -112,8 +112,8 @@ func watchPeak() (stop func() int64) {
 	}
 }
 
-// residentPeak is the most memory that the process has had, or 0 where the system
-// does not tell, in MiB.
+// residentPeak returns the process's peak resident memory in MiB, or 0 if the system does
+// not report it.
 func residentPeak() float64 {
 	kib, _ := strconv.ParseFloat(strings.TrimSuffix(fileField("/proc/self/status", "VmHWM"), " kB"), 64)
 	return kib / 1024

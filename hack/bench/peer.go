@@ -17,18 +17,17 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// How client-go is given the initial list: it may ask for pages, take all at
-// once, or have the objects streamed to it as watch events.
+// The ways in which client-go gets the initial list: in pages, all at once, or streamed as
+// watch events.
 const (
 	pages  = "pages of 500"
 	whole  = "one list"
 	stream = "watch list"
 )
 
-// listerWatcher is what client-go's reflector needs, on etcd instead of an API
-// server. Its choices are the fastest that client-go's contract allows: lists and
-// watches continue each other by revisions, values are decoded once, with
-// Kubernetes' serializer, and a deletion costs no read of the old value.
+// listerWatcher serves client-go's reflector from etcd instead of an API server. It is as
+// fast as client-go's contract allows: lists and watches connect by revisions, each value
+// is decoded once, with Kubernetes' serializer, and a deletion does not read the old value.
 type listerWatcher struct {
 	client  *clientv3.Client
 	setting string
@@ -46,7 +45,7 @@ func newListerWatcher(client *clientv3.Client, setting string) (*listerWatcher, 
 	}, nil
 }
 
-// newInformer returns the shared informer that a generated factory would make.
+// newInformer returns the same shared informer as a generated factory.
 func newInformer(client *clientv3.Client, setting string) (cache.SharedIndexInformer, error) {
 	lw, err := newListerWatcher(client, setting)
 	if err != nil {
@@ -57,7 +56,7 @@ func newInformer(client *clientv3.Client, setting string) (cache.SharedIndexInfo
 	}), nil
 }
 
-// IsWatchListSemanticsUnSupported tells the reflector not to ask for initial
+// IsWatchListSemanticsUnSupported tells the reflector whether it may request initial
 // events.
 func (l *listerWatcher) IsWatchListSemanticsUnSupported() bool { return l.setting != stream }
 
@@ -69,8 +68,8 @@ func (l *listerWatcher) Watch(o metav1.ListOptions) (watch.Interface, error) {
 	return l.WatchWithContext(context.Background(), o)
 }
 
-// ListWithContext lists a page, or all of it. A continue token is the page's
-// revision and first key.
+// ListWithContext lists one page or everything. A continue token has the page's revision
+// and first key.
 func (l *listerWatcher) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	if l.setting == whole {
 		return l.listAll(ctx)

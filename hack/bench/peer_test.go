@@ -10,8 +10,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
-// TestPeerFollowsEtcd keeps the comparison honest: client-go's informer has to
-// have the same objects, by whichever way it got them, and be told of changes.
+// TestPeerFollowsEtcd keeps the comparison honest: client-go's informer must have the same
+// objects, however it lists them, and receive changes.
 func TestPeerFollowsEtcd(t *testing.T) {
 	for _, setting := range []string{pages, whole, stream} {
 		t.Run(setting, func(t *testing.T) {

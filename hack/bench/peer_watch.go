@@ -16,19 +16,19 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// watchBuffer is how many decoded events may wait for the reflector, as in
+// watchBuffer is the number of decoded events that may wait for the reflector, as in
 // Kubernetes' own watches.
 const watchBuffer = 100
 
-// etcdWatch turns an etcd watch into what client-go's reflector reads.
+// etcdWatch adapts an etcd watch for client-go's reflector.
 type etcdWatch struct {
 	source *listerWatcher
 	cancel context.CancelFunc
 	events chan watch.Event
 }
 
-// WatchWithContext follows a list, or begins with the list itself where the
-// reflector asks for that.
+// WatchWithContext continues a list, or begins with the list if the reflector requests
+// that.
 func (l *listerWatcher) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	revision := int64(0)
 	if o.ResourceVersion != "" {
@@ -82,7 +82,7 @@ func (w *etcdWatch) run(ctx context.Context, revision int64, initial bool) error
 	return nil
 }
 
-// sendInitial sends what is there, and a bookmark that says so.
+// sendInitial sends the existing objects and then a bookmark.
 func (w *etcdWatch) sendInitial(ctx context.Context) (int64, error) {
 	revision, err := w.source.streamAll(ctx, func(_, _ int64, kvs []*mvccpb.KeyValue) error {
 		for _, kv := range kvs {
@@ -106,8 +106,8 @@ func (w *etcdWatch) sendInitial(ctx context.Context) (int64, error) {
 	return revision, nil
 }
 
-// translate makes an event of what etcd sends. Of a deleted object only the name
-// is known, which is all that the cache needs.
+// translate converts an event of etcd. A deleted object has only its name, which is
+// enough for the cache.
 func (w *etcdWatch) translate(ev *clientv3.Event) (watch.Event, error) {
 	obj := &appsv1.Deployment{}
 	if ev.Type == mvccpb.DELETE {

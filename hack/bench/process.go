@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// taskArg begins the arguments of a process that does one task.
+// taskArg is the first argument of a process that runs one task.
 const taskArg = "task"
 
-// task is what a process of its own does. Its input and its result are JSON, on
-// standard input and output.
+// task runs in its own process. Its input and its result are JSON on standard input and
+// output.
 type task func(ctx context.Context, in []byte) (any, error)
 
-// tasks has the tasks by their names.
+// tasks returns the tasks by name.
 func tasks() map[string]task {
 	return map[string]task{
 		"etcd":       serveEtcd,
@@ -47,8 +47,7 @@ func taskOf[I, O any](f func(context.Context, I) (O, error)) task {
 	}
 }
 
-// doTask does a task in this process, which was started for it, and returns the
-// exit code.
+// doTask runs a task in this process and returns the exit status.
 func doTask(ctx context.Context, args []string) int {
 	if err := tryTask(ctx, args); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -81,8 +80,8 @@ func tryTask(ctx context.Context, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(out)
 }
 
-// readInput reads a task's arguments. The etcd's input stays open: it serves
-// until that is closed.
+// readInput reads a task's arguments. It leaves the input open: etcd serves until its
+// input is closed.
 func readInput(name string) ([]byte, error) {
 	if name == "etcd" {
 		return nil, nil
@@ -104,8 +103,8 @@ func startProfile(path string) (stop func(), err error) {
 	}, nil
 }
 
-// command is this program, to do a task. A label names the profile, if there is
-// to be one.
+// command returns a command that runs a task with this program. A label names the
+// profile, if there is one.
 func (b *bench) command(ctx context.Context, name, label string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -120,8 +119,8 @@ func (b *bench) command(ctx context.Context, name, label string) (*exec.Cmd, err
 	return cmd, nil
 }
 
-// call does a task in a process of its own, so that heaps do not mix and every
-// measurement begins alike.
+// call runs a task in its own process, so that heaps stay separate and all measurements
+// start alike.
 func call[O any](ctx context.Context, b *bench, name, label string, in any) (O, error) {
 	var out O
 	cmd, err := b.command(ctx, name, label)

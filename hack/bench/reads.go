@@ -14,12 +14,11 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// appLabel is what the objects are indexed by.
+// appLabel is the indexed label.
 const appLabel = "app.kubernetes.io/name"
 
-// readsScenario measures reading a cache that nobody writes. Client-go's objects
-// must be copied before anything may be changed; its callers, such as
-// controller-runtime's client, copy what they get.
+// readsScenario measures reads of a cache without writes. Callers of client-go, such as
+// controller-runtime's client, copy the objects that they get.
 func readsScenario(ctx context.Context, b *bench) ([]Row, error) {
 	n := b.scale.objects
 	b.logf("reads: %d objects", n)
@@ -59,8 +58,8 @@ type readArgs struct {
 	Seconds float64 // per metric
 }
 
-// reads is what is measured of a cache. A function returns how many objects it
-// has seen.
+// reads has the measured reads of a cache. Each function returns the number of objects
+// that it has read.
 type reads map[string]func(i int) int
 
 func measureReads(ctx context.Context, args readArgs) (sample, error) {
@@ -89,8 +88,8 @@ func measureReads(ctx context.Context, args readArgs) (sample, error) {
 	return s, nil
 }
 
-// perObject calls read for some time and returns nanoseconds of CPU time, the
-// collector's included, and allocations for each object that it saw.
+// perObject calls read for some time. For each object it returns the nanoseconds of CPU
+// time, including the garbage collector's, and the allocations.
 func perObject(seconds float64, read func(i int) int) (ns, allocs float64, err error) {
 	if read(0) == 0 {
 		return 0, 0, fmt.Errorf("nothing was read")
@@ -106,8 +105,8 @@ func perObject(seconds float64, read func(i int) int) (ns, allocs float64, err e
 	}
 	spent = cpuTime() - spent
 	runtime.ReadMemStats(&after)
-	// What the measuring itself and the collector's goroutines allocate is
-	// less than a hundredth of an object.
+	// The measurement itself and the collector's goroutines allocate less than a
+	// hundredth of an object.
 	allocs = float64(int64(100*float64(after.Mallocs-before.Mallocs)/float64(objects))) / 100
 	return spent * 1e9 / float64(objects), allocs, nil
 }
@@ -148,7 +147,7 @@ func replicaReads(ctx context.Context, f *feed) (reads, func(), error) {
 	}, stop, nil
 }
 
-// indexerReads reads the indexer that is behind every shared informer.
+// indexerReads reads the indexer behind a shared informer.
 func indexerReads(_ context.Context, f *feed) (reads, func(), error) {
 	lw, err := newListerWatcher(nil, whole)
 	if err != nil {

@@ -16,16 +16,15 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// What a reconcile of reconcileScenario does.
+// The kinds of reconciles in reconcileScenario.
 const (
 	writesStatus = "writes the status"
 	writesSame   = "writes the status as it is"
 	readsOnly    = "writes nothing"
 )
 
-// reconcileScenario measures reconciles per second, of objects that are each
-// reconciled once. Raw are compare-and-set puts of values that are encoded
-// already, by as many writers as there are workers.
+// reconcileScenario measures reconciles per second. Each object is reconciled once. Raw
+// is compare-and-set puts of values encoded in advance, with as many writers as workers.
 func reconcileScenario(ctx context.Context, b *bench) ([]Row, error) {
 	endpoint, stop, err := b.seededEtcd(ctx, b.scale.objects)
 	if err != nil {
@@ -88,8 +87,8 @@ func measureReconciles(ctx context.Context, args reconcileArgs) (sample, error) 
 	return reconciles(ctx, client, args)
 }
 
-// progress counts what is done, from the first start on until all is done or
-// time is up.
+// progress counts finished work, from the first start until everything is done or time is
+// up.
 type progress struct {
 	all   int64
 	time  time.Duration
@@ -112,7 +111,7 @@ func (p *progress) finish() {
 	}
 }
 
-// rate waits for the end.
+// rate waits for the end and returns the rate.
 func (p *progress) rate(ctx context.Context) (sample, error) {
 	select {
 	case <-p.ended:
@@ -130,8 +129,7 @@ func (p *progress) rate(ctx context.Context) (sample, error) {
 	}, nil
 }
 
-// reconciles runs a controller whose reconciles are counted when their
-// transactions are committed.
+// reconciles runs a controller and counts its reconciles when their transactions commit.
 func reconciles(ctx context.Context, client *clientv3.Client, args reconcileArgs) (sample, error) {
 	s, err := newStore(client)
 	if err != nil {
@@ -184,7 +182,7 @@ func queued(objects int) (fresh controller.Source[controller.Request], all <-cha
 	}, informer.Operations[*appsv1.Deployment](informer.Create)), done
 }
 
-// rawUpdates are what a status write costs at least.
+// rawUpdates measures the minimal cost of a status write.
 func rawUpdates(ctx context.Context, client *clientv3.Client, args reconcileArgs) (sample, error) {
 	resp, err := client.Get(ctx, deploymentPrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {

@@ -11,29 +11,28 @@ import (
 	"strings"
 )
 
-// Row is one line of the report: a ratio of two sides, and whether it is what it
-// is meant to be.
+// Row is one line of the report: a ratio of two sides, and its aim.
 type Row struct {
 	Scenario string `json:"scenario"`
 	Name     string `json:"name"`
 	Unit     string `json:"unit"`
-	// Ours, Peer and Raw are medians over the rounds, where there is such a
-	// side: this project's, client-go's, and etcd's client alone.
+	// Ours, Peer and Raw are medians over the rounds, for homeostat, client-go, and
+	// etcd's client alone. A side may be missing.
 	Ours *float64 `json:"ours,omitempty"`
 	Peer *float64 `json:"peer,omitempty"`
 	Raw  *float64 `json:"raw,omitempty"`
-	// Ratio is the median of the rounds' ratios, Low and High the least and the
-	// greatest of them, and Of says what is divided by what.
+	// Ratio is the median of the rounds' ratios, Low the lowest and High the highest of
+	// them. Of names the dividend and the divisor.
 	Ratio float64 `json:"ratio"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
 	Of    string  `json:"of"`
-	// Aim is what Ratio should be; empty when there is no aim.
+	// Aim is the aim of Ratio; empty if there is none.
 	Aim string `json:"aim,omitempty"`
 	Met *bool  `json:"met,omitempty"`
 }
 
-// aim is a bound of a ratio.
+// aim is a bound for a ratio.
 type aim struct {
 	atMost, atLeast float64
 }
@@ -85,8 +84,8 @@ func machine() map[string]string {
 	return m
 }
 
-// fileField returns what follows a name and a colon in a file, or the file's
-// first line; empty where there is no such file.
+// fileField returns the text after a name and a colon in a file, or the file's first line.
+// It returns an empty string if there is no such file.
 func fileField(path, name string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -145,7 +144,7 @@ func (r Report) writeMarkdown(w io.Writer) error {
 	return err
 }
 
-// figure has three significant digits at least, and no exponent.
+// figure formats a number with at least three significant digits and no exponent.
 func figure(v *float64) string {
 	switch {
 	case v == nil:

@@ -6,15 +6,14 @@ import (
 	"slices"
 )
 
-// sample is what one measurement of one side found, by metric.
+// sample has the results of one measurement of one side, by metric.
 type sample map[string]float64
 
-// results has the samples of each side, one a round.
+// results has the samples of each side, one for each round.
 type results map[string][]sample
 
-// interleave measures the sides in turn, round after round, so that whatever
-// else the machine does hits all of them alike. Who begins changes with the
-// round.
+// interleave measures all sides in each round, so that other load affects them alike. The
+// first side alternates.
 func interleave(ctx context.Context, rounds int, sides []string, measure func(ctx context.Context, side string, round int) (sample, error)) (results, error) {
 	found := results{}
 	for round := range rounds {
@@ -30,7 +29,7 @@ func interleave(ctx context.Context, rounds int, sides []string, measure func(ct
 	return found, nil
 }
 
-// value is the median over the rounds.
+// value returns the median over the rounds.
 func (r results) value(side, metric string) *float64 {
 	var values []float64
 	for _, s := range r[side] {
@@ -44,8 +43,8 @@ func (r results) value(side, metric string) *float64 {
 	return new(median(values))
 }
 
-// ratios are those of each round: two sides that were measured one after the
-// other are compared, not two medians of different times.
+// ratios returns the ratio of each round. It compares two adjacent measurements, not two
+// medians from different times.
 func (r results) ratios(over, under, metric string) []float64 {
 	var ratios []float64
 	for i := range min(len(r[over]), len(r[under])) {
@@ -57,7 +56,7 @@ func (r results) ratios(over, under, metric string) []float64 {
 	return ratios
 }
 
-// best returns the side that is fastest by the median of a metric.
+// best returns the side with the lowest median of a metric.
 func (r results) best(metric string, sides ...string) string {
 	return slices.MinFunc(sides, func(a, b string) int {
 		x, y := *r.value(a, metric), *r.value(b, metric)

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// scenario is a group of rows that are measured together.
+// scenario measures a group of rows.
 type scenario struct {
 	name string
 	run  func(ctx context.Context, b *bench) ([]Row, error)
@@ -27,7 +27,7 @@ func scenarios() []scenario {
 	}
 }
 
-// bench is what the scenarios share.
+// bench has the settings of all scenarios.
 type bench struct {
 	scale    scale
 	profiles string    // the directory for CPU profiles; empty for none
@@ -36,7 +36,7 @@ type bench struct {
 
 func (b *bench) logf(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }
 
-// scale says how much is measured.
+// scale sets the sizes of the measurements.
 type scale struct {
 	name      string
 	sync      []int // numbers of objects

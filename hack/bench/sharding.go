@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// outside is how long a sharded reconcile waits for something outside.
+	// outside is the time a reconcile waits for an outside service.
 	outside = 5 * time.Millisecond
-	// shardWorkers is how many do so at once in a process.
+	// shardWorkers is the number of workers in a process.
 	shardWorkers = 4
 )
 
-// shardingScenario measures processes that share a controller's keys, and whose
-// reconciles wait for something outside: as many as there are, of the rate of one.
+// shardingScenario compares the rate of several processes that share a controller's keys
+// with the rate of one process. The reconciles wait for an outside service.
 func shardingScenario(ctx context.Context, b *bench) ([]Row, error) {
 	endpoint, stop, err := b.seededEtcd(ctx, b.scale.parents)
 	if err != nil {
@@ -57,7 +57,7 @@ func shardingScenario(ctx context.Context, b *bench) ([]Row, error) {
 	return rows, nil
 }
 
-// share has processes share the keys, and adds up their rates.
+// share runs processes that share the keys, and returns the sum of their rates.
 func (b *bench) share(ctx context.Context, args shardArgs) (sample, error) {
 	rates := make([]float64, args.Processes)
 	group, ctx := errgroup.WithContext(ctx)
@@ -83,9 +83,9 @@ type shardArgs struct {
 	Seconds   float64
 }
 
-// measureShard is one of the processes. It measures once all take part and the
-// keys are shared out, and goes on for as long again, so that the others'
-// measurements end before it does.
+// measureShard runs in each process. It measures once all processes have joined and the
+// keys are distributed. Then it keeps running for the same time, so that it outlasts the
+// others' measurements.
 func measureShard(ctx context.Context, args shardArgs) (sample, error) {
 	client, err := connect(ctx, args.Endpoint)
 	if err != nil {
@@ -125,8 +125,7 @@ func measureShard(ctx context.Context, args shardArgs) (sample, error) {
 	return sample{"rate": rate}, pause(ctx, window)
 }
 
-// sharedOut reports whether so many processes take part and this one has about its
-// share.
+// sharedOut reports whether all processes have joined and this one has about its share.
 func sharedOut(st controller.ShardingStatus, processes int) bool {
 	return len(st.Members) == processes && st.Waiting == 0 && st.Draining == 0 &&
 		2*st.Owned*processes > st.Buckets && st.Owned*processes < 2*st.Buckets

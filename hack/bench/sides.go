@@ -11,15 +11,14 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// The sides of a comparison. Where client-go's side has settings, their names
-// follow it.
+// The sides of a comparison. The names of client-go's variants follow its own.
 const (
 	ours = "ours"
 	peer = "client-go"
 	raw  = "raw"
 )
 
-// What is divided by what.
+// The dividend and the divisor of a ratio.
 const (
 	oursOfRaw  = "ours / raw"
 	oursOfPeer = "ours / client-go"
@@ -33,7 +32,8 @@ func newStore(client *clientv3.Client) (*store.Store, error) {
 	}})
 }
 
-// startReplica runs a replica of Deployments until stop. It has not synced yet.
+// startReplica starts a replica of Deployments, which runs until stop is called. It does
+// not wait for the sync.
 func startReplica(ctx context.Context, client *clientv3.Client) (*informer.Informer[*appsv1.Deployment], func(), error) {
 	s, err := newStore(client)
 	if err != nil {
@@ -51,7 +51,8 @@ func runReplica[T store.Object](ctx context.Context, s *store.Store) (*informer.
 	return inf, background(ctx, func(ctx context.Context) { _ = r.Run(ctx) }), nil
 }
 
-// startInformer runs client-go's informer of Deployments until stop.
+// startInformer starts client-go's informer of Deployments, which runs until stop is
+// called.
 func startInformer(ctx context.Context, client *clientv3.Client, setting string) (cache.SharedIndexInformer, func(), error) {
 	inf, err := newInformer(client, setting)
 	if err != nil {
@@ -60,7 +61,7 @@ func startInformer(ctx context.Context, client *clientv3.Client, setting string)
 	return inf, background(ctx, inf.RunWithContext), nil
 }
 
-// awaitInformer waits, without polling, until an informer has synced.
+// awaitInformer waits until an informer has synced, without polling.
 func awaitInformer(ctx context.Context, inf cache.SharedIndexInformer) error {
 	select {
 	case <-inf.HasSyncedChecker().Done():
@@ -70,7 +71,7 @@ func awaitInformer(ctx context.Context, inf cache.SharedIndexInformer) error {
 	}
 }
 
-// background runs f until stop, which waits for it.
+// background runs f until stop is called, which waits for its end.
 func background(ctx context.Context, f func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

@@ -9,8 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// syncScenario measures how long it takes from nothing to a whole copy. Raw is
-// etcd's client alone, which reads the same values and decodes none.
+// syncScenario measures the time from an empty cache to a complete copy. Raw is etcd's
+// client alone, which reads the same values without decoding them.
 func syncScenario(ctx context.Context, b *bench) ([]Row, error) {
 	peers := []string{peer + " " + pages, peer + " " + whole, peer + " " + stream}
 	var rows []Row
@@ -50,8 +50,8 @@ func syncScenario(ctx context.Context, b *bench) ([]Row, error) {
 	return append(rows, linearity(b.scale.sync, perObject)...), nil
 }
 
-// linearity compares the CPU time that an object takes at each size with that at
-// the size before.
+// linearity compares the CPU time for each object at one size with that at the previous
+// size.
 func linearity(sizes []int, found map[int]results) []Row {
 	perObject := func(n int) float64 { return *found[n].value(ours, "cpu") / float64(n) * 1e6 }
 	var rows []Row
@@ -74,7 +74,7 @@ func (b *bench) syncAt(ctx context.Context, n, rounds int, sides []string) (resu
 	})
 }
 
-// profileLabel names the profile of a measurement of ours.
+// profileLabel returns the name of the profile of a measurement.
 func profileLabel(side string, n int) string {
 	if side != ours {
 		return ""
@@ -108,7 +108,7 @@ func measureSync(ctx context.Context, args syncArgs) (sample, error) {
 	return sample{"seconds": seconds, "cpu": cpu, "resident": residentPeak()}, nil
 }
 
-// coldSync makes a copy of all Deployments, of which it returns what holds it.
+// coldSync copies all Deployments into a cache and returns the cache.
 func coldSync(ctx context.Context, client *clientv3.Client, args syncArgs) (held any, stop func(), err error) {
 	switch setting, isPeer := strings.CutPrefix(args.Side, peer+" "); {
 	case isPeer:
@@ -138,7 +138,7 @@ func coldSync(ctx context.Context, client *clientv3.Client, args syncArgs) (held
 	}
 }
 
-// rawRead reads all Deployments as fast as etcd's client can.
+// rawRead reads all Deployments with etcd's client alone.
 func rawRead(ctx context.Context, client *clientv3.Client) (n int, err error) {
 	chunks, err := client.GetStream(ctx, deploymentPrefix, clientv3.WithPrefix())
 	if err != nil {
@@ -161,7 +161,7 @@ func expect(got, want int) error {
 	return nil
 }
 
-// count writes a number as people say it.
+// count formats a number with k or M.
 func count(n int) string {
 	switch {
 	case n >= 1_000_000 && n%1_000_000 == 0:

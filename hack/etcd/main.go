@@ -1,9 +1,9 @@
-// Command etcd runs an etcd to play with, for those who have none at hand:
+// Command etcd runs an etcd for experiments:
 //
 //	go run ./hack/etcd [--members 3] [--data-dir D] [--listen 127.0.0.1:2379]
 //
-// It prints where to reach it and runs until Ctrl-C. It has neither TLS nor
-// authentication: whoever reaches it may read and write.
+// It prints its endpoints and runs until Ctrl-C. It has neither TLS nor
+// authentication: every client that reaches it may read and write.
 package main
 
 import (
@@ -25,12 +25,12 @@ const startBound = time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second Ctrl-C ends a process that does not stop.
+	// A second Ctrl-C ends the process at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run serves until the context ends, and returns the exit code.
+// run serves until ctx is done, and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -46,14 +46,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// parse prints what is wrong with the arguments before it returns an error.
+// parse parses the flags. It prints an error before it returns it.
 func parse(args []string, stderr io.Writer) (etcdtest.Options, error) {
 	var o etcdtest.Options
 	flags := flag.NewFlagSet("etcd", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.Members, "members", 1, "`number` of members")
-	flags.StringVar(&o.DataDir, "data-dir", "", "`directory` that keeps the data (default: none does)")
-	flags.StringVar(&o.ClientAddr, "listen", "127.0.0.1:2379", "`address` of the first member; the others take free ports")
+	flags.StringVar(&o.DataDir, "data-dir", "", "`directory` for the data (default: a temporary one)")
+	flags.StringVar(&o.ClientAddr, "listen", "127.0.0.1:2379", "`address` of the first member; the others use free ports")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -77,7 +77,7 @@ func serve(ctx context.Context, o etcdtest.Options, stdout io.Writer) error {
 	cluster, err := etcdtest.Run(startCtx, o)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // interrupted: nothing went wrong
+			return nil // interrupted, which is not an error
 		}
 		return err
 	}
