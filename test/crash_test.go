@@ -115,6 +115,9 @@ func (r *crashRun) expectRightHistory(ctx context.Context, objects int) {
 	a.read(events)
 	By(fmt.Sprintf("%d objects, %d events, %d of them by the test, created: %v, writes by token: %v, faults: %v, processes: %d",
 		objects, len(events), len(r.byTest), a.creations, a.tokens, r.happened, r.started))
+	for _, problem := range a.found {
+		By(problem) // all of them: a failure may take long to come again
+	}
 	Expect(a.found).To(BeEmpty())
 	Expect(a.objects).To(HaveLen(objects), "that the history ends with")
 	Expect(len(a.tokens)).To(BeNumerically(">", 1), "terms: too few to show anything")
