@@ -6,9 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Object is anything a store can hold: a pointer to a struct with Kubernetes'
-// object metadata. Every type of k8s.io/api is one, and so is every
-// [Resource].
+// Object is what a store can hold: a pointer to a struct with Kubernetes' object
+// metadata. Every type of k8s.io/api is an Object, and so is every [Resource].
 type Object interface {
 	metav1.Object
 	runtime.Object
@@ -18,7 +17,7 @@ type Object interface {
 // object is empty.
 type Key = types.NamespacedName
 
-// KeyOf returns the key of an object.
+// KeyOf returns an object's key.
 func KeyOf(obj metav1.Object) Key {
 	return Key{Namespace: obj.GetNamespace(), Name: obj.GetName()}
 }

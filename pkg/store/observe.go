@@ -6,28 +6,29 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Write is what an observer learns of a write, or of an attempt.
+// Write describes a write, or an attempt to write, to an observer.
 type Write struct {
 	// Client is the etcd client of the store that wrote. Revisions of different
-	// etcds do not compare.
+	// clusters cannot be compared.
 	Client *clientv3.Client
-	// Keys are the whole etcd keys of the objects that the write was about.
+	// Keys are the full etcd keys of the objects written or checked.
 	Keys []string
-	// Revision is the one that the write made. When the write changed nothing,
-	// or was refused, it is one at which etcd shows why. It is 0 when the
-	// answer never arrived, or etcd was not asked.
+	// Revision is the revision of the write. If the write changed nothing or was
+	// refused, it is a revision that shows why. It is 0 if no answer arrived or
+	// nothing was sent.
 	Revision int64
-	// Err is what the caller of the write was told.
+	// Err is the error that the writer received.
 	Err error
 }
 
 type observerKey struct{}
 
-// ObserveWrites returns a context under which every write through any store
-// tells observe of itself before it returns. A controller uses it to know which
-// revision a reconcile must see before it runs again. An observer of ctx itself
-// is told too. observe is called from the goroutine that wrote, possibly from
-// several at once.
+// ObserveWrites returns a context for writes that are to be observed. Every write
+// with that context, through any store, calls observe before it returns. Package
+// controller uses it to learn which revision a key's next reconcile must see.
+//
+// If ctx already has observers, they are called too. observe runs in the
+// goroutine that writes and may be called concurrently.
 func ObserveWrites(ctx context.Context, observe func(Write)) context.Context {
 	outer, nested := ctx.Value(observerKey{}).(func(Write))
 	if !nested {

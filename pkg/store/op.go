@@ -7,30 +7,30 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// A verb is one kind of write. Its rules are pure: from what the key holds to
-// what it shall hold.
+// A verb is one kind of write. Its rules are a pure function from what the key
+// holds to what it will hold.
 type verb interface {
 	fmt.Stringer
-	// prepare checks the caller's object before etcd is asked anything.
+	// prepare checks the caller's object before anything is sent to etcd.
 	prepare(o *op) error
-	// plan applies the rules to what the key holds; prior is nil when it holds
-	// nothing. It must not change prior, nor the caller's object.
+	// plan applies the rules to what the key holds. prior is nil if it holds
+	// nothing. plan must change neither prior nor the caller's object.
 	plan(s *Store, o *op, prior *stored) (outcome, error)
 }
 
 // stored is an object as its key holds it.
 type stored struct {
-	obj    Object // shared, unless it was just read
-	value  []byte // nil when the object comes from a cache
+	obj    Object // shared if it comes from a cache
+	value  []byte // nil if the object comes from a cache
 	rev    int64
 	cached bool
 }
 
-// outcome is what shall become of a key.
+// outcome is what a write does to a key.
 type outcome struct {
 	action action
 	value  string // for put
-	result Object // what the caller's object becomes; nil leaves it alone
+	result Object // the caller's object after the write; nil leaves it unchanged
 }
 
 type action int
@@ -47,30 +47,30 @@ type op struct {
 	kind    *kindInfo
 	name    Key
 	etcdKey string
-	obj     Object // the caller's, as its kind is stored
-	main    Object // updates: the caller's to take all but the status from; may be nil
-	status  Object // the caller's to take the status from; may be nil
-	rev     int64  // the revision that the caller saw; 0 is any
-	must    int64  // the one that it must be at all the same; 0 is any
+	obj     Object // the caller's, converted to the stored version
+	main    Object // updates: source of everything but the status; may be nil
+	status  Object // updates: source of the status; may be nil
+	rev     int64  // the revision that the caller's object has; 0 is any
+	must    int64  // the revision that a precondition demands; 0 is any
 	del     DeleteOptions
-	targets []target // the caller's objects, to be filled in
+	targets []target // the caller's objects, which finish fills in
 
-	generated int // how many names were made up
+	generated int // number of names generated so far
 
-	known bool // prior is what the key holds, as far as is known
-	fresh bool // it must not come from a cache any more
+	known bool // prior is set
+	fresh bool // prior must not come from a cache
 	prior *stored
 	out   outcome
 }
 
-// target is an object of the caller's, which may be of another version than the
-// one that is stored.
+// target is an object of the caller's. Its version may differ from the stored
+// one.
 type target struct {
 	obj    Object
 	kind   *kindInfo
-	main   bool   // what is written is taken from it
-	status bool   // the status is taken from it
-	result Object // what it becomes, where the version is another
+	main   bool   // it is the source of everything but the status
+	status bool   // it is the source of the status
+	result Object // its state after the write, if its version is another
 }
 
 func (s *Store) newOp(v verb, given Object, part op) (*op, error) {
@@ -99,7 +99,7 @@ func (s *Store) newOp(v verb, given Object, part op) (*op, error) {
 		return nil, o.wrap(err)
 	}
 	if o.name.Name == "" && obj.GetGenerateName() != "" {
-		return o, nil // a creation generates the name when its rules are applied
+		return o, nil // the create verb generates the name
 	}
 	if o.etcdKey, err = s.layout.key(k, o.name); err != nil {
 		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
@@ -107,8 +107,8 @@ func (s *Store) newOp(v verb, given Object, part op) (*op, error) {
 	return o, nil
 }
 
-// asStored returns the caller's object as it is stored. Of what is deleted or
-// checked only the metadata matter: there may be nothing else to convert.
+// asStored converts the caller's object to the stored version. For deletions and
+// conditions it converts only the metadata, since the object may have no more.
 func (o *op) asStored(given Object, asked *kindInfo) (Object, error) {
 	switch o.verb.(type) {
 	case createVerb, updateVerb:
@@ -138,7 +138,8 @@ func (o *op) conflict(format string, args ...any) error {
 	return apierrors.NewConflict(o.kind.resource, o.name.Name, fmt.Errorf(format, args...))
 }
 
-// current checks the revision that the caller saw against what is there.
+// current returns a NotFound or a Conflict if the key does not hold the revision
+// that the caller expects.
 func (o *op) current(prior *stored) error {
 	switch {
 	case prior == nil:
@@ -151,12 +152,12 @@ func (o *op) current(prior *stored) error {
 	return nil
 }
 
-// compare is the condition under which the outcome is right.
+// compare returns the condition under which the outcome is valid.
 func (o *op) compare() clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(o.etcdKey), "=", o.priorRev())
 }
 
-// read is the etcd operation that tells what the rules need to know of the key.
+// read returns the etcd operation that reads what the rules need.
 func (o *op) read() clientv3.Op {
 	if o.needsObject() {
 		return clientv3.OpGet(o.etcdKey)
@@ -164,8 +165,7 @@ func (o *op) read() clientv3.Op {
 	return clientv3.OpGet(o.etcdKey, clientv3.WithKeysOnly())
 }
 
-// request returns the etcd operation that makes the outcome true; false when
-// there is nothing to do.
+// request returns the etcd operation of the outcome, and false if there is none.
 func (o *op) request() (clientv3.Op, bool) {
 	switch o.out.action {
 	case put:
@@ -176,7 +176,7 @@ func (o *op) request() (clientv3.Op, bool) {
 	return clientv3.Op{}, false
 }
 
-// finish fills in the caller's objects, once the transaction has happened.
+// finish fills in the caller's objects after the transaction has happened.
 func (o *op) finish(revision int64) {
 	if o.out.result == nil {
 		return
@@ -199,8 +199,8 @@ func (o *op) finish(revision int64) {
 	}
 }
 
-// convertResult makes what the caller's objects of other versions become, so
-// that a conversion that fails is known before anything is written.
+// convertResult converts the result for the caller's objects of other versions.
+// It runs before the write, so that a failing conversion prevents the write.
 func (o *op) convertResult() error {
 	if o.out.result == nil {
 		return nil
@@ -218,8 +218,7 @@ func (o *op) convertResult() error {
 	return nil
 }
 
-// priorRev is the ModRevision under which the plan was made: 0 for a key that
-// holds nothing.
+// priorRev returns the prior's ModRevision, or 0 if the key holds nothing.
 func (o *op) priorRev() int64 {
 	if o.prior == nil {
 		return 0
@@ -227,11 +226,11 @@ func (o *op) priorRev() int64 {
 	return o.prior.rev
 }
 
-// learn takes in what etcd says the key holds.
+// learn sets the prior.
 func (o *op) learn(p *stored) { o.prior, o.known = p, true }
 
-// needsObject reports whether the rules look at the object that is there, or
-// only at whether there is one.
+// needsObject reports whether the rules need the stored object, and not only
+// whether there is one.
 func (o *op) needsObject() bool {
 	switch o.verb.(type) {
 	case updateVerb, deleteVerb:

@@ -14,9 +14,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// awaitConnection waits until the client is connected, as a request itself
-// would. But a write that is cut short here was certainly not sent; of one that
-// waited within gRPC nobody could tell.
+// awaitConnection waits until the client is connected, as a request would. A
+// write that is cancelled here was certainly not sent. If it waited within gRPC,
+// its outcome would be unknown.
 func (s *Store) awaitConnection(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -40,17 +40,16 @@ func (s *Store) awaitConnection(ctx context.Context) error {
 	}
 }
 
-// refused reports whether a request that failed was certainly not executed,
-// because etcd refused it by name. Whatever kept an answer from arriving says
-// nothing.
+// refused reports whether etcd certainly did not execute a failed request,
+// because etcd itself refused it. A lost answer proves nothing.
 func refused(err error) bool {
-	// etcd measures its space once more when it executes a transaction, and
-	// gives this answer for one that it has just executed.
+	// etcd checks its quota again when it applies a transaction, and can return
+	// this error for a transaction that it has just applied.
 	if errors.Is(err, rpctypes.ErrNoSpace) {
 		return false
 	}
-	// gRPC itself, and proxies, use some of these codes for what befell a
-	// connection after etcd had the request.
+	// gRPC and proxies use some of these codes for connections that broke after
+	// etcd had received the request.
 	var named rpctypes.EtcdError
 	if !errors.As(err, &named) {
 		return false
@@ -63,11 +62,12 @@ func refused(err error) bool {
 	return false
 }
 
-// resolve finds out what became of a transaction whose answer did not arrive,
-// or does not say. It is done when the transaction has happened. When it
-// certainly has not, and never will, it is to be tried again. One object speaks
-// for all: a created one by its uid, a changed one by what came after the
-// revision that it was to replace.
+// resolve finds out whether a transaction happened whose answer was lost or is
+// ambiguous. done is true if it happened. If it certainly did not happen and
+// never will, done is false, err is nil, and the caller tries again.
+//
+// One object decides for all of them: a created object by its uid, a changed one
+// by the value that replaced the prior.
 func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, err error) {
 	unknown := fmt.Errorf("%s: %w", t.what(), &UnknownOutcomeError{Err: etcd.ExplainError(cause)})
 	answered := errors.Is(cause, rpctypes.ErrNoSpace)
@@ -92,7 +92,7 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 		successor := o.successor(ctx, t.store.client, resp.Kvs)
 		switch {
 		case successor == nil:
-			continue // another object may tell
+			continue // another object may decide
 		case o.out.action == remove || string(successor.Value) != o.out.value:
 			t.forget() // another writer was first: etcd will refuse ours
 			return 0, false, nil
@@ -103,14 +103,13 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 	return 0, false, unknown
 }
 
-// maxHistory bounds how many later values of a key are looked at to find the one
-// that replaced the one that was planned on.
+// maxHistory bounds how many values of a key successor reads.
 const maxHistory = 32
 
-// successor returns the value that replaced the one that the plan was made on.
-// It is this transaction's, if that has happened. It returns nil when there is
-// none, since the value is still there or the object was deleted, and when
-// history does not reach back that far.
+// successor returns the value that replaced the prior. If this transaction
+// happened, the value is its own. successor returns nil if the prior is still
+// there, if the object was deleted, and if etcd's history does not reach back
+// far enough.
 func (o *op) successor(ctx context.Context, client *clientv3.Client, kvs []*mvccpb.KeyValue) *mvccpb.KeyValue {
 	for range maxHistory {
 		if len(kvs) == 0 || o.unchanged(kvs) {
@@ -128,7 +127,7 @@ func (o *op) successor(ctx context.Context, client *clientv3.Client, kvs []*mvcc
 	return nil
 }
 
-// wrote reports whether a key holds the object that this creation made.
+// wrote reports whether a key holds the object that this operation created.
 func (o *op) wrote(kvs []*mvccpb.KeyValue) bool {
 	if len(kvs) == 0 {
 		return false
@@ -137,7 +136,7 @@ func (o *op) wrote(kvs []*mvccpb.KeyValue) bool {
 	return err == nil && there.GetUID() == o.out.result.GetUID()
 }
 
-// unchanged reports whether a key is as it was when the plan was made.
+// unchanged reports whether a key still holds the prior.
 func (o *op) unchanged(kvs []*mvccpb.KeyValue) bool {
 	if len(kvs) == 0 {
 		return o.prior == nil

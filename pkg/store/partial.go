@@ -5,18 +5,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What stands in the selfLink of a partial object. Kubernetes gave up that field,
-// and this store never writes it, but it goes wherever the object's copies go.
+// These are the selfLinks of partial objects. Kubernetes no longer uses that
+// field and this store never writes it, but every copy of an object has it.
 const (
 	partialMark       = "homeostat:partial"
 	partialMarkStatus = "homeostat:partial,status"
 )
 
-// MarkPartial marks an object as one that lacks something of what is stored,
-// such as one that a cache has stripped to save memory. The mark is kept by
-// copies. Creations and updates refuse a marked object, since they would lose what
-// it lacks; so does UpdateStatus unless withStatus says that status and
-// annotations are whole. A deletion takes it, and a condition.
+// MarkPartial marks an object that lacks a part of what is stored, for example
+// because a cache stripped it to save memory. Copies keep the mark.
+//
+// Create and Update refuse a marked object, because they would delete what it
+// lacks. UpdateStatus refuses it too, unless withStatus says that its status and
+// annotations are complete. Deletions and conditions accept it.
 func MarkPartial(obj Object, withStatus bool) {
 	mark := partialMark
 	if withStatus {
@@ -37,6 +38,6 @@ func (o *op) checkWhole() error {
 	if !IsPartial(o.obj) || !create && o.main == nil && o.obj.GetSelfLink() == partialMarkStatus {
 		return nil
 	}
-	return apierrors.NewBadRequest("the object comes from a cache that keeps only a part of it, and writing it would lose the rest: " +
+	return apierrors.NewBadRequest("the object comes from a cache that keeps only a part of it; writing it would lose the rest: " +
 		"change it with Mutate, or read it with Get first")
 }

@@ -8,20 +8,20 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// Resource is a Kubernetes-style object of a type of your own: metadata, a
-// Spec that users write and a Status that controllers write. It needs no
-// generated code, since it copies itself:
+// Resource is a Kubernetes-style object: metadata, a Spec that users write, and
+// a Status that controllers write. Use it to define a type of your own without
+// generated code:
 //
 //	type Site = store.Resource[SiteSpec, SiteStatus]
 //
-// Spec and Status are structs of plain data: numbers, strings, booleans,
-// slices, maps, pointers and structs of those, and types that bring a
-// DeepCopyInto method, as all of k8s.io/api do. A field that cannot be copied
-// faithfully, such as a channel, a function, an interface or an unexported
-// pointer, is refused by [New], not found out later.
+// Spec and Status are structs of plain data: numbers, strings, booleans, and
+// slices, maps, pointers and structs of those. They may contain types that have
+// a DeepCopyInto method, such as those of k8s.io/api. [New] returns an error for
+// a field that cannot be copied, such as a channel, a function, an interface or
+// an unexported pointer.
 //
-// Two kinds must not share both Spec and Status, since they would be one Go
-// type: give one of them a struct of its own.
+// Two kinds with the same Spec and Status would be one Go type. Give one of them
+// a struct of its own.
 type Resource[Spec, Status any] struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -30,7 +30,7 @@ type Resource[Spec, Status any] struct {
 	Status Status `json:"status,omitempty"`
 }
 
-// DeepCopyInto makes out a copy of r that shares nothing with it.
+// DeepCopyInto makes out a deep copy of r.
 func (r *Resource[Spec, Status]) DeepCopyInto(out *Resource[Spec, Status]) {
 	out.TypeMeta = r.TypeMeta
 	r.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
@@ -38,7 +38,7 @@ func (r *Resource[Spec, Status]) DeepCopyInto(out *Resource[Spec, Status]) {
 	deepCopyInto(&out.Status, &r.Status)
 }
 
-// DeepCopy returns a copy of r that shares nothing with it; nil for nil.
+// DeepCopy returns a deep copy of r, or nil if r is nil.
 func (r *Resource[Spec, Status]) DeepCopy() *Resource[Spec, Status] {
 	if r == nil {
 		return nil
@@ -63,8 +63,8 @@ func (r *Resource[Spec, Status]) copyError() error {
 	return copierOf(reflect.TypeFor[Status]()).err
 }
 
-// checkCopyable reports why a type cannot be copied. Types with generated
-// copies are taken at their word.
+// checkCopyable reports why a type cannot be copied. It trusts types with
+// generated copies.
 func checkCopyable(t reflect.Type) error {
 	if c, ok := reflect.New(t).Interface().(interface{ copyError() error }); ok {
 		return c.copyError()

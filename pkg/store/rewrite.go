@@ -9,17 +9,19 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Rewrite writes every object of a kind anew that is not stored as the store
-// would write it: in another [Codec], encrypted with another key or not at all,
-// or as another [Version]. It returns how many it wrote. Other writers may go
-// on meanwhile, but those that begin after it must write the new form. T is the
-// type that the kind is stored as.
+// Rewrite migrates the stored values of a kind. It rewrites every object whose
+// value differs from what the store would write now: another [Codec], another
+// encryption key or none, another [Version]. It returns the number of objects
+// that it wrote. T is the type that the kind is stored as.
 //
-// An object that cannot be read, or is no longer valid, stays as it is; the
-// error names all of them, and the others are written all the same. When the
-// error says that it was broken off, some of the others were not.
+// Other writers may continue meanwhile. Writers that start later must already
+// write the new form, or their objects are left in the old one.
+//
+// Rewrite skips an object that does not decode or is no longer valid, and
+// continues with the others. Its error names all skipped objects. If the error
+// says that Rewrite stopped early, it has not reached all objects.
 func Rewrite[T Object](ctx context.Context, s *Store) (int, error) {
-	s = s.WithCache(nil) // a cache does not know how a value is stored
+	s = s.WithCache(nil) // a cache does not know the stored form
 	k, err := s.kinds.ofType(reflect.TypeFor[T]())
 	if err != nil {
 		return 0, fmt.Errorf("rewrite: %w", err)
@@ -40,11 +42,11 @@ func Rewrite[T Object](ctx context.Context, s *Store) (int, error) {
 			problems = append(problems, err)
 			continue
 		case err != nil:
-			return written, errors.Join(append(problems, fmt.Errorf("rewrite: broken off: %w", err))...)
+			return written, errors.Join(append(problems, fmt.Errorf("rewrite: stopped early: %w", err))...)
 		}
 		switch wrote, err := rewriteOne(ctx, s, obj); {
 		case ctx.Err() != nil:
-			return written, errors.Join(append(problems, fmt.Errorf("rewrite: broken off: %w", ctx.Err()))...)
+			return written, errors.Join(append(problems, fmt.Errorf("rewrite: stopped early: %w", ctx.Err()))...)
 		case err != nil:
 			problems = append(problems, fmt.Errorf("rewrite: %w", err))
 		case wrote:
@@ -54,8 +56,8 @@ func Rewrite[T Object](ctx context.Context, s *Store) (int, error) {
 	return written, errors.Join(problems...)
 }
 
-// rewriteOne writes one object as it is. Another writer's new version of it is
-// written too: that writer may be one of the old form.
+// rewriteOne rewrites one object. If another writer changes the object first,
+// rewriteOne rewrites the new state, since that writer may use the old form.
 func rewriteOne[T Object](ctx context.Context, s *Store, obj T) (bool, error) {
 	for {
 		before := obj.GetResourceVersion()

@@ -8,18 +8,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// AllowSplit lets Commit use several etcd transactions where one cannot hold
-// all, which gives up that the writes happen together: when Commit fails, a
-// first part of them may have happened.
+// AllowSplit lets Commit use several etcd transactions if one is too small. The
+// writes are then not atomic: if Commit fails, the first of them may have
+// happened. Use it for a reconcile that creates hundreds of children.
 //
-// Writes happen in the order in which they were added. Each part is conditional
-// on all that the transaction checks, and on last being as it was read, that is
-// at its resourceVersion; what is written of last itself comes at the very end.
-// So last, which is usually the object that the others follow from, tells
-// whether all is done. It need not be written at all.
+// Commit writes in the order in which the writes were added. Every part has all
+// conditions of the transaction, and one more: last is still at its
+// resourceVersion. If the transaction writes last, Commit does so at the very
+// end, so last shows whether everything was written. Pass the object that the
+// others are derived from. The transaction need not write it.
 //
-// UnchangedSince cannot be had together with parts: the first would be in the
-// way of the others.
+// A transaction with UnchangedSince cannot be split, because its first part
+// would break the condition of the others.
 func (t *Txn) AllowSplit(last Object) {
 	anchor, err := t.store.newOp(unchangedVerb{}, last, op{})
 	if err != nil {
@@ -30,7 +30,7 @@ func (t *Txn) AllowSplit(last Object) {
 	t.Unchanged(last)
 }
 
-// commitSplit commits in one part, or else in as few as it can.
+// commitSplit commits in one transaction, or else in as few as possible.
 func (t *Txn) commitSplit(ctx context.Context) (int64, error) {
 	defer func() { t.err = errCommitted }()
 	whole := &Txn{store: t.store, ops: t.ops, ranges: t.ranges}
@@ -38,7 +38,7 @@ func (t *Txn) commitSplit(ctx context.Context) (int64, error) {
 	switch {
 	case !apierrors.IsRequestEntityTooLargeError(err):
 	case len(t.ranges) > 0:
-		err = fmt.Errorf("it cannot be split, since it depends on ranges (UnchangedSince): %w", err)
+		err = fmt.Errorf("it cannot be split, because it has conditions on ranges (UnchangedSince): %w", err)
 	default:
 		return t.commitParts(ctx, err)
 	}
@@ -46,7 +46,8 @@ func (t *Txn) commitSplit(ctx context.Context) (int64, error) {
 	return rev, err
 }
 
-// commitParts commits what is too large for one part, as tooLarge says.
+// commitParts commits a transaction in parts. tooLarge is the error of the
+// attempt to commit it as one.
 func (t *Txn) commitParts(ctx context.Context, tooLarge error) (rev int64, err error) {
 	conditions, writes := t.inOrder()
 	total := len(writes)
@@ -79,8 +80,8 @@ func (t *Txn) commitParts(ctx context.Context, tooLarge error) (rev int64, err e
 	return rev, nil
 }
 
-// inOrder returns the conditions without the anchor's, and the writes with the
-// anchor's, if there is one, as the last.
+// inOrder returns the conditions without the anchor's, and the writes. If the
+// anchor's object is written, that write is the last.
 func (t *Txn) inOrder() (conditions, writes []*op) {
 	var last []*op
 	for _, o := range t.ops {

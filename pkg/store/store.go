@@ -16,42 +16,43 @@ import (
 // Options configure a [Store]. The zero value of each field is useful, but
 // either Scheme or Kinds must name a type.
 type Options struct {
-	// Scheme names the Go types that the store holds. Defaults to one that
-	// knows none, for a store whose types are all in Kinds. The store reads it
-	// in New only, and never changes it.
+	// Scheme names the Go types that the store holds. Defaults to an empty
+	// scheme, for a store whose types are all in Kinds. Only New reads it, and
+	// nothing changes it.
 	Scheme *runtime.Scheme
 
 	// Kinds describes types that the scheme does not know, or whose storage or
 	// rules differ from the defaults.
 	Kinds []AnyKind
 
-	// Prefix is put before every key. It ends in a slash. Defaults to
+	// Prefix is the start of every key. It must end in a slash. Defaults to
 	// [DefaultPrefix].
 	Prefix string
 
-	// Codec is the form in which values are written. Defaults to [JSON].
+	// Codec is the encoding of written values. Defaults to [JSON].
 	Codec Codec
 
-	// Strict has stored JSON values refused as undecodable that have fields which
-	// their type has not, or a field twice. Defaults to ignoring such fields: a
-	// value may have been written by a later version of the program.
+	// Strict makes a stored JSON value undecodable if it has a field that its
+	// type lacks, or a field twice. Defaults to ignoring such fields, since a
+	// later version of the program may have written them.
 	Strict bool
 
-	// EncryptionKeys, when there are any, have values encrypted, with the first
-	// of them; the others are for reading. To rotate keys, put a new one first
-	// and call [Rewrite] for each kind; then the old one can go. Names of
-	// objects are not secret: they stand in the etcd keys.
+	// EncryptionKeys encrypt values: the store writes with the first key and
+	// reads with all of them. To rotate keys, put a new key first, call
+	// [Rewrite] for each kind, and then remove the old key. Object names are not
+	// encrypted; they are part of the etcd keys. Defaults to no encryption.
 	EncryptionKeys []EncryptionKey
 
-	// Clock stamps creation and deletion. Defaults to the system's.
+	// Clock provides the creation and deletion timestamps. Defaults to the
+	// system's clock.
 	Clock clock.PassiveClock
 
-	// Log tells of what is odd but no error. Defaults to discarding.
+	// Log receives what is unusual but not an error. Defaults to discarding it.
 	Log logr.Logger
 }
 
-// Store holds typed objects in etcd. It is safe for concurrent use. A Store
-// starts no goroutine and needs no closing; it does not close the client.
+// Store holds typed objects in etcd. It is safe for concurrent use. It starts no
+// goroutines, needs no closing, and does not close the client.
 type Store struct {
 	client *clientv3.Client
 	kinds  *kinds
@@ -64,7 +65,8 @@ type Store struct {
 	cache      Cache
 }
 
-// New returns a store on an etcd. It does not talk to etcd.
+// New returns a store that uses client. It sends nothing to etcd. It returns an
+// error if the options are wrong; the error names the option or the kind.
 func New(client *clientv3.Client, o Options) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("store: the etcd client is nil")
@@ -92,34 +94,35 @@ func New(client *clientv3.Client, o Options) (*Store, error) {
 	return &Store{client: client, kinds: kinds, layout: layout, clock: o.Clock, log: o.Log}, nil
 }
 
-// Client returns the etcd client that the store was made with.
+// Client returns the etcd client that was passed to [New].
 func (s *Store) Client() *clientv3.Client { return s.client }
 
-// Prefix returns what all of the store's keys begin with.
+// Prefix returns the prefix of all of the store's keys. It ends in a slash.
 func (s *Store) Prefix() string { return s.layout.prefix }
 
-// Cache knows objects as they were at some revision, to spare a write the
-// reading of what it replaces. What it says is verified by etcd within the
-// write, so it may be arbitrarily stale, but it must never be wrong: an object
-// must be exactly what its key held at the object's resourceVersion.
+// Cache has objects as they were at some revision. With one, a write need not
+// read the object that it replaces. etcd verifies the object's revision within
+// the write, so a cache may be stale. It must never be wrong: an object must be
+// exactly what its key held at the object's resourceVersion.
 type Cache interface {
-	// Cached returns the object under an etcd key, or false. The object is
-	// shared and is not changed.
+	// Cached returns the object at an etcd key, or false. The store does not
+	// change the object. Cached may be called concurrently.
 	Cached(etcdKey string) (Object, bool)
 }
 
-// WithCache returns a store that asks c before it reads from etcd what a write
-// is about to replace. Reads do not use it.
+// WithCache returns a store whose writes look up the object to replace in c
+// before they read it from etcd. Reads do not use the cache. A nil cache is
+// none.
 func (s *Store) WithCache(c Cache) *Store {
 	d := *s
 	d.cache = c
 	return &d
 }
 
-// Revision asks etcd for its current revision. It is linearizable: every write
-// that returned before the call has at most that revision. It asks with a read
-// of the key [Store.Prefix]; an etcd user who may read parts of what is below
-// alone is better served by [etcd.CurrentRevision].
+// Revision returns etcd's current revision. It is linearizable: the revision of
+// every write that returned before the call is at most the result. It reads the
+// key [Store.Prefix]. If the etcd user may read only some ranges below the
+// prefix, use [etcd.CurrentRevision] with one of those.
 func (s *Store) Revision(ctx context.Context) (int64, error) {
 	return etcd.CurrentRevision(ctx, s.client, etcd.Range{Start: s.layout.prefix})
 }

@@ -13,28 +13,30 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// ObjectStream is a list that is read while it is consumed; see [Stream].
+// ObjectStream is a list that etcd sends while the caller consumes it; see
+// [Stream].
 type ObjectStream[T Object] struct {
-	// Revision is the one that the list is read at. A watch from the next
-	// revision on continues it without a gap.
+	// Revision is the revision of the list. A watch from the next revision
+	// continues it without a gap.
 	Revision int64
 
 	all iter.Seq2[T, error]
 }
 
-// All yields the objects in the order of their keys. They are the caller's own.
-// A value that cannot be decoded yields an [UndecodableError] and does not end
-// the stream. Any other error is the last element; it is
-// [apierrors.IsResourceExpired] when the revision is compacted before the end.
+// All yields the objects in the order of their keys. The caller may change them.
+// An undecodable value yields an [UndecodableError] and does not end the stream.
+// Any other error is the last element. [apierrors.IsResourceExpired] is true for
+// it if the revision was compacted before the end.
 //
-// Breaking off ends the reading. Ranging over All again reads again, at the same
-// revision.
+// Breaking out of the loop ends the read. Ranging over All again reads again at
+// the same revision.
 func (st *ObjectStream[T]) All() iter.Seq2[T, error] { return st.all }
 
-// Stream is [List] for more objects than memory should hold: they are read from
-// etcd as they are consumed, a few at a time, all at one revision. It fails
-// where List would before it has read anything, and with a BadRequest when the
-// options have a Limit, a Continue or an order, which are for pages.
+// Stream is [List] for more objects than memory should hold. It reads them from
+// etcd a few at a time, all at one revision, while the caller consumes them.
+// Stream returns the errors of List that occur before the first read. It returns
+// a BadRequest if the options have a Limit, a Continue or an order, which are
+// for pages.
 //
 // The stream ends with an error when ctx is done.
 func Stream[T Object](ctx context.Context, s *Store, o ListOptions) (*ObjectStream[T], error) {
@@ -58,8 +60,8 @@ func Stream[T Object](ctx context.Context, s *Store, o ListOptions) (*ObjectStre
 	}}, nil
 }
 
-// errBrokenOff ends a read whose consumer wants no more.
-var errBrokenOff = errors.New("the consumer broke off")
+// errBrokenOff ends a read when the consumer stops.
+var errBrokenOff = errors.New("the consumer stopped")
 
 func streamTo[T Object](ctx context.Context, l *listing, yield func(T, error) bool) error {
 	_, err := etcd.List(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {

@@ -6,31 +6,32 @@ import (
 	"fmt"
 )
 
-// Txn collects writes of several objects, of any kinds, that happen together
-// at one revision or not at all. All rules for single writes apply to each of
-// them. An object can be written at most once, except that Update or Create
-// and UpdateStatus of the same object are joined into one write, as are updates
-// by the same pointer: the last says what is written.
+// Txn collects writes of several objects of any kinds. They all happen at one
+// revision, or none does. The rules for single writes apply to each of them.
 //
-// The collecting methods only take note; what is wrong with their arguments is
-// reported by Commit. A Txn is for one goroutine and for one Commit. The
-// objects handed to it must not be used until Commit has returned; it then has
-// filled them in as the single writes do, or left them as they were.
+// A transaction writes an object at most once. It joins a Create or an Update
+// with an UpdateStatus of the same object into one write. It also joins updates
+// that pass the same pointer: the object's state at Commit is written.
+//
+// The collecting methods send nothing; Commit reports what is wrong with their
+// arguments. A Txn belongs to one goroutine and can be committed once. Do not
+// use the objects passed to it until Commit has returned. A successful Commit
+// fills them in as the single writes do; a failed one leaves them unchanged.
 type Txn struct {
 	store  *Store
 	ops    []*op
 	byKey  map[string]*op
 	ranges []rangeCondition
-	anchor *op   // the condition that all parts have, where it may be split
-	err    error // the first thing that was wrong with an argument
+	anchor *op   // the condition of every part; nil unless AllowSplit was called
+	err    error // the first wrong argument
 
-	fences []Fence // as they are found when it is committed
+	fences []Fence // set by Commit
 
-	// seen is the newest revision of an answer from etcd.
+	// seen is the newest revision in an answer from etcd.
 	seen int64
 }
 
-var errCommitted = errors.New("transaction: it was committed already")
+var errCommitted = errors.New("transaction: committed already: use a new one")
 
 // Txn returns an empty transaction.
 func (s *Store) Txn() *Txn {
@@ -62,15 +63,16 @@ func (t *Txn) Delete(obj Object, opts ...DeleteOptions) {
 	t.add(deleteVerb{}, obj, part)
 }
 
-// Commit executes the transaction and returns the revision it made. When no
-// object had to change, nothing is written and the revision is the newest of
-// the objects' own.
+// Commit executes the transaction and returns its revision. If no object
+// changes, Commit writes nothing and returns the newest of the objects'
+// revisions.
 //
-// When it fails, nothing was written, unless [IsUnknownOutcome]. A write with a
-// resourceVersion that is no longer current gives a Conflict; one without is
-// tried again on what is there now until ctx is done. A transaction that is too
-// large for etcd is a RequestEntityTooLarge, and is not sent; see
-// [Txn.AllowSplit] for a way out.
+// If Commit returns an error, it has written nothing, unless
+// [IsUnknownOutcome] is true for the error. A write whose resourceVersion is no
+// longer current fails with a Conflict. A write without a resourceVersion is
+// retried on the current state until ctx is done. A transaction that is too
+// large for etcd is not sent and fails with a RequestEntityTooLarge; see
+// [Txn.AllowSplit].
 func (t *Txn) Commit(ctx context.Context) (int64, error) {
 	if t.anchor != nil && t.err == nil {
 		return t.commitSplit(ctx)

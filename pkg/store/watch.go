@@ -24,63 +24,65 @@ const (
 	Added    EventType = "ADDED"
 	Modified EventType = "MODIFIED"
 	Deleted  EventType = "DELETED"
-	// Bookmark is no change: it tells how far a watch has come.
+	// Bookmark is not a change. It says how far a watch has come.
 	Bookmark EventType = "BOOKMARK"
 )
 
 // Event is one change of one object.
 type Event[T Object] struct {
 	Type EventType
-	// Object is the object after the change; for Deleted, the last that was
-	// known of it, with the deletion's resourceVersion where the source is a
-	// watch. It is the zero value for a Bookmark.
+	// Object is the object after the change. For Deleted it is the last known
+	// state; a watch sets its resourceVersion to the deletion's revision. For a
+	// Bookmark it is the zero value.
 	Object T
-	// Old is the object before a Modified, where it is known.
+	// Old is the object before a Modified. It is the zero value if the old state
+	// is not known.
 	Old T
-	// Revision is etcd's at the change. Several events can share one: they
-	// happened together.
+	// Revision is the etcd revision of the change. Events of one transaction
+	// share a revision.
 	Revision int64
-	// Key is the whole etcd key; empty for a Bookmark.
+	// Key is the full etcd key. It is empty for a Bookmark.
 	Key string
-	// Size is how many bytes the object's value has in etcd; 0 for Deleted.
+	// Size is the size of the stored value in bytes. It is 0 for Deleted.
 	Size int
-	// Initial says that the event tells of an object that was there already
-	// when the listener came.
+	// Initial is true if the object already existed when the handler was
+	// registered.
 	Initial bool
 }
 
 // WatchOptions select what [Watch] yields.
 type WatchOptions struct {
-	// Namespace and Selector leave out other objects. An object whose labels
-	// begin to match is Added, one whose labels cease to is Deleted.
+	// Namespace and Selector limit the watch to some objects. An object that
+	// starts to match arrives as Added; one that stops matching, as Deleted.
+	// They default to all objects.
 	Namespace string
 	Selector  labels.Selector
-	// From is the first revision whose changes are wanted: one more than a
-	// list's continues that list. It must be set.
+	// From is the first revision to watch. To continue a list, pass the list's
+	// revision plus one. Required.
 	From int64
-	// Bookmarks asks for a Bookmark whenever etcd says how far the watch has
-	// come, so that a range where nothing happens can be resumed from a recent
-	// revision.
+	// Bookmarks asks for a Bookmark whenever etcd reports progress. With it, a
+	// consumer can resume a quiet range from a recent revision.
 	Bookmarks bool
 }
 
-// Watch yields the changes of the objects of one kind, from a revision on, in
-// the order of their revisions, each once, until ctx is done, the consumer
-// breaks off, or the watch fails. The last element then has an error and no
-// event; it says how far the watch came. Lost connections are not the caller's
-// concern: the watch continues where it was.
+// Watch yields each change of the objects of one kind once, in the order of
+// revisions, starting at o.From. It ends when ctx is done, when the consumer
+// stops, or when the watch fails. In the first and the last case, the final
+// element has an error and no event, and the error names the last revision that
+// was watched. After a lost connection Watch resumes where it was.
 //
-// The error is [apierrors.IsResourceExpired], with a [etcd.CompactedError] that
-// tells the oldest revision left, when changes asked for are gone, and without
-// one when etcd, as it is when the watch is opened or opened again, has not come
-// as far yet, since it was wiped or restored: list again.
-// A value that cannot be decoded yields an [UndecodableError] and does not end
-// the watch. Of an object whose last value is unknown, because it cannot be
-// decoded or has been compacted, a deletion tells the name alone, and is
-// reported whether or not a selector matched.
+// Two failures satisfy [apierrors.IsResourceExpired], and the caller must list
+// again. With an [etcd.CompactedError], the revisions asked for are compacted;
+// the error has the oldest one left. Without, etcd has not reached the revision
+// because it was wiped or restored.
 //
-// A consumer that is slower than the changes makes the client buffer them in
-// memory. For a local copy of a kind use the informer package.
+// An undecodable value yields an [UndecodableError] and does not end the watch.
+// If the last value of a deleted object is unknown, because it was compacted or
+// does not decode, the event has only the object's namespace, name and
+// resourceVersion, and Watch yields it whether or not the selector matched.
+//
+// If the consumer is slower than the changes, etcd's client buffers them in
+// memory without a bound. To keep a local copy of a kind, use package informer.
 func Watch[T Object](ctx context.Context, s *Store, o WatchOptions) iter.Seq2[Event[T], error] {
 	return func(yield func(Event[T], error) bool) {
 		w, err := newTypedWatch[T](s, o)
@@ -92,8 +94,8 @@ func Watch[T Object](ctx context.Context, s *Store, o WatchOptions) iter.Seq2[Ev
 	}
 }
 
-// reopenAfter is the pause before a watch that ended, for lack of a leader or of
-// a connection, is opened again.
+// reopenAfter is the pause before Watch reopens a watch that lost its leader or
+// its connection.
 const reopenAfter = 200 * time.Millisecond
 
 type typedWatch[T Object] struct {
@@ -102,7 +104,7 @@ type typedWatch[T Object] struct {
 	prefix string // of the kind
 	within etcd.Range
 	opts   WatchOptions
-	next   int64 // the first revision that was not yielded yet
+	next   int64 // the first revision not yielded yet
 }
 
 func newTypedWatch[T Object](s *Store, o WatchOptions) (*typedWatch[T], error) {
@@ -126,13 +128,13 @@ func (w *typedWatch[T]) run(ctx context.Context, yield func(Event[T], error) boo
 	for {
 		err := w.open(ctx, yield)
 		if err == nil {
-			return // the consumer broke off
+			return // the consumer stopped
 		}
 		if ctx.Err() != nil || !etcd.Resumable(err) {
 			yield(Event[T]{}, fmt.Errorf("watch %s, up to revision %d: %w", w.within.Start, w.next-1, cmp.Or(ctx.Err(), err)))
 			return
 		}
-		w.store.log.V(1).Info("the watch ended and is opened again", "range", w.within.Start, "revision", w.next, "cause", err.Error())
+		w.store.log.V(1).Info("watch ended; reopening it", "range", w.within.Start, "revision", w.next, "cause", err.Error())
 		select {
 		case <-ctx.Done():
 		case <-time.After(reopenAfter):
@@ -140,8 +142,8 @@ func (w *typedWatch[T]) run(ctx context.Context, yield func(Event[T], error) boo
 	}
 }
 
-// open opens a watch and yields what it brings until it ends; nil says that the
-// consumer wants no more.
+// open opens a watch and yields its events until it ends. It returns nil if the
+// consumer stopped.
 func (w *typedWatch[T]) open(ctx context.Context, yield func(Event[T], error) bool) error {
 	raw, err := etcd.OpenWatch(ctx, w.store.client, w.within, w.next, etcd.WatchOptions{PreviousValues: true})
 	if err != nil {
@@ -154,9 +156,9 @@ func (w *typedWatch[T]) open(ctx context.Context, yield func(Event[T], error) bo
 	return raw.Explain(w.follow(raw, yield))
 }
 
-// checkRevision refuses to wait for a revision that etcd has not reached: it
-// would come one day, with other changes than those that were meant. A member
-// that only lags behind the others is waited for.
+// checkRevision returns an error if etcd has not reached the revision to watch
+// from. etcd would reach it later, with changes other than those the caller
+// meant. A member that merely lags behind the others is no error.
 func (w *typedWatch[T]) checkRevision(ctx context.Context, raw *etcd.Watch) error {
 	if raw.Created >= w.next-1 {
 		return nil
@@ -169,8 +171,8 @@ func (w *typedWatch[T]) checkRevision(ctx context.Context, raw *etcd.Watch) erro
 		apierrors.NewResourceExpired("too large resource version"), now)
 }
 
-// follow yields what a watch brings until it ends; nil says that the consumer
-// wants no more.
+// follow yields the events of a watch until it ends. It returns nil if the
+// consumer stopped.
 func (w *typedWatch[T]) follow(raw *etcd.Watch, yield func(Event[T], error) bool) error {
 	for {
 		resp, ok := <-raw.Responses
@@ -179,7 +181,7 @@ func (w *typedWatch[T]) follow(raw *etcd.Watch, yield func(Event[T], error) bool
 		}
 		for _, ev := range resp.Events {
 			if ev.Kv.ModRevision < w.next {
-				continue // already yielded before the watch was resumed
+				continue // yielded before the watch was resumed
 			}
 			if !w.yieldEvent(ev, yield) {
 				return nil
@@ -213,12 +215,12 @@ func (w *typedWatch[T]) yieldEvent(ev *clientv3.Event, yield func(Event[T], erro
 		e.Type, e.Old = Modified, old
 	case is && (known || ev.IsCreate()):
 		e.Type = Added
-	case is: // it may have been selected, or not
+	case is: // whether it was selected before is unknown
 		e.Type = Modified
 	case was:
 		e.Type, e.Object, e.Size = Deleted, old, 0
 		e.Object.SetResourceVersion(FormatRevision(e.Revision))
-	case !known && !ev.IsCreate(): // it may have been selected
+	case !known && !ev.IsCreate(): // whether it was selected before is unknown
 		e.Type, e.Size = Deleted, 0
 	default:
 		return true
@@ -226,8 +228,8 @@ func (w *typedWatch[T]) yieldEvent(ev *clientv3.Event, yield func(Event[T], erro
 	return yield(e, nil)
 }
 
-// previous returns what the key held before, if that can be known: compaction
-// may have taken it, or it may not be an object.
+// previous returns the object before the change. It is not known if the value
+// was compacted or does not decode.
 func (w *typedWatch[T]) previous(ev *clientv3.Event) (old T, known bool) {
 	if ev.PrevKv == nil {
 		return old, false
@@ -236,8 +238,8 @@ func (w *typedWatch[T]) previous(ev *clientv3.Event) (old T, known bool) {
 	return old, err == nil
 }
 
-// yieldDelete yields the last object known. Where there is none left, only its
-// name is, and the deletion is told whether or not a selector matched.
+// yieldDelete yields the last known object. If it is not known, yieldDelete
+// yields an object with only its name, whether or not the selector matched.
 func (w *typedWatch[T]) yieldDelete(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
 	object, known := w.previous(ev)
 	if known && !w.selects(object) {
@@ -246,7 +248,7 @@ func (w *typedWatch[T]) yieldDelete(ev *clientv3.Event, yield func(Event[T], err
 	if !known {
 		key, ok := w.kind.split(string(ev.Kv.Key[len(w.prefix):]))
 		if !ok {
-			return true // never was an object
+			return true // the key is no object's
 		}
 		object = w.kind.newObject().(T)
 		object.SetNamespace(key.Namespace)
