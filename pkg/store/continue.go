@@ -8,11 +8,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// continueVersion is that of the tokens made now. Others are refused.
+// continueVersion is the version of the tokens that List returns and accepts.
 const continueVersion = 1
 
-// continuation is what a continue token says. It names a key only as far as it
-// lies below that of the list, so that a forged one leads nowhere else.
+// continuation is the content of a continue token. Its key is relative to the
+// range of the list, so that a forged token cannot leave that range.
 type continuation struct {
 	Version    int    `json:"v"`
 	Resource   string `json:"resource"`
@@ -42,12 +42,12 @@ func decodeContinue(token string) (c continuation, err error) {
 	case c.Version != continueVersion:
 		return c, fmt.Errorf("continue token: version %d, want %d", c.Version, continueVersion)
 	case c.Revision <= 0 || len(c.Last) == 0:
-		return c, fmt.Errorf("continue token: it lacks a revision or a key")
+		return c, fmt.Errorf("continue token: revision or key is missing")
 	}
 	return c, nil
 }
 
-// resume has the list go on where a token says.
+// resume moves the list to the position of a token.
 func (l *listing) resume(token string) error {
 	c, err := decodeContinue(token)
 	switch {

@@ -8,14 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// The fields that every kind can be selected by.
+// Every kind has these fields.
 const (
 	nameField      = "metadata.name"
 	namespaceField = "metadata.namespace"
 )
 
-// selection is what a list's selectors ask of an object. A nil selector asks
-// for nothing.
+// selection has the selectors of a list. A nil selector matches all objects.
 type selection struct {
 	kind   *kindInfo
 	labels labels.Selector
@@ -44,11 +43,11 @@ func newSelection(k *kindInfo, o ListOptions) (selection, error) {
 	return s, nil
 }
 
-// Selects returns a function that says whether a list with these options would
-// have an object of a kind, for those who have objects from elsewhere. Only the
-// namespace and the selectors count. The function may be called concurrently; it
-// fails where an object cannot be converted to the version that is stored. A kind
-// that is not known, or does not have a field, is an error.
+// Selects returns a function that reports whether a list with options o would
+// contain an object of a kind. Use it to apply a list's namespace and selectors
+// to objects from elsewhere; it ignores the other options. The function may be
+// called concurrently. It returns an error if an object cannot be converted to
+// the stored version. Selects returns an error for an unknown kind or field.
 func (s *Store) Selects(gvk schema.GroupVersionKind, o ListOptions) (func(obj Object) (bool, error), error) {
 	k := s.kinds.byGVK[gvk]
 	if k == nil {
@@ -66,7 +65,7 @@ func (s *Store) Selects(gvk schema.GroupVersionKind, o ListOptions) (func(obj Ob
 	}, nil
 }
 
-// all reports whether every object matches.
+// all reports whether the selectors match every object.
 func (s selection) all() bool { return s.labels == nil && s.fields == nil }
 
 func (s selection) matches(obj Object) (bool, error) {
@@ -87,7 +86,7 @@ func (s selection) matches(obj Object) (bool, error) {
 	return s.fields.Matches(f), nil
 }
 
-// fieldsOf returns the fields that the kind's hook tells of an object.
+// fieldsOf returns an object's fields from the kind's hook.
 func (k *kindInfo) fieldsOf(obj Object) fields.Set {
 	if k.fields == nil {
 		return nil
@@ -95,7 +94,7 @@ func (k *kindInfo) fieldsOf(obj Object) fields.Set {
 	return k.fields(obj)
 }
 
-// objectFields has a selector look at an object.
+// objectFields presents an object to a field selector.
 type objectFields struct {
 	obj Object
 	own fields.Set

@@ -7,8 +7,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// add takes note of a write or a condition, of which part has what the verb
-// alone does not say, or of what is wrong with it.
+// add adds a write or a condition, or records what is wrong with it. part has the
+// fields of the operation that depend on the verb.
 func (t *Txn) add(v verb, obj Object, part op) {
 	o, err := t.store.newOp(v, obj, part)
 	if err != nil {
@@ -22,10 +22,10 @@ func (t *Txn) add(v verb, obj Object, part op) {
 		t.fail(o.wrap(apierrors.NewBadRequest("name is missing")))
 	case first == nil:
 		t.append(o)
-	case first.isCondition() && o.take(first):
+	case first.isCondition() && o.absorb(first):
 		t.ops = slices.DeleteFunc(t.ops, func(other *op) bool { return other == first })
-		t.append(o) // in the order of the writes
-	case !first.isCondition() && (first.take(o) || first.join(o)):
+		t.append(o) // keeps the order of the writes
+	case !first.isCondition() && (first.absorb(o) || first.join(o)):
 	default:
 		t.fail(fmt.Errorf("%s: the object is already part of the transaction (%s)", o.id(), first.verb))
 	}
@@ -33,13 +33,13 @@ func (t *Txn) add(v verb, obj Object, part op) {
 
 func (t *Txn) append(o *op) {
 	t.ops = append(t.ops, o)
-	if o.etcdKey != "" { // otherwise the name is still to be generated
+	if o.etcdKey != "" { // otherwise the name is not generated yet
 		t.byKey[o.etcdKey] = o
 	}
 }
 
-// sameObject returns the part so far of the object that o is about, or nil. An
-// object whose name is still to be generated is known by the caller's pointer.
+// sameObject returns the transaction's operation on the object of o, or nil. If
+// the name is not generated yet, it compares the caller's pointers.
 func (t *Txn) sameObject(o *op) *op {
 	if o.etcdKey != "" {
 		return t.byKey[o.etcdKey]
@@ -52,9 +52,9 @@ func (t *Txn) sameObject(o *op) *op {
 	return nil
 }
 
-// take makes a condition on the object a part of what o is, and reports whether
-// it can be.
-func (o *op) take(condition *op) bool {
+// absorb makes a condition on the same object part of o. It returns false if the
+// two contradict each other.
+func (o *op) absorb(condition *op) bool {
 	_, create := o.verb.(createVerb)
 	switch condition.verb.(type) {
 	case absentVerb:
@@ -69,8 +69,8 @@ func (o *op) take(condition *op) bool {
 	return false
 }
 
-// join makes a later update of the same object a part of this write, unless
-// this one has that part already, from another of the caller's objects.
+// join makes a later update of the same object part of this write. It returns
+// false if this write already has that part from another object.
 func (o *op) join(later *op) bool {
 	if _, update := later.verb.(updateVerb); !update || o.kind != later.kind || o.rev != later.rev {
 		return false

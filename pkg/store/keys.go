@@ -10,14 +10,13 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// DefaultPrefix is where objects are stored unless [Options] says otherwise.
-// It is Kubernetes' own.
+// DefaultPrefix is the default of [Options].Prefix. Kubernetes uses it too.
 const DefaultPrefix = "/registry/"
 
-// coreGroup stands in keys for the empty group.
+// coreGroup replaces the empty group in keys.
 const coreGroup = "core"
 
-// layout makes and reads etcd keys:
+// layout builds and parses etcd keys:
 // <prefix><group, "core" for the empty one>/<resource>/[<namespace>/]<name>.
 type layout struct{ prefix string }
 
@@ -26,7 +25,7 @@ func newLayout(prefix string) (layout, error) {
 	case prefix == "":
 		return layout{DefaultPrefix}, nil
 	case !strings.HasSuffix(prefix, "/"):
-		return layout{}, fmt.Errorf("prefix %q: must end in a slash, or it would match the keys of its neighbours", prefix)
+		return layout{}, fmt.Errorf("prefix %q: must end in a slash; without one it would match other prefixes", prefix)
 	}
 	return layout{prefix}, nil
 }
@@ -39,9 +38,8 @@ func (l layout) kindPrefix(r schema.GroupResource) string {
 	return l.prefix + group + "/" + r.Resource + "/"
 }
 
-// key returns the etcd key of an object. The parts that etcd would take for
-// structure are refused: nobody may leave a kind or a namespace by way of a
-// name.
+// key returns the etcd key of an object. It refuses a namespace or name with a
+// slash, which could reach into another kind or namespace.
 func (l layout) key(k *kindInfo, key Key) (string, error) {
 	if k.clusterScoped != (key.Namespace == "") {
 		if k.clusterScoped {
@@ -61,8 +59,8 @@ func (l layout) key(k *kindInfo, key Key) (string, error) {
 	return l.kindPrefix(k.resource) + key.Namespace + "/" + key.Name, nil
 }
 
-// rangeOf returns the range of a kind's keys in a namespace, or in all where it
-// is empty.
+// rangeOf returns the range of a kind's keys in a namespace, or in all namespaces
+// if it is empty.
 func (l layout) rangeOf(k *kindInfo, namespace string) (etcd.Range, error) {
 	prefix := l.kindPrefix(k.resource)
 	switch {
@@ -77,7 +75,7 @@ func (l layout) rangeOf(k *kindInfo, namespace string) (etcd.Range, error) {
 	return etcd.PrefixRange(prefix + namespace + "/"), nil
 }
 
-// etcdKey is layout.key for a key that is known to be valid.
+// etcdKey is layout.key for a valid key.
 func (k *kindInfo) etcdKey(key Key) string {
 	if key.Namespace == "" {
 		return k.prefix + key.Name
@@ -95,9 +93,8 @@ func checkSegment(what, s string) error {
 	return nil
 }
 
-// split is the inverse of key: what remains of an etcd key behind its kind's
-// prefix, as an object key. It returns false for a key that no object of the
-// kind can have.
+// split is the inverse of key. rest is an etcd key without its kind's prefix.
+// split returns false if no object of the kind can have the key.
 func (k *kindInfo) split(rest string) (Key, bool) {
 	if k.clusterScoped {
 		return Key{Name: rest}, checkSegment("name", rest) == nil

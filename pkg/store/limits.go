@@ -6,17 +6,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// etcd's limits, as its servers have them by default.
+// These are the default limits of an etcd server.
 const (
-	// MaxTxnOps bounds what one transaction has of objects, written or checked,
-	// of ranges and of fences, together. A fence with a lease counts twice.
+	// MaxTxnOps is how many objects, ranges and fences one transaction can write
+	// or check, in total. A fence with a lease counts twice.
 	MaxTxnOps = 128
-	// MaxRequestBytes bounds the encoded objects of one transaction together,
-	// keys included.
+	// MaxRequestBytes is the maximum size of one transaction in bytes: the encoded
+	// objects and their keys.
 	MaxRequestBytes = 3 << 19
 )
 
-// surplus is how many places a transaction needs beyond those that there are.
+// surplus returns by how many operations a transaction exceeds MaxTxnOps.
 func (t *Txn) surplus() int {
 	n := len(t.ops) + len(t.ranges)
 	for _, f := range t.fences {
@@ -36,14 +36,15 @@ func (t *Txn) checkCount() error {
 		}
 	}
 	err := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
-		"it writes %d objects, checks %d others and %d ranges, and has %d fences: %d together, of which etcd takes %d in one transaction: "+
-			"have it do or depend on less, or let it be split (AllowSplit)",
+		"it writes %d objects, checks %d others and %d ranges, and has %d fences: %d operations, but etcd accepts %d in one transaction: "+
+			"write or check less, or let it be split (AllowSplit)",
 		len(t.ops)-checked, checked, len(t.ranges), len(t.fences), MaxTxnOps+t.surplus(), MaxTxnOps))
 	return fmt.Errorf("%s: %w", t.what(), err)
 }
 
-// checkSize bounds from above what etcd will measure. A key is sent in the
-// condition, in the write, and in the read that tells why the condition failed.
+// checkSize compares an upper bound of the request's size with etcd's limit. A
+// key is sent three times: in the condition, in the write, and in the read that
+// shows why the condition failed.
 func (t *Txn) checkSize() error {
 	const overhead = 64 // of the messages around a key and its value
 	size := overhead
@@ -60,6 +61,6 @@ func (t *Txn) checkSize() error {
 		return nil
 	}
 	err := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
-		"%d bytes encoded, etcd takes %d in one request: make the object smaller, or the transaction", size, MaxRequestBytes))
+		"the request has %d bytes, but etcd accepts %d: make the object or the transaction smaller", size, MaxRequestBytes))
 	return fmt.Errorf("%s: %w", t.what(), err)
 }

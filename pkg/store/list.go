@@ -13,62 +13,60 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// ListOptions select what [List] returns. The zero value selects all.
+// ListOptions select what [List] returns. The zero value selects all objects of
+// the kind.
 type ListOptions struct {
-	// Namespace, when set, leaves out the objects of other namespaces.
+	// Namespace selects the objects of one namespace. Defaults to all.
 	Namespace string
-	// Selector, when set, leaves out the objects whose labels do not match.
+	// Selector selects objects by their labels. Defaults to all.
 	Selector labels.Selector
-	// Fields, when set, leaves out the objects whose fields do not match. Every
-	// kind has metadata.name and metadata.namespace; [Kind.Fields] adds more. A
-	// field that the kind does not have is a BadRequest.
+	// Fields selects objects by fields. Every kind has metadata.name and
+	// metadata.namespace; [Kind.Fields] adds more. A field that the kind lacks is
+	// a BadRequest. Defaults to all.
 	Fields fields.Selector
-	// Revision, when set, is the revision to list at, instead of the newest.
+	// Revision is the revision to list at. Defaults to the newest.
 	Revision int64
-	// Limit, when set, is how many objects to return at most. Where there may be
-	// more, the result has a Continue. Defaults to no limit, which is the
-	// fastest way to read all.
+	// Limit is the maximum number of objects to return. If there may be more, the
+	// result has a Continue. Defaults to no limit, which is the fastest way to
+	// read all objects.
 	Limit int64
-	// Continue, when set, is that of an earlier result: the list goes on behind
-	// it, at the same revision, which therefore must not be given as well. The
-	// other options but Limit must be those of the earlier list.
+	// Continue is the Continue of an earlier result. The list then continues
+	// after that result, at the same revision. Leave Revision empty, and set all
+	// other options but Limit as in the earlier list.
 	Continue string
-	// Descending turns the order of the keys round. Together with Limit, every
-	// page costs etcd as much as all that is left, since it reads forwards only
-	// and sorts afterwards.
+	// Descending reverses the order. With a Limit, each page costs etcd as much
+	// as reading everything that is left, because etcd reads only forwards and
+	// then sorts.
 	Descending bool
 }
 
-// ListResult is a list of objects as they all were at one revision.
+// ListResult is a list of objects at one revision.
 type ListResult[T Object] struct {
-	// Items are in the order of their keys: by namespace, then by name, save
-	// that a slash counts as a character. It is never nil.
+	// Items are in the order of their etcd keys: by namespace, then by name,
+	// where the slash between them counts as a character. Items is never nil.
 	Items []T
-	// Revision is the one that the list was read at. A watch from the next
-	// revision on continues it without a gap.
+	// Revision is the revision of the list. A watch from the next revision
+	// continues it without a gap.
 	Revision int64
-	// Continue is what [ListOptions] need for the next page. It is empty when
-	// there is nothing left. Where selectors leave objects out, the next page may
-	// turn out to be empty.
+	// Continue is the [ListOptions].Continue of the next page. It is empty if
+	// nothing is left. With selectors, the next page may be empty.
 	Continue string
-	// Remaining is how many objects there are behind this page. It is nil when
-	// there are none, and where selectors leave objects out, since nobody has
-	// counted what they would leave.
+	// Remaining is the number of objects after this page. It is nil if there are
+	// none, and with selectors, because etcd does not know what they select.
 	Remaining *int64
 }
 
-// List reads the objects of one kind at one revision, by default the newest:
-// the read is linearizable. All pages of a list are of the revision of the
-// first. The objects are the caller's own. For more objects than memory should
-// hold there is [Stream].
+// List reads the objects of one kind at one revision, by default the newest. The
+// read is linearizable. All pages of a list have the revision of the first page.
+// The caller may change the objects. For more objects than memory should hold,
+// use [Stream].
 //
-// The error is [apierrors.IsResourceExpired] when the revision asked for, or the
-// one to continue at, is compacted; a Timeout with the cause
-// [metav1.CauseTypeResourceVersionTooLarge] when it is yet to come; and a
-// BadRequest when the options make no sense, among them a Continue that no list
-// of this kind and namespace has returned. Values that cannot be decoded are
-// reported all together in an [UndecodableError]; the result then holds the
-// rest, and Continue goes on behind them.
+// [apierrors.IsResourceExpired] is true for the error if the revision is
+// compacted. A revision that etcd has not reached gives a Timeout with the cause
+// [metav1.CauseTypeResourceVersionTooLarge]. Contradicting options give a
+// BadRequest, and so does a Continue that no list of this kind and namespace has
+// returned. If some values do not decode, List returns the other objects and an
+// [UndecodableError] that names all of those values; Continue skips them.
 func List[T Object](ctx context.Context, s *Store, o ListOptions) (ListResult[T], error) {
 	result := ListResult[T]{Items: []T{}}
 	l, err := newListing(s, reflect.TypeFor[T](), o)
@@ -109,11 +107,11 @@ func checkNamespace(k *kindInfo, namespace string) error {
 	return checkSegment("namespace", namespace)
 }
 
-// decodeKV decodes what lies under a key that begins with the kind's prefix.
+// decodeKV decodes the value of a key that starts with the kind's prefix.
 func (k *kindInfo) decodeKV(prefix string, kv *mvccpb.KeyValue) (Object, error) {
 	key, ok := k.split(string(kv.Key[len(prefix):]))
 	if !ok {
-		return nil, fmt.Errorf("key is not one of an object of kind %s", k.gvk.Kind)
+		return nil, fmt.Errorf("no object of kind %s can have this key", k.gvk.Kind)
 	}
 	return k.decode(key, kv.Value, kv.ModRevision)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// listing is a list, or what is left of it, whose options make sense.
+// listing is the rest of a list, with checked options.
 type listing struct {
 	store      *Store
 	kind       *kindInfo
@@ -49,12 +49,12 @@ func newListing(s *Store, t reflect.Type, o ListOptions) (*listing, error) {
 	case o.Continue == "":
 		return l, nil
 	case o.Revision != 0:
-		return nil, apierrors.NewBadRequest("a list that is continued has a revision already: leave Revision out")
+		return nil, apierrors.NewBadRequest("a continued list has the revision of its first page: leave Revision empty")
 	}
 	return l, l.resume(o.Continue)
 }
 
-// read decodes what lies under a key and tells whether it is selected.
+// read decodes the value of a key and reports whether the list selects it.
 func (l *listing) read(kv *mvccpb.KeyValue) (obj Object, selected bool, err error) {
 	if obj, err = l.kind.decodeKV(l.kind.prefix, kv); err != nil {
 		return nil, false, err
@@ -63,7 +63,7 @@ func (l *listing) read(kv *mvccpb.KeyValue) (obj Object, selected bool, err erro
 	return obj, selected, err
 }
 
-// rest hands all that is left to take, in the order of keys.
+// rest calls take for all values that are left, in the order of keys.
 func (l *listing) rest(ctx context.Context, take func(*mvccpb.KeyValue) bool) (err error) {
 	l.revision, err = etcd.List(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
 		for _, kv := range kvs {
@@ -74,8 +74,8 @@ func (l *listing) rest(ctx context.Context, take func(*mvccpb.KeyValue) bool) (e
 	return err
 }
 
-// page hands values to take until it has taken as many as the limit says. It
-// returns how many are left where that can be known.
+// page calls take until take has selected limit values. It returns how many
+// values are left, or nil if that is not known.
 func (l *listing) page(ctx context.Context, limit int64, take func(*mvccpb.KeyValue) bool) (remaining *int64, err error) {
 	for size := min(limit, etcd.MaxPageSize); ; size = min(2*size, etcd.MaxPageSize) {
 		resp, err := etcd.ListPage(ctx, l.store.client, l.within, l.revision, size, l.order()...)
@@ -107,7 +107,7 @@ func (l *listing) order() []clientv3.OpOption {
 	return nil
 }
 
-// pass takes a key, and all before it, out of what is still to be read.
+// pass excludes a key, and all before it, from what is left to read.
 func (l *listing) pass(key []byte) {
 	if l.descending {
 		l.within.End = string(key)
@@ -116,7 +116,7 @@ func (l *listing) pass(key []byte) {
 	}
 }
 
-// leave makes the token behind the last key of a page.
+// leave sets the token that continues after the last key of a page.
 func (l *listing) leave(last []byte, left int64) (remaining *int64) {
 	if left == 0 {
 		return nil

@@ -7,16 +7,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Mutate reads an object, lets change work on it, and writes what it has
-// become, status and all, in one transaction. When another writer comes in
-// between, it starts again with what is there now, until ctx is done; change
-// may therefore run more than once and must have no other effects. An error of
-// change ends it and is returned as it is. change must leave namespace, name,
-// uid and resourceVersion alone.
+// Mutate reads an object, calls change to modify it, and writes it, including its
+// status, in one transaction. If another writer changes the object meanwhile,
+// Mutate starts again from the new state, until ctx is done. change may
+// therefore run several times and must have no other effects. It must not change
+// namespace, name, uid or resourceVersion. Mutate returns an error of change
+// unwrapped.
 //
-// The result is the object as it is stored now, with the revision of the write,
-// or its own when there was nothing to write. It is the zero value when Mutate
-// fails.
+// Mutate returns the stored object and the revision of the write. If nothing
+// changed, it writes nothing and returns the object's own revision. If it fails,
+// it returns the zero value. It returns a NotFound if there is no such object.
 func Mutate[T Object](ctx context.Context, s *Store, key Key, change func(obj T) error) (T, int64, error) {
 	var others contention
 	others.attempt()
@@ -44,10 +44,10 @@ func Mutate[T Object](ctx context.Context, s *Store, key Key, change func(obj T)
 	return none, 0, err
 }
 
-// replace writes what has become of an object that was read. On a conflict it
-// also returns the object that is there now, from etcd's refusal.
+// replace writes obj, which is the changed form of read. On a conflict it also
+// returns the current object, which etcd sends when it refuses the write.
 func (s *Store) replace(ctx context.Context, read, obj Object) (rev int64, now Object, err error) {
-	// Another identity would conflict for ever, however often it is tried.
+	// Another identity would conflict in every attempt.
 	if KeyOf(obj) != KeyOf(read) || obj.GetUID() != read.GetUID() || obj.GetResourceVersion() != read.GetResourceVersion() {
 		return 0, nil, fmt.Errorf("mutate %s: %w", KeyOf(read),
 			apierrors.NewBadRequest("namespace, name, uid and resourceVersion must not be changed"))

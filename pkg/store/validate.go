@@ -9,8 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// checkCreate applies the rules that hold for every object and then the
-// kind's own.
+// checkCreate applies the rules for all objects, then those of the kind.
 func (k *kindInfo) checkCreate(obj Object) error {
 	errs := validation.ValidateObjectMetaAccessor(obj, !k.clusterScoped, k.validateName, field.NewPath("metadata"))
 	if k.validateCreate != nil {
@@ -19,7 +18,7 @@ func (k *kindInfo) checkCreate(obj Object) error {
 	return k.invalid(obj, errs)
 }
 
-// checkUpdate likewise; obj already carries the old object's resourceVersion.
+// checkUpdate does so for an update. obj has the old object's resourceVersion.
 func (k *kindInfo) checkUpdate(obj, old Object) error {
 	path := field.NewPath("metadata")
 	errs := validation.ValidateObjectMetaAccessorUpdate(obj, old, path)
@@ -37,8 +36,8 @@ func (k *kindInfo) invalid(obj Object, errs field.ErrorList) error {
 	return apierrors.NewInvalid(k.gvk.GroupKind(), obj.GetName(), errs)
 }
 
-// validateName is Kubernetes' rule for most kinds; the kinds of RBAC may use
-// what a path may.
+// validateName applies Kubernetes' rule for names. The kinds of RBAC may use every
+// character that a path may.
 func (k *kindInfo) validateName(name string, prefix bool) []string {
 	if k.gvk.Group == "rbac.authorization.k8s.io" {
 		return content.IsPathSegmentName(name)
