@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -107,7 +109,8 @@ func newFaulty(cluster *etcdtest.Cluster, endpoints ...string) *faults {
 	return f
 }
 
-// hold keeps back what the watches bring, until release.
+// hold keeps back what the watches of replicas bring, until release. Those of a leadership
+// and a sharding go on.
 func (f *faults) hold() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -156,21 +159,30 @@ func (f *faults) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cli
 	if err != nil || !strings.HasSuffix(method, "/Watch") {
 		return s, err
 	}
-	return &heldStream{s, f}, nil
+	return &heldStream{ClientStream: s, faults: f}, nil
 }
 
 // heldStream is a watch's stream that can be held back.
 type heldStream struct {
 	grpc.ClientStream
-	*faults
+	faults *faults
+
+	coordination atomic.Bool // it watches the keys of a leadership or a sharding
+}
+
+func (s *heldStream) SendMsg(m any) error {
+	if req, ok := m.(*pb.WatchRequest); ok && strings.HasPrefix(string(req.GetCreateRequest().GetKey()), "/homeostat/") {
+		s.coordination.Store(true)
+	}
+	return s.ClientStream.SendMsg(m)
 }
 
 func (s *heldStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
-	s.mu.Lock()
-	held := s.held
-	s.mu.Unlock()
-	if held == nil {
+	s.faults.mu.Lock()
+	held := s.faults.held
+	s.faults.mu.Unlock()
+	if held == nil || s.coordination.Load() {
 		return err
 	}
 	select {

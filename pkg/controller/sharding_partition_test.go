@@ -45,7 +45,7 @@ var _ = Describe("A sharding over the members of an etcd", func() {
 			leader, err := cluster.Leader(ctx)
 			Expect(err).NotTo(HaveOccurred())
 			lone := (leader + which) % 3
-			c := newSharing(ctx, cluster, 5*time.Second) // so that an election costs no lease
+			c := newSharing(ctx, cluster, 3*time.Second) // so that an election costs no lease
 			for i := range 3 {
 				x := c.prepare((lone+i)%3, controller.ManagerOptions{})
 				x.again = time.Second // the history of three members' etcd is long enough

@@ -194,8 +194,7 @@ var _ = Describe("A sharding", func() {
 		Expect(second.Add("behind", func(context.Context) error { slow.hold(); return nil }, controller.RunnableOptions{})).To(Succeed())
 		run(second.Manager)
 		c.candidates = append(c.candidates, second)
-		// Its own watch of the members is held, too: it looks by itself.
-		Eventually(func() int { return second.Sharding().Waiting }).WithTimeout(40 * time.Second).Should(BeNumerically(">", 0))
+		Eventually(func() int { return second.Sharding().Waiting }).Should(BeNumerically(">", 0))
 		Expect(second.Sharding().Owned).To(Equal(second.Sharding().Waiting))
 		Expect(second.terms.all()).To(BeEmpty())
 		Expect(first.Sharding().Lost).To(BeZero())
