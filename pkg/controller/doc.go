@@ -1,164 +1,193 @@
-// Package controller runs reconcile loops over objects in etcd.
+// Package controller runs reconcile loops over objects in etcd, without a Kubernetes
+// API server.
 //
-// A [Manager] has one replica of the kinds that its controllers care about. A
-// controller has sources, which turn changes into keys; a work queue, which
-// joins repeated keys; and workers, which call the reconciler.
+// A program declares what it wants as objects. A controller reacts to changes of these
+// objects: it compares what is declared with what exists, and changes what exists. It
+// is level-triggered: a reconcile looks at the present state, not at the change that
+// caused it.
+//
+// # How to use it
+//
+// Make a [Manager] on a store, add controllers to it, and run it:
 //
 //	m, err := controller.NewManager(s, controller.ManagerOptions{})
-//	c, err := controller.New(m, "site", reconcileSite, controller.Options{},
+//	sites, err := controller.New(m, "site", reconcileSite, controller.Options{},
 //		controller.Owns[*appsv1.Deployment]())
 //	err = m.Run(controller.SignalContext())
 //
-// There are two forms of a reconciler. [New] takes a function that works in a
-// transaction on one snapshot; it is the one to begin with. [NewReconciler] and
-// [NewFor] take a [Reconciler] as controller-runtime has it, which reads from
-// snapshots and writes through [Manager.Store] as it likes.
+//	func reconcileSite(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+//		_, err := controller.Apply(tx, site, deploymentOf(site)) // create or update it
+//		return controller.Result{}, err
+//	}
+//
+// The manager has one replica, an in-memory copy of all objects of the kinds that its
+// controllers use; see package informer. A controller has three parts. Its sources turn
+// changes of objects, and other events, into keys; a key usually names an object. Its
+// queue holds each key once, however often it is named. Its workers take keys from the
+// queue and call the reconciler.
+//
+// There are two forms of a reconciler:
+//
+//   - [New] takes a function that works in a transaction, a [Tx]. It reads from one
+//     snapshot of the replica, and its writes are committed together. Begin with this
+//     form.
+//   - [NewFor] and [NewReconciler] take a [Reconciler], which has the form of
+//     controller-runtime's. It reads from [Manager.Replica], and writes through
+//     [Manager.Store] whenever it likes.
+//
+// [Source] lists the sources, and [informer.Filter] says which changes matter to them.
+// [Manager.Add] runs other functions beside the controllers. [Config] lets an operator
+// set options in a file or by flags. [Manager.Handler] serves health, metrics and
+// profiles. Package controllertest tests controllers, and package garbagecollector
+// deletes objects whose owners are gone.
 //
 // # Which key is next
 //
-// What has changed comes before what was there when a source began and before
-// what comes by time: a RequeueAfter, a timer, a resync. A key that is tried again
-// is as urgent as it was. Among equals namespaces take turns, or whatever a key
-// of another type says its [Tenant] is, and within one the first to come is the
-// first to go. But one of eight keys is the one that has waited longest, so that
-// no key waits for ever: one that had n others before it when it came is at the
-// latest the 8(n+1)th to begin.
+// Keys have a high or a low priority. A changed object has the high one. Low are
+// objects that existed when their source started, keys that a process takes over by
+// sharding, and keys that come back by time: by RequeueAfter, [Every] or [Resync]. A
+// key that is retried after a failure keeps its priority.
 //
-// A key has at most one time at which it comes back. Each end of a reconcile sets
-// it anew, by its Result or as a backoff, or clears it; [Controller.RequeueAfter] moves it
-// meanwhile, earlier or later.
+// Among keys of one priority, tenants take turns. The tenant of an object is its
+// namespace; a key of another type can implement [Tenant]. Within a tenant, keys are
+// taken in the order in which they came.
 //
-// # Why a key is reconciled
+// Every eighth key taken is the one that has waited longest, of whatever priority and
+// tenant. So no key waits for ever: a key with n others before it is taken as the
+// 8(n+1)th at the latest.
 //
-// The logger of a reconcile's context, and with it every line that the controller
-// writes of it, carries the key, the number of the reconcile and its causes;
-// [Causes] has them for the program. Each cause is told to one reconcile, the first
-// that begins after it.
+// A key has at most one time at which it comes back. The end of each reconcile sets or
+// clears it: by its [Result], or as the backoff after a failure.
+// [Controller.RequeueAfter] changes it in between.
 //
-// # What it costs
+// # Causes
 //
-// A reconcile that writes nothing sends nothing to etcd: what it reads is in the
-// replica. One that writes sends its writes, and a transactional one a single
-// request for its transaction. Seeing one's own writes costs none, as long as
-// their answers arrive.
+// Each reconcile has a number and causes, such as "modified Pod town/web at 57". Log
+// lines that are written with the logger in the reconcile's context carry both, with
+// the key. [Causes] returns the causes to the reconciler. A cause is reported to one
+// reconcile: the first that begins after it.
+//
+// # Requests to etcd
+//
+// Reads are served from the replica, so a reconcile that writes nothing sends nothing
+// to etcd. The writes of a transaction are one request. A reconcile that follows one's
+// own writes needs no request either, unless the outcome of a write is unknown.
 //
 // # Guarantees
 //
 //   - A key is reconciled by one worker at a time.
-//   - A change that passes a source's predicates leads to a reconcile that
-//     begins after it and sees it. Several changes may share one reconcile.
-//   - A key is not reconciled on a snapshot that lacks what its last reconcile
-//     wrote, deletions included: who created a child sees that child. This
-//     holds for writes that end before the reconcile does, with its context,
-//     through stores with the etcd client of the manager's. After a write whose
-//     outcome is unknown, etcd is asked first how far it has come.
-//   - Losing a race is no failure: a Conflict, and for transactions also an
-//     object that appeared or went since the snapshot, means to look again, on a
-//     snapshot that has what was lost to. Losing ten times in a row is reported
-//     as a failure, since what is in the way may stay there.
-//   - A transaction happens as a whole, or not at all, on the condition that what
-//     it writes is as it was read; with [Tx.Serializable], that everything that was
-//     read is. Only with [Tx.AllowSplit] may a first part of it have happened.
-//   - A failed key is tried again after a pause that doubles up to a ceiling. A
-//     panic is a failure, and ends neither the worker nor the process.
-//   - [Manager.Run] returns when all goroutines that it started have ended. No
-//     function of a source's is called any more then.
+//   - A change that passes a source's filters leads to a reconcile that begins after
+//     the change and sees it. Several changes may lead to one reconcile.
+//   - A reconcile sees what the last reconcile of its key wrote: objects that were
+//     created are in the snapshot, and deleted ones are not. This holds for writes
+//     that returned before the reconcile did, were made with its context, and went
+//     through stores with the manager's etcd client. If the outcome of a write is
+//     unknown, the key waits until the replica has all that etcd had committed when it
+//     was asked.
+//   - Losing a race against another writer is not a failure. After a Conflict, and
+//     after a transaction that found an object created or deleted since its snapshot,
+//     the key is reconciled again on a snapshot that has the other write. A key that
+//     loses ten times in a row counts as failed, since the obstacle may be permanent.
+//   - A transaction is committed as a whole or not at all, and only if the objects that
+//     it writes are as it read them. With [Tx.Serializable], all objects that it read
+//     must be. With [Tx.AllowSplit], a first part of it may be committed alone.
+//   - A failed key is retried after a pause, which doubles with each failure up to a
+//     maximum. A panic is a failure: the worker and the process go on.
+//   - When [Manager.Run] returns, all goroutines that it started have ended, and no
+//     function of a source is called again.
 //
 // # Leadership
 //
-// Where several processes run the same manager, [ManagerOptions].Leadership has
-// the controllers and runnables run in one of them at a time:
+// Run several processes with [ManagerOptions].Leadership, and the controllers and
+// runnables run in one of them at a time:
 //
 //	m, err := controller.NewManager(s, controller.ManagerOptions{
 //		Leadership: &controller.Leadership{Name: "shop"},
 //	})
 //
-// The leader is who created a key of etcd's, which is attached to a lease. The
-// revision that created it is the token of the term.
+// The leader is the process that created a key in etcd, with a lease. Its term lasts as
+// long as the key. The revision at which the key was created identifies the term, and
+// is the token of its fence.
 //
-//   - A write of one term never happens after the next term has begun, or after
-//     the key is gone for whatever reason. The key is compared within the
-//     transaction of the write, so that this rests on no clock, and holds for
-//     processes that were suspended, cut off, or are wrong about the time.
-//     It costs no request.
-//   - A write carries the fence of the term under which its reconcile began, by
-//     way of its context, however late it is made. [Manager.Store] refuses a write
-//     whose context is not that of a reconcile or a runnable of the manager, or
-//     comes from it.
-//   - A term begins on a replica that has all that the terms before wrote.
-//   - A manager that stops gives up the leadership when the last reconcile has
-//     ended, and another takes it at once. After a crash that takes the time of
-//     the lease.
-//   - A manager that has lost its leadership, because the lease expired or was
-//     revoked, the key was deleted, etcd was out of reach for longer than the
-//     lease or was wiped, cancels its reconciles and the contexts of its
-//     runnables, and campaigns again. Its replica goes on. A write that etcd
-//     refused because of the fence is no failure of its key.
+//   - A write begun in a term never happens after the key is gone, and so never in a
+//     later term. Each write compares the key in its own etcd transaction. This relies
+//     on no clock, and holds for processes that were suspended or cut off. It needs no
+//     request of its own.
+//   - A write belongs to the term in which its reconcile began, however late it is made:
+//     the fence is in the reconcile's context. [Manager.Store] refuses writes whose
+//     context does not come from a reconcile or runnable of the manager.
+//   - A term begins when the replica has all that earlier terms wrote.
+//   - A manager that stops gives up the leadership once its last reconcile has ended,
+//     and another takes over at once. After a crash, another takes over when the lease
+//     has expired.
+//   - A manager loses the leadership when its lease expires or is revoked, or when its
+//     key is deleted. It then cancels its reconciles and runnables, and campaigns
+//     again. The process and the replica go on. A write that is refused because of the
+//     fence does not count as a failure of its key.
 //
-// Two processes may both believe that they lead, for as long as it takes one to
-// learn otherwise: what they write to etcd is fenced, what they do elsewhere is
-// not. [Manager.FencingToken] is for that. Writes through another store than the
-// manager's carry no fence. A reconcile that ignores its context keeps the
-// manager from campaigning again until it returns.
+// Two processes can both believe that they lead, until one learns better. Their writes
+// to etcd are fenced; their effects elsewhere are not. Use [Manager.FencingToken] for
+// those. Writes through another store than the manager's are not fenced. A reconcile
+// that ignores its context delays the next campaign until it returns.
 //
 // # Sharding
 //
-// [ManagerOptions].Sharding has all live processes work, each on its part of the
-// keys of controllers made with [New] and [NewFor]:
+// Run several processes with [ManagerOptions].Sharding, and each reconciles a part of
+// the keys, for controllers made with [New] and [NewFor]:
 //
 //	m, err := controller.NewManager(s, controller.ManagerOptions{
 //		Sharding: &controller.Sharding{Name: "shop"},
 //	})
 //
-// An object belongs to a bucket, by the name of its root: the owner of its owner
-// and so on, as controller references tell, through the kinds of the sharded
-// controllers. So what belongs together is one process's. A bucket is the live
-// process's that weighs most for it, which all processes compute alike; it is
-// that process's from when it creates the bucket's key until the key is gone.
+// Keys are divided into buckets, and each bucket has one owner among the live
+// processes. An object's bucket follows from the name of its root: its owner, the
+// owner's owner and so on, by controller references, through the kinds of the sharded
+// controllers. So an object and all that it owns are in one bucket. All processes
+// compute by rendezvous hashing which of them should own a bucket. A process owns a
+// bucket from when it creates the bucket's key in etcd until the key is gone.
 //
-//   - What is said of a term of leadership holds for each bucket while it is one
-//     process's: its key fences every write of its keys' reconciles, they begin on
-//     a replica that has what its owners before wrote, and their contexts are done
-//     when it is lost. The token of a bucket only grows.
-//   - When a process joins, it takes its buckets from the others, and no other
-//     moves. When one leaves, only its buckets move.
-//   - A bucket is handed over when the reconciles of its keys that are under way
-//     have ended; meanwhile no other of them begins. After the grace period their
-//     contexts are done. All keys of a bucket's objects are reconciled by its new
-//     owner.
-//   - The buckets of a process that stops are the others' at once; those of one
-//     that crashed, after the time of the lease. [Manager.Sharding] names the
-//     buckets that are nobody's for too long.
+//   - What is said above of a term holds for the ownership of a bucket: its key fences
+//     all writes of its reconciles, these begin when the replica has all that earlier
+//     owners wrote, and their contexts are cancelled when the bucket is lost. The token
+//     of a bucket only grows.
+//   - When a process joins, it takes its share of buckets from the others, and no other
+//     bucket moves. When a process leaves, only its buckets move.
+//   - A process that hands over a bucket begins no more reconciles in it, and keeps it
+//     until those that run have ended. After the grace period it cancels them. The new
+//     owner reconciles all objects of the bucket.
+//   - The buckets of a process that stops are taken over at once; those of one that
+//     crashed, when its lease has expired. [Manager.Sharding] lists buckets that have
+//     had no owner for too long.
 //
-// Who comes to have another root moves with all that it owns: those keys are
-// reconciled by whose they are then, though nothing of them has changed. Meanwhile
-// two processes may reconcile one key, each under the fence of one of the
-// buckets; conditions on what was read are what keeps them apart then.
+// When an object gets another root, it moves with all that it owns to the new root's
+// bucket, whose process reconciles them. During the move, two processes may reconcile
+// the same key, each under the fence of one of the buckets. Only the conditions on what
+// was read keep them apart then.
 //
-// Keys of objects that do not exist go by their own name, and are not reconciled
-// again when their bucket moves: what was still to come for one that was deleted,
-// or that other objects name before it exists, is lost then. For the former there
-// are finalizers; the latter is better a key that exists, such as the other object's.
-// Each process drops the keys that are not its own, whatever has named them: what
-// comes through a channel must come in the right process.
+// The key of an object that does not exist belongs to a bucket by its own name, and is
+// not reconciled again when that bucket moves. So work can be lost for an object that
+// was deleted; use a finalizer. Work can also be lost for a key that other objects name
+// before its object exists; use a key that exists, such as one of those objects. Every
+// process drops keys that are not in its buckets, from whatever source. A key sent
+// through a channel must be sent in the process that owns it.
 //
-// Processes that shard other kinds may see other roots: while one version of a
-// program takes the place of another, a key may be reconciled by two, or by none
-// until the last of the old has gone. A process that is alive but does nothing
-// keeps its buckets.
+// All processes must shard the same kinds, since kinds decide about roots. While two
+// versions of a program with different kinds run, a key may be reconciled by two
+// processes, or by none until the last old process has ended. A process that is alive
+// but stuck keeps its buckets.
 //
 // # What is not guaranteed
 //
-//   - That what a transaction has read and does not write is as it was when it is
-//     committed, unless it is serializable: two reconciles that each decide by what
-//     the other one writes can both go ahead.
-//   - How often a key is reconciled: be idempotent.
-//   - That reconciles of different keys see the same state.
-//   - That a write whose outcome is unknown is seen when etcd executes it only
-//     after it was asked: it may have been on its way.
-//   - That a process is the only one, without leadership: two managers on one
-//     etcd both reconcile. Conditions on what was read keep them from undoing each
-//     other's writes, not from doing work twice.
-//   - That Run returns while a reconcile or a runnable ignores that its context
-//     is done.
+//   - Objects that a transaction only reads may have changed when it is committed,
+//     unless it is serializable. Two reconciles that each decide by what the other one
+//     writes can both succeed.
+//   - A key may be reconciled any number of times. Reconcilers must be idempotent.
+//   - Reconciles of different keys may see different snapshots.
+//   - A write whose outcome is unknown may be executed by etcd after the next reconcile
+//     of its key has begun, and so be missing from its snapshot.
+//   - Without leadership or sharding, several processes reconcile the same keys. The
+//     conditions on what was read prevent them from undoing each other's writes, but not
+//     from doing work twice.
+//   - Run does not return while a reconcile or runnable ignores that its context is
+//     done.
 package controller
