@@ -14,7 +14,7 @@ import (
 
 // versionAnswer is how long members have to tell their version. Nothing waits for
 // it, and one that is busy is worth the warning too.
-const versionAnswer = time.Minute
+const versionAnswer = 30 * time.Second
 
 // warnOfServers says in the log, once, which members of etcd are of a version
 // that is known to harm watches. It asks each for its version; those that do
