@@ -1,0 +1,59 @@
+package queue
+
+import "time"
+
+// causesKept is how many of a key's first causes are kept, and how many of its
+// last.
+const causesKept = 4
+
+// Priority is how soon a key is to be reconciled.
+type Priority uint8
+
+// The priorities, the most urgent first.
+const (
+	High Priority = iota
+	Low
+	priorities // how many there are
+)
+
+// Causes are the reasons for one reconcile. Only the queue changes them, and only
+// until Begin has returned them.
+type Causes[C any] struct {
+	Since    time.Time // when the first cause came
+	Total    int       // how many there were
+	Priority Priority  // the most urgent that there was
+
+	first C
+	more  []C // the rest of the first ones, then the last ones as a ring
+}
+
+func (c *Causes[C]) add(cause C, p Priority) {
+	c.Total++
+	switch n := c.Total; {
+	case n == 1:
+		c.first, c.Priority = cause, p
+	case n <= 2*causesKept:
+		c.more = append(c.more, cause)
+	default:
+		c.more[causesKept-1+(n-1)%causesKept] = cause
+	}
+	c.Priority = min(c.Priority, p)
+}
+
+// List returns the first four causes and the last four, in order. It returns nil
+// for nil.
+func (c *Causes[C]) List() []C {
+	if c == nil || c.Total == 0 {
+		return nil
+	}
+	all := append([]C{c.first}, c.more...)
+	if c.Total > 2*causesKept {
+		for i := range causesKept {
+			all[causesKept+i] = c.more[causesKept-1+(c.Total+i)%causesKept]
+		}
+	}
+	return all
+}
+
+// Omitted returns how many causes List leaves out: those after the fourth.
+func (c *Causes[C]) Omitted() int { return max(0, c.Total-2*causesKept) }

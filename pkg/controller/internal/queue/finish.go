@@ -1,0 +1,109 @@
+package queue
+
+import "time"
+
+// failedKept is how many keys the queue remembers that failed for good. They are
+// never tried again by themselves, so that nothing else bounds their number.
+const failedKept = 1024
+
+// Outcome is how a reconcile ended and when its key comes back.
+type Outcome[C any] struct {
+	// Err is the failure, or nil.
+	Err error
+	// After is the pause until the key comes back. Without one the key comes back
+	// after Backoff, and otherwise not.
+	After time.Duration
+	// Backoff makes the key come back after the pause of the rate limiter, unless
+	// After is set. A failure with neither is one for good.
+	Backoff bool
+	// Cause and Priority are those that the key has when it comes back.
+	Cause    C
+	Priority Priority
+}
+
+// Finish says how a reconcile ended. It replaces the time at which the key comes
+// back. Success, and a failure for good, end a row of failures. It returns how many
+// reconciles of the key have now failed in a row.
+func (q *Queue[R, C]) Finish(key R, o Outcome[C]) (failures int) {
+	now := q.config.Clock.Now()
+	pause, text := o.After, ""
+	switch {
+	case o.Err == nil || o.After <= 0 && !o.Backoff:
+		q.config.RateLimiter.Forget(key)
+	case o.After <= 0:
+		pause = q.config.RateLimiter.When(key)
+	}
+	if o.Err != nil {
+		text = o.Err.Error()
+	}
+	q.mu.Lock()
+	r := q.recordOf(key)
+	q.noteFailure(r, o, text, now)
+	earliest := false
+	if pause > 0 || o.Backoff {
+		earliest = q.setTimer(r, &requeueTimer[R, C]{
+			set: now, due: now.Add(pause), backoff: o.Err != nil, cause: o.Cause, priority: o.Priority})
+	} else {
+		q.clearTimer(r)
+	}
+	if r.failure != nil {
+		failures = r.failure.count
+	}
+	q.forget(r)
+	q.mu.Unlock()
+	if earliest {
+		q.wake()
+	}
+	return failures
+}
+
+// Forget ends a row of failures, and its backoff, without a success: the key is
+// somebody else's now.
+func (q *Queue[R, C]) Forget(key R) {
+	q.config.RateLimiter.Forget(key)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r := q.records.get(key); r != nil {
+		q.clearFailure(r)
+		if r.requeue != nil && r.requeue.backoff {
+			q.clearTimer(r)
+		}
+		q.forget(r)
+	}
+}
+
+func (q *Queue[R, C]) noteFailure(r *record[R, C], o Outcome[C], text string, now time.Time) {
+	if o.Err == nil {
+		q.clearFailure(r)
+		return
+	}
+	f := r.failure
+	if f == nil {
+		f = &failure[R, C]{}
+		f.node.of, r.failure = r, f
+	}
+	f.count, f.text, f.at = f.count+1, text, now
+	terminal := o.After <= 0 && !o.Backoff
+	if f.terminal {
+		q.failed.remove(&f.node)
+	}
+	if f.terminal = terminal; !terminal {
+		return
+	}
+	q.failed.push(&f.node)
+	if q.failed.len > failedKept {
+		oldest := q.failed.first.of
+		q.clearFailure(oldest)
+		q.forget(oldest)
+	}
+}
+
+func (q *Queue[R, C]) clearFailure(r *record[R, C]) {
+	if r.failure == nil {
+		return
+	}
+	if r.failure.terminal {
+		q.failed.remove(&r.failure.node)
+	}
+	r.failure = nil
+}

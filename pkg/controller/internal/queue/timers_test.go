@@ -1,0 +1,160 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+type dueKey struct {
+	key string
+	at  time.Duration
+}
+
+func TestRequeueTimers(t *testing.T) {
+	for name, test := range map[string]struct {
+		do   func(testQueue)
+		want []dueKey
+	}{
+		"queue keys when they are due": {func(q testQueue) {
+			q.RequeueAfter("b", 2*time.Second, 0)
+			q.RequeueAfter("a", time.Second, 0)
+		}, []dueKey{{"a", time.Second}, {"b", 2 * time.Second}}},
+		"a later time replaces an earlier": {func(q testQueue) {
+			q.RequeueAfter("a", time.Second, 0)
+			q.RequeueAfter("a", time.Hour, 0)
+		}, []dueKey{{"a", time.Hour}}},
+		"an earlier time replaces a later": {func(q testQueue) {
+			q.RequeueAfter("a", time.Hour, 0)
+			q.RequeueAfter("a", time.Second, 0)
+		}, []dueKey{{"a", time.Second}}},
+		"no pause queues a key at once, and clears its time": {func(q testQueue) {
+			q.RequeueAfter("a", time.Second, 0)
+			q.RequeueAfter("a", 0, 0)
+		}, []dueKey{{"a", 0}}},
+		"success clears the time": {func(q testQueue) {
+			q.RequeueAfter("a", time.Second, 0)
+			q.Finish("a", Outcome[int]{})
+		}, nil},
+		"a result replaces the time": {func(q testQueue) {
+			q.RequeueAfter("a", time.Second, 0)
+			q.Finish("a", Outcome[int]{After: time.Hour})
+		}, []dueKey{{"a", time.Hour}}},
+		"a backoff replaces the time, and doubles": {func(q testQueue) {
+			q.RequeueAfter("a", time.Hour, 0)
+			q.Finish("a", Outcome[int]{Err: errors.New("no"), Backoff: true})
+			time.Sleep(1500 * time.Millisecond)
+			q.Finish("a", Outcome[int]{Err: errors.New("no"), Backoff: true})
+		}, []dueKey{{"a", time.Second}, {"a", 3500 * time.Millisecond}}},
+		"a failure for good clears the time": {func(q testQueue) {
+			q.RequeueAfter("a", time.Second, 0)
+			q.Finish("a", Outcome[int]{Err: errors.New("no")})
+		}, nil},
+		"a key that became somebody else's has no backoff": {func(q testQueue) {
+			q.Finish("a", Outcome[int]{Err: errors.New("no"), Backoff: true})
+			q.Forget("a")
+		}, nil},
+		"a key can come back again": {func(q testQueue) {
+			q.RequeueAfter("a", time.Second, 0)
+			time.Sleep(2 * time.Second)
+			q.RequeueAfter("a", time.Second, 0)
+		}, []dueKey{{"a", time.Second}, {"a", 3 * time.Second}}},
+		"more keys than fire at once": {func(q testQueue) {
+			for i := range firedAtOnce {
+				q.RequeueAfter(fmt.Sprint("x", i), time.Second, 0)
+			}
+			q.RequeueAfter("a", time.Second, 0)
+		}, []dueKey{{"a", time.Second}}},
+		"nothing comes after the shutdown": {func(q testQueue) {
+			q.RequeueAfter("a", time.Second, 0)
+			q.ShutDown()
+			q.RequeueAfter("b", time.Second, 0)
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q, begin := newTestQueue(clock.RealClock{}), time.Now()
+				q.run(t)
+				var got []dueKey
+				var worker sync.WaitGroup
+				worker.Go(func() {
+					for key, ok := q.Get(); ok; key, ok = q.Get() {
+						if key[0] != 'x' {
+							got = append(got, dueKey{key, time.Since(begin)})
+						}
+						if _, err := q.Begin(t.Context(), key); err != nil {
+							t.Error(err)
+						}
+						q.Done(key)
+					}
+				})
+				test.do(q)
+				time.Sleep(2 * time.Hour)
+				q.ShutDown()
+				worker.Wait()
+				if !reflect.DeepEqual(got, test.want) {
+					t.Errorf("got %v, want %v", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// FakeClock holds its lock while it calls what AfterFunc was given. The queue must
+// not depend on that.
+func TestRequeueWithFakeClock(t *testing.T) {
+	c := newFakeClock()
+	q := newTestQueue(c)
+	q.run(t)
+	for i := range 100 {
+		q.RequeueAfter("a/1", time.Hour, i)
+		q.RequeueAfter("b/1", 2*time.Hour, i)
+		if next := q.KeyState("a/1").Next; !next.Equal(c.Now().Add(time.Hour)) {
+			t.Fatalf("round %d: a/1 comes back at %v", i, next)
+		}
+		for _, want := range []string{"a/1", "b/1"} {
+			c.Step(time.Hour)
+			key, causes := q.next(t)
+			if key != want || fmt.Sprint(causes.List()) != fmt.Sprint([]int{i}) {
+				t.Fatalf("round %d: got %s because of %v, want %s", i, key, causes.List(), want)
+			}
+			q.Finish(key, Outcome[int]{})
+			q.Done(key)
+		}
+	}
+}
+
+// Keys are set again just as they are due, by several at once, while the queue is
+// shut down.
+func TestRequeueTimersRace(t *testing.T) {
+	q := newTestQueue(clock.RealClock{})
+	q.run(t)
+	var setters, worker sync.WaitGroup
+	worker.Go(func() {
+		for key, ok := q.Get(); ok; key, ok = q.Get() {
+			if _, err := q.Begin(t.Context(), key); err != nil {
+				t.Error(err)
+			}
+			q.Done(key)
+		}
+	})
+	for _, key := range []string{"a", "b", "c", "d"} {
+		setters.Go(func() {
+			for i := range 2000 {
+				q.RequeueAfter(key, time.Duration(i%3)*time.Microsecond, 0)
+			}
+		})
+	}
+	setters.Go(func() {
+		time.Sleep(time.Millisecond)
+		q.ShutDown()
+	})
+	setters.Wait()
+	worker.Wait()
+}
