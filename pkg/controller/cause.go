@@ -3,13 +3,14 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/queue"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// CauseType says what had a key reconciled.
+// CauseType is the kind of a [Cause].
 type CauseType string
 
 // The causes of reconciles.
@@ -18,36 +19,36 @@ const (
 	CauseAdded    CauseType = "added"
 	CauseModified CauseType = "modified"
 	CauseDeleted  CauseType = "deleted"
-	// CauseInitial is an object that was there when its source began.
+	// CauseInitial is an object that existed when its source started.
 	CauseInitial CauseType = "initial"
-	// CauseRequeueAfter is the time that a [Result] or [Controller.RequeueAfter] has set.
+	// CauseRequeueAfter is a time that a [Result] or [Controller.RequeueAfter] set.
 	CauseRequeueAfter CauseType = "requeue after"
-	// CauseBackoff is the end of the pause after a reconcile that failed, or
-	// that lost a race.
+	// CauseBackoff is the end of the pause after a reconcile that failed or lost a
+	// race.
 	CauseBackoff CauseType = "backoff"
-	// CauseOwnWrites says that the key was held until the replica had what its
-	// last reconcile wrote; the other causes say what it was held from.
+	// CauseOwnWrites is the arrival of the key's own writes in the replica. The key's
+	// other causes came before, and had to wait for it.
 	CauseOwnWrites CauseType = "own writes"
 	// CauseTimer is a round of [Every] or [Resync].
 	CauseTimer CauseType = "timer"
-	// CauseSharding is that the key has come to be this process's: see [Sharding].
+	// CauseSharding is that the key now belongs to this process: see [Sharding].
 	CauseSharding CauseType = "sharding"
 	// CauseChannel is a key that came through [FromChannel].
 	CauseChannel CauseType = "channel"
 )
 
-// Cause is one reason for which a key is reconciled.
+// Cause is one reason to reconcile a key.
 type Cause struct {
 	Type CauseType
-	// Kind and Object name the object that changed; empty where the cause is
-	// no object's change.
+	// Kind and Object name the object that changed. They are empty if the cause is
+	// not the change of an object.
 	Kind   string
 	Object store.Key
-	// Revision is etcd's at the change, or the one that the key was held for.
+	// Revision is that of the change, or the one that the key waited for.
 	Revision int64
 }
 
-// String tells a cause as "modified Pod town/web at 57".
+// String formats a cause as "modified Pod town/web at 57".
 func (c Cause) String() string {
 	switch {
 	case c.Kind != "":
@@ -58,97 +59,68 @@ func (c Cause) String() string {
 	return string(c.Type)
 }
 
-// class says how soon a cause's keys are to be reconciled.
-func (c Cause) class() class {
+// priority is that of a key with this cause.
+func (c Cause) priority() queue.Priority {
 	switch c.Type {
 	case CauseInitial, CauseRequeueAfter, CauseTimer, CauseOwnWrites, CauseSharding:
-		return later
+		return queue.Low
 	}
-	return prompt
+	return queue.High
 }
 
-// Causes returns why the reconcile came about that ctx, or a context that ctx
-// derives from, was handed to. Each cause is told to one reconcile, the first
-// that begins after it. total is how many there were; causes has the first four
-// of them and the last four, in order. For another context it returns nothing.
+// Causes returns why the reconcile runs that ctx, or a parent of ctx, belongs to.
+// Each cause belongs to one reconcile: the first that begins after it. total is how
+// many causes there were; causes has the first four and the last four, in order. For
+// a context of no reconcile, Causes returns nothing.
 //
-// They are for logs, traces and curiosity. What to do follows from what is, not
-// from what happened.
+// Causes are for logs, traces and curiosity. A reconciler decides by the state of the
+// objects, not by what happened to them.
 func Causes(ctx context.Context) (causes []Cause, total int) {
-	why, ok := ctx.Value(causesKey{}).(*reasons)
+	c, ok := ctx.Value(causesKey{}).(*queue.Causes[Cause])
 	if !ok {
 		return nil, 0
 	}
-	return why.list(), why.total
+	return c.List(), c.Total
 }
 
 type causesKey struct{}
 
-// causesShown is how many of a reconcile's first causes are kept, and how many of
-// its last.
-const causesShown = 4
-
-// reasons are the causes of one key since its last reconcile has begun.
-type reasons struct {
-	since int64 // when the first was noted, in ns; no time.Time, which would have maps allocate
-	total int
-	class class // the earliest of the causes'
-	first Cause
-	more  []Cause // the further first, and then the last, from oldest on in turn
-}
-
-func (r *reasons) add(c Cause, cl class) {
-	r.total++
-	switch n := r.total; {
-	case n == 1:
-		r.first, r.class = c, cl
-	case n <= 2*causesShown:
-		r.more = append(r.more, c)
-	default:
-		r.more[causesShown-1+(n-1)%causesShown] = c
-	}
-	r.class = min(r.class, cl)
-}
-
-// age returns how long ago the first was noted.
-func (r *reasons) age(now time.Time) time.Duration {
-	return time.Duration(now.UnixNano() - r.since)
-}
-
-// list returns what is kept, in order.
-func (r *reasons) list() []Cause {
-	if r.total == 0 {
-		return nil
-	}
-	all := append([]Cause{r.first}, r.more...)
-	if r.total > 2*causesShown {
-		for i := range causesShown {
-			all[causesShown+i] = r.more[causesShown-1+(r.total+i)%causesShown]
-		}
+func causeStrings(c *causes) (all []string) {
+	for _, cause := range c.List() {
+		all = append(all, cause.String())
 	}
 	return all
 }
 
-// strings tells what is kept, in order.
-func (r *reasons) strings() []string {
-	var all []string
-	for _, c := range r.list() {
-		all = append(all, c.String())
+// causesText formats causes for a log line.
+func causesText(c *causes) string {
+	all := causeStrings(c)
+	if n := c.Omitted(); n > 0 {
+		all = slices.Insert(all, len(all)/2, fmt.Sprintf("%d more", n))
 	}
-	return all
+	return strings.Join(all, ", ")
 }
 
-// String tells the causes for a log line.
-func (r *reasons) String() string {
-	var b strings.Builder
-	for i, c := range r.list() {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		if i == causesShown && r.total > 2*causesShown {
-			fmt.Fprintf(&b, "%d more, ", r.total-2*causesShown)
-		}
-		b.WriteString(c.String())
+// Tenant is implemented by types of keys whose keys form groups. The groups share a
+// controller's workers fairly: a group with many keys does not delay the others. The
+// tenant of a [Request] is its namespace.
+type Tenant interface {
+	// Tenant returns the name of the key's group. It always returns the same for the
+	// same key. If it panics, the key belongs to the group without a name.
+	Tenant() string
+}
+
+// tenantOf returns the function that returns the tenant of a key.
+func tenantOf[R comparable]() func(R) string {
+	var namespace any = func(r Request) string { return r.Namespace }
+	if of, ok := namespace.(func(R) string); ok {
+		return of // converts no Request to an interface, which would allocate
 	}
-	return b.String()
+	if _, ok := any(*new(R)).(Tenant); ok {
+		return func(key R) (tenant string) {
+			_ = guard("Tenant", func() error { tenant = any(key).(Tenant).Tenant(); return nil })
+			return tenant
+		}
+	}
+	return func(R) string { return "" }
 }

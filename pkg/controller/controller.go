@@ -3,135 +3,130 @@ package controller
 import (
 	"context"
 	"fmt"
-	"slices"
+	"sync/atomic"
+	"time"
 
-	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/go-logr/logr"
+
+	"github.com/homeostat/homeostat/pkg/controller/internal/queue"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// NewReconciler adds a controller to a manager that has not run yet: its sources
-// name keys, and its reconciler is called for each. The name must be unlike
-// those of the manager's other controllers; log lines carry it.
-func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Options, sources ...Source[R]) (*Controller[R], error) {
-	o, err := m.controllerOptions(name, o)
-	if err != nil {
-		return nil, err
-	}
-	return add(m, name, r, o, store.KindInfo{}, nil, sources)
-}
-
-// NewFor is [NewReconciler] for the objects of the kind T, which it has
-// reconciled as by [For] unless that is among the sources. It is what [Owns]
-// needs.
-func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Options, sources ...Source[Request]) (*Controller[Request], error) {
-	primary, err := store.KindOf[T](m.store)
-	if err != nil {
-		return nil, fmt.Errorf("controller %q: %w", name, err)
-	}
-	given := false
-	for _, s := range sources {
-		given = given || s.primary
-	}
-	if !given {
-		sources = append([]Source[Request]{For[T]()}, sources...)
-	}
-	if o, err = m.controllerOptions(name, o); err != nil {
-		return nil, err
-	}
-	var filter *shardFilter
-	if m.sharder != nil && !o.EveryProcess {
-		if filter, err = newShardFilter[T](m, primary); err != nil {
-			return nil, fmt.Errorf("controller %q: %w", name, err)
-		}
-		sources = append(slices.Clone(sources), filter.source())
-	}
-	return add(m, name, r, o, primary, filter, sources)
-}
-
-// TxFunc reconciles one object within a transaction; see [New].
-type TxFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Result, error)
-
-// New adds a transactional controller for the objects of the kind T to a
-// manager that has not run yet. Its function is called with a copy of the
-// object and a [Tx] on one snapshot of the manager's replica, of which the
-// object is a part. It reads from the Tx, and changes the world through it. When
-// it returns no error, everything that it asked for is committed in one etcd
-// transaction; when it returns one, nothing is. What is too large for one etcd
-// transaction fails, unless the function has allowed it to be split, see
-// [Tx.AllowSplit].
+// Controller calls a [Reconciler] for the keys that its sources name. R is the type
+// of the keys. [New], [NewFor] and [NewReconciler] make a Controller and add it to a
+// manager, which runs it. Under [Leadership] it runs once in each term, and starts
+// each time with an empty queue.
 //
-// The transaction succeeds only if none of the objects that it writes has
-// changed since the snapshot, as their resourceVersions tell, and with
-// [Tx.Serializable] nothing that was read. Otherwise nothing is written and the
-// function is called again on a newer snapshot; that is no error. The function
-// must therefore have no effects but through the Tx, or idempotent ones. Its
-// Result counts only if the transaction succeeds.
-//
-// The function is not called for an object that is gone. What is to be done
-// before an object goes is done when it has a deletionTimestamp and a finalizer
-// of the controller's.
-//
-// Changes of objects of the kind T lead to a reconcile as by [For], unless that
-// is among the sources.
-func New[T store.Object](m *Manager, name string, reconcile TxFunc[T], o Options, sources ...Source[Request]) (*Controller[Request], error) {
-	inf, err := informer.For[T](m.replica)
-	if err != nil {
-		return nil, fmt.Errorf("controller %q: %w", name, err)
-	}
-	if reconcile == nil {
-		return nil, fmt.Errorf("controller %q: the reconcile function is nil", name)
-	}
-	return NewFor[T](m, name, &transactional[T]{m, inf, reconcile}, o, sources...)
-}
-
-// transactional is a TxFunc as a Reconciler.
-type transactional[T store.Object] struct {
-	manager   *Manager
-	informer  *informer.Informer[T]
-	reconcile TxFunc[T]
-}
-
-func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, error) {
-	tx := newTx(r.manager)
-	obj, ok := r.informer.Get(tx.snapshot, req.Key)
-	if !ok {
-		return Result{}, nil
-	}
-	tx.object = obj
-	result, err := r.reconcile(ctx, tx, obj.DeepCopyObject().(T))
-	if err != nil {
-		return result, err
-	}
-	if err := tx.finish(ctx); err != nil {
-		return Result{}, err // what was decided did not happen
-	}
-	return result, nil
-}
-
-// add adds a controller with the options that it is to have, the manager's for it
+// Its methods may be called at any time and from any goroutine, reconcilers
 // included.
-func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, filter *shardFilter, sources []Source[R]) (*Controller[R], error) {
-	switch {
-	case name == "":
-		return nil, fmt.Errorf("controller: the name is missing")
-	case r == nil:
-		return nil, fmt.Errorf("controller %q: the reconciler is nil", name)
-	case len(sources) == 0:
-		return nil, fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
-	case m.sharder != nil && m.election == nil && filter == nil && !o.EveryProcess:
-		return nil, fmt.Errorf("controller %q: its keys are of no kind, so that they cannot be sharded: make it with New or "+
-			"NewFor, have it run in EveryProcess, or give the manager a Leadership too", name)
+type Controller[R comparable] struct {
+	name       string
+	manager    *Manager
+	reconciler Reconciler[R]
+	options    Options
+	filter     *shardFilter // nil unless the keys are sharded
+	log        logr.Logger
+	sources    sources[R]
+	reconciles atomic.Uint64 // how many began; numbers them in log lines
+	metrics    *loopMetrics
+}
+
+// Options configure a controller. The zero value is useful.
+type Options struct {
+	// Workers is how many keys are reconciled at once. Defaults to 1.
+	Workers int
+	// Timeout limits the time of one reconcile: its context gets a deadline, by the
+	// system's clock. Defaults to no limit.
+	Timeout time.Duration
+	// EveryProcess makes the controller run in every process and reconcile all keys,
+	// although the manager has a [Leadership] or a [Sharding]. Its writes carry no
+	// fence. Defaults to false.
+	EveryProcess bool
+	// BackoffBase is the pause after a key's first failure. Each further failure in a
+	// row doubles the pause, up to BackoffMax. They default to 5 ms and 5 minutes.
+	BackoffBase, BackoffMax time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Workers <= 0 {
+		o.Workers = 1
 	}
-	l := newController(m, name, r, o, primary)
-	l.filter = filter
-	for _, s := range sources {
-		if _, err := l.sources.add(s); err != nil {
-			return nil, fmt.Errorf("controller %q: %w", name, err)
-		}
+	if o.BackoffBase <= 0 {
+		o.BackoffBase = 5 * time.Millisecond
 	}
-	err := m.addComponent("controller", component{name: name, everyProcess: o.EveryProcess, sharded: filter != nil, run: l.run, controller: l})
-	if err != nil {
-		return nil, err
+	if o.BackoffMax <= 0 {
+		o.BackoffMax = 5 * time.Minute
 	}
-	return l, nil
+	return o
+}
+
+func newController[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo) *Controller[R] {
+	log := m.log.WithName(name)
+	return &Controller[R]{
+		name: name, manager: m, reconciler: r, options: o.withDefaults(), log: log, metrics: m.metrics.of(name),
+		sources: sources[R]{binding: binding[R]{manager: m, log: log, primary: primary}},
+	}
+}
+
+// Name returns the controller's name, which is unique in its manager.
+func (c *Controller[R]) Name() string { return c.name }
+
+// Requeue queues a key with high priority. It is RequeueAfter without a pause.
+func (c *Controller[R]) Requeue(key R) error { return c.RequeueAfter(key, 0) }
+
+// RequeueAfter queues a key after pause with low priority, or at once with high
+// priority if pause is 0 or less.
+//
+// A key has at most one time at which it comes back. RequeueAfter replaces the time
+// that an earlier RequeueAfter, a [Result] or a backoff set, whether that was earlier
+// or later. The next reconcile of the key to end replaces it in turn, even one that
+// is running now.
+//
+// It returns an error if the controller does not run in this process now.
+func (c *Controller[R]) RequeueAfter(key R, pause time.Duration) error {
+	r := c.sources.current()
+	if r == nil {
+		return fmt.Errorf("controller %q: it does not run here now: %v is not requeued", c.name, key)
+	}
+	r.queue.RequeueAfter(key, pause, Cause{Type: CauseRequeueAfter})
+	return nil
+}
+
+// ReconcileOnce calls the reconciler for one key, in the caller's goroutine, and
+// returns its result. The error is the reconciler's, that of its commit, or a
+// recovered panic. ReconcileOnce is for tests (see package controllertest) and for
+// programs that do one thing and end.
+//
+// The controller's sources, queue and backoff take no part. In particular, the
+// reconcile does not wait for earlier writes: it reads the newest snapshot of the
+// manager's replica, and the caller ensures that this is new enough.
+//
+// The manager need not run, but its replica must have synced: run it with
+// [informer.Replica.Run]. Under [Leadership] or [Sharding], ctx must come from a
+// runnable of the manager, or the reconcile's writes are refused. A controller that
+// runs in every process accepts any context.
+func (c *Controller[R]) ReconcileOnce(ctx context.Context, key R) (Result, error) {
+	if c.options.EveryProcess {
+		ctx = c.manager.unfenced(ctx)
+	}
+	if !c.manager.replica.Status().Synced {
+		return Result{}, fmt.Errorf("controller %q: the manager's replica has not synced: run it and wait with WaitForSync", c.name)
+	}
+	log := c.log.WithValues("key", key, "reconcile", c.reconciles.Add(1))
+	return c.callReconciler(logr.NewContext(ctx, log), key)
+}
+
+// newQueue returns the queue for one run of the controller.
+func (c *Controller[R]) newQueue() *queue.Queue[R, Cause] {
+	replica := c.manager.replica
+	return queue.New(queue.Config[R, Cause]{
+		Clock:           c.manager.clock,
+		Tenant:          tenantOf[R](),
+		RateLimiter:     newRateLimiter[R](c.options),
+		Revision:        func() int64 { return replica.Snapshot().Revision() },
+		AfterRevision:   replica.AfterRevision,
+		CurrentRevision: replica.CurrentRevision,
+		Released:        func(revision int64) Cause { return Cause{Type: CauseOwnWrites, Revision: revision} },
+		Added:           c.metrics.adds.Inc,
+	})
 }

@@ -63,11 +63,25 @@ func (l *logbook) with(text string) []string {
 	return slices.DeleteFunc(l.all(), func(line string) bool { return !strings.Contains(line, text) })
 }
 
-// hastyClock is the system's clock, but pauses of a minute or more pass at once
-// and are noted down.
+// hastyClock is the system's clock, but pauses from a minute to less than a day pass
+// at once, and are recorded.
 type hastyClock struct {
 	clock.RealClock
 	pauses journal[time.Duration]
+	ahead  atomic.Int64 // of the system's clock, in ns: the pauses of timers that passed
+}
+
+func (c *hastyClock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *hastyClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+func (c *hastyClock) NewTimer(d time.Duration) clock.Timer {
+	if pause := d.Round(time.Second); pause >= time.Minute && pause < 24*time.Hour {
+		c.pauses.note(pause)
+		c.ahead.Add(int64(d))
+		d = 0
+	}
+	return c.RealClock.NewTimer(d)
 }
 
 func (c *hastyClock) AfterFunc(d time.Duration, f func()) clock.Timer {

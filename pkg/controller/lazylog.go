@@ -6,21 +6,21 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// logOf returns the logger of a reconcile. What it says of the reconcile is
-// worked out at its first line: most reconciles log nothing.
-func (r *run[R]) logOf(key R, why *reasons) logr.Logger {
-	id := r.ids.Add(1)
-	return lazyLogger(r.log, func() []any {
+// logFor returns the logger of a reconcile. It formats the causes when it writes its
+// first line, since most reconciles log nothing.
+func (r *run[R]) logFor(key R, causes *causes) logr.Logger {
+	id := r.controller.reconciles.Add(1)
+	return lazyLogger(r.controller.log, func() []any {
 		values := []any{"key", key, "reconcile", id}
-		if why.total > 0 {
-			values = append(values, "causes", why.String())
+		if causes != nil {
+			values = append(values, "causes", causesText(causes))
 		}
 		return values
 	})
 }
 
-// lazyLogger returns a logger with values that are asked for at most once, when
-// it is used first.
+// lazyLogger returns a logger with values. It calls the function that returns them at
+// most once, when a line is written.
 func lazyLogger(base logr.Logger, values func() []any) logr.Logger {
 	if base.GetSink() == nil {
 		return base
@@ -29,7 +29,7 @@ func lazyLogger(base logr.Logger, values func() []any) logr.Logger {
 	return base.WithSink(&lazySink{base.GetSink(), full})
 }
 
-// lazySink hands everything on to the logger that has the values.
+// lazySink passes everything on to the logger that has the values.
 type lazySink struct {
 	base logr.LogSink
 	full func() logr.Logger

@@ -150,7 +150,7 @@ type component struct {
 }
 
 // anyController is a *Controller of any type of keys.
-type anyController interface{ state() loopState }
+type anyController interface{ State() ControllerState }
 
 // NewManager returns a manager without controllers. It does nothing until
 // [Manager.Run] is called. NewManager returns an error if an option makes no sense.

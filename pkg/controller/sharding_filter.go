@@ -168,32 +168,21 @@ func (s *sharder) unsubscribe(sub *bucketSubscriber) {
 	sub.stopped = true
 }
 
-// processSharded reconciles a key of a sharded controller, unless the key belongs to
-// another process. The reconcile's writes carry the fence of the key's bucket, and its
-// context is done when the bucket is lost.
-func (r *run[R]) processSharded(ctx, work context.Context, key R) {
-	f, request := r.filter, any(key).(Request)
-	b := f.enter(request.Key)
+// reconcileSharded reconciles a key of a sharded controller. It drops the key if that
+// belongs to another process. If the bucket becomes this process's meanwhile, the key
+// is enqueued with a new cause. The reconcile's writes carry the fence of the key's
+// bucket, and its context is done when the bucket is lost.
+func (r *run[R]) reconcileSharded(work context.Context, key R, causes *causes) {
+	f := r.controller.filter
+	b := f.enter(any(key).(Request).Key)
 	if b == nil {
-		r.drop(f, key, request)
+		r.queue.Forget(key)
 		return
 	}
 	defer f.leave(b)
-	work, cancel := context.WithCancelCause(r.manager.inTerm(work, b.term))
+	work, cancel := context.WithCancelCause(r.controller.manager.inTerm(work, b.term))
 	defer cancel(nil)
 	stop := context.AfterFunc(b.term.ctx, func() { cancel(context.Cause(b.term.ctx)) })
 	defer stop()
-	r.process(ctx, work, key)
-}
-
-// drop forgets a key that belongs to another process. The bucket may have become this
-// process's meanwhile, and its cause may be forgotten too: then drop enqueues the key
-// again.
-func (r *run[R]) drop(f *shardFilter, key R, request Request) {
-	r.notes.take(key)
-	r.backoff.Forget(key)
-	if b := f.enter(request.Key); b != nil {
-		r.enqueue(key, Cause{Type: CauseSharding})
-		f.leave(b)
-	}
+	r.reconcile(work, key, causes)
 }

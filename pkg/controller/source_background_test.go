@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,24 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"k8s.io/utils/clock"
 )
+
+// due records which keys were enqueued, and when.
+type due struct {
+	mu    sync.Mutex
+	begin time.Time
+	keys  []dueKey
+}
+
+type dueKey struct {
+	key string
+	at  time.Duration
+}
+
+func (d *due) enqueue(key string, _ Cause) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keys = append(d.keys, dueKey{key, time.Since(d.begin)})
+}
 
 func TestEvery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -30,7 +49,7 @@ func TestEvery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := start(func(key string, c Cause) { told.enqueue(key, c, c.class()) })
+		stop := start(told.enqueue)
 		time.Sleep(10 * time.Minute)
 		stop()
 		ended := rounds

@@ -16,12 +16,12 @@ import (
 // these functions must not call it. Keys that the source has named are still
 // reconciled, and the replica keeps the source's kind. remove may be called more than
 // once.
-func (l *Controller[R]) AddSource(source Source[R]) (remove func(), err error) {
-	s, err := l.sources.add(source)
+func (c *Controller[R]) AddSource(source Source[R]) (remove func(), err error) {
+	s, err := c.sources.add(source)
 	if err != nil {
-		return nil, fmt.Errorf("controller %q: %w", l.name, err)
+		return nil, fmt.Errorf("controller %q: %w", c.name, err)
 	}
-	return func() { l.sources.remove(s) }, nil
+	return func() { c.sources.remove(s) }, nil
 }
 
 var errEmptySource = errors.New("the source is empty: make it with For, Owns, Watches or the like")

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// newTracer returns what spans are made with: nil without a provider.
+// newTracer returns the tracer of a manager: nil without a provider.
 func newTracer(p trace.TracerProvider) trace.Tracer {
 	if p == nil {
 		return nil
@@ -18,32 +18,32 @@ func newTracer(p trace.TracerProvider) trace.Tracer {
 	return p.Tracer("github.com/homeostat/homeostat/pkg/controller")
 }
 
-// spans are those of one reconcile: the whole, from the key's first cause to the
-// reconcile's end, and within it the wait and the reconcile itself. They are nil
-// where nothing is traced.
+// spans are those of one reconcile: the whole, from the key's first cause to the end
+// of the reconcile, and within it the reconcile itself. They are nil without a
+// tracer.
 type spans struct{ whole, reconcile trace.Span }
 
-// startSpans begins the spans of a reconcile that begins now.
-func (r *run[R]) startSpans(ctx context.Context, key R, why *reasons, now time.Time) (context.Context, spans) {
-	if r.manager.tracer == nil {
+// startSpans starts the spans of a reconcile that begins now, and records its wait.
+func (c *Controller[R]) startSpans(ctx context.Context, key R, causes *causes, now time.Time) (context.Context, spans) {
+	if c.manager.tracer == nil {
 		return ctx, spans{}
 	}
-	since := trace.WithTimestamp(time.Unix(0, why.since))
-	ctx, whole := r.manager.tracer.Start(ctx, r.name, since, trace.WithNewRoot())
+	since := trace.WithTimestamp(causes.Since)
+	ctx, whole := c.manager.tracer.Start(ctx, c.name, since, trace.WithNewRoot())
 	whole.SetAttributes(
-		attribute.String("homeostat.controller", r.name),
+		attribute.String("homeostat.controller", c.name),
 		attribute.String("homeostat.key", fmt.Sprint(key)),
-		attribute.StringSlice("homeostat.causes", why.strings()),
-		attribute.Int("homeostat.causes.total", why.total),
+		attribute.StringSlice("homeostat.causes", causeStrings(causes)),
+		attribute.Int("homeostat.causes.total", causes.Total),
 	)
-	_, wait := r.manager.tracer.Start(ctx, "queue", since)
+	_, wait := c.manager.tracer.Start(ctx, "queue", since)
 	wait.End(trace.WithTimestamp(now))
-	ctx, reconcile := r.manager.tracer.Start(ctx, "reconcile", trace.WithTimestamp(now))
+	ctx, reconcile := c.manager.tracer.Start(ctx, "reconcile", trace.WithTimestamp(now))
 	return ctx, spans{whole, reconcile}
 }
 
-// end ends the spans of a reconcile with this label. Only a failure is an error: a
-// lost race and a stop are what goes on all the time.
+// end ends the spans of a reconcile with this label. Only a failure is an error; lost
+// races and stops are normal.
 func (s spans) end(label string, result Result, err error) {
 	if s.whole == nil {
 		return

@@ -13,9 +13,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A loop that runs again begins anew: with what is there, and with nothing of its
-// last run, neither keys nor times nor handlers.
-func TestLoopRunsAgain(t *testing.T) {
+// A controller that runs again starts with the objects that exist, and with nothing of
+// its last run: no keys, times or handlers.
+func TestControllerRunsAgain(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
 	s, err := store.New(etcdtest.Start(t, etcdtest.Options{}).Client(), store.Options{Scheme: scheme.Scheme})
 	must(t, err)
@@ -46,8 +46,8 @@ func TestLoopRunsAgain(t *testing.T) {
 		last := l.sources.current()
 		end()
 		must(t, <-ended)
-		if len(last.delays.pending) != 0 || len(last.gates.needs) != 0 || last.queue.Len() != 0 || l.sources.current() != nil {
-			t.Error("something is left of a run")
+		if left := last.queue.KeyStates(1); len(left) != 0 || l.sources.current() != nil {
+			t.Errorf("left of a run: %v", left)
 		}
 	}
 	if len(calls) != 0 {

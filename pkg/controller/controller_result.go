@@ -1,0 +1,68 @@
+package controller
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/homeostat/homeostat/pkg/controller/internal/queue"
+)
+
+// lostRaces is how many failures in a row a key may have before one more lost race
+// is reported as a failure. What is in its way may be no race, such as an object
+// that exists but cannot be decoded.
+const lostRaces = 10
+
+// handleResult decides when a key comes back. What an earlier reconcile asked for no
+// longer counts. A key that is tried again has the priority that it had. ctx is the
+// reconcile's.
+func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, p queue.Priority, result Result, err error) {
+	switch {
+	case err == nil:
+		r.queue.Finish(key, queue.Outcome[Cause]{
+			After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: queue.Low})
+	case ctx.Err() != nil:
+		log.V(1).Info("reconcile ended by the stop of the controller", "error", err.Error(), "cause", context.Cause(ctx).Error())
+	case isTerminal(err):
+		logFailure(log, err, "reconcile failed for good; waiting for a change")
+		r.queue.Finish(key, queue.Outcome[Cause]{Err: err})
+	case isLookAgain(err):
+		if r.retry(key, p, err) > lostRaces {
+			logFailure(log, err, "reconcile lost again and again to another writer")
+		} else {
+			log.V(1).Info("reconcile met another writer; looking again", "cause", err.Error())
+		}
+	default:
+		logFailure(log, err, "reconcile failed")
+		if result.RequeueAfter > 0 {
+			r.queue.Finish(key, queue.Outcome[Cause]{
+				Err: err, After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: p})
+			return
+		}
+		r.retry(key, p, err)
+	}
+}
+
+// retry makes a key come back after its backoff. It returns how many reconciles of
+// the key have failed in a row.
+func (r *run[R]) retry(key R, p queue.Priority, err error) (failures int) {
+	r.controller.metrics.retries.Inc()
+	return r.queue.Finish(key, queue.Outcome[Cause]{Err: err, Backoff: true, Cause: Cause{Type: CauseBackoff}, Priority: p})
+}
+
+func logFailure(log logr.Logger, err error, message string) {
+	var p *panicError
+	if errors.As(err, &p) {
+		log = log.WithValues("stack", p.stack)
+	}
+	log.Error(err, message)
+}
+
+// isLookAgain reports whether a reconcile failed only because another writer was
+// faster.
+func isLookAgain(err error) bool {
+	var outdated *lookAgainError
+	return apierrors.IsConflict(err) || errors.As(err, &outdated)
+}

@@ -1,0 +1,165 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/homeostat/homeostat/pkg/controller/internal/queue"
+	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
+)
+
+// run is one run of a controller: a queue, and workers that reconcile its keys.
+// Nothing of it outlives the run.
+type run[R comparable] struct {
+	controller *Controller[R]
+	queue      *queue.Queue[R, Cause]
+}
+
+// causes are why a key is reconciled.
+type causes = queue.Causes[Cause]
+
+func newRateLimiter[R comparable](o Options) workqueue.TypedRateLimiter[R] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[R](o.BackoffBase, o.BackoffMax)
+}
+
+func (c *Controller[R]) newRun() *run[R] { return &run[R]{controller: c, queue: c.newQueue()} }
+
+// enqueue is how sources add keys.
+func (r *run[R]) enqueue(key R, c Cause) { r.queue.Add(key, c, c.priority()) }
+
+// run reconciles until ctx is done. Then it starts no reconcile any more, and lets
+// those that are running finish under the context work, which it cancels after the
+// grace period. It returns when every goroutine that it started has ended.
+func (c *Controller[R]) run(ctx, work context.Context) error {
+	work, cancel := context.WithCancel(work)
+	defer cancel()
+	r := c.newRun()
+	var running sync.WaitGroup
+	for range c.options.Workers {
+		running.Go(func() { r.worker(ctx, work) })
+	}
+	running.Go(func() { r.queue.Run(ctx) })
+	c.sources.begin(r)
+	<-ctx.Done()
+	grace := c.manager.clock.AfterFunc(c.manager.options.GracePeriod, cancel)
+	defer grace.Stop()
+	r.queue.ShutDown()
+	c.sources.end()
+	running.Wait()
+	return nil
+}
+
+// worker reconciles keys until the queue is shut down and empty.
+func (r *run[R]) worker(ctx, work context.Context) {
+	for r.processNextItem(ctx, work) {
+	}
+}
+
+// processNextItem takes one key from the queue. It returns false when there will be
+// none. Once ctx or work is done it drops the key.
+func (r *run[R]) processNextItem(ctx, work context.Context) bool {
+	key, ok := r.queue.Get()
+	if !ok {
+		return false
+	}
+	defer r.queue.Done(key)
+	if ctx.Err() == nil && work.Err() == nil {
+		began := r.controller.manager.clock.Now()
+		r.reconcileHandler(ctx, work, key)
+		r.controller.metrics.worked.Observe(r.controller.manager.clock.Since(began).Seconds())
+	}
+	return true
+}
+
+// reconcileHandler reconciles a key, unless that is not due: see
+// [queue.Queue.Begin].
+func (r *run[R]) reconcileHandler(ctx, work context.Context, key R) {
+	causes, err := r.queue.Begin(ctx, key)
+	switch {
+	case err != nil:
+		r.handleResult(ctx, r.logFor(key, nil), key, queue.Low, Result{}, err)
+	case causes == nil:
+	case r.controller.filter != nil:
+		r.reconcileSharded(work, key, causes)
+	default:
+		r.reconcile(work, key, causes)
+	}
+}
+
+// reconcile calls the reconciler for a key and decides when the key comes back.
+func (r *run[R]) reconcile(ctx context.Context, key R, causes *causes) {
+	c := r.controller
+	log := r.logFor(key, causes)
+	began := c.manager.clock.Now()
+	c.metrics.waited.Observe(began.Sub(causes.Since).Seconds())
+	writes := &observedWrites{replica: c.manager.replica}
+	traced, spans := c.startSpans(ctx, key, causes, began)
+	reconcileCtx := context.WithValue(logr.NewContext(traced, log), causesKey{}, causes)
+	result, err := c.callReconciler(store.ObserveWrites(reconcileCtx, writes.observe), key)
+	label := resultOf(result, err, ctx.Err() != nil)
+	spans.end(label, result, err)
+	c.metrics.reconciled(c.manager.clock.Since(began), label, err)
+	revision, unknownOutcome := writes.result()
+	r.queue.Wrote(key, revision, unknownOutcome)
+	r.handleResult(ctx, log, key, causes.Priority, result, err)
+}
+
+// callReconciler turns a panic of the reconciler into an error.
+func (c *Controller[R]) callReconciler(ctx context.Context, key R) (result Result, err error) {
+	if c.options.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.options.Timeout,
+			fmt.Errorf("the reconcile took longer than %s", c.options.Timeout))
+		defer cancel()
+	}
+	err = guard("reconciler", func() error {
+		result, err = c.reconciler.Reconcile(ctx, key)
+		return sound(err)
+	})
+	if err != nil && ctx.Err() == context.DeadlineExceeded {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return result, err
+}
+
+// observedWrites are the writes of one reconcile that the next one must see.
+type observedWrites struct {
+	replica *informer.Replica
+
+	mu sync.Mutex
+	// mu guards the fields below.
+	revision       int64 // of the latest write
+	unknownOutcome bool  // there may be a later one
+}
+
+func (w *observedWrites) observe(write store.Write) {
+	if write.Client != w.replica.Store().Client() || !w.covers(write.Keys) {
+		return // revisions of another etcd mean nothing here
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.revision = max(w.revision, write.Revision)
+	w.unknownOutcome = w.unknownOutcome || store.IsUnknownOutcome(write.Err)
+}
+
+func (w *observedWrites) covers(keys []string) bool {
+	for _, key := range keys {
+		if w.replica.Covers(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// result returns what the next reconcile must see. Writes that the reconciler left
+// behind in goroutines may end later; they do not count.
+func (w *observedWrites) result() (revision int64, unknownOutcome bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.revision, w.unknownOutcome
+}

@@ -1,0 +1,144 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/homeostat/homeostat/pkg/controller/internal/queue"
+)
+
+// KeyPhase is what a key does or waits for.
+type KeyPhase string
+
+// The phases of a key.
+const (
+	// KeyIdle is a key for which there is nothing to do. The controller may never
+	// have heard of it.
+	KeyIdle KeyPhase = "idle"
+	// KeyQueued is a key that waits for a worker to be free.
+	KeyQueued KeyPhase = "queued"
+	// KeyReconciling is a key that a worker reconciles.
+	KeyReconciling KeyPhase = "reconciling"
+	// KeyWaitingForRevision is a key that waits until the replica has what the key's
+	// last reconcile wrote.
+	KeyWaitingForRevision KeyPhase = "waiting for revision"
+	// KeyInBackoff is a key that failed, or lost a race, and is tried again.
+	KeyInBackoff KeyPhase = "in backoff"
+	// KeyWaitingForTime is a key that comes back when its time comes: see
+	// [Result].RequeueAfter and [Controller.RequeueAfter].
+	KeyWaitingForTime KeyPhase = "waiting for time"
+	// KeyFailed is a key that failed with a [TerminalError]. It waits for a change.
+	// The controller remembers the latest thousand or so; older ones are idle.
+	KeyFailed KeyPhase = "failed"
+)
+
+var keyPhases = map[queue.Phase]KeyPhase{
+	queue.Idle: KeyIdle, queue.Queued: KeyQueued, queue.Reconciling: KeyReconciling,
+	queue.WaitingForRevision: KeyWaitingForRevision, queue.InBackoff: KeyInBackoff,
+	queue.WaitingForTime: KeyWaitingForTime, queue.Failed: KeyFailed,
+}
+
+// KeyState says why a key is not being reconciled, since when, and what comes next.
+type KeyState[R comparable] struct {
+	Key   R
+	Phase KeyPhase
+	// Since is when the phase began: for a queued key and one that waits for a
+	// revision, the time of its first cause. It is zero for an idle key.
+	Since time.Time
+
+	// Causes are the first four and the last four causes of the reconcile that is
+	// running, or else of the next one. TotalCauses is how many there are.
+	Causes      []Cause
+	TotalCauses int
+	// HighPriority says that something changed: the key goes before those that come
+	// by time or were there at the start.
+	HighPriority bool
+	// Again says that the key is being reconciled and will be once more, since it was
+	// queued meanwhile.
+	Again bool
+
+	// Failures is how many reconciles failed or lost a race in a row. LastError is
+	// what the latest of them returned, at LastErrorTime. They are zero after a
+	// success.
+	Failures      int
+	LastError     string
+	LastErrorTime time.Time
+
+	// Next is when the key comes back if nothing brings it back before. It is zero if
+	// nothing will.
+	Next time.Time
+	// Revision is what the replica must reach before the key is reconciled again; 0 if
+	// there is nothing to wait for.
+	Revision int64
+	// UnknownOutcome says that a write of the key may or may not have happened. The
+	// next reconcile first asks etcd for its revision.
+	UnknownOutcome bool
+}
+
+// ControllerState is how a controller is doing. The counts of keys overlap: a key
+// that is being reconciled may also be in backoff, until the reconcile has ended.
+type ControllerState struct {
+	// Running says whether the controller runs in this process. If not, everything
+	// below but Workers is zero.
+	Running bool
+	Workers int
+
+	Reconciling, Queued, WaitingForRevision, InBackoff, WaitingForTime, Failed int
+
+	// OldestWait is for how long the key that has waited longest has had causes that
+	// no reconcile has served. LongestReconcile is how long the longest of the
+	// running reconciles has taken, and TotalReconcile is all of them together.
+	OldestWait, LongestReconcile, TotalReconcile time.Duration
+}
+
+// State returns how the controller is doing. It is cheap, however many keys there
+// are.
+func (c *Controller[R]) State() ControllerState {
+	s := ControllerState{Workers: c.options.Workers}
+	r := c.sources.current()
+	if r == nil {
+		return s
+	}
+	q := r.queue.State()
+	s.Running = true
+	s.Reconciling, s.Queued, s.WaitingForRevision = q.Reconciling, q.Queued, q.WaitingForRevision
+	s.InBackoff, s.WaitingForTime, s.Failed = q.InBackoff, q.WaitingForTime, q.Failed
+	s.OldestWait, s.LongestReconcile, s.TotalReconcile = q.OldestWait, q.LongestWork, q.TotalWork
+	return s
+}
+
+// KeyState returns what the controller knows of a key in this process. A key is idle
+// while the controller does not run, or while its bucket belongs to another process.
+func (c *Controller[R]) KeyState(key R) KeyState[R] {
+	r := c.sources.current()
+	if r == nil {
+		return KeyState[R]{Key: key, Phase: KeyIdle}
+	}
+	return newKeyState(r.queue.KeyState(key))
+}
+
+// KeyStates returns the states of keys that are not idle, at most so many: first the
+// keys that are being reconciled, then those that have causes, the oldest first, and
+// then the others in no order.
+func (c *Controller[R]) KeyStates(most int) []KeyState[R] {
+	r := c.sources.current()
+	if r == nil {
+		return nil
+	}
+	var states []KeyState[R]
+	for _, s := range r.queue.KeyStates(most) {
+		states = append(states, newKeyState(s))
+	}
+	return states
+}
+
+func newKeyState[R comparable](s queue.KeyState[R, Cause]) KeyState[R] {
+	k := KeyState[R]{
+		Key: s.Key, Phase: keyPhases[s.Phase], Since: s.Since, Causes: s.Causes.List(), Again: s.Again,
+		Failures: s.Failures, LastError: s.LastError, LastErrorTime: s.LastErrorTime,
+		Next: s.Next, Revision: s.Revision, UnknownOutcome: s.UnknownOutcome,
+	}
+	if s.Causes != nil {
+		k.TotalCauses, k.HighPriority = s.Causes.Total, s.Causes.Priority == queue.High
+	}
+	return k
+}
