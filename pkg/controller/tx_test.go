@@ -353,7 +353,7 @@ var _ = Describe("A transaction", func() {
 			return controller.Result{}, nil
 		})
 		Eventually(again).Should(BeTrue())
-		Expect(log.with("of which etcd takes 128")).To(HaveLen(1))
+		Expect(log.with("but etcd accepts 128")).To(HaveLen(1))
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(BeZero())
 	}, SpecTimeout(time.Minute))
 

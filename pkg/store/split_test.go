@@ -159,7 +159,7 @@ var _ = Describe("A transaction that may be split", func() {
 		t.UnchangedSince(before, parent, "default")
 		_, err = t.Commit(ctx)
 		Expect(err).To(MatchError(apierrors.IsRequestEntityTooLargeError, "RequestEntityTooLarge"))
-		Expect(err).To(MatchError(ContainSubstring("depends on ranges")))
+		Expect(err).To(MatchError(ContainSubstring("conditions on ranges")))
 		Expect(revision(ctx, s)).To(Equal(before))
 	})
 

@@ -251,7 +251,7 @@ var _ = Describe("A transaction", func() {
 			Expect(w.during(func() {
 				_, err := many(s, store.MaxTxnOps+1).Commit(ctx)
 				Expect(err).To(MatchError(apierrors.IsRequestEntityTooLargeError, "RequestEntityTooLarge"))
-				Expect(err).To(MatchError(ContainSubstring("it writes 129 objects, checks 0 others and 0 ranges, and has 0 fences: 129 together, of which etcd takes 128")))
+				Expect(err).To(MatchError(ContainSubstring("it writes 129 objects, checks 0 others and 0 ranges, and has 0 fences: 129 operations, but etcd accepts 128")))
 				_, err = many(s.WithFences(store.Fence{Key: "x", CreateRevision: 1}), store.MaxTxnOps).Commit(ctx)
 				Expect(err).To(MatchError(apierrors.IsRequestEntityTooLargeError, "RequestEntityTooLarge"))
 			})).To(BeEmpty())
