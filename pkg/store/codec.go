@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
+	"github.com/homeostat/homeostat/pkg/store/internal/seal"
 )
 
 // Codec is a form in which values are written. Every value says in which form it
@@ -26,11 +27,30 @@ const (
 	Protobuf Codec = "protobuf"
 )
 
+// EncryptionKey is an AES key for values. Values are encrypted with AES-GCM under a
+// random nonce. The etcd key of a value is authenticated with it: a value that was
+// copied to another key does not decrypt. Do not write more than about 2^32 values
+// with one key.
+type EncryptionKey struct {
+	// Name is stored in each value, to find the key. It must not contain a colon.
+	Name string
+	// Secret has 16, 24 or 32 bytes, for AES-128, AES-192 or AES-256.
+	Secret []byte
+}
+
+func sealKeys(keys []EncryptionKey) []seal.Key {
+	converted := make([]seal.Key, len(keys))
+	for i, k := range keys {
+		converted[i] = seal.Key(k)
+	}
+	return converted
+}
+
 // codec is how a store writes and reads values.
 type codec struct {
 	form   Codec
 	strict bool
-	keys   *keyring // nil: values are not encrypted
+	keys   *seal.Keyring // nil: values are not encrypted
 
 	// strings has what comes again and again in values, for objects to share, and
 	// shared all else that does, where objects are never changed.
@@ -49,7 +69,7 @@ func (ks *kinds) setCodec(o Options, l layout) error {
 		return fmt.Errorf("codec %q: want %q or %q", o.Codec, JSON, Protobuf)
 	}
 	var err error
-	if c.keys, err = newKeyring(o.EncryptionKeys); err != nil {
+	if c.keys, err = seal.NewKeyring(sealKeys(o.EncryptionKeys)); err != nil {
 		return err
 	}
 	for _, k := range ks.byType {
@@ -70,7 +90,7 @@ func (k *kindInfo) encode(obj Object) (string, error) {
 }
 
 func (k *kindInfo) seal(obj Object, plain []byte) (string, error) {
-	return k.codec.keys.seal(k.etcdKey(KeyOf(obj)), plain)
+	return k.codec.keys.Seal(k.etcdKey(KeyOf(obj)), plain)
 }
 
 func (k *kindInfo) encodePlain(obj Object) (plain []byte, err error) {
@@ -100,10 +120,10 @@ func (k *kindInfo) holds(obj Object, plain []byte, prior *stored) (bool, error) 
 		old, err := k.encodePlain(prior.obj.DeepCopyObject().(Object))
 		return bytes.Equal(plain, old), err
 	}
-	if !k.codec.keys.current(prior.value) {
+	if !k.codec.keys.IsCurrent(prior.value) {
 		return false, nil
 	}
-	old, err := k.codec.keys.open(k.etcdKey(KeyOf(obj)), prior.value)
+	old, err := k.codec.keys.Open(k.etcdKey(KeyOf(obj)), prior.value)
 	return bytes.Equal(plain, old), err
 }
 
@@ -118,7 +138,7 @@ func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Object, err
 type plainDecoder func(c *codec, plain []byte) (Object, error)
 
 func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, modRevision int64) (Object, error) {
-	plain, err := k.codec.keys.open(k.etcdKey(key), value)
+	plain, err := k.codec.keys.Open(k.etcdKey(key), value)
 	if err != nil {
 		return nil, err
 	}

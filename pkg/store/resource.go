@@ -2,10 +2,11 @@ package store
 
 import (
 	"reflect"
-	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/deepcopy"
 )
 
 // Resource is a Kubernetes-style object: metadata, a Spec that users write, and
@@ -34,8 +35,8 @@ type Resource[Spec, Status any] struct {
 func (r *Resource[Spec, Status]) DeepCopyInto(out *Resource[Spec, Status]) {
 	out.TypeMeta = r.TypeMeta
 	r.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
-	deepCopyInto(&out.Spec, &r.Spec)
-	deepCopyInto(&out.Status, &r.Status)
+	deepcopy.Into(&out.Spec, &r.Spec)
+	deepcopy.Into(&out.Status, &r.Status)
 }
 
 // DeepCopy returns a deep copy of r, or nil if r is nil.
@@ -57,10 +58,10 @@ func (r *Resource[Spec, Status]) DeepCopyObject() runtime.Object {
 }
 
 func (r *Resource[Spec, Status]) copyError() error {
-	if err := copierOf(reflect.TypeFor[Spec]()).err; err != nil {
+	if err := deepcopy.Check(reflect.TypeFor[Spec]()); err != nil {
 		return err
 	}
-	return copierOf(reflect.TypeFor[Status]()).err
+	return deepcopy.Check(reflect.TypeFor[Status]())
 }
 
 // checkCopyable reports why a type cannot be copied. It trusts types with
@@ -70,31 +71,4 @@ func checkCopyable(t reflect.Type) error {
 		return c.copyError()
 	}
 	return nil
-}
-
-func deepCopyInto[T any](dst, src *T) {
-	if c, ok := any(src).(interface{ DeepCopyInto(*T) }); ok {
-		c.DeepCopyInto(dst)
-		return
-	}
-	*dst = *src
-	c := copierOf(reflect.TypeFor[T]())
-	if c.err != nil {
-		panic(c.err) // New refuses such a type
-	}
-	if c.fix != nil {
-		c.fix(reflect.ValueOf(dst).Elem())
-	}
-}
-
-// copiers remembers what copierOf worked out: a pure function of the type, so
-// that sharing it between stores shares no state.
-var copiers sync.Map // reflect.Type -> *copier
-
-func copierOf(t reflect.Type) *copier {
-	if c, ok := copiers.Load(t); ok {
-		return c.(*copier)
-	}
-	c, _ := copiers.LoadOrStore(t, newCopier(t))
-	return c.(*copier)
 }

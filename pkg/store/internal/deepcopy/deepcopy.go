@@ -1,33 +1,67 @@
-package store
+// Package deepcopy copies values of types that have no generated DeepCopyInto.
+//
+// It compiles a plan once for each type, so copying plain data costs one
+// assignment. A type can be copied if it consists of numbers, strings, booleans,
+// slices, arrays, maps, pointers and structs of those, and of types with a
+// DeepCopyInto method.
+package deepcopy
 
 import (
 	"fmt"
 	"reflect"
+	"sync"
 	"time"
 )
 
-// copier completes a shallow copy of one type: fix replaces, in place, every
-// reference that the copy shares with the original. A nil fix says that the
-// shallow copy was already deep.
+// Into sets dst to a copy of src that shares no memory with it. If T has a
+// DeepCopyInto method, Into calls it. Into panics if [Check] refuses T.
+func Into[T any](dst, src *T) {
+	if c, ok := any(src).(interface{ DeepCopyInto(*T) }); ok {
+		c.DeepCopyInto(dst)
+		return
+	}
+	*dst = *src
+	c := copierOf(reflect.TypeFor[T]())
+	if c.err != nil {
+		panic(c.err)
+	}
+	if c.fix != nil {
+		c.fix(reflect.ValueOf(dst).Elem())
+	}
+}
+
+// Check returns an error that names the field because of which values of t cannot
+// be copied, or nil if they can.
+func Check(t reflect.Type) error { return copierOf(t).err }
+
+// copier completes a shallow copy of one type: fix replaces in place every
+// reference that the copy shares with the original. A nil fix means that the
+// shallow copy is already deep.
 type copier struct {
 	fix func(reflect.Value)
 	err error
 }
 
-// newCopier works out once, per type, what a copy must replace, so that
-// copying plain data costs one assignment.
-func newCopier(t reflect.Type) *copier {
+// copiers caches the copier of each type. A copier depends on its type alone, so
+// users of the cache share no state.
+var copiers sync.Map // reflect.Type -> *copier
+
+func copierOf(t reflect.Type) *copier {
+	if c, ok := copiers.Load(t); ok {
+		return c.(*copier)
+	}
 	fix, err := compile(t, nil)
-	return &copier{fix, err}
+	c, _ := copiers.LoadOrStore(t, &copier{fix, err})
+	return c.(*copier)
 }
 
 func compile(t reflect.Type, path []reflect.Type) (func(reflect.Value), error) {
-	if fix, ok := compileOwn(t); ok {
+	if fix, ok := compileMethod(t); ok {
 		return fix, nil
 	}
 	for _, p := range path {
 		if p == t {
-			// A recursive type: look its copier up when it runs.
+			// t is recursive: look up its copier when the copy is made.
 			return func(v reflect.Value) { copierOf(t).fix(v) }, nil
 		}
 	}
@@ -49,8 +83,8 @@ func compile(t reflect.Type, path []reflect.Type) (func(reflect.Value), error) {
 	return nil, nil
 }
 
-// compileOwn handles the types that know better than their fields do.
-func compileOwn(t reflect.Type) (func(reflect.Value), bool) {
+// compileMethod handles time.Time and types with a DeepCopyInto method.
+func compileMethod(t reflect.Type) (func(reflect.Value), bool) {
 	if t == reflect.TypeFor[time.Time]() {
 		return nil, true // its *Location is never written to
 	}
@@ -62,7 +96,7 @@ func compileOwn(t reflect.Type) (func(reflect.Value), bool) {
 	nilable := t.Kind() == reflect.Map || t.Kind() == reflect.Slice
 	return func(v reflect.Value) {
 		if nilable && v.IsNil() {
-			return // generated code would not call the method, which makes an empty one
+			return // as generated code: the method would make an empty map or slice
 		}
 		src := reflect.New(t)
 		src.Elem().Set(v)

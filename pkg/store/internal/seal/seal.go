@@ -1,0 +1,115 @@
+// Package seal encrypts values with AES-GCM in the form that Kubernetes uses for
+// encryption at rest.
+//
+// Each value gets a random nonce. The etcd key of a value is authenticated with it,
+// so a value that was copied to another key does not decrypt.
+package seal
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// prefix begins an encrypted value. The name of the key and a colon follow it.
+const prefix = "k8s:enc:aesgcm:v1:"
+
+// Key is an AES key.
+type Key struct {
+	// Name is stored in each value, to find the key. It must not contain a colon.
+	Name string
+	// Secret has 16, 24 or 32 bytes, for AES-128, AES-192 or AES-256.
+	Secret []byte
+}
+
+// Keyring encrypts with its first key and decrypts with any of its keys. A nil
+// Keyring encrypts nothing and refuses encrypted values. It is safe for concurrent
+// use.
+type Keyring struct {
+	first string
+	byKey map[string]cipher.AEAD
+}
+
+// NewKeyring returns a keyring with the given keys, or nil if there are none.
+func NewKeyring(keys []Key) (*Keyring, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	ring := &Keyring{first: keys[0].Name, byKey: map[string]cipher.AEAD{}}
+	for _, key := range keys {
+		if key.Name == "" || strings.Contains(key.Name, ":") {
+			return nil, fmt.Errorf("encryption key %q: the name must not be empty or contain a colon", key.Name)
+		}
+		if ring.byKey[key.Name] != nil {
+			return nil, fmt.Errorf("encryption key %q: the name is used twice", key.Name)
+		}
+		block, err := aes.NewCipher(key.Secret)
+		if err != nil {
+			return nil, fmt.Errorf("encryption key %q: %w", key.Name, err)
+		}
+		if ring.byKey[key.Name], err = cipher.NewGCM(block); err != nil {
+			return nil, fmt.Errorf("encryption key %q: %w", key.Name, err)
+		}
+	}
+	return ring, nil
+}
+
+// Seal encrypts a value that is to be stored under an etcd key.
+func (r *Keyring) Seal(etcdKey string, plain []byte) (string, error) {
+	if r == nil {
+		return string(plain), nil
+	}
+	aead := r.byKey[r.first]
+	header := prefix + r.first + ":"
+	sealed := make([]byte, len(header)+aead.NonceSize(), len(header)+aead.NonceSize()+len(plain)+aead.Overhead())
+	copy(sealed, header)
+	nonce := sealed[len(header):]
+	if _, err := rand.Read(nonce); err != nil {
+		return "", err
+	}
+	return string(aead.Seal(sealed, nonce, plain, []byte(etcdKey))), nil
+}
+
+// Open decrypts a value that was read from an etcd key. It returns a value that is
+// not encrypted as it is.
+func (r *Keyring) Open(etcdKey string, value []byte) ([]byte, error) {
+	name, sealed, encrypted := split(value)
+	if !encrypted {
+		return value, nil
+	}
+	if r == nil || r.byKey[name] == nil {
+		return nil, fmt.Errorf("the value is encrypted with the key %q, which is not among the encryption keys", name)
+	}
+	aead := r.byKey[name]
+	if len(sealed) < aead.NonceSize() {
+		return nil, errors.New("the encrypted value is cut short")
+	}
+	plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(etcdKey))
+	if err != nil {
+		return nil, fmt.Errorf("the value does not decrypt with the key %q: it was changed, or copied from another etcd key: %w", name, err)
+	}
+	return plain, nil
+}
+
+// IsCurrent reports whether Seal would encrypt the value with the same key, or would
+// not encrypt it either.
+func (r *Keyring) IsCurrent(value []byte) bool {
+	name, _, encrypted := split(value)
+	if r == nil {
+		return !encrypted
+	}
+	return encrypted && name == r.first
+}
+
+func split(value []byte) (name string, sealed []byte, encrypted bool) {
+	rest, ok := bytes.CutPrefix(value, []byte(prefix))
+	if !ok {
+		return "", nil, false
+	}
+	n, sealed, ok := bytes.Cut(rest, []byte(":"))
+	return string(n), sealed, ok
+}

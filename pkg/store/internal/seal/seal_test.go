@@ -1,0 +1,79 @@
+package seal_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/seal"
+)
+
+func keyring(t *testing.T, names ...string) *seal.Keyring {
+	t.Helper()
+	var keys []seal.Key
+	for _, name := range names {
+		keys = append(keys, seal.Key{Name: name, Secret: bytes.Repeat([]byte(name[:1]), 32)})
+	}
+	ring, err := seal.NewKeyring(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+func TestRotation(t *testing.T) {
+	old, both, none := keyring(t, "old"), keyring(t, "new", "old"), keyring(t)
+	sealed, err := old.Seal("/a", []byte("plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := []byte(sealed)
+	if plain, err := both.Open("/a", value); err != nil || string(plain) != "plain" {
+		t.Errorf("with both keys: %q, %v", plain, err)
+	}
+	if !old.IsCurrent(value) || both.IsCurrent(value) || none.IsCurrent(value) {
+		t.Error("only the keyring that sealed a value may take it as current")
+	}
+	if _, err := none.Open("/a", value); err == nil || !strings.Contains(err.Error(), `"old"`) {
+		t.Errorf("without the key: %v", err)
+	}
+	if plain, err := both.Open("/a", []byte("plain")); err != nil || string(plain) != "plain" {
+		t.Errorf("a value that is not encrypted: %q, %v", plain, err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	ring := keyring(t, "k")
+	sealed, err := ring.Seal("/a", []byte("plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := []byte(sealed)
+	changed[len(changed)-1] ^= 1
+	for name, c := range map[string]struct {
+		key   string
+		value []byte
+	}{
+		"another etcd key": {"/b", []byte(sealed)},
+		"a changed value":  {"/a", changed},
+		"a short value":    {"/a", []byte(sealed)[:len("k8s:enc:aesgcm:v1:k:")+5]},
+	} {
+		if _, err := ring.Open(c.key, c.value); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+}
+
+func TestNewKeyringRefuses(t *testing.T) {
+	secret := bytes.Repeat([]byte("x"), 16)
+	for name, keys := range map[string][]seal.Key{
+		"no name":        {{Secret: secret}},
+		"a colon":        {{Name: "a:b", Secret: secret}},
+		"a short secret": {{Name: "a", Secret: secret[:5]}},
+		"one name twice": {{Name: "a", Secret: secret}, {Name: "a", Secret: secret}},
+	} {
+		if _, err := seal.NewKeyring(keys); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
