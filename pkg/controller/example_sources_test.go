@@ -18,8 +18,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Keys can come from any part of the program, here from what would be an HTTP
-// handler.
+// Keys come from another part of the program, such as an HTTP handler.
 func ExampleFromChannel() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -38,7 +37,7 @@ func ExampleFromChannel() {
 	// Output: build homeostat
 }
 
-// What is outside of etcd is asked again and again.
+// Machines outside etcd are looked at again and again.
 func ExampleEvery() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -61,7 +60,7 @@ func ExampleEvery() {
 	// look after m2 because of the timer
 }
 
-// Deployments drift outside of etcd, which nobody tells: all are looked at again
+// What Deployments describe drifts without notice, so all of them are reconciled again
 // and again.
 func ExampleResync() {
 	ctx, m, stop, closeEtcd := newExample()
@@ -85,7 +84,8 @@ func ExampleResync() {
 	// look at web
 }
 
-// A source for as long as it is needed.
+// A source is added while the controller runs, and removed when it is not needed any
+// more.
 func ExampleController_AddSource() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -97,7 +97,7 @@ func ExampleController_AddSource() {
 	reconcile := func(_ context.Context, req controller.Request) (controller.Result, error) {
 		fmt.Println("reconcile", req.Name)
 		switch req.Name {
-		case "web": // which from now on has a theme
+		case "web": // from now on, it needs a theme
 			var err error
 			remove, err = c.AddSource(controller.Watches(
 				func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
@@ -118,7 +118,7 @@ func ExampleController_AddSource() {
 	// reconcile theme
 }
 
-// A key that was to come back in an hour comes back now.
+// Another part of the program requeues a key.
 func ExampleController_RequeueAfter() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -142,7 +142,7 @@ func ExampleController_RequeueAfter() {
 	// reconcile other
 }
 
-// A reconcile that tells what brought it about.
+// A reconcile prints what caused it.
 func ExampleCauses() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -159,7 +159,7 @@ func ExampleCauses() {
 	// Output: 1 initial Deployment town/web
 }
 
-// Sources on another etcd, whose replica the manager runs.
+// A source watches another etcd, whose replica the manager runs.
 func ExampleManager_AddReplica() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -188,8 +188,8 @@ func ExampleManager_AddReplica() {
 	// Output: at the edge: theme
 }
 
-// An object is reconciled for all of its kind that own a ConfigMap, whoever
-// controls it.
+// Deployments share a ConfigMap that none of them controls. All owners are reconciled
+// when it changes.
 func ExampleOwnsAny() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -210,8 +210,9 @@ func ExampleOwnsAny() {
 	// Output: reconcile web
 }
 
-// Filters say which changes matter: here those of objects with a label, but not those
-// of their status. What matters can also be an expression of the program's user.
+// Filters say which changes matter: here, changes of the spec or the labels of large
+// Deployments with a label. One of the filters is an expression, which could come from
+// the program's user.
 func ExampleFor() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()

@@ -17,8 +17,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A whole program: a type of one's own, and a reconcile function that gives each
-// object of it a Deployment, in one transaction with the status that says so.
+// A whole program: a type of its own, and a function that creates a Deployment for
+// each object of this type, in one transaction with the object's status.
 func ExampleNew() {
 	type ShopSpec struct {
 		Tills int32 `json:"tills"`
@@ -70,7 +70,7 @@ func ExampleNew() {
 	// bakery is open
 }
 
-// The keys of a controller can be anything: here, one for each namespace.
+// The keys of a controller can be of any type. Here they are namespaces.
 func ExampleNewReconciler() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -97,8 +97,8 @@ func ExampleNewReconciler() {
 	// Output: town has 2
 }
 
-// A reconciler as controller-runtime has them, which writes as it likes. Its next
-// look at the same object sees what it wrote.
+// A reconciler in the form of controller-runtime's writes whenever it likes. Its next
+// reconcile of the same object sees what it wrote.
 func ExampleNewFor() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -129,8 +129,8 @@ func ExampleNewFor() {
 	// web at generation 1 has 1
 }
 
-// An object is reconciled when what it owns changes: a child that is deleted
-// comes back.
+// An object is reconciled when an object that it owns changes: a deleted child is
+// created again.
 func ExampleOwns() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -165,7 +165,7 @@ func ExampleOwns() {
 	// create web-config
 }
 
-// Deployments are reconciled when a ConfigMap changes that they name.
+// Deployments are reconciled when a ConfigMap that they name changes.
 func ExampleWatches() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -195,7 +195,7 @@ func ExampleWatches() {
 	// Output: restart web
 }
 
-// A function that runs beside the controllers, from when the replica has synced.
+// A function runs beside the controllers, once the replica has synced.
 func ExampleManager_Add() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -212,8 +212,8 @@ func ExampleManager_Add() {
 	// Output: ConfigMaps: 2
 }
 
-// newExample returns a manager on an etcd of its own, and a context to run it
-// with, which stop ends.
+// newExample returns a manager on an etcd of its own, a context to run it with, and a
+// function that cancels the context.
 func newExample() (ctx context.Context, m *controller.Manager, stop func(), closeEtcd func() error) {
 	ctx, stop = context.WithCancel(context.Background())
 	cluster, err := etcdtest.Run(ctx, etcdtest.Options{})
@@ -240,7 +240,7 @@ func deployment(namespace, name string) *appsv1.Deployment {
 	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 }
 
-// must returns what a call returned without an error.
+// must returns v, or ends the example on an error.
 func must[T any](v T, err error) T {
 	check(err)
 	return v

@@ -19,8 +19,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A Deployment has one ConfigMap for each of its annotations. The function only
-// says which; what is missing is created, and what is too many deleted.
+// A Deployment gets one ConfigMap for each of its annotations. The function only
+// declares them: Apply creates the missing ones and deletes the others.
 func ExampleApply() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -63,9 +63,9 @@ func ExampleApply() {
 	// it has [theme=light] and declares 1
 }
 
-// A Deployment gets a port that no other of its namespace has. Two that decide
-// at the same time cannot both get the same: to each, the other is a change of
-// what it has read.
+// A Deployment gets a port that no other one in its namespace has. Two reconciles at
+// the same time cannot choose the same port, since each changes what the other one has
+// read.
 func ExampleTx_Serializable() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -100,7 +100,8 @@ func ExampleTx_Serializable() {
 	// Output: [8080 8081 8082]
 }
 
-// Of 1000 children and a status that tells of them, the status comes last.
+// A reconcile creates 1000 children, too many for one etcd transaction, and reports
+// them in the status, which is written last.
 func ExampleTx_AllowSplit() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -130,8 +131,8 @@ func ExampleTx_AllowSplit() {
 	// Output: children: 1000
 }
 
-// What is outside of etcd is set up once the finalizer is there, and torn down
-// before the object goes.
+// A finalizer protects a resource outside etcd: the resource is created after the
+// finalizer, and deleted before the object is.
 func ExampleTx_AddFinalizer() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -161,8 +162,8 @@ func ExampleTx_AddFinalizer() {
 	// take the name out of the DNS
 }
 
-// A condition in the status, and an Event for people to read, which is recorded
-// when the status is written.
+// A reconcile sets a condition in the status, and records an Event for people to read.
+// The Event is recorded after the status is written.
 func ExampleTx_SetCondition() {
 	type DoorSpec struct {
 		Locked bool `json:"locked,omitempty"`
@@ -208,7 +209,7 @@ func ExampleTx_SetCondition() {
 	// Output: Closed True Locked as of generation 1
 }
 
-// All ConfigMaps of a namespace with one theme, by an index.
+// An index finds all ConfigMaps of a namespace that have a theme.
 func ExampleLookup() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()

@@ -60,7 +60,7 @@ var _ = Describe("A manager", func() {
 		}, SpecTimeout(time.Minute))
 	}
 
-	It("stops all when a runnable fails, and returns the first cause", func(ctx SpecContext) {
+	It("stops everything when a runnable fails, and returns the first error", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		cause := errors.New("first")
 		stopped := make(chan struct{})
@@ -77,7 +77,7 @@ var _ = Describe("A manager", func() {
 		Expect(stopped).To(BeClosed())
 	}, SpecTimeout(time.Minute))
 
-	It("stops all when a runnable panics", func(ctx SpecContext) {
+	It("stops everything when a runnable panics", func(ctx SpecContext) {
 		var log logbook
 		m := newManager(controller.ManagerOptions{Log: log.logger()})
 		Expect(m.Add("panics", func(context.Context) error { panic("oh no") }, controller.RunnableOptions{})).To(Succeed())
@@ -85,7 +85,7 @@ var _ = Describe("A manager", func() {
 		Expect(log.with("oh no")).To(ConsistOf(ContainSubstring("manager_test.go")))
 	}, SpecTimeout(time.Minute))
 
-	It("goes on when a runnable ends, and knows no error when it was told to stop", func(ctx SpecContext) {
+	It("goes on when a runnable ends, and ignores errors of runnables that it stops", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		ended := make(chan struct{})
 		Expect(m.Add("short", func(context.Context) error { close(ended); return nil }, controller.RunnableOptions{})).To(Succeed())
@@ -98,7 +98,7 @@ var _ = Describe("A manager", func() {
 		Eventually(calls.all).Should(Equal([]string{"a"}))
 	}, SpecTimeout(time.Minute))
 
-	It("goes on when all that it runs has ended", func(ctx SpecContext) {
+	It("goes on when all of its runnables have ended", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(m.Add("short", nothing, controller.RunnableOptions{})).To(Succeed())
 		running, cancel := context.WithCancel(ctx)
@@ -110,9 +110,9 @@ var _ = Describe("A manager", func() {
 		Eventually(ended).Should(Receive(BeNil()))
 	}, SpecTimeout(time.Minute))
 
-	It("stops a runnable that is the last when all others have ended", func(ctx SpecContext) {
+	It("stops a runnable with StopLast when all others have ended", func(ctx SpecContext) {
 		for _, leadership := range []*controller.Leadership{nil, {Name: "spec"}} {
-			m := newManager(controller.ManagerOptions{Leadership: leadership})
+			m := newManager(controller.ManagerOptions{Leadership: leadership, GracePeriod: 100 * time.Millisecond})
 			handed := make(chan string) // taken by the last runnable alone
 			hand := func(ctx context.Context, what string) error {
 				<-ctx.Done()
@@ -123,7 +123,7 @@ var _ = Describe("A manager", func() {
 			Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				close(begun)
 				return controller.Result{}, hand(ctx, "reconcile")
-			}), controller.Options{Timeout: time.Second})).Error().To(Succeed())
+			}), controller.Options{})).Error().To(Succeed())
 			Expect(m.Add("led", func(ctx context.Context) error { return hand(ctx, "led") }, controller.RunnableOptions{})).To(Succeed())
 			Expect(m.Add("everywhere", func(ctx context.Context) error { return hand(ctx, "everywhere") },
 				controller.RunnableOptions{EveryProcess: true})).To(Succeed())
@@ -149,7 +149,7 @@ var _ = Describe("A manager", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("stops when a runnable that is the last fails", func(ctx SpecContext) {
+	It("stops when a runnable with StopLast fails", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		cause := errors.New("no")
 		Expect(m.Add("last", func(context.Context) error { return cause }, controller.RunnableOptions{StopLast: true})).To(Succeed())
@@ -157,7 +157,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Run(ctx)).To(MatchError(cause))
 	}, SpecTimeout(time.Minute))
 
-	It("runs once, and takes nothing more then", func(ctx SpecContext) {
+	It("runs once, and takes no more controllers and runnables then", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		stop := run(m)
 		Eventually(func() error { return m.Add("late", nothing, controller.RunnableOptions{}) }).Should(MatchError(ContainSubstring("runs already")))
@@ -167,7 +167,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("called before")))
 	}, SpecTimeout(time.Minute))
 
-	It("fails at once when somebody else runs its replica", func(ctx SpecContext) {
+	It("fails at once when its replica runs already", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		running, cancel := context.WithCancel(ctx)
@@ -178,7 +178,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Run(ctx)).To(MatchError(ContainSubstring("while the replica runs")))
 	}, SpecTimeout(time.Minute))
 
-	It("refuses names that it has, and runnables that are none", func() {
+	It("refuses names that are taken, and runnables without a name or function", func() {
 		m := newManager(controller.ManagerOptions{})
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		Expect(m.Add("r", nothing, controller.RunnableOptions{})).To(Succeed())
@@ -190,7 +190,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Add("nil", nil, controller.RunnableOptions{})).To(MatchError(ContainSubstring("function is nil")))
 	})
 
-	It("stops when a replica that was added fails, and refuses those that are none", func(ctx SpecContext) {
+	It("stops when an added replica fails, and refuses replicas that it cannot run", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(m.AddReplica("", m.Replica())).To(MatchError(ContainSubstring("name is missing")))
 		Expect(m.AddReplica("r", nil)).To(MatchError(ContainSubstring("it is nil")))
@@ -206,7 +206,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Run(ctx)).To(MatchError(And(ContainSubstring(`replica "busy"`), ContainSubstring("while the replica runs"))))
 	}, SpecTimeout(time.Minute))
 
-	It("begins where the last process was, with a checkpoint, and reconciles everything", func(ctx SpecContext) {
+	It("starts from the last process's checkpoint, and reconciles everything", func(ctx SpecContext) {
 		s := newStore(etcd.Client())
 		create(ctx, s, newSite("a", 1), newSite("b", 1))
 		options := controller.ManagerOptions{Checkpoint: informer.Checkpoint{Path: filepath.Join(GinkgoT().TempDir(), "checkpoint")}}
@@ -221,7 +221,7 @@ var _ = Describe("A manager", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("does not know of another one in the process", func(ctx SpecContext) {
+	It("is independent of another manager in the process", func(ctx SpecContext) {
 		s := newStore(etcd.Client())
 		var calls [2]names
 		for i := range calls {

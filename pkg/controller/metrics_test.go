@@ -52,7 +52,7 @@ func metric(m *controller.Manager, name string, labels ...string) func() float64
 }
 
 var _ = Describe("Metrics", func() {
-	It("have what the manager's recorder of Events has dropped", func() {
+	It("include those of the manager's recorder of Events", func() {
 		s := newStore(etcd.Client())
 		recorder, err := events.New(s, events.Options{Controller: "c", Prefix: "/events" + s.Prefix()})
 		Expect(err).NotTo(HaveOccurred())
@@ -66,7 +66,7 @@ var _ = Describe("Metrics", func() {
 		}
 	})
 
-	It("count what became of reconciles", func(ctx SpecContext) {
+	It("count reconciles by result", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		var calls atomic.Int32
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
@@ -105,7 +105,7 @@ var _ = Describe("Metrics", func() {
 		Expect(metric(m, "homeostat_replica_objects", "Site", "main")()).To(Equal(1.0))
 	}, SpecTimeout(time.Minute))
 
-	It("tell what is under way and what waits", func(ctx SpecContext) {
+	It("show running reconciles and waiting keys", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		leave := make(chan struct{})
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
@@ -131,7 +131,7 @@ var _ = Describe("Metrics", func() {
 		Expect(metric(m, "homeostat_queue_oldest_seconds", "c")()).To(BeZero())
 	}, SpecTimeout(time.Minute))
 
-	It("are each manager's own, and well formed", func() {
+	It("are separate for each manager, and well formed", func() {
 		a, b := newManager(controller.ManagerOptions{}), newManager(controller.ManagerOptions{})
 		for _, m := range []*controller.Manager{a, b} {
 			Expect(controller.NewFor[*Site](m, "same", &names{}, controller.Options{})).Error().To(Succeed())

@@ -24,8 +24,8 @@ func page(m *controller.Manager, path string) (status int, body string) {
 	return w.Code, w.Body.String()
 }
 
-var _ = Describe("A manager's pages", func() {
-	It("tell whether it does its work, and what keeps it from that", func(ctx SpecContext) {
+var _ = Describe("A manager's HTTP handler", func() {
+	It("says whether the manager is ready and healthy, and why it is not", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
 		status, body := page(m, "/readyz")
@@ -60,7 +60,7 @@ var _ = Describe("A manager's pages", func() {
 		Expect(m.Ready(ctx)).NotTo(Succeed())
 	}, SpecTimeout(time.Minute))
 
-	It("do not wait for a replica that has no kinds", func(ctx SpecContext) {
+	It("is ready with a replica that has no kinds", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(m.Ready(ctx)).NotTo(Succeed())
 		stop := run(m)
@@ -69,7 +69,7 @@ var _ = Describe("A manager's pages", func() {
 		Expect(m.Ready(ctx)).NotTo(Succeed())
 	}, SpecTimeout(time.Minute))
 
-	It("name the check that does not answer", func(ctx SpecContext) {
+	It("names a check that does not return", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		leave := make(chan struct{})
 		defer close(leave)
@@ -79,7 +79,7 @@ var _ = Describe("A manager's pages", func() {
 		Expect(m.Healthy(asked)).To(MatchError(ContainSubstring("stuck: the check has not answered")))
 	}, SpecTimeout(time.Minute))
 
-	It("have profiles only where they are asked for", func() {
+	It("serves profiles only with the option Pprof", func() {
 		status, _ := page(newManager(controller.ManagerOptions{}), "/debug/pprof/")
 		Expect(status).To(Equal(http.StatusNotFound))
 		status, body := page(newManager(controller.ManagerOptions{Pprof: true}), "/debug/pprof/")
@@ -87,7 +87,7 @@ var _ = Describe("A manager's pages", func() {
 		Expect(body).To(ContainSubstring("goroutine"))
 	})
 
-	It("are served while it runs", func(ctx SpecContext) {
+	It("is served while the manager runs", func(ctx SpecContext) {
 		var log logbook
 		m := newManager(controller.ManagerOptions{Address: "127.0.0.1:0", Log: log.logger()})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
@@ -112,7 +112,7 @@ var _ = Describe("A manager's pages", func() {
 		Expect(err).To(HaveOccurred(), "nothing listens any more")
 	}, SpecTimeout(time.Minute))
 
-	It("are a reason to stop when they cannot be served any more", func(ctx SpecContext) {
+	It("stops the manager when it cannot be served any more", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{Address: "127.0.0.1:0"})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
 		serving := make(chan net.Listener, 1)
@@ -130,7 +130,7 @@ var _ = Describe("A manager's pages", func() {
 		Expect(goroutinesIn("/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("cannot be served where somebody else does", func(ctx SpecContext) {
+	It("is not served on an address that is in use", func(ctx SpecContext) {
 		taken, err := net.Listen("tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
 		defer taken.Close()

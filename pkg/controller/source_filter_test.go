@@ -31,7 +31,7 @@ var _ = Describe("A source that is filtered or debounced", func() {
 		m, why = newManager(controller.ManagerOptions{}), new(whys)
 	})
 
-	It("by several filters, is told of objects that enter and leave all of them", func(ctx SpecContext) {
+	It("reports objects that enter and leave all of its filters", func(ctx SpecContext) {
 		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{},
 			controller.For(large, even))).Error().To(Succeed())
 		site := newSite("a", 12)
@@ -51,7 +51,7 @@ var _ = Describe("A source that is filtered or debounced", func() {
 		Expect(why.len()).To(Equal(4))
 	}, SpecTimeout(time.Minute))
 
-	It("by time, is told of a burst of changes of an object as one", func(ctx SpecContext) {
+	It("reports a burst of changes of one object once, when debounced", func(ctx SpecContext) {
 		clock := clocktesting.NewFakeClock(time.Now())
 		m = newManager(controller.ManagerOptions{Clock: clock})
 		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{},
@@ -73,7 +73,7 @@ var _ = Describe("A source that is filtered or debounced", func() {
 			Equal([]string{fmt.Sprintf("1 [modified Site default/a at %d]", last)}))
 	}, SpecTimeout(time.Minute))
 
-	It("by what changed, is told only of that, on a real replica", func(ctx SpecContext) {
+	It("reports only changes that pass all of its filters", func(ctx SpecContext) {
 		blue := informer.LabelSelector[*Site](labels.SelectorFromSet(labels.Set{"color": "blue"}))
 		var calls names
 		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{},
@@ -91,7 +91,7 @@ var _ = Describe("A source that is filtered or debounced", func() {
 		Eventually(calls.all).Should(Equal([]string{"a", "a", "last"}))
 	}, SpecTimeout(time.Minute))
 
-	It("by what changed, is told of another object of the same name", func(ctx SpecContext) {
+	It("reports another object of the same name as a change of everything", func(ctx SpecContext) {
 		var calls names
 		Expect(controller.NewFor[*Site](m, "c", &calls, controller.Options{},
 			controller.For(informer.GenerationChanged[*Site](), informer.LabelsChanged[*Site](), informer.AnnotationsChanged[*Site]()))).Error().To(Succeed())
@@ -107,7 +107,7 @@ var _ = Describe("A source that is filtered or debounced", func() {
 		Eventually(calls.len).Should(BeNumerically(">", 1))
 	}, SpecTimeout(time.Minute))
 
-	DescribeTable("is refused where it cannot work", func(s controller.Source[controller.Request], complaint string) {
+	DescribeTable("cannot be debounced if it does not react to changes", func(s controller.Source[controller.Request], complaint string) {
 		Expect(controller.NewFor[*Site](m, "c", reconcile, controller.Options{}, s)).Error().To(MatchError(ContainSubstring(complaint)))
 	},
 		Entry("a channel", controller.Debounced(informer.Debounce{}, controller.FromChannel(make(chan controller.Request))), "does not react to changes"),

@@ -34,7 +34,7 @@ var _ = Describe("AddSource", func() {
 		Expect(err).NotTo(HaveOccurred())
 	})
 
-	It("adds to a running controller, of a kind that is new to its replica, and takes away, with the handler", func(ctx SpecContext) {
+	It("adds a source of a new kind to a running controller, and removes it with its handler", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("old"), newSite("s1", 1))
 		run(m)
 		Eventually(calls.all).Should(Equal([]string{"s1"}))
@@ -58,7 +58,7 @@ var _ = Describe("AddSource", func() {
 		Eventually(calls.all).Should(ConsistOf("s1", "old", "new", "s2", "old", "new", "unseen"))
 	}, SpecTimeout(time.Minute))
 
-	It("adds before the manager runs, and remove takes away then too", func(ctx SpecContext) {
+	It("adds and removes sources before the manager runs", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("map"), newSite("site", 1))
 		_, err := c.AddSource(controller.Watches(sameName))
 		Expect(err).NotTo(HaveOccurred())
@@ -73,7 +73,7 @@ var _ = Describe("AddSource", func() {
 		Expect(handlers()).To(Equal(2))
 	}, SpecTimeout(time.Minute))
 
-	It("remove waits for the source's function, and no call follows", func(ctx SpecContext) {
+	It("returns a remove that waits for the source's function, which is not called again", func(ctx SpecContext) {
 		entered, leave := make(chan struct{}), make(chan struct{})
 		var returned, more atomic.Bool
 		remove, err := c.AddSource(controller.Watches(
@@ -98,7 +98,7 @@ var _ = Describe("AddSource", func() {
 		Expect(more.Load()).To(BeFalse())
 	}, SpecTimeout(time.Minute))
 
-	It("leaves nothing behind, whoever comes and goes while the manager starts and stops", func(ctx SpecContext) {
+	It("leaves no handler behind when sources come and go while the manager starts and stops", func(ctx SpecContext) {
 		for range 10 {
 			m := newManager(controller.ManagerOptions{})
 			Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).Error().To(Succeed())
@@ -127,14 +127,14 @@ var _ = Describe("AddSource", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("is refused where it cannot work", func() {
+	It("refuses a source that cannot work", func() {
 		Expect(c.AddSource(controller.Source[controller.Request]{})).Error().To(MatchError(ContainSubstring("source is empty")))
 		Expect(c.AddSource(controller.For[*corev1.ConfigMap]())).Error().To(MatchError(ContainSubstring("one for Site")))
 	})
 })
 
 var _ = Describe("RequeueAfter", func() {
-	It("moves a key's time, earlier and later", func(ctx SpecContext) {
+	It("changes a key's time to an earlier or later one", func(ctx SpecContext) {
 		m, calls := newManager(controller.ManagerOptions{}), new(journal[string])
 		c, err := controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, r controller.Request) (controller.Result, error) {

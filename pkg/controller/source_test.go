@@ -30,7 +30,7 @@ var _ = Describe("A source", func() {
 		calls = new(names)
 	})
 
-	It("For reconciles what is there at the start, and what changes and goes", func(ctx SpecContext) {
+	It("For reconciles objects that exist at the start, change or are deleted", func(ctx SpecContext) {
 		create(ctx, m.Store(), newSite("old", 1))
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{})).Error().To(Succeed())
 		run(m)
@@ -46,7 +46,7 @@ var _ = Describe("A source", func() {
 		Eventually(calls.all).Should(Equal([]string{"old", "new", "new", "new"}))
 	}, SpecTimeout(time.Minute))
 
-	It("Owns reconciles the controller that an object has, and the one that it had", func(ctx SpecContext) {
+	It("Owns reconciles an object's controller, and the one before a change", func(ctx SpecContext) {
 		a, b := newSite("a", 1), newSite("b", 1)
 		create(ctx, m.Store(), a, b)
 		never := informer.Or[*Site]()
@@ -65,7 +65,7 @@ var _ = Describe("A source", func() {
 		Eventually(calls.all).Should(ConsistOf("a", "a", "b", "b"))
 	}, SpecTimeout(time.Minute))
 
-	It("Owns finds cluster-scoped owners, and leaves other kinds' children alone", func(ctx SpecContext) {
+	It("Owns finds cluster-scoped owners, and ignores owners of other kinds", func(ctx SpecContext) {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}
 		deployment := newDeployment("deployment")
 		create(ctx, m.Store(), node, deployment)
@@ -115,7 +115,7 @@ var _ = Describe("A source", func() {
 		Entry("it is outside of the filter", SpecTimeout(time.Minute), "blue", "blue"),
 	)
 
-	It("OwnsAny reconciles all owners of the kind, and those that an object had", func(ctx SpecContext) {
+	It("OwnsAny reconciles all owners of the kind, and those before a change", func(ctx SpecContext) {
 		a, b, other := newSite("a", 1), newSite("b", 1), newDeployment("other")
 		create(ctx, m.Store(), a, b, other)
 		never := informer.Or[*Site]()
@@ -180,7 +180,7 @@ var _ = Describe("A source", func() {
 		Eventually(calls.all).Should(Equal([]string{"a", "b"}))
 	}, SpecTimeout(time.Minute))
 
-	It("takes events from a replica that the manager runs, once that has synced", func(ctx SpecContext) {
+	It("takes events from an added replica, once that has synced", func(ctx SpecContext) {
 		other := newStore(etcdtest.Start(GinkgoTB(), etcdtest.Options{}).Client())
 		create(ctx, other, newSite("there", 1))
 		replica := informer.NewReplica(other, informer.Options{})
@@ -208,7 +208,7 @@ var _ = Describe("A source", func() {
 		Expect(goroutinesIn("/pkg/informer.")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("FromChannel reconciles what comes, until the channel is closed", func(ctx SpecContext) {
+	It("FromChannel reconciles keys until the channel is closed", func(ctx SpecContext) {
 		keys := make(chan controller.Request, 2)
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.FromChannel(keys))).Error().To(Succeed())
 		keys <- request(newSite("a", 1))

@@ -25,7 +25,7 @@
 // # What it does not
 //
 //   - It tells nothing of when a controller reconciles: of its sources,
-//     predicates and backoff. To test those, run the manager: see
+//     filters and backoff. To test those, run the manager: see
 //     [etcdtest.Background].
 //   - Values are stored in plain JSON, whatever the options say.
 package controllertest

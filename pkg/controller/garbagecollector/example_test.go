@@ -15,7 +15,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A Deployment goes, and its ReplicaSet after it.
+// A ReplicaSet is deleted after the Deployment that owns it.
 func ExampleAdd() {
 	ctx, stop := context.WithCancel(context.Background())
 	cluster, err := etcdtest.Run(ctx, etcdtest.Options{})
