@@ -56,9 +56,9 @@ type checkpointer struct {
 
 	// pending waits for the handlers to be told; ready has been. At most two old
 	// snapshots are held for them.
-	pending, ready *candidate
-	written        *candidate // what is on disk; nil: nothing that is of use
-	late           bool       // that a handler is too slow was said
+	pending, ready *pendingCheckpoint
+	written        *pendingCheckpoint // what is on disk; nil: nothing that is of use
+	late           bool               // that a handler is too slow was said
 	due            time.Time
 }
 
@@ -66,18 +66,18 @@ type checkpointer struct {
 // that were there when it was taken have been told everything up to it.
 // Otherwise a change that a handler was not told of when the process died would
 // never be told.
-type candidate struct {
+type pendingCheckpoint struct {
 	snapshot    *Snapshot
 	kinds       []*kind
 	undecodable map[string]undecodable
-	listeners   []*listener
+	handlers    []*handlerQueue
 	taken       time.Time
 }
 
 // untold returns a handler that was not told everything yet.
-func (c *candidate) untold() *listener {
-	for _, l := range c.listeners {
-		if !l.toldMarked() {
+func (c *pendingCheckpoint) waitingFor() *handlerQueue {
+	for _, l := range c.handlers {
+		if !l.reachedWatermark() {
 			return l
 		}
 	}
@@ -99,8 +99,8 @@ func (r *Replica) startCheckpoints(ctx context.Context) (finish func()) {
 	periodic.Go(func() { c.run(ctx) })
 	return func() {
 		periodic.Wait()
-		c.sample()
-		c.sample()
+		c.poll()
+		c.poll()
 		c.write(context.WithoutCancel(ctx), runtime.GOMAXPROCS(0))
 		if c.lock != nil {
 			_ = c.lock.Close() // there is nothing more to be done with it
@@ -109,7 +109,7 @@ func (r *Replica) startCheckpoints(ctx context.Context) (finish func()) {
 }
 
 func (c *checkpointer) run(ctx context.Context) {
-	ticker := c.replica.clock.NewTicker(min(c.replica.timing.candidate, c.interval))
+	ticker := c.replica.clock.NewTicker(min(c.replica.timing.checkpointPoll, c.interval))
 	defer ticker.Stop()
 	for {
 		select {
@@ -117,7 +117,7 @@ func (c *checkpointer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		c.sample()
+		c.poll()
 		if !c.replica.clock.Now().Before(c.due) {
 			c.write(ctx, 1)
 		}
@@ -126,15 +126,15 @@ func (c *checkpointer) run(ctx context.Context) {
 
 // sample takes a candidate, if none is pending, and finds out whether it is
 // ready.
-func (c *checkpointer) sample() {
+func (c *checkpointer) poll() {
 	if c.pending == nil {
-		c.pending = c.take()
+		c.pending = c.capture()
 	}
 	if c.pending == nil {
 		return
 	}
-	if l := c.pending.untold(); l != nil {
-		c.waitFor(l)
+	if l := c.pending.waitingFor(); l != nil {
+		c.reportLate(l)
 		return
 	}
 	c.ready, c.pending = c.pending, nil
@@ -145,7 +145,7 @@ func (c *checkpointer) sample() {
 }
 
 // waitFor says so when a handler is so slow that a checkpoint is late.
-func (c *checkpointer) waitFor(l *listener) {
+func (c *checkpointer) reportLate(l *handlerQueue) {
 	if c.replica.clock.Since(c.pending.taken) < c.interval {
 		return
 	}
@@ -155,28 +155,28 @@ func (c *checkpointer) waitFor(l *listener) {
 }
 
 // take returns the newest snapshot that was handed on, with a mark in the backlog of each handler.
-func (c *checkpointer) take() *candidate {
+func (c *checkpointer) capture() *pendingCheckpoint {
 	c.replica.mu.Lock()
 	defer c.replica.mu.Unlock()
-	s := c.replica.handed.Load()
-	if s == nil || s.identity.cluster == 0 || c.replica.catchingUp {
+	s := c.replica.enqueued.Load()
+	if s == nil || s.epochID.cluster == 0 || c.replica.catchingUp {
 		return nil
 	}
 	if c.written == nil {
-		c.written = c.replica.saveable
+		c.written = c.replica.restoredCheckpoint
 	}
 	if c.ready != nil && c.ready.snapshot == s {
 		return c.ready
 	}
-	t := &candidate{snapshot: s, taken: c.replica.clock.Now(), undecodable: c.replica.status.allUndecodable()}
+	t := &pendingCheckpoint{snapshot: s, taken: c.replica.clock.Now(), undecodable: c.replica.status.allUndecodable()}
 	for _, k := range c.replica.kinds {
 		if !k.scope.whole() || k.slot >= len(s.kinds) || s.kinds[k.slot].objects == nil {
 			continue
 		}
 		t.kinds = append(t.kinds, k)
-		for _, l := range k.listeners {
-			l.mark()
-			t.listeners = append(t.listeners, l)
+		for _, l := range k.handlers {
+			l.setWatermark()
+			t.handlers = append(t.handlers, l)
 		}
 	}
 	return t
@@ -237,12 +237,12 @@ func (c *checkpointer) failed(err error) {
 // same reports whether another candidate has the same objects of the same etcd, of
 // the kinds that are to be written. Its revision may differ: from either, the same
 // changes follow.
-func (c *candidate) same(other *candidate) bool {
+func (c *pendingCheckpoint) same(other *pendingCheckpoint) bool {
 	if other == nil {
 		return false
 	}
 	a, b := c.snapshot, other.snapshot
-	return a.era == b.era && a.identity == b.identity &&
+	return a.epoch == b.epoch && a.epochID == b.epochID &&
 		!slices.ContainsFunc(c.kinds, func(k *kind) bool { return a.kind(k).objects != b.kind(k).objects })
 }
 

@@ -27,7 +27,7 @@ import (
 
 // saved returns a replica with some ConfigMaps and Deployments, and a candidate
 // of it.
-func saved(tb testing.TB, n int) (*Replica, *candidate) {
+func saved(tb testing.TB, n int) (*Replica, *pendingCheckpoint) {
 	tb.Helper()
 	s, err := store.New(clientv3.NewCtxClient(tb.Context()), store.Options{Scheme: scheme.Scheme})
 	if err != nil {
@@ -43,7 +43,7 @@ func saved(tb testing.TB, n int) (*Replica, *candidate) {
 		tb.Fatal(err)
 	}
 	f := &reflector{replica: r}
-	f.replace(r.kindLists(), 1, identity{cluster: 7, epoch: "e"}, false)
+	f.install(r.kindLists(), 1, epochID{cluster: 7, key: "e"}, false)
 	for i := range n {
 		set(cms, "default", fmt.Sprint("cm-", i), fmt.Sprint(i))
 	}
@@ -53,12 +53,12 @@ func saved(tb testing.TB, n int) (*Replica, *candidate) {
 	deploys.kind.set("default/d", &entry{key: "default/d", obj: d, rev: 1, sum: 3, size: 4})
 	r.publish(int64(n+2), deploys.kind)
 	r.mu.Unlock()
-	f.handedOn()
+	f.markEnqueued()
 	c := &checkpointer{replica: r}
-	return r, c.take()
+	return r, c.capture()
 }
 
-func fileOf(tb testing.TB, c *candidate) []byte {
+func fileOf(tb testing.TB, c *pendingCheckpoint) []byte {
 	tb.Helper()
 	var b bytes.Buffer
 	if err := c.write(tb.Context(), newCheckpointWriter(&b), 3); err != nil {
@@ -98,8 +98,8 @@ func TestCheckpointReadsAsItWasWritten(t *testing.T) {
 				}
 			}
 		}
-		if n > 0 && (len(s.header.Witnesses) != min(n+1, checkpointWitnesses) || s.header.Witnesses[0].Revision != int64(n+1)) {
-			t.Errorf("witnesses %+v", s.header.Witnesses)
+		if n > 0 && (len(s.header.Sentinels) != min(n+1, checkpointSentinels) || s.header.Sentinels[0].Revision != int64(n+1)) {
+			t.Errorf("witnesses %+v", s.header.Sentinels)
 		}
 	}
 }
@@ -303,7 +303,7 @@ func TestCheckpointIsWholeAfterAnyFault(t *testing.T) {
 	r, first := saved(t, 5)
 	old := fileOf(t, first)
 	set(&Informer[*corev1.ConfigMap]{r, r.kinds[0]}, "default", "new", "v")
-	second := (&checkpointer{replica: r}).take()
+	second := (&checkpointer{replica: r}).capture()
 	write := func(w *checkpointWriter) error { return second.write(t.Context(), w, 2) }
 	for _, crash := range []bool{false, true} {
 		for _, leftover := range []bool{false, true} {
@@ -349,7 +349,7 @@ func TestCheckpointerTriesAgain(t *testing.T) {
 	c := &checkpointer{replica: r, path: path, interval: time.Minute}
 	d := &faultyDisk{dice: rand.New(rand.NewPCG(1, 1)), left: 2, files: map[string]*faultyFile{}}
 	r.disk = d
-	c.sample()
+	c.poll()
 	c.write(t.Context(), 1)
 	defer func() {
 		if err := c.lock.Close(); err != nil {

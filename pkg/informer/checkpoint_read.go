@@ -281,7 +281,7 @@ func (f *blockFields) entry(k *kind) (*entry, error) {
 		return nil, errDamaged
 	}
 	kv := &mvccpb.KeyValue{Key: []byte(k.prefix + key), Value: value, ModRevision: int64(rev)}
-	obj, err := k.read(k.prefix+key, kv)
+	obj, err := k.decodeKept(k.prefix+key, kv)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", k.prefix+key, err)
 	}

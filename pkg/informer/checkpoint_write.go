@@ -44,7 +44,7 @@ const (
 
 	// checkpointWitnesses is how many of the newest objects are compared with
 	// etcd before a checkpoint is trusted.
-	checkpointWitnesses = 16
+	checkpointSentinels = 16
 )
 
 type checkpointHeader struct {
@@ -55,7 +55,7 @@ type checkpointHeader struct {
 	Revision    int64
 	Written     time.Time
 	Kinds       []checkpointKind
-	Witnesses   []checkpointWitness
+	Sentinels   []checkpointSentinel
 	Undecodable []checkpointUndecodable
 }
 
@@ -69,7 +69,7 @@ func (k checkpointKind) groupVersionKind() schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind}
 }
 
-type checkpointWitness struct {
+type checkpointSentinel struct {
 	Key      string
 	Revision int64
 	Sum      uint64
@@ -111,7 +111,7 @@ func (w *checkpointWriter) block(kind byte, payload []byte) error {
 }
 
 // write writes the checkpoint. Objects are encoded by some goroutines at once.
-func (c *candidate) write(ctx context.Context, w *checkpointWriter, workers int) error {
+func (c *pendingCheckpoint) write(ctx context.Context, w *checkpointWriter, workers int) error {
 	header, err := json.Marshal(c.header())
 	if err != nil {
 		return err
@@ -143,11 +143,11 @@ func (c *candidate) write(ctx context.Context, w *checkpointWriter, workers int)
 	return w.block(blockEnd, nil)
 }
 
-func (c *candidate) header() checkpointHeader {
+func (c *pendingCheckpoint) header() checkpointHeader {
 	r := c.snapshot.replica
 	h := checkpointHeader{
-		Cluster: c.snapshot.identity.cluster, Epoch: c.snapshot.identity.epoch, Prefix: r.store.Prefix(), Program: r.program(),
-		Revision: c.snapshot.revision, Written: c.taken, Witnesses: c.witnesses(),
+		Cluster: c.snapshot.epochID.cluster, Epoch: c.snapshot.epochID.key, Prefix: r.store.Prefix(), Program: r.program(),
+		Revision: c.snapshot.revision, Written: c.taken, Sentinels: c.sentinels(),
 	}
 	for _, k := range c.kinds {
 		gvk := k.info.GroupVersionKind
@@ -162,19 +162,19 @@ func (c *candidate) header() checkpointHeader {
 }
 
 // witnesses returns the newest objects, the newest first.
-func (c *candidate) witnesses() []checkpointWitness {
-	var newest []checkpointWitness
+func (c *pendingCheckpoint) sentinels() []checkpointSentinel {
+	var newest []checkpointSentinel
 	for _, k := range c.kinds {
 		for e := range c.snapshot.kind(k).list(ListOptions{}) {
-			if len(newest) == checkpointWitnesses && e.rev <= newest[len(newest)-1].Revision {
+			if len(newest) == checkpointSentinels && e.rev <= newest[len(newest)-1].Revision {
 				continue
 			}
 			if _, bad := c.undecodable[k.prefix+e.key]; bad {
 				continue
 			}
-			i, _ := slices.BinarySearchFunc(newest, e.rev, func(w checkpointWitness, rev int64) int { return cmp.Compare(rev, w.Revision) })
-			newest = slices.Insert(newest, i, checkpointWitness{k.prefix + e.key, e.rev, e.sum})
-			newest = newest[:min(len(newest), checkpointWitnesses)]
+			i, _ := slices.BinarySearchFunc(newest, e.rev, func(w checkpointSentinel, rev int64) int { return cmp.Compare(rev, w.Revision) })
+			newest = slices.Insert(newest, i, checkpointSentinel{k.prefix + e.key, e.rev, e.sum})
+			newest = newest[:min(len(newest), checkpointSentinels)]
 		}
 	}
 	return newest
@@ -187,7 +187,7 @@ type objectBatch struct {
 	entries []*entry
 }
 
-func (c *candidate) batches() iter.Seq[objectBatch] {
+func (c *pendingCheckpoint) batches() iter.Seq[objectBatch] {
 	return func(yield func(objectBatch) bool) {
 		for i, k := range c.kinds {
 			b, bytes := objectBatch{kind: k, number: i}, 0

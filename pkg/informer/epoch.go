@@ -19,31 +19,31 @@ const epochName = ".epoch"
 
 // identity tells one etcd's data from another's. The cluster's id alone does
 // not: it stays when the data are wiped.
-type identity struct {
+type epochID struct {
 	cluster uint64 // 0: not known
-	epoch   string // what the epoch key has; empty when there is none, or it must not be read
+	key     string // what the epoch key has; empty when there is none, or it must not be read
 }
 
 func (r *Replica) epochKey() string { return r.store.Prefix() + epochName }
 
 // differs says in what what was read differs from what is known, or nothing. An
 // epoch key that appears says nothing: whoever comes first makes it.
-func (known identity) differs(read identity, epochKey string) error {
+func (known epochID) differs(read epochID, epochKey string) error {
 	switch {
 	case known.cluster != 0 && known.cluster != read.cluster:
 		return fmt.Errorf("the cluster is %x, it was %x", read.cluster, known.cluster)
-	case known.epoch != "" && read.epoch == "":
+	case known.key != "" && read.key == "":
 		return fmt.Errorf("key %s is gone", epochKey)
-	case known.epoch != "" && known.epoch != read.epoch:
-		return fmt.Errorf("key %s is %q, it was %q", epochKey, read.epoch, known.epoch)
+	case known.key != "" && known.key != read.key:
+		return fmt.Errorf("key %s is %q, it was %q", epochKey, read.key, known.key)
 	}
 	return nil
 }
 
 // ensureEpoch has the epoch key made if a look found none, and takes note of what
 // it has. A user who may not write goes on without.
-func (f *reflector) ensureEpoch(ctx context.Context, l *look) {
-	if l.read.epoch != "" || l.blind {
+func (f *reflector) ensureEpoch(ctx context.Context, l *probe) {
+	if l.epoch.key != "" || l.blind {
 		return
 	}
 	ctx, cancel := retry.WithTimeout(ctx, f.replica.clock, f.replica.timing.answer)
@@ -62,20 +62,20 @@ func (f *reflector) ensureEpoch(ctx context.Context, l *look) {
 	}
 	for _, r := range resp.Responses {
 		for _, kv := range r.GetResponseRange().GetKvs() {
-			l.read.epoch = string(kv.Value)
+			l.epoch.key = string(kv.Value)
 		}
 	}
 	l.now = max(l.now, resp.Header.Revision)
 }
 
 // adopt takes note of whose data the replica has.
-func (f *reflector) adopt(read identity) {
+func (f *reflector) adoptEpoch(read epochID) {
 	f.replica.mu.Lock()
-	f.replica.identity.cluster = read.cluster
-	f.replica.identity.epoch = cmp.Or(read.epoch, f.replica.identity.epoch)
+	f.replica.epochID.cluster = read.cluster
+	f.replica.epochID.key = cmp.Or(read.key, f.replica.epochID.key)
 	f.replica.publish(f.replica.Snapshot().revision)
 	f.replica.mu.Unlock()
-	f.handedOn()
+	f.markEnqueued()
 }
 
 func isDenied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }

@@ -15,7 +15,7 @@ func Hasten(r *Replica) *Replica {
 		retry: 5 * time.Millisecond, retryMax: 100 * time.Millisecond,
 		answer: time.Second, stall: 2 * time.Second, idle: 100 * time.Millisecond,
 		progress: 2 * time.Millisecond, progressMax: 50 * time.Millisecond,
-		mutation: time.Second, candidate: 5 * time.Millisecond,
+		mutation: time.Second, checkpointPoll: 5 * time.Millisecond,
 	}
 	r.smallList = 0
 	return r
@@ -27,17 +27,17 @@ const ReplayLimit = replayLimit
 // BacklogLimit is where changes of one object begin to be joined.
 const BacklogLimit = backlogLimit
 
-// InflowMin is how many bytes of changes may wait to be applied, at least.
-const InflowMin = inflowMin
+// PendingBytesMin is how many bytes of changes may wait to be applied, at least.
+const PendingBytesMin = pendingBytesMin
 
 // Await has a replica wait longer for etcd's answers than Hasten does.
 func Await(r *Replica, answer time.Duration) { r.timing.answer = answer }
 
 // Waiting is how many wait for a revision.
 func Waiting(r *Replica) int {
-	r.waits.mu.Lock()
-	defer r.waits.mu.Unlock()
-	return len(r.waits.waiting)
+	r.waiters.mu.Lock()
+	defer r.waiters.mu.Unlock()
+	return len(r.waiters.waiting)
 }
 
 // Running reports whether Run has begun.

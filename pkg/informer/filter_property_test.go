@@ -56,20 +56,20 @@ func (v *view) mustBe(want map[string]*corev1.ConfigMap) {
 }
 
 // told has a listener tell some of what waits.
-func (l *listener) told(most int) {
+func (l *handlerQueue) told(most int) {
 	for range most {
 		if l.pending() == 0 {
 			return
 		}
-		if l.batch != nil {
-			l.stepBatch(context.Background())
+		if l.debouncer != nil {
+			l.deliverNextBatch(context.Background())
 		} else {
-			l.step(context.Background())
+			l.deliverNext(context.Background())
 		}
 	}
 }
 
-func (w *world) wander(l *listener) {
+func (w *world) wander(l *handlerQueue) {
 	for range w.IntN(120) {
 		w.step()
 		l.told(w.IntN(5))
@@ -90,7 +90,7 @@ func TestFilteredHandlerKnowsWhatPasses(t *testing.T) {
 		for range w.IntN(10) {
 			w.step()
 		}
-		l := w.maps.AddHandler(func(_ context.Context, e mapEvent) { v.learn(e) }, f).listener
+		l := w.maps.AddHandler(func(_ context.Context, e mapEvent) { v.learn(e) }, f).queue
 		l.backlog = newBacklog(w.IntN(8))
 		w.wander(l)
 		v.mustBe(w.expected(ref, w.now))
@@ -111,7 +111,7 @@ func TestFilterPassesWhatItIsDefinedTo(t *testing.T) {
 		f, ref := w.anyFilter(3)
 		g, refG := w.anyFilter(1)
 		var got, want []string
-		l := w.maps.AddHandler(func(_ context.Context, e mapEvent) { got = append(got, describe(e)) }, f, g).listener
+		l := w.maps.AddHandler(func(_ context.Context, e mapEvent) { got = append(got, describe(e)) }, f, g).queue
 		both := func(old, new, at *corev1.ConfigMap) bool { return ref(old, new, at) && refG(old, new, at) }
 		for range w.IntN(60) {
 			for _, c := range w.step() {
@@ -197,8 +197,8 @@ func TestBatchesAreTheDifferenceBetweenRevisions(t *testing.T) {
 			}
 			v.mustBe(w.expected(ref, w.history[b.Revision]))
 			batches++
-		}, f).listener
-		l.stepBatch(t.Context())
+		}, f).queue
+		l.deliverNextBatch(t.Context())
 		w.wander(l)
 		v.mustBe(w.expected(ref, w.now))
 	}

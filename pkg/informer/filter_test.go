@@ -200,7 +200,7 @@ func TestFilterThatFailsLosesNothing(t *testing.T) {
 	panicking := Not(Where(func(cm *corev1.ConfigMap) bool { return cm.Data["none"][1] == 'x' }))
 	for i, f := range []Filter[*corev1.ConfigMap]{failing, panicking} {
 		told := 0
-		l := maps.AddHandler(func(context.Context, Event[*corev1.ConfigMap]) { told++ }, f).listener
+		l := maps.AddHandler(func(context.Context, Event[*corev1.ConfigMap]) { told++ }, f).queue
 		for n := range 5 {
 			set(maps, "default", fmt.Sprint("cm-", i, n), "v")
 		}
@@ -208,7 +208,7 @@ func TestFilterThatFailsLosesNothing(t *testing.T) {
 		if want := 5 + 5*i; told != want {
 			t.Errorf("filter %d: %d events, want %d", i, told, want)
 		}
-		maps.kind.listeners = nil
+		maps.kind.handlers = nil
 	}
 	if n := len(log); n != 3+4 { // 1, 2, 4 of 5; 1, 2, 4, 8 of 10
 		t.Errorf("%d lines:\n%s", n, strings.Join(log, "\n"))
@@ -223,7 +223,7 @@ func TestFilterThatFailsLosesNothing(t *testing.T) {
 // What a filter drops waits nowhere.
 func TestWhatAFilterDropsCostsNoMemory(t *testing.T) {
 	_, maps := offline(t)
-	l := maps.AddHandler(func(context.Context, Event[*corev1.ConfigMap]) {}, Or[*corev1.ConfigMap]()).listener
+	l := maps.AddHandler(func(context.Context, Event[*corev1.ConfigMap]) {}, Or[*corev1.ConfigMap]()).queue
 	for n := range 100 {
 		set(maps, "default", fmt.Sprint("cm-", n), "v")
 	}

@@ -63,7 +63,7 @@ func newWorld(t *testing.T, s *store.Store, seed uint64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	(&reflector{replica: r}).replace(r.kindLists(), 1, identity{}, false)
+	(&reflector{replica: r}).install(r.kindLists(), 1, epochID{}, false)
 	return &world{
 		T: t, Rand: rand.New(rand.NewPCG(seed, 1)), seed: seed,
 		reflector: &reflector{replica: r}, maps: maps,
@@ -171,7 +171,7 @@ func (w *world) respond() []change {
 	for range 1 + w.IntN(4) {
 		changes = append(changes, w.change())
 	}
-	b := &batch{reflector: w.reflector, changes: slices.Clone(changes), touched: map[*kind]bool{w.maps.kind: true}}
+	b := &changeSet{reflector: w.reflector, changes: slices.Clone(changes), touched: map[*kind]bool{w.maps.kind: true}}
 	b.commit(w.revision)
 	w.history[w.revision] = maps.Clone(w.now)
 	return changes
@@ -213,7 +213,7 @@ func (w *world) list(before mapState) []change {
 		}
 	}
 	lists[0].chunks = [][]*entry{all}
-	w.reflector.replace(lists, w.revision, identity{}, true)
+	w.reflector.install(lists, w.revision, epochID{}, true)
 	w.history[w.revision] = maps.Clone(w.now)
 	return changes
 }

@@ -18,16 +18,16 @@ type Handler[T store.Object] func(ctx context.Context, e Event[T])
 
 // Registration is a handler's place in a replica.
 type Registration struct {
-	listener *listener
+	queue *handlerQueue
 }
 
 // Remove ends the calls of the handler; one that is under way is not waited for,
 // so that a handler may remove itself. It may be called more than once.
-func (r *Registration) Remove() { r.listener.remove() }
+func (r *Registration) Remove() { r.queue.remove() }
 
 // Backlog returns how many changes the handler was not told yet. Of what there
 // was at first, it counts what no filter has looked at yet.
-func (r *Registration) Backlog() int { return r.listener.pending() }
+func (r *Registration) Backlog() int { return r.queue.pending() }
 
 // AddHandler has a handler told of every object that there is, as Added events
 // with Initial set, and then of every change: each once, in the order of
@@ -42,17 +42,17 @@ func (r *Registration) Backlog() int { return r.listener.pending() }
 // It can be called at any time. The calls begin when the replica runs and has
 // listed.
 func (i *Informer[T]) AddHandler(handle Handler[T], filters ...Filter[T]) *Registration {
-	l := newListener(i.kind, func(ctx context.Context, c change, initial bool) {
+	l := newHandlerQueue(i.kind, func(ctx context.Context, c change, initial bool) {
 		handle(ctx, eventOf[T](c, initial))
 	})
 	return i.register(l, filters)
 }
 
-func (i *Informer[T]) register(l *listener, filters []Filter[T]) *Registration {
+func (i *Informer[T]) register(l *handlerQueue, filters []Filter[T]) *Registration {
 	if len(filters) > 0 {
 		l.filter = And(filters...).judge
 	}
-	i.replica.addListener(l)
+	i.replica.addHandler(l)
 	return &Registration{l}
 }
 

@@ -143,7 +143,7 @@ func TestPanickingIndex(t *testing.T) {
 	f := &reflector{replica: r}
 	lists := r.kindLists()
 	lists[0].chunks = [][]*entry{slices.Collect(r.Snapshot().kind(maps.kind).list(ListOptions{}))}
-	f.replace(lists, 50, identity{}, false)
+	f.install(lists, 50, epochID{}, false)
 	if logged != 2 {
 		t.Errorf("logged %d times after a list", logged)
 	}

@@ -84,7 +84,7 @@ var _ = Describe("What waits in a replica", func() {
 		DeferCleanup(open)
 		Eventually(ctx, stuck).Should(BeClosed())
 		Eventually(ctx, cut).Should(BeClosed(), "the watch goes on")
-		Expect(takeFootprint().heap).To(BeNumerically("<", before.heap+2*informer.InflowMin))
+		Expect(takeFootprint().heap).To(BeNumerically("<", before.heap+2*informer.PendingBytesMin))
 
 		open()
 		Eventually(relists(r)).Should(HaveKeyWithValue("far behind", BeNumerically(">", 0)))

@@ -34,9 +34,9 @@ func (m Mutation) String() string {
 // as they were when they came in. It belongs to whoever holds Replica.mu. A nil one
 // does nothing.
 type mutations struct {
-	report func(Mutation)
-	known  map[*entry]remembered
-	found  []Mutation // to be reported
+	report  func(Mutation)
+	known   map[*entry]remembered
+	changed []Mutation // to be reported
 }
 
 type remembered struct {
@@ -94,7 +94,7 @@ func (m *mutations) check(e *entry) {
 	if !namespaced {
 		namespace, name = "", e.key
 	}
-	m.found = append(m.found, Mutation{
+	m.changed = append(m.changed, Mutation{
 		Kind: was.kind.info.GroupVersionKind.Kind, Key: store.Key{Namespace: namespace, Name: name}, Revision: e.rev,
 		Diff: diff.Diff(json.RawMessage(was.json), json.RawMessage(is)),
 	})
@@ -125,7 +125,7 @@ func (r *Replica) startMutations() (stop func()) {
 				stopping = true
 			}
 			r.mu.Lock()
-			found := r.mutations.look(stopping)
+			found := r.mutations.sample(stopping)
 			r.mu.Unlock()
 			for _, m := range found {
 				r.reportMutation(m)
@@ -140,20 +140,20 @@ func (r *Replica) startMutations() (stop func()) {
 
 // lookAt is how many objects are looked at in one look that is not the last, so
 // that it does not keep the replica waiting.
-const lookAt = 200
+const mutationSample = 200
 
 // look returns what was found since the last look. It looks at some objects, by
 // chance, or at all.
-func (m *mutations) look(all bool) []Mutation {
+func (m *mutations) sample(all bool) []Mutation {
 	n := 0
 	for e := range m.known {
 		m.check(e)
-		if n++; n == lookAt && !all {
+		if n++; n == mutationSample && !all {
 			break
 		}
 	}
-	found := m.found
-	m.found = nil
+	found := m.changed
+	m.changed = nil
 	return found
 }
 

@@ -26,7 +26,7 @@ func getConfigMap(t *testing.T, maps *Informer[*corev1.ConfigMap], name string) 
 func TestMutationsAreFound(t *testing.T) {
 	r, maps := offline(t, Options{OnMutation: func(Mutation) {}})
 	names := func() (names []string) {
-		for _, m := range r.mutations.look(true) {
+		for _, m := range r.mutations.sample(true) {
 			names = append(names, m.Key.Name)
 		}
 		slices.Sort(names)
@@ -40,7 +40,7 @@ func TestMutationsAreFound(t *testing.T) {
 	}
 
 	getConfigMap(t, maps, "stays").Data["values"] = "2"
-	found := r.mutations.look(true)
+	found := r.mutations.sample(true)
 	if len(found) != 1 || found[0].Kind != "ConfigMap" || found[0].Key.String() != "default/stays" || found[0].Revision == 0 ||
 		!strings.Contains(found[0].String(), `"1"`) || !strings.Contains(found[0].String(), `"2"`) || strings.Contains(found[0].Diff, "quiet") {
 		t.Errorf("found %v", found)
@@ -66,7 +66,7 @@ func TestMutationsAreFound(t *testing.T) {
 			lists[0].chunks[0] = append(lists[0].chunks[0], e)
 		}
 	}
-	(&reflector{replica: r}).replace(lists, 50, identity{}, false)
+	(&reflector{replica: r}).install(lists, 50, epochID{}, false)
 	if found := names(); !slices.Equal(found, []string{"listed"}) {
 		t.Errorf("found %s", found)
 	}
@@ -83,7 +83,7 @@ func TestMutationByAnIndexIsFound(t *testing.T) {
 		return nil
 	})
 	set(maps, "default", "a", "1")
-	if found := r.mutations.look(true); len(found) != 1 {
+	if found := r.mutations.sample(true); len(found) != 1 {
 		t.Errorf("found %v", found)
 	}
 }

@@ -19,12 +19,12 @@ func ticks(p *progress, d time.Duration, poke func() bool) int {
 		select {
 		case <-p.timer.C():
 			n++
-			p.ask()
+			p.tick()
 		case <-end:
 			return n
 		case <-time.After(time.Millisecond):
 			if poke() {
-				p.soon()
+				p.onWaiter()
 			}
 		}
 	}
@@ -35,7 +35,7 @@ func newTestProgress(t *testing.T) (*Replica, *progress) {
 	r.clock = clock.RealClock{}
 	f := &reflector{replica: r}
 	p := f.newProgress(nil, &sync.WaitGroup{})
-	p.busy = true // a request that is never answered
+	p.requested = true // a request that is never answered
 	return r, p
 }
 
@@ -57,7 +57,7 @@ func TestProgressIsAskedForSoonWhenSomebodyComes(t *testing.T) {
 		defer p.timer.Stop()
 		r.AfterRevision(1<<60, func() {})
 		ticks(p, 10*time.Second, func() bool { return false })
-		p.soon()
+		p.onWaiter()
 		if n := ticks(p, r.timing.progress+time.Millisecond, func() bool { return false }); n != 1 {
 			t.Errorf("asked %d times for the newcomer", n)
 		}
@@ -98,12 +98,12 @@ func TestSilenceIsJudged(t *testing.T) {
 	f := &reflector{replica: r}
 	p := f.newProgress(nil, &sync.WaitGroup{})
 	defer p.timer.Stop()
-	p.busy = true
+	p.requested = true
 	c := f.newChecks(p)
 	defer c.timer.Stop()
 	judge := func(now int64, wantErr bool) {
 		t.Helper()
-		if err := c.judgeSilence(now); (err != nil) != wantErr {
+		if err := c.checkProgress(now); (err != nil) != wantErr {
 			t.Errorf("at %d: %v", now, err)
 		}
 	}

@@ -18,10 +18,10 @@ import (
 // stays readable. Run may be called again once it has returned: handlers are
 // then told what has changed in between. While it runs, another call fails.
 func (r *Replica) Run(ctx context.Context) error {
-	if err := r.begin(); err != nil {
+	if err := r.markRunning(); err != nil {
 		return err
 	}
-	defer r.end()
+	defer r.markStopped()
 	if r.mutations != nil {
 		defer r.startMutations()()
 	}
@@ -30,11 +30,11 @@ func (r *Replica) Run(ctx context.Context) error {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	asking.Go(func() { r.warnOfServers(ctx) })
-	f := &reflector{replica: r, reason: reasonInitial, contact: r.clock.Now()}
+	f := &reflector{replica: r, relistReason: reasonInitial, lastContact: r.clock.Now()}
 	backoff := retry.NewBackoff(r.clock, r.timing.retry, r.timing.retryMax)
 	for ctx.Err() == nil {
 		f.progressed = false
-		err := f.cycle(ctx)
+		err := f.listAndWatch(ctx)
 		if ctx.Err() != nil || errors.Is(err, errNewKind) {
 			continue
 		}
@@ -55,19 +55,19 @@ var (
 
 // reflector is what Run keeps between attempts. It belongs to Run's goroutine.
 type reflector struct {
-	replica    *Replica
-	reason     string    // why the next attempt must list; empty when it may resume
-	progressed bool      // etcd told something new: what fails next is no failure in a row
-	contact    time.Time // when etcd was last heard
-	certain    int64     // the revision up to which nothing can be missing
-	lag        lag
-	inflow     *inflow // of the newest watch
-	witness    witness
-	blind      bool // the user may not read the epoch key
-	noEpoch    bool // that the user may not make one was said
+	replica      *Replica
+	relistReason string    // why the next attempt must list; empty when it may resume
+	progressed   bool      // etcd told something new: what fails next is no failure in a row
+	lastContact  time.Time // when etcd was last heard
+	complete     int64     // the revision up to which nothing can be missing
+	budget       replayBudget
+	pending      *pendingBytes // of the newest watch
+	sentinel     sentinel
+	blind        bool // the user may not read the epoch key
+	noEpoch      bool // that the user may not make one was said
 
-	restored bool        // the checkpoint was used, or is of no use
-	saved    *savedState // it was read, and etcd is yet to be asked
+	checkpointDone bool        // the checkpoint was used, or is of no use
+	saved          *savedState // it was read, and etcd is yet to be asked
 }
 
 // Why a replica lists, as counted in [Status].
@@ -85,7 +85,7 @@ const (
 // failed makes a failure known: the first one in a row to everybody.
 func (f *reflector) failed(err error, retry time.Duration) {
 	log := f.replica.log.V(1)
-	if f.replica.status.failed(f.contact, f.replica.clock.Now(), err) {
+	if f.replica.status.failed(f.lastContact, f.replica.clock.Now(), err) {
 		log = f.replica.log
 	}
 	log.Info("replica disturbed", "revision", f.replica.Snapshot().revision, "retryAfter", retry, "cause", err.Error())
@@ -99,56 +99,56 @@ func (f *reflector) recovered() {
 
 // cycle brings the replica up to date and follows etcd until something ends
 // that. It always returns an error.
-func (f *reflector) cycle(ctx context.Context) error {
+func (f *reflector) listAndWatch(ctx context.Context) error {
 	if len(*f.replica.sorted.Load()) == 0 {
 		select {
-		case <-f.replica.relist:
-			f.reason = reasonInitial
+		case <-f.replica.kindAdded:
+			f.relistReason = reasonInitial
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	if f.reason == reasonInitial {
-		if err := f.restore(ctx); err != nil {
+	if f.relistReason == reasonInitial {
+		if err := f.restoreCheckpoint(ctx); err != nil {
 			return err
 		}
 	}
-	resumed := f.reason == ""
+	resumed := f.relistReason == ""
 	if resumed {
-		f.lag.resume()
-	} else if err := f.list(ctx, f.reason); err != nil {
+		f.budget.resume()
+	} else if err := f.relist(ctx, f.relistReason); err != nil {
 		return err
 	}
-	f.reason = ""
-	f.inflow = newInflow(f.replica.bytes())
+	f.relistReason = ""
+	f.pending = newPendingBytes(f.replica.bytes())
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := f.open(ctx, cancel)
+	w, err := f.openWatch(ctx, cancel)
 	if err != nil {
-		return f.judge(err)
+		return f.classify(err)
 	}
 	defer w.Close()
 	if err := f.checkCreated(ctx, w, resumed); err != nil {
 		return err
 	}
 	f.recovered()
-	return f.judge(w.Explain(f.follow(ctx, w, &asking)))
+	return f.classify(w.Explain(f.watch(ctx, w, &asking)))
 }
 
 // open opens the watch that continues the newest snapshot, over the smallest
 // range that covers all kinds: one watch has one order.
-func (f *reflector) open(ctx context.Context, cancel context.CancelFunc) (*etcd.Watch, error) {
+func (f *reflector) openWatch(ctx context.Context, cancel context.CancelFunc) (*etcd.Watch, error) {
 	timeout := f.replica.clock.AfterFunc(f.replica.timing.answer, cancel)
 	defer timeout.Stop()
 	var ranges []etcd.Range
 	for _, k := range *f.replica.sorted.Load() {
 		ranges = append(ranges, etcd.PrefixRange(k.prefix))
 	}
-	f.replica.status.opening(f.inflow)
+	f.replica.status.opening(f.pending)
 	w, err := etcd.OpenWatch(ctx, f.replica.store.Client(), etcd.EnclosingRange(ranges...), f.replica.Snapshot().revision+1,
-		etcd.WatchOptions{OnReceive: f.inflow.take})
+		etcd.WatchOptions{OnReceive: f.pending.tap})
 	if err != nil && !timeout.Stop() {
 		err = fmt.Errorf("no answer from etcd within %v: %w", f.replica.timing.answer, err)
 	}
@@ -157,14 +157,14 @@ func (f *reflector) open(ctx context.Context, cancel context.CancelFunc) (*etcd.
 
 // judge decides whether the next attempt must list, as the error that ended the
 // watch shows.
-func (f *reflector) judge(err error) error {
+func (f *reflector) classify(err error) error {
 	var compacted *etcd.CompactedError
 	switch {
 	case errors.As(err, &compacted) || apierrors.IsResourceExpired(err):
-		f.reason = reasonCompacted
-	case f.inflow.burst.Load() && f.reason == "":
-		f.reason = reasonBehind
-		return f.inflow.err()
+		f.relistReason = reasonCompacted
+	case f.pending.exceeded.Load() && f.relistReason == "":
+		f.relistReason = reasonBehind
+		return f.pending.err()
 	}
 	return err
 }
@@ -173,10 +173,10 @@ func (f *reflector) judge(err error) error {
 // may have been wiped or restored since the replica last heard of it, or this
 // member may lag; far ahead of the replica, listing is cheaper than replaying.
 func (f *reflector) checkCreated(ctx context.Context, w *etcd.Watch, resumed bool) error {
-	f.contact = f.replica.clock.Now()
+	f.lastContact = f.replica.clock.Now()
 	at := f.replica.Snapshot().revision
 	if resumed || w.Created < at {
-		if err := f.verify(ctx); err != nil {
+		if err := f.probeNow(ctx); err != nil {
 			return err
 		}
 	}
@@ -185,9 +185,53 @@ func (f *reflector) checkCreated(ctx context.Context, w *etcd.Watch, resumed boo
 
 // checkLag ends the replaying of changes when etcd is too far ahead of them.
 func (f *reflector) checkLag(now, replayed int64) error {
-	if !f.lag.tooFar(now - replayed) {
+	if !f.budget.exceeded(now - replayed) {
 		return nil
 	}
-	f.reason = reasonBehind
+	f.relistReason = reasonBehind
 	return fmt.Errorf("etcd is at revision %d, the watch at %d: listing is faster than replaying", now, replayed)
+}
+
+// replayLimit is how many revisions behind etcd a replica may be and still
+// replay them. A watch that is behind gets at most a thousand revisions per
+// pass of the server, and each pass scans the whole backlog under a lock that
+// writers need; a list costs the same whatever the backlog.
+const replayLimit = 1000
+
+// timing is how long a replica waits for what.
+type timing struct {
+	// retry is the pause after a first failure; it doubles up to retryMax.
+	retry, retryMax time.Duration
+
+	// answer bounds the opening of a watch and the reading of a revision. On a
+	// connection that has died in silence, etcd's client would try for ever.
+	answer time.Duration
+
+	// stall is how long a list may bring nothing.
+	stall time.Duration
+
+	// idle is the time between two looks whether the watch tells all that it
+	// should. A watch on a store that was wiped, or behind a connection that
+	// died in silence, tells nothing by itself.
+	idle time.Duration
+
+	// progress is how long somebody who waits for a revision waits for an event
+	// to bring it before etcd is asked how far the watch has come. It doubles,
+	// up to progressMax, while the answers do not suffice.
+	progress, progressMax time.Duration
+
+	// mutation is the time between two looks for changes of shared objects.
+	mutation time.Duration
+	// candidate is how often it is looked whether the handlers were told what a
+	// checkpoint is to have: by so much, at most, one lags behind them.
+	checkpointPoll time.Duration
+}
+
+func defaultTiming() timing {
+	return timing{
+		retry: 20 * time.Millisecond, retryMax: 10 * time.Second,
+		answer: 5 * time.Second, stall: 30 * time.Second, idle: 5 * time.Second,
+		progress: 10 * time.Millisecond, progressMax: time.Second,
+		mutation: time.Second, checkpointPoll: time.Second,
+	}
 }

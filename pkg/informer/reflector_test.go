@@ -27,12 +27,12 @@ func TestLag(t *testing.T) {
 		"a quiet etcd, just listed":     {false, []step{{0, false}, {replayLimit + 1, true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var l lag
+			var l replayBudget
 			if c.resumed {
 				l.resume()
 			}
 			for i, s := range c.steps {
-				if got := l.tooFar(s.behind); got != s.tooFar {
+				if got := l.exceeded(s.behind); got != s.tooFar {
 					t.Errorf("step %d, %d behind: %v", i, s.behind, got)
 				}
 			}
@@ -41,12 +41,12 @@ func TestLag(t *testing.T) {
 }
 
 func TestWitness(t *testing.T) {
-	w := witness{etcdKey: "k", rev: 10, sum: sumOf([]byte("value"))}
+	w := sentinel{etcdKey: "k", rev: 10, sum: sumOf([]byte("value"))}
 	kv := func(rev int64, value string) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{Key: []byte("k"), ModRevision: rev, Value: []byte(value)}
 	}
 	for name, c := range map[string]struct {
-		witness witness
+		witness sentinel
 		kv      *mvccpb.KeyValue
 		now     int64
 		want    bool
@@ -58,8 +58,8 @@ func TestWitness(t *testing.T) {
 		"has another value of that revision":  {w, kv(10, "other"), 30, true},
 		"is older":                            {w, kv(5, "value"), 30, true},
 		"was changed at a revision told of":   {w, kv(15, "value"), 30, true},
-		"there is none":                       {witness{}, nil, 20, false},
-		"there is none, but there is a value": {witness{}, kv(5, "value"), 20, false},
+		"there is none":                       {sentinel{}, nil, 20, false},
+		"there is none, but there is a value": {sentinel{}, kv(5, "value"), 20, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.witness.contradicts(c.kv, 20, c.now); got != c.want {
@@ -101,18 +101,18 @@ func TestApplyTrustsNoOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, maps := offline(t)
 			f := &reflector{replica: r}
-			f.replace(r.kindLists(), 3, identity{}, false)
-			f.lag.resume()
-			l := newListener(maps.kind, nil)
-			r.addListener(l)
+			f.install(r.kindLists(), 3, epochID{}, false)
+			f.budget.resume()
+			l := newHandlerQueue(maps.kind, nil)
+			r.addHandler(l)
 			var err error
 			for _, resp := range c.responses {
 				if err = f.apply(resp); err != nil {
 					break
 				}
 			}
-			if f.reason != c.reason || (err != nil) != (c.reason != "") {
-				t.Errorf("reason to list: %q, error: %v", f.reason, err)
+			if f.relistReason != c.reason || (err != nil) != (c.reason != "") {
+				t.Errorf("reason to list: %q, error: %v", f.relistReason, err)
 			}
 			if got := r.Snapshot().Revision(); got != c.at {
 				t.Errorf("at revision %d, want %d", got, c.at)

@@ -48,9 +48,9 @@ type Replica struct {
 	mutations *mutations // nil unless looked for
 
 	snapshot atomic.Pointer[Snapshot]
-	handed   atomic.Pointer[Snapshot] // the newest of which all handlers' backlogs have what led to it
+	enqueued atomic.Pointer[Snapshot] // the newest of which all handlers' backlogs have what led to it
 	sorted   atomic.Pointer[[]*kind]  // the kinds by prefix; replaced, never changed
-	waits    waits
+	waiters  revisionWaiters
 	status   statusKeeper
 
 	timing     timing
@@ -59,23 +59,23 @@ type Replica struct {
 	disk       disk
 	program    func() string // see programSum
 
-	relist  chan struct{}   // has an element when a kind was added
-	poke    chan struct{}   // has an element when somebody waits for a revision
-	suspect chan struct{}   // has an element when somebody saw etcd behind the replica
-	listed  retry.Broadcast // of each list, and of having caught up with etcd
+	kindAdded      chan struct{}   // has an element when a kind was added
+	waiterAdded    chan struct{}   // has an element when somebody waits for a revision
+	regressionSeen chan struct{}   // has an element when somebody saw etcd behind the replica
+	listed         retry.Broadcast // of each list, and of having caught up with etcd
 
 	// mu guards what follows, the kinds' trees and indexes, and mutations. It is
 	// held while a new snapshot is made, so that a handler or an index that is
 	// added sees either all of it or nothing.
-	mu         sync.Mutex
-	kinds      []*kind  // by slot; only ever appended to
-	era        int      // how often etcd's data were replaced
-	seenEra    int      // the same, as somebody saw who found etcd behind a snapshot
-	identity   identity // whose data the next snapshot shows
-	running    bool
-	launch     func(*listener) // starts a handler; nil unless running
-	catchingUp bool            // the newest snapshot is a checkpoint's, and what etcd had when the replica began is yet to come
-	saveable   *candidate      // the checkpoint that the replica began with
+	mu                 sync.Mutex
+	kinds              []*kind // by slot; only ever appended to
+	epoch              int     // how often etcd's data were replaced
+	seenEpoch          int     // the same, as somebody saw who found etcd behind a snapshot
+	epochID            epochID // whose data the next snapshot shows
+	running            bool
+	launch             func(*handlerQueue) // starts a handler; nil unless running
+	catchingUp         bool                // the newest snapshot is a checkpoint's, and what etcd had when the replica began is yet to come
+	restoredCheckpoint *pendingCheckpoint  // the checkpoint that the replica began with
 }
 
 // kind is a registered kind. Its trees are the newest state and belong to
@@ -90,11 +90,11 @@ type kind struct {
 	encode  func(obj store.Object) ([]byte, error)
 	skipped atomic.Int64 // values of objects that are not kept
 
-	objects   *btree.Map[string, *entry] // nil until listed
-	indexes   []*index
-	listeners []*listener // only ever appended to, or replaced
-	bytes     int64
-	taken     int64 // how many changes were taken in
+	objects     *btree.Map[string, *entry] // nil until listed
+	indexes     []*index
+	handlers    []*handlerQueue // only ever appended to, or replaced
+	bytes       int64
+	changeCount int64 // how many changes were taken in
 }
 
 // NewReplica returns a replica of a store that holds no kinds yet. It does
@@ -107,7 +107,7 @@ func NewReplica(s *store.Store, o Options) *Replica {
 		store: s, log: o.Log, clock: o.Clock, mutations: newMutations(o.OnMutation),
 		timing: defaultTiming(), smallList: smallList,
 		checkpoint: o.Checkpoint, disk: osDisk{}, program: sync.OnceValue(programSum),
-		relist: make(chan struct{}, 1), poke: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
+		kindAdded: make(chan struct{}, 1), waiterAdded: make(chan struct{}, 1), regressionSeen: make(chan struct{}, 1),
 	}
 	r.sorted.Store(new([]*kind))
 	r.snapshot.Store(&Snapshot{replica: r})
@@ -206,7 +206,7 @@ func (r *Replica) addKind(info store.KindInfo, s *scope) (*kind, error) {
 	sorted := append(slices.Clone(*r.sorted.Load()), k)
 	slices.SortFunc(sorted, func(a, b *kind) int { return strings.Compare(a.prefix, b.prefix) })
 	r.sorted.Store(&sorted)
-	signal(r.relist)
+	signal(r.kindAdded)
 	return k, nil
 }
 
@@ -224,7 +224,7 @@ func (r *Replica) addIndex(k *kind, def *indexDef) {
 // revision. It is called with mu held.
 func (r *Replica) publish(revision int64, changed ...*kind) {
 	old := r.Snapshot()
-	s := &Snapshot{replica: r, revision: revision, era: r.era, identity: r.identity, kinds: old.kinds}
+	s := &Snapshot{replica: r, revision: revision, epoch: r.epoch, epochID: r.epochID, kinds: old.kinds}
 	if len(changed) > 0 {
 		s.kinds = make([]kindState, len(r.kinds))
 		copy(s.kinds, old.kinds)

@@ -20,8 +20,8 @@ import (
 type Snapshot struct {
 	replica  *Replica
 	revision int64
-	era      int         // revisions compare within one only
-	identity identity    // whose data it shows
+	epoch    int         // revisions compare within one only
+	epochID  epochID     // whose data it shows
 	kinds    []kindState // by kind.slot; kinds registered later are missing
 }
 

@@ -31,7 +31,7 @@ func offline(tb testing.TB, options ...Options) (*Replica, *Informer[*corev1.Con
 		tb.Fatal(err)
 	}
 	f := &reflector{replica: r}
-	f.replace(r.kindLists(), 1, identity{}, false)
+	f.install(r.kindLists(), 1, epochID{}, false)
 	return r, i
 }
 
@@ -46,7 +46,7 @@ func set(i *Informer[*corev1.ConfigMap], namespace, name string, values ...strin
 		cm.Data = map[string]string{"values": strings.Join(values, ",")}
 		c.new = &entry{key: key, obj: cm, rev: c.revision}
 	}
-	b := batch{reflector: &reflector{replica: r}, changes: []change{c}, touched: map[*kind]bool{k: true}}
+	b := changeSet{reflector: &reflector{replica: r}, changes: []change{c}, touched: map[*kind]bool{k: true}}
 	b.commit(c.revision)
 }
 

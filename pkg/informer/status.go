@@ -111,7 +111,7 @@ func (r *Replica) Status() Status {
 	st.Synced = len(r.kinds) > 0 && r.unlisted(len(r.kinds)) == nil && !r.catchingUp
 	for _, k := range r.kinds {
 		gvk := k.info.GroupVersionKind
-		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.bytes, Skipped: k.skipped.Load(), Changes: k.taken}
+		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.bytes, Skipped: k.skipped.Load(), Changes: k.changeCount}
 		if k.objects != nil {
 			ks.Listed, ks.Objects = true, k.objects.Len()
 		}
@@ -120,7 +120,7 @@ func (r *Replica) Status() Status {
 				ks.Undecodable++
 			}
 		}
-		for _, l := range k.listeners {
+		for _, l := range k.handlers {
 			ks.Backlogs = append(ks.Backlogs, l.pending())
 		}
 		for _, x := range k.indexes {
@@ -141,11 +141,11 @@ func (x *index) status() IndexStatus {
 
 // statusKeeper holds what Run notes down.
 type statusKeeper struct {
-	mu     sync.Mutex // guards all that follows
-	now    Status
-	fresh  freshness
-	inflow *inflow // of the newest watch
-	bad    map[string]undecodable
+	mu      sync.Mutex // guards all that follows
+	now     Status
+	fresh   freshness
+	pending *pendingBytes // of the newest watch
+	bad     map[string]undecodable
 }
 
 type undecodable struct {
@@ -163,9 +163,9 @@ func (k *statusKeeper) copy(at int64, now time.Time) Status {
 	if !st.CurrentAt.IsZero() {
 		st.Lag = now.Sub(st.CurrentAt)
 	}
-	if k.inflow != nil {
-		st.EtcdRevision = max(st.EtcdRevision, k.inflow.newest.Load())
-		st.Unapplied = k.inflow.bytes.Load()
+	if k.pending != nil {
+		st.EtcdRevision = max(st.EtcdRevision, k.pending.newest.Load())
+		st.Unapplied = k.pending.bytes.Load()
 	}
 	st.Relists = maps.Clone(k.now.Relists)
 	st.Undecodable = make(map[string]error, len(k.bad))
@@ -179,9 +179,9 @@ func (k *statusKeeper) copy(at int64, now time.Time) Status {
 func (k *statusKeeper) failed(since, now time.Time, err error) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.inflow != nil {
-		k.fresh.etcd = max(k.fresh.etcd, k.inflow.newest.Load())
-		k.inflow = nil
+	if k.pending != nil {
+		k.fresh.etcd = max(k.fresh.etcd, k.pending.newest.Load())
+		k.pending = nil
 	}
 	k.now.Failures++
 	k.now.LastErr, k.now.LastErrAt = err, now
@@ -202,25 +202,25 @@ func (k *statusKeeper) recovered() bool {
 	return had
 }
 
-func (k *statusKeeper) opening(in *inflow) {
+func (k *statusKeeper) opening(in *pendingBytes) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.now.Watches++
-	k.inflow = in
+	k.pending = in
 }
 
 // told is told etcd's revision, as of a read that began at asked.
-func (k *statusKeeper) told(asked time.Time, revision, at int64) {
+func (k *statusKeeper) observed(asked time.Time, revision, at int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.fresh.told(asked, revision, at)
+	k.fresh.observed(asked, revision, at)
 }
 
 // caughtUp is told that a list was taken in.
 func (k *statusKeeper) caughtUp(asked time.Time, revision int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.inflow = nil
+	k.pending = nil
 	k.fresh.listed(asked, revision)
 }
 
@@ -279,4 +279,43 @@ func (k *statusKeeper) onlyUndecodable(prefix string, still func(key string, rev
 			delete(k.bad, key)
 		}
 	}
+}
+
+// freshness is what is known of how far the replica is behind etcd.
+type freshness struct {
+	etcd    int64     // the newest of etcd's revisions that is known
+	current time.Time // whatever was written before is in the newest snapshot
+
+	// Etcd, asked at this time, was at this revision, which the replica has not
+	// reached yet. It is the oldest such question: were it the newest, a replica
+	// that is always a little behind would never seem to come nearer.
+	asked   time.Time
+	pending int64
+}
+
+// told is told etcd's revision, as of a linearizable read that began at asked,
+// while the replica was at revision at. A revision may be lower than one before:
+// etcd may have been wiped or restored.
+func (f *freshness) observed(asked time.Time, revision, at int64) {
+	f.reached(at)
+	f.etcd = revision
+	switch {
+	case revision <= at:
+		f.current = asked
+	case f.pending == 0:
+		f.asked, f.pending = asked, revision
+	}
+}
+
+// reached is told the replica's revision.
+func (f *freshness) reached(at int64) {
+	if f.pending != 0 && at >= f.pending {
+		f.current, f.pending = f.asked, 0
+	}
+}
+
+// listed is told of a list at a revision that was read at asked. What was known
+// before was perhaps of an etcd that is no more.
+func (f *freshness) listed(asked time.Time, revision int64) {
+	*f = freshness{etcd: revision, current: asked}
 }

@@ -24,23 +24,23 @@ func TestFreshness(t *testing.T) {
 	}
 	f.listed(at(1), 10)
 	step("a list", 1, 10)
-	f.told(at(2), 10, 10)
+	f.observed(at(2), 10, 10)
 	step("a look that finds nothing new", 2, 10)
-	f.told(at(3), 15, 10)
+	f.observed(at(3), 15, 10)
 	step("a look that finds more", 2, 15)
-	f.told(at(4), 20, 14)
+	f.observed(at(4), 20, 14)
 	step("a second look, while the first is still open", 2, 20)
 	f.reached(15)
 	step("what the first look found was applied", 3, 20)
-	f.told(at(5), 25, 20)
+	f.observed(at(5), 25, 20)
 	step("a third", 3, 25)
 	f.reached(24)
 	step("not yet", 3, 25)
 	f.reached(30)
 	step("the replica is ahead of what was asked", 5, 25)
-	f.told(at(6), 28, 30)
+	f.observed(at(6), 28, 30)
 	step("so is a look", 6, 28)
-	f.told(at(7), 40, 30)
+	f.observed(at(7), 40, 30)
 	f.listed(at(8), 5)
 	step("a list of an etcd that went back", 8, 5)
 	f.reached(50)
@@ -57,7 +57,7 @@ func stoppedClock(r *Replica) *clocktesting.FakeClock {
 func TestHealthNamesTheCause(t *testing.T) {
 	r, _ := offline(t) // listed
 	c := stoppedClock(r)
-	f := &reflector{replica: r, contact: c.Now()}
+	f := &reflector{replica: r, lastContact: c.Now()}
 	expect := func(name string, parts ...string) {
 		t.Helper()
 		err := r.Healthy(15 * time.Second)
@@ -89,10 +89,10 @@ func TestHealthNamesTheCause(t *testing.T) {
 	}
 
 	f.recovered()
-	r.status.told(c.Now(), 1, 1)
+	r.status.observed(c.Now(), 1, 1)
 	expect("recovered")
 	c.Step(16 * time.Second)
-	r.status.told(c.Now(), 9, 1)
+	r.status.observed(c.Now(), 9, 1)
 	expect("behind, and nothing has failed", "at revision 1, etcd at 9", "16s ago")
 
 	if _, err := ForObject(r, &corev1.Secret{}); err != nil {
@@ -106,7 +106,7 @@ func TestHealthNamesTheCause(t *testing.T) {
 func TestStatusKeepsTheLastFailure(t *testing.T) {
 	r, _ := offline(t)
 	c := stoppedClock(r)
-	f := &reflector{replica: r, contact: c.Now()}
+	f := &reflector{replica: r, lastContact: c.Now()}
 	failed := c.Now().Add(time.Second)
 	c.Step(time.Second)
 	f.failed(errors.New("first"), 0)
@@ -126,7 +126,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		r.addListener(newListener(maps.kind, nil))
+		r.addHandler(newHandlerQueue(maps.kind, nil))
 	}
 	set(maps, "default", "a", "v")
 	set(maps, "default", "b", "v")
@@ -134,7 +134,7 @@ func TestMetrics(t *testing.T) {
 	r.status.caughtUp(c.Now(), 40)
 	r.status.listed(reasonInitial)
 	r.status.listed(reasonBehind)
-	r.status.opening(newInflow(0))
+	r.status.opening(newPendingBytes(0))
 	r.status.foreign()
 	r.status.failed(c.Now(), c.Now(), errors.New("lost"))
 	c.Step(1500 * time.Millisecond)

@@ -9,7 +9,7 @@ import (
 )
 
 // waits is who waits for which revision.
-type waits struct {
+type revisionWaiters struct {
 	mu      sync.Mutex // guards waiting
 	waiting map[*waiter]struct{}
 }
@@ -20,7 +20,7 @@ type waiter struct {
 }
 
 // reached calls who waits for a revision up to this one.
-func (w *waits) reached(revision int64) {
+func (w *revisionWaiters) reached(revision int64) {
 	w.mu.Lock()
 	var ready []*waiter
 	for x := range w.waiting {
@@ -36,7 +36,7 @@ func (w *waits) reached(revision int64) {
 }
 
 // furthest returns the highest revision that anybody waits for.
-func (w *waits) furthest() int64 {
+func (w *revisionWaiters) furthest() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var furthest int64
@@ -55,25 +55,25 @@ func (w *waits) furthest() int64 {
 // returns false when it was too late.
 func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 	x := &waiter{revision, f}
-	r.waits.mu.Lock()
+	r.waiters.mu.Lock()
 	// Checked under the lock that reached takes after the snapshot is stored,
 	// so that the revision cannot slip through in between.
 	if r.Snapshot().revision >= revision {
-		r.waits.mu.Unlock()
+		r.waiters.mu.Unlock()
 		f()
 		return func() bool { return false }
 	}
-	if r.waits.waiting == nil {
-		r.waits.waiting = map[*waiter]struct{}{}
+	if r.waiters.waiting == nil {
+		r.waiters.waiting = map[*waiter]struct{}{}
 	}
-	r.waits.waiting[x] = struct{}{}
-	r.waits.mu.Unlock()
-	signal(r.poke)
+	r.waiters.waiting[x] = struct{}{}
+	r.waiters.mu.Unlock()
+	signal(r.waiterAdded)
 	return func() bool {
-		r.waits.mu.Lock()
-		defer r.waits.mu.Unlock()
-		_, waiting := r.waits.waiting[x]
-		delete(r.waits.waiting, x)
+		r.waiters.mu.Lock()
+		defer r.waiters.mu.Unlock()
+		_, waiting := r.waiters.waiting[x]
+		delete(r.waiters.waiting, x)
 		return waiting
 	}
 }
@@ -111,7 +111,7 @@ func (r *Replica) FreshSnapshot(ctx context.Context) (*Snapshot, error) {
 		return nil, err
 	}
 	if revision < before.revision {
-		if err := r.waitForEra(ctx, before.era+1); err != nil {
+		if err := r.waitForEpoch(ctx, before.epoch+1); err != nil {
 			return nil, err
 		}
 	}
@@ -139,17 +139,17 @@ func (r *Replica) readableRange() etcd.Range {
 
 // waitForEra waits until the replica has listed an etcd that was seen to have gone
 // back.
-func (r *Replica) waitForEra(ctx context.Context, era int) error {
+func (r *Replica) waitForEpoch(ctx context.Context, era int) error {
 	for {
 		listed := r.listed.Changed()
 		r.mu.Lock()
-		r.seenEra = max(r.seenEra, era)
-		now := r.era
+		r.seenEpoch = max(r.seenEpoch, era)
+		now := r.epoch
 		r.mu.Unlock()
 		if now >= era {
 			return nil
 		}
-		signal(r.suspect)
+		signal(r.regressionSeen)
 		select {
 		case <-listed:
 		case <-ctx.Done():

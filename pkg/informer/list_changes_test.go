@@ -27,11 +27,11 @@ func comparing(known, inEtcd map[string]int64, chunk int) (c *comparison, err er
 	slices.SortFunc(kvs, func(a, b *mvccpb.KeyValue) int { return slices.Compare(a.Key, b.Key) })
 	c = newComparison(&kind{prefix: "p/", scope: &scope{}}, old)
 	for part := range slices.Chunk(kvs, chunk) {
-		if err = c.take(part); err != nil {
+		if err = c.compare(part); err != nil {
 			break
 		}
 	}
-	c.end(err == nil)
+	c.finish(err == nil)
 	return c, err
 }
 
@@ -66,7 +66,7 @@ func TestComparison(t *testing.T) {
 			changed++
 		}
 		c, err := comparing(known, inEtcd, 1+dice.IntN(700))
-		if err != nil && !errors.Is(err, errEnough) {
+		if err != nil && !errors.Is(err, errManyChanges) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		single, got := map[string]bool{}, map[string]int64{}
@@ -90,7 +90,7 @@ func TestComparison(t *testing.T) {
 				got[key] = rev
 			}
 		}
-		for _, e := range c.gone {
+		for _, e := range c.deleted {
 			delete(got, e.key)
 		}
 		for key, rev := range inEtcd {
@@ -115,7 +115,7 @@ func TestComparison(t *testing.T) {
 
 func TestComparisonFindsOlderValues(t *testing.T) {
 	_, err := comparing(map[string]int64{"a": 1, "b": 7}, map[string]int64{"a": 1, "b": 5}, 10)
-	if !errors.Is(err, errReplaced) {
+	if !errors.Is(err, errNewEpoch) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestComparisonGivesUpEarly(t *testing.T) {
 		known[fmt.Sprintf("%06d", i)], inEtcd[fmt.Sprintf("%06d", i)] = 1, 2
 	}
 	c, err := comparing(known, inEtcd, 100)
-	if !errors.Is(err, errEnough) || len(c.keys) > 0 || len(c.ranges) != 2 {
+	if !errors.Is(err, errManyChanges) || len(c.keys) > 0 || len(c.ranges) != 2 {
 		t.Fatalf("%v; %d keys, ranges %v", err, len(c.keys), c.ranges)
 	}
 	if c.rest.Start > "p/002700" {

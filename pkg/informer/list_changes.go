@@ -22,46 +22,46 @@ import (
 // not looked at first.
 const (
 	// stretch is how many keys are judged together.
-	stretch = 256
+	segmentSize = 256
 	// smallList is how many bytes of a kind are cheaper read than compared.
 	smallList = 64 << 10
 	// batchBytes bounds, by what is known of the values' sizes, how much is
 	// asked for at once.
 	batchBytes = 4 << 20
 	// fetchers is how many reads of single values are under way at a time.
-	fetchers = 4
+	concurrentReads = 4
 )
 
 var (
-	errEnough   = errors.New("enough has changed")
-	errReplaced = errors.New("etcd's data were replaced")
+	errManyChanges = errors.New("enough has changed")
+	errNewEpoch    = errors.New("etcd's data were replaced")
 )
 
 // worthComparing reports whether to look for what has changed. Where etcd's data
 // may have been replaced, only values tell.
-func (l *kindList) worthComparing() bool {
-	return l.old != nil && !l.byValue && l.kind.bytes > l.kind.replica.smallList
+func (l *kindList) shouldCompareKeys() bool {
+	return l.old != nil && !l.compareValues && l.kind.bytes > l.kind.replica.smallList
 }
 
 // readChanges reads what is not known yet.
 func (l *kindList) readChanges(ctx context.Context, revision int64) error {
 	c := newComparison(l.kind, l.old)
 	_, err := etcd.List(ctx, l.kind.replica.store.Client(), etcd.PrefixRange(l.kind.prefix), revision, func(kvs []*mvccpb.KeyValue) error {
-		l.heard(kvs)
-		return c.take(kvs)
+		l.countRead(kvs)
+		return c.compare(kvs)
 	}, clientv3.WithKeysOnly())
-	if err != nil && !errors.Is(err, errEnough) {
+	if err != nil && !errors.Is(err, errManyChanges) {
 		return err
 	}
-	c.end(err == nil)
-	l.partial, l.gone, l.rest = true, c.gone, c.rest
+	c.finish(err == nil)
+	l.partial, l.deleted, l.rest = true, c.deleted, c.rest
 	return l.fetch(ctx, c, revision)
 }
 
 // fetch reads the values that a comparison has shown to be new.
 func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(fetchers)
+	group.SetLimit(concurrentReads)
 	for _, r := range c.ranges {
 		group.Go(func() error { return l.readRange(ctx, r, revision) })
 	}
@@ -72,8 +72,8 @@ func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) err
 			if err != nil {
 				return err
 			}
-			l.heard(kvs)
-			l.take(kvs)
+			l.countRead(kvs)
+			l.decodeChunk(kvs)
 			return nil
 		})
 	}
@@ -81,10 +81,10 @@ func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) err
 }
 
 // update applies what was read to the kind's objects.
-func (l *kindList) update(revision int64) []change {
+func (l *kindList) updateObjects(revision int64) []change {
 	var changes []change
-	l.goneFromRest()
-	for _, was := range l.gone {
+	l.findDeletedInRest()
+	for _, was := range l.deleted {
 		l.kind.set(was.key, nil)
 		changes = append(changes, change{l.kind, was.key, was, nil, revision})
 	}
@@ -97,7 +97,7 @@ func (l *kindList) update(revision int64) []change {
 }
 
 // goneFromRest finds what is gone from where no keys were looked at.
-func (l *kindList) goneFromRest() {
+func (l *kindList) findDeletedInRest() {
 	if l.rest.Start == "" {
 		return
 	}
@@ -107,7 +107,7 @@ func (l *kindList) goneFromRest() {
 	}
 	l.old.Ascend(l.rest.Start[len(l.kind.prefix):], func(key string, was *entry) bool {
 		if !read[key] {
-			l.gone = append(l.gone, was)
+			l.deleted = append(l.deleted, was)
 		}
 		return true
 	})
@@ -118,33 +118,33 @@ func (l *kindList) goneFromRest() {
 type comparison struct {
 	kind   *kind
 	prefix string
-	known  btree.MapIter[string, *entry]
-	left   bool // known stands at one that was not met yet
+	cursor btree.MapIter[string, *entry]
+	more   bool // known stands at one that was not met yet
 	total  int  // how many are known
 
 	changed int
-	gone    []*entry
+	deleted []*entry
 	rest    etcd.Range // what was not looked at, and is to be read
 	ranges  []etcd.Range
 	keys    []string         // single ones whose values are to be read
 	sizes   map[string]int64 // of what is known of them
 
-	last   string   // the last key
-	first  string   // of the present stretch
-	length int      // of it, in keys
-	news   []string // in it
-	dense  bool     // the stretch before it is the last range
+	last        string   // the last key
+	first       string   // of the present stretch
+	length      int      // of it, in keys
+	changedKeys []string // in it
+	dense       bool     // the stretch before it is the last range
 }
 
 func newComparison(k *kind, old *btree.Map[string, *entry]) *comparison {
-	c := &comparison{kind: k, prefix: k.prefix, known: old.Iter(), total: old.Len(), sizes: map[string]int64{}}
-	c.left = c.known.First()
+	c := &comparison{kind: k, prefix: k.prefix, cursor: old.Iter(), total: old.Len(), sizes: map[string]int64{}}
+	c.more = c.cursor.First()
 	return c
 }
 
 // take compares the next keys. It fails when enough has changed to read the rest
 // as it is, and when etcd has older values than are known.
-func (c *comparison) take(kvs []*mvccpb.KeyValue) error {
+func (c *comparison) compare(kvs []*mvccpb.KeyValue) error {
 	for _, kv := range kvs {
 		key := string(kv.Key)
 		if kept, _ := c.kind.keeps(key[len(c.prefix):]); !kept {
@@ -152,12 +152,12 @@ func (c *comparison) take(kvs []*mvccpb.KeyValue) error {
 		}
 		known := c.find(key[len(c.prefix):])
 		if known != nil && kv.ModRevision < known.rev {
-			return fmt.Errorf("key %s is of revision %d, it was of revision %d: %w", key, kv.ModRevision, known.rev, errReplaced)
+			return fmt.Errorf("key %s is of revision %d, it was of revision %d: %w", key, kv.ModRevision, known.rev, errNewEpoch)
 		}
-		c.note(key, known, known == nil || known.rev != kv.ModRevision)
+		c.add(key, known, known == nil || known.rev != kv.ModRevision)
 	}
 	if 4*c.changed > c.total {
-		return errEnough
+		return errManyChanges
 	}
 	return nil
 }
@@ -165,21 +165,21 @@ func (c *comparison) take(kvs []*mvccpb.KeyValue) error {
 // find returns what is known of a key. What lies between it and the key before
 // is gone.
 func (c *comparison) find(key string) *entry {
-	for c.left && c.known.Key() < key {
-		c.gone = append(c.gone, c.known.Value())
-		c.left = c.known.Next()
+	for c.more && c.cursor.Key() < key {
+		c.deleted = append(c.deleted, c.cursor.Value())
+		c.more = c.cursor.Next()
 	}
-	if !c.left || c.known.Key() != key {
+	if !c.more || c.cursor.Key() != key {
 		return nil
 	}
-	known := c.known.Value()
-	c.left = c.known.Next()
+	known := c.cursor.Value()
+	c.more = c.cursor.Next()
 	return known
 }
 
-func (c *comparison) note(key string, known *entry, changed bool) {
-	if c.length == stretch {
-		c.closeStretch(key)
+func (c *comparison) add(key string, known *entry, changed bool) {
+	if c.length == segmentSize {
+		c.closeSegment(key)
 	}
 	if c.length == 0 {
 		c.first = key
@@ -188,7 +188,7 @@ func (c *comparison) note(key string, known *entry, changed bool) {
 	c.length++
 	if changed {
 		c.changed++
-		c.news = append(c.news, key)
+		c.changedKeys = append(c.changedKeys, key)
 		if known != nil {
 			c.sizes[key] = int64(known.size)
 		}
@@ -197,33 +197,33 @@ func (c *comparison) note(key string, known *entry, changed bool) {
 
 // closeStretch decides how to read what is new in a stretch that ends before a
 // key.
-func (c *comparison) closeStretch(end string) {
-	dense := 3*len(c.news) > c.length
+func (c *comparison) closeSegment(end string) {
+	dense := 3*len(c.changedKeys) > c.length
 	switch {
 	case !dense:
-		c.keys = append(c.keys, c.news...)
+		c.keys = append(c.keys, c.changedKeys...)
 	case c.dense:
 		c.ranges[len(c.ranges)-1].End = end
 	default:
 		c.ranges = append(c.ranges, etcd.Range{Start: c.first, End: end})
 	}
-	c.dense, c.length, c.news = dense, 0, nil
+	c.dense, c.length, c.changedKeys = dense, 0, nil
 }
 
 // end is called after the last key that is looked at, which may be the last of
 // all.
-func (c *comparison) end(all bool) {
+func (c *comparison) finish(all bool) {
 	end := etcd.PrefixRange(c.prefix).End
 	if !all {
 		c.rest = etcd.Range{Start: c.last + "\x00", End: end}
-		c.closeStretch(c.rest.Start)
+		c.closeSegment(c.rest.Start)
 		c.ranges = append(c.ranges, c.rest)
 		return
 	}
-	c.closeStretch(end)
-	for c.left {
-		c.gone = append(c.gone, c.known.Value())
-		c.left = c.known.Next()
+	c.closeSegment(end)
+	for c.more {
+		c.deleted = append(c.deleted, c.cursor.Value())
+		c.more = c.cursor.Next()
 	}
 }
 

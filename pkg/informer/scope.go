@@ -114,7 +114,7 @@ var errNotKept = errors.New("the object is not kept")
 // read decodes what is to be kept of a value. It takes a panic for an error: it is
 // the user's types and functions that are at work, and one bad value must not
 // end the process.
-func (k *kind) read(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object, err error) {
+func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object, err error) {
 	if kept, err := k.keeps(etcdKey[len(k.prefix):]); err != nil {
 		return nil, err
 	} else if !kept {

@@ -50,7 +50,7 @@ func (e *entry) same(other *entry) bool {
 
 // mark returns how many changes there are, and keeps those after it from being
 // joined with them. So the backlog may grow to twice the number of objects.
-func (b *backlog) mark() int {
+func (b *backlog) setWatermark() int {
 	clear(b.last)
 	return b.live
 }

@@ -36,7 +36,7 @@ func TestGather(t *testing.T) {
 		{name: "nothing is taken along by one", first: response(7, 0), more: []clientv3.WatchResponse{response(8, 1)}},
 		{name: "the end comes after", first: response(2, 1), more: []clientv3.WatchResponse{response(3, 1)}, closed: true, want: []int64{2, 3}, next: "closed"},
 		{name: "an error comes after", first: response(2, 1), more: []clientv3.WatchResponse{compacted}, want: []int64{2}, next: "error"},
-		{name: "no more than the limit", first: response(gatherLimit, gatherLimit), more: []clientv3.WatchResponse{response(gatherLimit+1, 1)}, want: revisions(gatherLimit)},
+		{name: "no more than the limit", first: response(coalesceLimit, coalesceLimit), more: []clientv3.WatchResponse{response(coalesceLimit+1, 1)}, want: revisions(coalesceLimit)},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			more := make(chan clientv3.WatchResponse, len(x.more))
@@ -46,8 +46,8 @@ func TestGather(t *testing.T) {
 			if x.closed {
 				close(more)
 			}
-			r := &received{x.first, true}
-			next := r.gather(more)
+			r := &watchResponse{x.first, true}
+			next := r.coalesce(more)
 			var got []int64
 			for _, ev := range r.response.Events {
 				got = append(got, ev.Kv.ModRevision)
@@ -72,7 +72,7 @@ func revisions(n int) (all []int64) {
 	return all
 }
 
-func describeReceived(r *received) string {
+func describeReceived(r *watchResponse) string {
 	switch {
 	case r == nil:
 		return ""

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,23 +14,23 @@ import (
 )
 
 // listener carries changes from the replica to one handler.
-type listener struct {
-	kind   *kind
-	filter func(change) (change, error) // nil: everything passes
-	faults faults                       // of the filter
-	call   func(ctx context.Context, c change, initial bool)
-	batch  *batching     // instead of call
-	wake   chan struct{} // has an element when there is something to tell
-	gone   chan struct{} // closed by remove
+type handlerQueue struct {
+	kind      *kind
+	filter    func(change) (change, error) // nil: everything passes
+	failures  failureCount                 // of the filter
+	call      func(ctx context.Context, c change, initial bool)
+	debouncer *debouncer    // instead of call
+	wake      chan struct{} // has an element when there is something to tell
+	removedCh chan struct{} // closed by remove
 
-	mu      sync.Mutex // guards all that follows
-	removed bool
-	cancel  context.CancelFunc // of the running handler's context
-	started bool               // initial was set: changes count from then on
-	initial *initialObjects    // what to tell first; nil when it was told
-	backlog backlog
-	telling bool // a change of the backlog was taken out, and is not told yet
-	owed    int  // how many of the changes, or batches, up to the last mark are not told yet
+	mu          sync.Mutex // guards all that follows
+	removed     bool
+	cancel      context.CancelFunc // of the running handler's context
+	started     bool               // initial was set: changes count from then on
+	initial     *initialObjects    // what to tell first; nil when it was told
+	backlog     backlog
+	delivering  bool // a change of the backlog was taken out, and is not told yet
+	undelivered int  // how many of the changes, or batches, up to the last mark are not told yet
 
 	// For a batch handler: when the first and the last of the changes in the
 	// backlog came, and the revision up to which they lead.
@@ -45,23 +46,23 @@ type initialObjects struct {
 	left     int
 }
 
-func newListener(k *kind, call func(ctx context.Context, c change, initial bool)) *listener {
-	return &listener{
+func newHandlerQueue(k *kind, call func(ctx context.Context, c change, initial bool)) *handlerQueue {
+	return &handlerQueue{
 		kind: k, call: call, backlog: newBacklog(backlogLimit),
-		wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		wake: make(chan struct{}, 1), removedCh: make(chan struct{}),
 	}
 }
 
 // begin has a handler that knows nothing yet told a kind's objects first, as
 // they are at a revision. The tree is never changed.
-func (l *listener) begin(objects *btree.Map[string, *entry], revision int64) {
+func (l *handlerQueue) setInitial(objects *btree.Map[string, *entry], revision int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.started || l.removed {
 		return
 	}
 	l.started = true
-	if objects.Len() > 0 || l.batch != nil {
+	if objects.Len() > 0 || l.debouncer != nil {
 		l.initial = &initialObjects{objects, revision, objects.Iter(), objects.Len()}
 		signal(l.wake)
 	}
@@ -69,9 +70,9 @@ func (l *listener) begin(objects *btree.Map[string, *entry], revision int64) {
 
 // take takes in what has led up to a revision, as a whole; changes of other
 // kinds are none of its business. It never blocks, save in the filter.
-func (l *listener) take(changes []change, revision int64) {
+func (l *handlerQueue) enqueue(changes []change, revision int64) {
 	if l.filter != nil {
-		changes = l.filtered(changes)
+		changes = l.applyFilter(changes)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,8 +86,8 @@ func (l *listener) take(changes []change, revision int64) {
 			took = true
 		}
 	}
-	if took && l.batch != nil {
-		l.arrived(idle, revision)
+	if took && l.debouncer != nil {
+		l.noteArrival(idle, revision)
 	}
 	if idle && l.backlog.live > 0 {
 		signal(l.wake)
@@ -94,7 +95,7 @@ func (l *listener) take(changes []change, revision int64) {
 }
 
 // next takes out what is to be told next.
-func (l *listener) next() (c change, initial, ok bool) {
+func (l *handlerQueue) next() (c change, initial, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if i := l.initial; i != nil {
@@ -106,46 +107,46 @@ func (l *listener) next() (c change, initial, ok bool) {
 		return change{l.kind, e.key, nil, e, e.rev}, true, true
 	}
 	c, ok = l.backlog.pop()
-	l.telling = ok
+	l.delivering = ok
 	return c, false, ok
 }
 
 // settle is called when the handler was told changes that were taken out of the
 // backlog. One that was interrupted may have let them pass.
-func (l *listener) settle(ctx context.Context) {
+func (l *handlerQueue) markDelivered(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.telling = false
-	l.owed = max(0, l.owed-1)
+	l.delivering = false
+	l.undelivered = max(0, l.undelivered-1)
 }
 
 // mark remembers what the handler was not told yet, for toldMarked. What is to be
 // told first is none of it: who begins with a checkpoint is told it again.
-func (l *listener) mark() {
+func (l *handlerQueue) setWatermark() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.batch != nil {
-		l.owed = min(1, l.backlog.live) // a batch has all
+	if l.debouncer != nil {
+		l.undelivered = min(1, l.backlog.live) // a batch has all
 	} else {
-		l.owed = l.backlog.mark()
+		l.undelivered = l.backlog.setWatermark()
 	}
-	if l.telling {
-		l.owed++
+	if l.delivering {
+		l.undelivered++
 	}
 }
 
 // toldMarked reports whether the handler was told all that it was not when mark
 // was last called, or need not be told any more.
-func (l *listener) toldMarked() bool {
+func (l *handlerQueue) reachedWatermark() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.removed || l.owed == 0 || l.backlog.live == 0 && !l.telling
+	return l.removed || l.undelivered == 0 || l.backlog.live == 0 && !l.delivering
 }
 
-func (l *listener) pending() int {
+func (l *handlerQueue) pending() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := l.backlog.live
@@ -157,31 +158,31 @@ func (l *listener) pending() int {
 
 // run tells the handler until it is removed or ctx is done. It may be called
 // again once it has returned, and goes on where it was.
-func (l *listener) run(ctx context.Context) {
+func (l *handlerQueue) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.mu.Lock()
-	l.cancel, l.telling = cancel, false
+	l.cancel, l.delivering = cancel, false
 	l.mu.Unlock()
 	for !l.isRemoved() && ctx.Err() == nil {
-		if l.batch != nil {
-			l.stepBatch(ctx)
+		if l.debouncer != nil {
+			l.deliverNextBatch(ctx)
 		} else {
-			l.step(ctx)
+			l.deliverNext(ctx)
 		}
 	}
 }
 
 // step tells the handler one change, or waits until there is something to do.
-func (l *listener) step(ctx context.Context) {
+func (l *handlerQueue) deliverNext(ctx context.Context) {
 	c, initial, ok := l.next()
 	if initial {
-		c, ok = l.pass(c)
+		c, ok = l.applyFilterTo(c)
 	}
 	switch {
 	case ok:
-		if l.tell(ctx, c, initial); !initial {
-			l.settle(ctx)
+		if l.deliver(ctx, c, initial); !initial {
+			l.markDelivered(ctx)
 		}
 	case !initial:
 		l.wait(ctx, nil)
@@ -189,18 +190,18 @@ func (l *listener) step(ctx context.Context) {
 }
 
 // wait waits until there is something to do.
-func (l *listener) wait(ctx context.Context, due <-chan time.Time) {
+func (l *handlerQueue) wait(ctx context.Context, due <-chan time.Time) {
 	select {
 	case <-l.wake:
 	case <-due:
-	case <-l.gone:
+	case <-l.removedCh:
 	case <-ctx.Done():
 	}
 }
 
 // tell calls the handler, twice for an object that has taken the place of
 // another of the same name.
-func (l *listener) tell(ctx context.Context, c change, initial bool) {
+func (l *handlerQueue) deliver(ctx context.Context, c change, initial bool) {
 	for step := range c.steps() {
 		if l.isRemoved() {
 			return
@@ -211,7 +212,7 @@ func (l *listener) tell(ctx context.Context, c change, initial bool) {
 
 // tryCall calls the handler. A panic is the handler's own affair: it is logged,
 // and the next change is told.
-func (l *listener) tryCall(ctx context.Context, c change, initial bool) {
+func (l *handlerQueue) tryCall(ctx context.Context, c change, initial bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.panicked(p, "key", c.key, "revision", c.revision)
@@ -220,21 +221,21 @@ func (l *listener) tryCall(ctx context.Context, c change, initial bool) {
 	l.call(ctx, c, initial)
 }
 
-func (l *listener) panicked(p any, over ...any) {
+func (l *handlerQueue) panicked(p any, over ...any) {
 	l.log().WithValues(over...).Error(nil, "handler panicked", "panic", p, "stack", string(debug.Stack()))
 }
 
-func (l *listener) log() logr.Logger {
+func (l *handlerQueue) log() logr.Logger {
 	return l.kind.replica.log.WithValues("kind", l.kind.info.GroupVersionKind.Kind)
 }
 
-func (l *listener) isRemoved() bool {
+func (l *handlerQueue) isRemoved() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.removed
 }
 
-func (l *listener) remove() {
+func (l *handlerQueue) remove() {
 	l.mu.Lock()
 	removed := l.removed
 	l.removed, l.initial, l.backlog = true, nil, newBacklog(backlogLimit)
@@ -243,11 +244,11 @@ func (l *listener) remove() {
 	if removed {
 		return
 	}
-	close(l.gone)
+	close(l.removedCh)
 	if cancel != nil {
 		cancel()
 	}
-	l.kind.replica.dropListener(l)
+	l.kind.replica.removeHandler(l)
 }
 
 // steps yields the change, or the two that it is when an object has taken the
@@ -265,60 +266,60 @@ func (c change) steps() iter.Seq[change] {
 }
 
 // tell has listeners take in what has led up to a revision.
-func tell(listeners []*listener, changes []change, revision int64) {
+func enqueueAll(listeners []*handlerQueue, changes []change, revision int64) {
 	if len(changes) == 0 {
 		return
 	}
 	for _, l := range listeners {
-		l.take(changes, revision)
+		l.enqueue(changes, revision)
 	}
 }
 
 // listenersOf returns those of some kinds. Whoever is not among them begins with
 // a snapshot that is published later. It is called with mu held.
-func listenersOf(kinds []*kind) []*listener {
+func handlersOf(kinds []*kind) []*handlerQueue {
 	if len(kinds) == 1 {
-		return kinds[0].listeners
+		return kinds[0].handlers
 	}
-	var all []*listener
+	var all []*handlerQueue
 	for _, k := range kinds {
-		all = append(all, k.listeners...)
+		all = append(all, k.handlers...)
 	}
 	return all
 }
 
 // begin has the handlers that know nothing yet told what is there. It is called
 // with Replica.mu held.
-func (k *kind) begin() {
-	if len(k.listeners) == 0 {
+func (k *kind) deliverInitial() {
+	if len(k.handlers) == 0 {
 		return
 	}
 	s := k.replica.Snapshot()
-	for _, l := range k.listeners {
-		l.begin(s.kind(k).objects, s.revision)
+	for _, l := range k.handlers {
+		l.setInitial(s.kind(k).objects, s.revision)
 	}
 }
 
-func (r *Replica) addListener(l *listener) {
+func (r *Replica) addHandler(l *handlerQueue) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.kind.listeners = append(l.kind.listeners, l)
+	l.kind.handlers = append(l.kind.handlers, l)
 	if s := r.Snapshot(); s.kind(l.kind).objects != nil {
-		l.begin(s.kind(l.kind).objects, s.revision)
+		l.setInitial(s.kind(l.kind).objects, s.revision)
 	}
 	if r.launch != nil {
 		r.launch(l)
 	}
 }
 
-func (r *Replica) dropListener(l *listener) {
+func (r *Replica) removeHandler(l *handlerQueue) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.kind.listeners = slices.DeleteFunc(slices.Clone(l.kind.listeners), func(other *listener) bool { return other == l })
+	l.kind.handlers = slices.DeleteFunc(slices.Clone(l.kind.handlers), func(other *handlerQueue) bool { return other == l })
 }
 
 // begin marks the replica as running, until end.
-func (r *Replica) begin() error {
+func (r *Replica) markRunning() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.running {
@@ -328,7 +329,7 @@ func (r *Replica) begin() error {
 	return nil
 }
 
-func (r *Replica) end() {
+func (r *Replica) markStopped() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running = false
@@ -340,9 +341,9 @@ func (r *Replica) startHandlers(ctx context.Context) (stop func()) {
 	defer r.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	var handlers sync.WaitGroup
-	r.launch = func(l *listener) { handlers.Go(func() { l.run(ctx) }) }
+	r.launch = func(l *handlerQueue) { handlers.Go(func() { l.run(ctx) }) }
 	for _, k := range r.kinds {
-		for _, l := range k.listeners {
+		for _, l := range k.handlers {
 			r.launch(l)
 		}
 	}
@@ -353,4 +354,45 @@ func (r *Replica) startHandlers(ctx context.Context) (stop func()) {
 		cancel()
 		handlers.Wait()
 	}
+}
+
+// filtered returns what the filter leaves of the changes of the listener's kind.
+func (l *handlerQueue) applyFilter(changes []change) []change {
+	var left []change
+	for _, c := range changes {
+		if c.kind != l.kind {
+			continue
+		}
+		if c, ok := l.applyFilterTo(c); ok {
+			left = append(left, c)
+		}
+	}
+	return left
+}
+
+// pass returns what the filter leaves of a change, and whether that is anything.
+func (l *handlerQueue) applyFilterTo(c change) (change, bool) {
+	if l.filter == nil {
+		return c, true
+	}
+	left, err := l.filter(c)
+	if n := l.failures.add(err); n > 0 {
+		l.log().Error(err, "a filter cannot tell; the change passes", "key", c.key, "revision", c.revision, "failures", n)
+	}
+	return left, left.old != nil || left.new != nil
+}
+
+// faults counts the failures of a filter, which may come with every change.
+type failureCount struct{ n atomic.Int64 }
+
+// add returns how many there are when that is worth telling: at the first, and
+// whenever the number has doubled.
+func (f *failureCount) add(err error) int64 {
+	if err == nil {
+		return 0
+	}
+	if n := f.n.Add(1); n&(n-1) == 0 {
+		return n
+	}
+	return 0
 }

@@ -16,45 +16,45 @@ import (
 // decides how to go on from it. Nothing of it is shown before etcd has been
 // asked: it may be another one. An error is etcd's; a checkpoint that is not
 // used is none.
-func (f *reflector) restore(ctx context.Context) error {
-	if f.replica.checkpoint.Path == "" || f.restored || f.replica.handed.Load() != nil {
+func (f *reflector) restoreCheckpoint(ctx context.Context) error {
+	if f.replica.checkpoint.Path == "" || f.checkpointDone || f.replica.enqueued.Load() != nil {
 		return nil
 	}
 	if f.saved == nil {
-		saved, err := f.load(ctx)
+		saved, err := f.loadCheckpoint(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			f.restored = true
-			f.refuse(err)
+			f.checkpointDone = true
+			f.rejectCheckpoint(err)
 			return nil
 		}
 		f.saved = saved
 	}
-	look := f.saved.look(f)
-	look.take(ctx)
+	look := f.saved.probe(f)
+	look.run(ctx)
 	if look.err != nil && look.reason == "" {
 		return fmt.Errorf("compare the checkpoint with etcd: %w", look.err)
 	}
 	saved := f.saved
-	f.restored, f.saved = true, nil
-	if cluster := saved.header.Cluster; cluster != look.read.cluster {
-		f.refuse(fmt.Errorf("it is of cluster %x, this is cluster %x", cluster, look.read.cluster))
+	f.checkpointDone, f.saved = true, nil
+	if cluster := saved.header.Cluster; cluster != look.epoch.cluster {
+		f.rejectCheckpoint(fmt.Errorf("it is of cluster %x, this is cluster %x", cluster, look.epoch.cluster))
 		return nil
 	}
-	f.contact, f.blind = f.replica.clock.Now(), look.blind
+	f.lastContact, f.blind = f.replica.clock.Now(), look.blind
 	if look.reason == "" {
 		f.ensureEpoch(ctx, look)
 	}
-	f.beginWith(saved, look)
+	f.useCheckpoint(saved, look)
 	return nil
 }
 
 // load reads the checkpoint. What was added before now is looked for in it.
-func (f *reflector) load(ctx context.Context) (*savedState, error) {
+func (f *reflector) loadCheckpoint(ctx context.Context) (*savedState, error) {
 	select {
-	case <-f.replica.relist:
+	case <-f.replica.kindAdded:
 	default:
 	}
 	f.replica.mu.Lock()
@@ -74,7 +74,7 @@ func (f *reflector) load(ctx context.Context) (*savedState, error) {
 }
 
 // refuse says why a checkpoint is not used. That there is none is no news.
-func (f *reflector) refuse(cause error) {
+func (f *reflector) rejectCheckpoint(cause error) {
 	start := "not used: " + cause.Error()
 	log := f.replica.log
 	if errors.Is(cause, fs.ErrNotExist) {
@@ -86,12 +86,12 @@ func (f *reflector) refuse(cause error) {
 
 // look returns a look at whether etcd is the one of the checkpoint, and has not
 // lost what that has.
-func (s *savedState) look(f *reflector) *look {
-	l := f.newLook()
-	l.at, l.known = s.header.Revision, identity{s.header.Cluster, s.header.Epoch}
-	for _, w := range s.header.Witnesses {
+func (s *savedState) probe(f *reflector) *probe {
+	l := f.newProbe()
+	l.at, l.knownEpoch = s.header.Revision, epochID{s.header.Cluster, s.header.Epoch}
+	for _, w := range s.header.Sentinels {
 		if f.replica.kindOf(w.Key) != nil {
-			l.witnesses = append(l.witnesses, witness{w.Key, w.Revision, w.Sum})
+			l.sentinels = append(l.sentinels, sentinel{w.Key, w.Revision, w.Sum})
 		}
 	}
 	return l
@@ -100,9 +100,9 @@ func (s *savedState) look(f *reflector) *look {
 // beginWith makes the checkpoint the replica's state, has handlers told of it, and
 // decides how to go on. What it shows of another etcd has no revision: nobody who
 // waits for one of this etcd's has reached it there.
-func (f *reflector) beginWith(saved *savedState, look *look) {
+func (f *reflector) useCheckpoint(saved *savedState, look *probe) {
 	revision := saved.header.Revision
-	if isAnew(look.reason) {
+	if startsEpoch(look.reason) {
 		revision = 0
 	}
 	f.replica.mu.Lock()
@@ -119,38 +119,38 @@ func (f *reflector) beginWith(saved *savedState, look *look) {
 			x.build(k.objects)
 		}
 	}
-	f.replica.identity = identity{saved.header.Cluster, saved.header.Epoch}
+	f.replica.epochID = epochID{saved.header.Cluster, saved.header.Epoch}
 	f.replica.publish(revision, changed...)
 	for _, k := range changed {
-		k.begin()
+		k.deliverInitial()
 	}
 	f.replica.catchingUp = true
 	missing := f.replica.unlisted(len(f.replica.kinds))
-	f.replica.saveable = &candidate{snapshot: f.replica.Snapshot()}
+	f.replica.restoredCheckpoint = &pendingCheckpoint{snapshot: f.replica.Snapshot()}
 	f.replica.mu.Unlock()
-	f.handedOn()
+	f.markEnqueued()
 
-	f.certain, f.lag, f.witness = revision, lag{}, witness{}
-	for _, w := range look.witnesses[:min(1, len(look.witnesses))] {
-		f.witness = w
+	f.complete, f.budget, f.sentinel = revision, replayBudget{}, sentinel{}
+	for _, w := range look.sentinels[:min(1, len(look.sentinels))] {
+		f.sentinel = w
 	}
 	for _, u := range saved.header.Undecodable {
 		if k := f.replica.kindOf(string(u.Key)); k != nil {
 			f.replica.status.undecodable(string(u.Key), u.Revision, errors.New(u.Reason))
 		}
 	}
-	f.reason = f.howToGoOn(saved, look, missing)
-	f.replica.waits.reached(revision)
-	if f.reason == "" {
-		f.adopt(look.read)
-		f.replica.status.told(look.asked, look.now, revision)
-		f.replica.AfterRevision(look.now, f.replica.caughtUp)
+	f.relistReason = f.resumeReason(saved, look, missing)
+	f.replica.waiters.reached(revision)
+	if f.relistReason == "" {
+		f.adoptEpoch(look.epoch)
+		f.replica.status.observed(look.asked, look.now, revision)
+		f.replica.AfterRevision(look.now, f.replica.finishCatchUp)
 	}
 }
 
 // howToGoOn returns why to list, or nothing when the watch can go on where the
 // checkpoint was taken.
-func (f *reflector) howToGoOn(saved *savedState, look *look, missing *kind) string {
+func (f *reflector) resumeReason(saved *savedState, look *probe, missing *kind) string {
 	at := saved.header.Revision
 	start, reason := fmt.Sprintf("begun at revision %d", at), ""
 	switch program := f.replica.program(); {
@@ -164,7 +164,7 @@ func (f *reflector) howToGoOn(saved *savedState, look *look, missing *kind) stri
 		start, reason = fmt.Sprintf("%s, compared: etcd is at revision %d", start, look.now), reasonBehind
 	}
 	log := f.replica.log.V(1)
-	if isAnew(reason) {
+	if startsEpoch(reason) {
 		log = f.replica.log
 	}
 	log.Info("checkpoint: "+start, "path", f.replica.checkpoint.Path)
@@ -173,7 +173,7 @@ func (f *reflector) howToGoOn(saved *savedState, look *look, missing *kind) stri
 }
 
 // caughtUp makes it known that the replica has what etcd had when it began.
-func (r *Replica) caughtUp() {
+func (r *Replica) finishCatchUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.catchingUp {

@@ -76,7 +76,7 @@ func (m *backlogModel) pop() bool {
 
 // mark has the model see to it that the reader comes to know just what is.
 func (m *backlogModel) mark() {
-	m.owed, m.marked = m.backlog.mark(), maps.Clone(m.now)
+	m.owed, m.marked = m.backlog.setWatermark(), maps.Clone(m.now)
 	m.checkMark()
 }
 

@@ -61,9 +61,9 @@ type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 //
 // The time is that of [Options].Clock.
 func (i *Informer[T]) AddBatchHandler(w Debounce, handle BatchHandler[T], filters ...Filter[T]) *Registration {
-	l := newListener(i.kind, nil)
+	l := newHandlerQueue(i.kind, nil)
 	l.backlog = newBacklog(0) // joins from the first change on
-	l.batch = &batching{window: w, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
+	l.debouncer = &debouncer{debounce: w, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
 		handle(ctx, batchOf[T](changes, revision, initial))
 	}}
 	return i.register(l, filters)
@@ -80,16 +80,16 @@ func batchOf[T store.Object](changes []change, revision int64, initial bool) Bat
 }
 
 // batching is what a listener has of a batch handler.
-type batching struct {
-	window Debounce
-	clock  clock.WithTickerAndDelayedExecution
-	call   func(ctx context.Context, changes []change, revision int64, initial bool)
+type debouncer struct {
+	debounce Debounce
+	clock    clock.WithTickerAndDelayedExecution
+	call     func(ctx context.Context, changes []change, revision int64, initial bool)
 }
 
 // arrived is called with l.mu held when changes have come. first says that none
 // waited before.
-func (l *listener) arrived(first bool, revision int64) {
-	l.lastAt, l.batchRevision = l.batch.clock.Now(), revision
+func (l *handlerQueue) noteArrival(first bool, revision int64) {
+	l.lastAt, l.batchRevision = l.debouncer.clock.Now(), revision
 	if first {
 		l.firstAt = l.lastAt
 	}
@@ -109,21 +109,21 @@ func (w Debounce) due(first, last time.Time) time.Time {
 }
 
 // stepBatch tells a batch, or waits until there is something to do.
-func (l *listener) stepBatch(ctx context.Context) {
+func (l *handlerQueue) deliverNextBatch(ctx context.Context) {
 	l.mu.Lock()
 	initial := l.initial
 	l.mu.Unlock()
 	if initial != nil {
-		l.tellInitial(ctx, initial)
+		l.deliverInitialBatch(ctx, initial)
 		return
 	}
 	changes, revision, left := l.nextBatch()
 	switch {
 	case len(changes) > 0:
-		l.tellBatch(ctx, changes, revision, false)
-		l.settle(ctx)
+		l.deliverBatch(ctx, changes, revision, false)
+		l.markDelivered(ctx)
 	case left > 0:
-		due := l.batch.clock.NewTimer(left)
+		due := l.debouncer.clock.NewTimer(left)
 		defer due.Stop()
 		l.wait(ctx, due.C())
 	default:
@@ -133,10 +133,10 @@ func (l *listener) stepBatch(ctx context.Context) {
 
 // tellInitial tells the first batch, unless ctx ends before the filter has seen
 // all objects.
-func (l *listener) tellInitial(ctx context.Context, i *initialObjects) {
+func (l *handlerQueue) deliverInitialBatch(ctx context.Context, i *initialObjects) {
 	var changes []change
 	i.objects.Scan(func(key string, e *entry) bool {
-		if c, ok := l.pass(change{l.kind, key, nil, e, e.rev}); ok {
+		if c, ok := l.applyFilterTo(change{l.kind, key, nil, e, e.rev}); ok {
 			changes = append(changes, c)
 		}
 		return ctx.Err() == nil
@@ -147,33 +147,33 @@ func (l *listener) tellInitial(ctx context.Context, i *initialObjects) {
 	l.mu.Lock()
 	l.initial = nil
 	l.mu.Unlock()
-	l.tellBatch(ctx, changes, i.revision, true)
+	l.deliverBatch(ctx, changes, i.revision, true)
 }
 
 // nextBatch takes out what waits, if it is due. Otherwise it returns how long
 // that takes; 0 when nothing waits.
-func (l *listener) nextBatch() (changes []change, revision int64, left time.Duration) {
+func (l *handlerQueue) nextBatch() (changes []change, revision int64, left time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.backlog.live == 0 {
 		return nil, 0, 0
 	}
-	b := l.batch
-	if left := b.window.due(l.firstAt, l.lastAt).Sub(b.clock.Now()); left > 0 {
+	b := l.debouncer
+	if left := b.debounce.due(l.firstAt, l.lastAt).Sub(b.clock.Now()); left > 0 {
 		return nil, 0, left
 	}
 	changes = make([]change, 0, l.backlog.live)
 	for {
 		c, ok := l.backlog.pop()
 		if !ok {
-			l.telling = true
+			l.delivering = true
 			return changes, l.batchRevision, 0
 		}
 		changes = append(changes, c)
 	}
 }
 
-func (l *listener) tellBatch(ctx context.Context, changes []change, revision int64, initial bool) {
+func (l *handlerQueue) deliverBatch(ctx context.Context, changes []change, revision int64, initial bool) {
 	if l.isRemoved() {
 		return
 	}
@@ -182,5 +182,5 @@ func (l *listener) tellBatch(ctx context.Context, changes []change, revision int
 			l.panicked(p, "revision", revision, "changes", len(changes))
 		}
 	}()
-	l.batch.call(ctx, changes, revision, initial)
+	l.debouncer.call(ctx, changes, revision, initial)
 }

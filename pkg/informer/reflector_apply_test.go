@@ -14,7 +14,7 @@ import (
 // for a repetition, too.
 func TestRepetitionsProveNothing(t *testing.T) {
 	s, _ := offline(t)
-	f := &reflector{replica: s, certain: 1}
+	f := &reflector{replica: s, complete: 1}
 	k := s.kinds[0]
 	encode, err := s.store.Encoder(&corev1.ConfigMap{})
 	if err != nil {
@@ -38,7 +38,7 @@ func TestRepetitionsProveNothing(t *testing.T) {
 	if err := f.apply(event("a", 10)); err != nil || s.Snapshot() != before {
 		t.Fatalf("a repetition is applied, or fails: %v", err)
 	}
-	if err := f.apply(event("b", 15)); err == nil || f.reason != reasonDisorder {
-		t.Fatalf("the change of a revision that etcd was done with is dropped: %v, %q", err, f.reason)
+	if err := f.apply(event("b", 15)); err == nil || f.relistReason != reasonDisorder {
+		t.Fatalf("the change of a revision that etcd was done with is dropped: %v, %q", err, f.relistReason)
 	}
 }

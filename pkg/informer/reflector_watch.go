@@ -13,7 +13,7 @@ import (
 
 // follow applies what the watch brings until it ends. What it starts in asking
 // ends with ctx.
-func (f *reflector) follow(ctx context.Context, w *etcd.Watch, asking *sync.WaitGroup) error {
+func (f *reflector) watch(ctx context.Context, w *etcd.Watch, asking *sync.WaitGroup) error {
 	p := f.newProgress(w, asking)
 	defer p.timer.Stop()
 	c := f.newChecks(p)
@@ -21,29 +21,29 @@ func (f *reflector) follow(ctx context.Context, w *etcd.Watch, asking *sync.Wait
 	for {
 		select {
 		case resp, ok := <-w.Responses:
-			if err := f.take(received{resp, ok}, w.Responses); err != nil {
+			if err := f.receive(watchResponse{resp, ok}, w.Responses); err != nil {
 				return err
 			}
 			c.heard = true
-		case <-f.replica.relist:
-			f.reason = reasonNewKind
+		case <-f.replica.kindAdded:
+			f.relistReason = reasonNewKind
 			return errNewKind
-		case <-f.replica.poke:
-			p.soon()
+		case <-f.replica.waiterAdded:
+			p.onWaiter()
 		case <-p.timer.C():
-			p.ask()
-		case err := <-p.asked:
-			p.busy = false
+			p.tick()
+		case err := <-p.answers:
+			p.requested = false
 			if err != nil {
 				return fmt.Errorf("request progress: %w", err)
 			}
-		case <-f.replica.suspect:
-			if err := f.wentBack(); err != nil {
+		case <-f.replica.regressionSeen:
+			if err := f.checkRegression(); err != nil {
 				return err
 			}
 		case <-c.timer.C():
 			c.start(ctx)
-		case l := <-c.looks:
+		case l := <-c.probes:
 			if err := c.finish(ctx, l); err != nil {
 				return err
 			}
@@ -53,13 +53,13 @@ func (f *reflector) follow(ctx context.Context, w *etcd.Watch, asking *sync.Wait
 
 // wentBack has the replica list when somebody saw etcd at a revision before that
 // of a snapshot. A look may come too late to see it: etcd goes on.
-func (f *reflector) wentBack() error {
+func (f *reflector) checkRegression() error {
 	f.replica.mu.Lock()
 	defer f.replica.mu.Unlock()
-	if f.replica.seenEra <= f.replica.era {
+	if f.replica.seenEpoch <= f.replica.epoch {
 		return nil
 	}
-	f.reason = reasonRegressed
+	f.relistReason = reasonRegressed
 	return fmt.Errorf("etcd was seen at a revision before the replica's, %d: etcd was wiped or restored", f.replica.Snapshot().revision)
 }
 
@@ -74,21 +74,21 @@ type progress struct {
 
 	// etcd's client takes a request only while it is connected. Waiting for
 	// that is left to a goroutine, at most one.
-	busy   bool
-	asked  chan error
-	asking *sync.WaitGroup
+	requested bool
+	answers   chan error
+	requests  *sync.WaitGroup
 }
 
 func (f *reflector) newProgress(w *etcd.Watch, asking *sync.WaitGroup) *progress {
 	return &progress{
-		replica: f.replica, watch: w, asking: asking, asked: make(chan error, 1),
+		replica: f.replica, watch: w, requests: asking, answers: make(chan error, 1),
 		// Somebody may have begun to wait while there was no watch.
 		timer: f.replica.clock.NewTimer(f.replica.timing.progress), delay: f.replica.timing.progress, armed: true,
 	}
 }
 
 // soon says that somebody waits.
-func (p *progress) soon() {
+func (p *progress) onWaiter() {
 	if !p.armed {
 		p.armed, p.delay = true, p.replica.timing.progress
 		p.timer.Reset(p.delay)
@@ -96,9 +96,9 @@ func (p *progress) soon() {
 }
 
 // ask asks if somebody waits still.
-func (p *progress) ask() {
+func (p *progress) tick() {
 	p.armed = false
-	if p.replica.waits.furthest() <= p.replica.Snapshot().revision {
+	if p.replica.waiters.furthest() <= p.replica.Snapshot().revision {
 		return
 	}
 	p.request()
@@ -107,11 +107,11 @@ func (p *progress) ask() {
 }
 
 func (p *progress) request() {
-	if p.busy {
+	if p.requested {
 		return
 	}
-	p.busy = true
-	p.asking.Go(func() { p.asked <- p.watch.RequestProgress() })
+	p.requested = true
+	p.requests.Go(func() { p.answers <- p.watch.RequestProgress() })
 }
 
 // checks finds out, again and again, whether etcd still has what the replica has
@@ -122,29 +122,29 @@ type checks struct {
 	replica   *Replica
 	progress  *progress
 	timer     clock.Timer
-	looks     chan *look
+	probes    chan *probe
 
 	heard bool  // something came since the last check
 	asked int64 // the revision that the watch was last asked to reach
 }
 
 func (f *reflector) newChecks(p *progress) *checks {
-	return &checks{reflector: f, replica: f.replica, progress: p, timer: f.replica.clock.NewTimer(f.replica.timing.idle), looks: make(chan *look, 1)}
+	return &checks{reflector: f, replica: f.replica, progress: p, timer: f.replica.clock.NewTimer(f.replica.timing.idle), probes: make(chan *probe, 1)}
 }
 
 func (c *checks) start(ctx context.Context) {
-	l := c.reflector.newLook()
-	c.progress.asking.Go(func() {
-		l.take(ctx)
-		c.looks <- l
+	l := c.reflector.newProbe()
+	c.progress.requests.Go(func() {
+		l.run(ctx)
+		c.probes <- l
 	})
 }
 
-func (c *checks) finish(ctx context.Context, l *look) error {
-	if err := c.reflector.seen(l); err != nil {
+func (c *checks) finish(ctx context.Context, l *probe) error {
+	if err := c.reflector.observe(l); err != nil {
 		return err
 	}
-	if err := c.judgeSilence(l.now); err != nil {
+	if err := c.checkProgress(l.now); err != nil {
 		return err
 	}
 	c.reflector.progressed = true
@@ -153,7 +153,7 @@ func (c *checks) finish(ctx context.Context, l *look) error {
 }
 
 // judgeSilence is told etcd's revision of some moments ago.
-func (c *checks) judgeSilence(now int64) error {
+func (c *checks) checkProgress(now int64) error {
 	heard := c.heard
 	c.heard = false
 	at := c.replica.Snapshot().revision

@@ -18,10 +18,10 @@ import (
 
 // kindList is a list of one kind in the making.
 type kindList struct {
-	kind    *kind
-	old     *btree.Map[string, *entry] // what was known; nil at first
-	byValue bool                       // what is known of revisions proves nothing
-	afresh  bool                       // nor do the objects: all are decoded again
+	kind          *kind
+	old           *btree.Map[string, *entry] // what was known; nil at first
+	compareValues bool                       // what is known of revisions proves nothing
+	decodeAll     bool                       // nor do the objects: all are decoded again
 
 	stall     clock.Timer
 	decoders  errgroup.Group
@@ -29,7 +29,7 @@ type kindList struct {
 
 	// What was read: all there is, or, if partial, only what is not known yet.
 	partial bool
-	gone    []*entry   // if partial: what is known, and is no more
+	deleted []*entry   // if partial: what is known, and is no more
 	rest    etcd.Range // if partial: where all was read; what is gone from there is found at last
 
 	mu     sync.Mutex // guards chunks and bad while the decoders run
@@ -54,7 +54,7 @@ func (l *kindList) read(ctx context.Context, revision int64) error {
 	r := l.kind.replica
 	l.stall = r.clock.AfterFunc(r.timing.stall, cancel)
 	defer l.stall.Stop()
-	err := l.readAny(ctx, revision)
+	err := l.readKind(ctx, revision)
 	_ = l.decoders.Wait() // its functions return no errors
 	if err != nil && !l.stall.Stop() {
 		return fmt.Errorf("nothing from etcd for %v: %w", r.timing.stall, err)
@@ -62,8 +62,8 @@ func (l *kindList) read(ctx context.Context, revision int64) error {
 	return err
 }
 
-func (l *kindList) readAny(ctx context.Context, revision int64) error {
-	if l.worthComparing() {
+func (l *kindList) readKind(ctx context.Context, revision int64) error {
+	if l.shouldCompareKeys() {
 		return l.readChanges(ctx, revision)
 	}
 	return l.readRange(ctx, etcd.PrefixRange(l.kind.prefix), revision)
@@ -71,15 +71,15 @@ func (l *kindList) readAny(ctx context.Context, revision int64) error {
 
 func (l *kindList) readRange(ctx context.Context, r etcd.Range, revision int64) error {
 	_, err := etcd.List(ctx, l.kind.replica.store.Client(), r, revision, func(kvs []*mvccpb.KeyValue) error {
-		l.heard(kvs)
-		l.take(kvs)
+		l.countRead(kvs)
+		l.decodeChunk(kvs)
 		return nil
 	})
 	return err
 }
 
 // heard takes note of what has come from etcd.
-func (l *kindList) heard(kvs []*mvccpb.KeyValue) {
+func (l *kindList) countRead(kvs []*mvccpb.KeyValue) {
 	l.stall.Reset(l.kind.replica.timing.stall)
 	n := 0
 	for _, kv := range kvs {
@@ -89,7 +89,7 @@ func (l *kindList) heard(kvs []*mvccpb.KeyValue) {
 }
 
 // take has values decoded.
-func (l *kindList) take(kvs []*mvccpb.KeyValue) {
+func (l *kindList) decodeChunk(kvs []*mvccpb.KeyValue) {
 	chunk := make([]*entry, len(kvs))
 	l.mu.Lock()
 	l.chunks = append(l.chunks, chunk)
@@ -111,7 +111,7 @@ func (l *kindList) entry(kv *mvccpb.KeyValue) *entry {
 	if l.old != nil {
 		known, _ = l.old.Get(etcdKey[len(l.kind.prefix):])
 	}
-	if known != nil && !l.afresh && known.rev == kv.ModRevision && known.sum == sumOf(kv.Value) {
+	if known != nil && !l.decodeAll && known.rev == kv.ModRevision && known.sum == sumOf(kv.Value) {
 		return known
 	}
 	if e, ok := l.kind.replica.decodeEntry(l.kind, etcdKey, kv); ok {
@@ -139,16 +139,16 @@ func (l *kindList) entries() iter.Seq[*entry] {
 // install makes the list the kind's objects and returns what differs from those
 // that were. Objects that were not known at all before are no change: handlers
 // learn of the first list from the snapshot.
-func (l *kindList) install(revision int64, w *witness) []change {
-	install := l.renew
+func (l *kindList) install(revision int64, w *sentinel) []change {
+	install := l.replaceObjects
 	if l.partial {
-		install = l.update
+		install = l.updateObjects
 	}
 	changes := install(revision)
 	l.kind.replica.status.onlyUndecodable(l.kind.prefix, l.isUndecodable)
 	l.kind.objects.Scan(func(_ string, e *entry) bool {
 		if e.rev >= w.rev && !l.bad[l.kind.prefix+e.key] {
-			w.see(l.kind.prefix+e.key, e)
+			w.observe(l.kind.prefix+e.key, e)
 		}
 		return true
 	})
@@ -164,7 +164,7 @@ func (l *kindList) isUndecodable(etcdKey string, revision int64) bool {
 }
 
 // renew puts what was read in place of the kind's objects.
-func (l *kindList) renew(revision int64) []change {
+func (l *kindList) replaceObjects(revision int64) []change {
 	objects, bytes := new(btree.Map[string, *entry]), int64(0)
 	for e := range l.entries() {
 		l.kind.replica.mutations.add(l.kind, e)

@@ -52,7 +52,7 @@ func inBubble(t *testing.T, w Debounce, f func(b *batchTest, reg *Registration),
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			reg.listener.run(ctx)
+			reg.queue.run(ctx)
 		}()
 		f(b, reg)
 		time.Sleep(time.Hour)
@@ -134,13 +134,13 @@ func TestBatchInWhichNothingIsLeftIsNotTold(t *testing.T) {
 
 func TestBatchHandlerThatPanicsIsToldWhatComesNext(t *testing.T) {
 	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
-		reg.listener.mu.Lock()
-		call := reg.listener.batch.call
-		reg.listener.batch.call = func(ctx context.Context, changes []change, revision int64, initial bool) {
+		reg.queue.mu.Lock()
+		call := reg.queue.debouncer.call
+		reg.queue.debouncer.call = func(ctx context.Context, changes []change, revision int64, initial bool) {
 			call(ctx, changes, revision, initial)
 			panic("not today")
 		}
-		reg.listener.mu.Unlock()
+		reg.queue.mu.Unlock()
 		b.set(2*time.Second, "a", "1")
 		b.set(0, "a", "2")
 	}, "0s at 1:", "1s at 2: ADDED a 1", "3s at 3: MODIFIED a 2")
@@ -170,13 +170,13 @@ func TestBatchIsKeptBetweenRuns(t *testing.T) {
 		run := func(d time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
-			reg.listener.run(ctx)
+			reg.queue.run(ctx)
 		}
 		run(time.Millisecond)
 		for i := range 10_000 {
 			set(maps, "default", fmt.Sprint("cm-", i%10), fmt.Sprint(i))
 		}
-		if n, places := reg.Backlog(), len(reg.listener.backlog.queue); n != 10 || places > 20 {
+		if n, places := reg.Backlog(), len(reg.queue.backlog.queue); n != 10 || places > 20 {
 			t.Errorf("%d changes wait in %d places", n, places)
 		}
 		run(500 * time.Millisecond)

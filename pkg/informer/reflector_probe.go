@@ -16,7 +16,7 @@ import (
 // witness is an object that the replica has, one of the newest. It tells whether
 // etcd is still the one that was listed: revisions alone do not, once etcd's
 // data were replaced and its revision has grown past the replica's.
-type witness struct {
+type sentinel struct {
 	etcdKey string // empty when there is none
 	rev     int64
 	sum     uint64
@@ -26,23 +26,23 @@ type witness struct {
 func sumOf(value []byte) uint64 { return xxhash.Sum64(value) }
 
 // see makes an object the witness if it is newer.
-func (w *witness) see(etcdKey string, e *entry) {
+func (w *sentinel) observe(etcdKey string, e *entry) {
 	if e.rev >= w.rev {
-		*w = witness{etcdKey, e.rev, e.sum}
+		*w = sentinel{etcdKey, e.rev, e.sum}
 	}
 }
 
 // lose is told of a key that no longer has what the replica knows.
-func (w *witness) lose(etcdKey string) {
+func (w *sentinel) forget(etcdKey string) {
 	if w.etcdKey == etcdKey {
-		*w = witness{}
+		*w = sentinel{}
 	}
 }
 
 // contradicts reports whether what the key has, in an etcd at revision now,
 // cannot follow from what a replica at revision at knows; nil when the key has
 // nothing.
-func (w witness) contradicts(kv *mvccpb.KeyValue, at, now int64) bool {
+func (w sentinel) contradicts(kv *mvccpb.KeyValue, at, now int64) bool {
 	switch {
 	case w.etcdKey == "":
 		return false
@@ -57,81 +57,81 @@ func (w witness) contradicts(kv *mvccpb.KeyValue, at, now int64) bool {
 
 // look is a look at etcd, to see whether it has lost what somebody has seen in
 // it: one round trip.
-type look struct {
-	replica   *Replica
-	at        int64 // the revision up to which etcd was seen
-	asked     time.Time
-	witnesses []witness
-	known     identity
-	blind     bool // the user may not read the epoch key
+type probe struct {
+	replica    *Replica
+	at         int64 // the revision up to which etcd was seen
+	asked      time.Time
+	sentinels  []sentinel
+	knownEpoch epochID
+	blind      bool // the user may not read the epoch key
 
 	now    int64 // etcd's revision
-	read   identity
+	epoch  epochID
 	reason string // why the replica must list; empty if it need not
 	err    error
 }
 
-func (f *reflector) newLook() *look {
+func (f *reflector) newProbe() *probe {
 	f.replica.mu.Lock()
 	defer f.replica.mu.Unlock()
-	l := &look{replica: f.replica, at: f.replica.Snapshot().revision, asked: f.replica.clock.Now(), known: f.replica.identity, blind: f.blind}
-	if f.witness.etcdKey != "" {
-		l.witnesses = []witness{f.witness}
+	l := &probe{replica: f.replica, at: f.replica.Snapshot().revision, asked: f.replica.clock.Now(), knownEpoch: f.replica.epochID, blind: f.blind}
+	if f.sentinel.etcdKey != "" {
+		l.sentinels = []sentinel{f.sentinel}
 	}
 	return l
 }
 
 // verify takes a look and waits for what it shows.
-func (f *reflector) verify(ctx context.Context) error {
-	l := f.newLook()
-	l.take(ctx)
-	return f.seen(l)
+func (f *reflector) probeNow(ctx context.Context) error {
+	l := f.newProbe()
+	l.run(ctx)
+	return f.observe(l)
 }
 
 // seen takes note of what a look has shown.
-func (f *reflector) seen(l *look) error {
+func (f *reflector) observe(l *probe) error {
 	f.blind = l.blind
 	if l.now > 0 {
-		f.contact = f.replica.clock.Now()
+		f.lastContact = f.replica.clock.Now()
 	}
 	if l.err == nil {
-		f.replica.status.told(l.asked, l.now, f.replica.Snapshot().revision)
+		f.replica.status.observed(l.asked, l.now, f.replica.Snapshot().revision)
 	}
 	switch {
 	case l.reason != "":
-		f.reason = l.reason
-	case l.err == nil && l.read != l.known:
-		f.adopt(l.read)
+		f.relistReason = l.reason
+	case l.err == nil && l.epoch != l.knownEpoch:
+		f.adoptEpoch(l.epoch)
 	}
 	return l.err
 }
 
 // take asks etcd, linearizably. It may run beside the reflector.
-func (l *look) take(ctx context.Context) {
-	kvs, err := l.ask(ctx)
+func (l *probe) run(ctx context.Context) {
+	kvs, err := l.read(ctx)
 	if isDenied(err) && !l.blind {
 		l.blind = true
-		kvs, err = l.ask(ctx)
+		kvs, err = l.read(ctx)
 	}
 	if l.err = err; err != nil {
 		return
 	}
-	if err := l.judge(kvs); err != nil {
+	if err := l.verdict(kvs); err != nil {
 		l.err = fmt.Errorf("%w: etcd was wiped or restored", err)
 	}
 }
 
 // judge says what in etcd cannot follow from what was seen.
-func (l *look) judge(kvs map[string]*mvccpb.KeyValue) error {
+func (l *probe) verdict(kvs map[string]*mvccpb.KeyValue) error {
 	if l.now < l.at {
 		l.reason = reasonRegressed
 		return fmt.Errorf("etcd is at revision %d, the replica at %d", l.now, l.at)
 	}
 	l.reason = reasonReplaced
-	if err := l.known.differs(l.read, l.replica.epochKey()); err != nil {
+	if err := l.knownEpoch.differs(l.epoch, l.replica.epochKey()); err != nil {
 		return err
 	}
-	for _, w := range l.witnesses {
+	for _, w := range l.sentinels {
 		if w.contradicts(kvs[w.etcdKey], l.at, l.now) {
 			return fmt.Errorf("key %s is not what it was at revision %d", w.etcdKey, w.rev)
 		}
@@ -141,14 +141,14 @@ func (l *look) judge(kvs map[string]*mvccpb.KeyValue) error {
 }
 
 // ask reads the epoch key and the witnesses' keys.
-func (l *look) ask(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
+func (l *probe) read(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	timed, cancel := retry.WithTimeout(ctx, l.replica.clock, l.replica.timing.answer)
 	defer cancel()
 	var gets []clientv3.Op
 	if !l.blind {
 		gets = append(gets, clientv3.OpGet(l.replica.epochKey()))
 	}
-	for _, w := range l.witnesses {
+	for _, w := range l.sentinels {
 		gets = append(gets, clientv3.OpGet(w.etcdKey))
 	}
 	if len(gets) == 0 { // any key will do, and this one the user can read
@@ -161,9 +161,9 @@ func (l *look) ask(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read etcd's revision, with %d keys: %w", len(gets), err)
 	}
-	l.now, l.read = resp.Header.Revision, identity{cluster: resp.Header.ClusterId}
+	l.now, l.epoch = resp.Header.Revision, epochID{cluster: resp.Header.ClusterId}
 	if l.blind {
-		l.read.epoch = l.known.epoch
+		l.epoch.key = l.knownEpoch.key
 	}
 	kvs := map[string]*mvccpb.KeyValue{}
 	for _, r := range resp.Responses {
@@ -172,7 +172,7 @@ func (l *look) ask(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 		}
 	}
 	if kv := kvs[l.replica.epochKey()]; kv != nil {
-		l.read.epoch = string(kv.Value)
+		l.epoch.key = string(kv.Value)
 	}
 	return kvs, nil
 }
