@@ -32,22 +32,22 @@ func (f *reflector) restoreCheckpoint(ctx context.Context) error {
 		}
 		f.saved = saved
 	}
-	look := f.saved.probe(f)
-	look.run(ctx)
-	if look.err != nil && look.reason == "" {
-		return fmt.Errorf("compare the checkpoint with etcd: %w", look.err)
+	p := f.saved.probe(f)
+	p.run(ctx)
+	if p.err != nil && p.reason == "" {
+		return fmt.Errorf("compare the checkpoint with etcd: %w", p.err)
 	}
 	saved := f.saved
 	f.checkpointDone, f.saved = true, nil
-	if cluster := saved.header.Cluster; cluster != look.epoch.cluster {
-		f.rejectCheckpoint(fmt.Errorf("it is of cluster %x, this is cluster %x", cluster, look.epoch.cluster))
+	if cluster := saved.header.Cluster; cluster != p.epoch.cluster {
+		f.rejectCheckpoint(fmt.Errorf("it is of cluster %x, this is cluster %x", cluster, p.epoch.cluster))
 		return nil
 	}
-	f.lastContact, f.blind = f.replica.clock.Now(), look.blind
-	if look.reason == "" {
-		f.ensureEpoch(ctx, look)
+	f.lastContact, f.blind = f.replica.clock.Now(), p.blind
+	if p.reason == "" {
+		f.ensureEpoch(ctx, p)
 	}
-	f.useCheckpoint(saved, look)
+	f.useCheckpoint(saved, p)
 	return nil
 }
 
@@ -84,7 +84,7 @@ func (f *reflector) rejectCheckpoint(cause error) {
 	log.Info("checkpoint not used; listing", "path", f.replica.checkpoint.Path, "cause", cause.Error())
 }
 
-// look returns a look at whether etcd is the one of the checkpoint, and has not
+// p returns a p at whether etcd is the one of the checkpoint, and has not
 // lost what that has.
 func (s *savedState) probe(f *reflector) *probe {
 	l := f.newProbe()
@@ -100,9 +100,9 @@ func (s *savedState) probe(f *reflector) *probe {
 // beginWith makes the checkpoint the replica's state, has handlers told of it, and
 // decides how to go on. What it shows of another etcd has no revision: nobody who
 // waits for one of this etcd's has reached it there.
-func (f *reflector) useCheckpoint(saved *savedState, look *probe) {
+func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	revision := saved.header.Revision
-	if startsEpoch(look.reason) {
+	if startsEpoch(p.reason) {
 		revision = 0
 	}
 	f.replica.mu.Lock()
@@ -131,7 +131,7 @@ func (f *reflector) useCheckpoint(saved *savedState, look *probe) {
 	f.markEnqueued()
 
 	f.complete, f.budget, f.sentinel = revision, replayBudget{}, sentinel{}
-	for _, w := range look.sentinels[:min(1, len(look.sentinels))] {
+	for _, w := range p.sentinels[:min(1, len(p.sentinels))] {
 		f.sentinel = w
 	}
 	for _, u := range saved.header.Undecodable {
@@ -139,29 +139,29 @@ func (f *reflector) useCheckpoint(saved *savedState, look *probe) {
 			f.replica.status.undecodable(string(u.Key), u.Revision, errors.New(u.Reason))
 		}
 	}
-	f.relistReason = f.resumeReason(saved, look, missing)
+	f.relistReason = f.resumeReason(saved, p, missing)
 	f.replica.waiters.reached(revision)
 	if f.relistReason == "" {
-		f.adoptEpoch(look.epoch)
-		f.replica.status.observed(look.asked, look.now, revision)
-		f.replica.AfterRevision(look.now, f.replica.finishCatchUp)
+		f.adoptEpoch(p.epoch)
+		f.replica.status.observed(p.asked, p.now, revision)
+		f.replica.AfterRevision(p.now, f.replica.finishCatchUp)
 	}
 }
 
 // howToGoOn returns why to list, or nothing when the watch can go on where the
 // checkpoint was taken.
-func (f *reflector) resumeReason(saved *savedState, look *probe, missing *kind) string {
+func (f *reflector) resumeReason(saved *savedState, p *probe, missing *kind) string {
 	at := saved.header.Revision
 	start, reason := fmt.Sprintf("begun at revision %d", at), ""
 	switch program := f.replica.program(); {
-	case look.reason != "":
-		start, reason = fmt.Sprintf("%s, compared by values: %v", start, look.err), look.reason
+	case p.reason != "":
+		start, reason = fmt.Sprintf("%s, compared by values: %v", start, p.err), p.reason
 	case program == "" || saved.header.Program != program:
 		start, reason = start+", compared by values: another program has written it", reasonProgram
 	case missing != nil:
 		start, reason = start+", compared: it lacks the kind "+missing.info.GroupVersionKind.Kind, reasonNewKind
-	case look.now-at > replayLimit:
-		start, reason = fmt.Sprintf("%s, compared: etcd is at revision %d", start, look.now), reasonBehind
+	case p.now-at > replayLimit:
+		start, reason = fmt.Sprintf("%s, compared: etcd is at revision %d", start, p.now), reasonBehind
 	}
 	log := f.replica.log.V(1)
 	if startsEpoch(reason) {

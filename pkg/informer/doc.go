@@ -1,11 +1,11 @@
-// Package informer keeps a local copy of objects in etcd and tells what changes
-// in it.
+// Package informer keeps a local copy of objects in etcd, and calls handlers when
+// objects change.
 //
-// A [Replica] holds the kinds that were registered with [For]. It lists them
-// all at one revision of etcd and then follows them with one watch. Its
-// [Snapshot] is read without locks and shows every kind at the same revision;
-// an [Informer] reads one kind of it, an [Index] finds objects by computed
-// values, and a [Handler] is told of changes.
+// A [Replica] holds the kinds that [For] registered. It lists all of them at one
+// revision of etcd, and then follows them with one watch. Its [Snapshot] shows
+// every kind at the same revision, and is read without locks. An [Informer] reads
+// one kind of a snapshot, an [Index] finds objects by computed values, and
+// a [Handler] gets the changes.
 //
 //	r := informer.NewReplica(s, informer.Options{})
 //	sites, err := informer.For[*Site](r)
@@ -14,162 +14,171 @@
 //	err = r.WaitForSync(ctx)
 //	for site := range byRegion.Lookup(r.Snapshot(), "north") { ... }
 //
-// A [Filter] chooses, by key, labels, fields, operation, transition or any
-// function, what a handler is told. A [BatchHandler] is told the net change of
-// a [Window] of time at once:
+// A [Filter] selects the changes that a handler gets: by key, labels, fields,
+// operation, changed part, or any function of the object or the change.
+// A [BatchHandler] gets the net changes of an interval in one call, as
+// [Debounce] bounds it:
 //
 //	web, err := informer.KeyGlob[*Site]("team-*/web-?")
 //	sites.AddHandler(handle, web, informer.Where(func(s *Site) bool { return s.Status.Ready }))
 //	sites.AddBatchHandler(informer.Debounce{Quiet: time.Second}, handleBatch)
 //
-// Objects are shared by all who read them, and equal parts of several objects,
-// such as their labels, are one, which is why they take less than half of the
-// memory that they would alone. Whoever wants to change one makes a DeepCopy;
-// Options.OnMutation finds who does not. [Restrict] has a replica keep only a part
+// All readers share the objects. To change an object, make a DeepCopy first;
+// Options.OnMutation finds code that does not. Equal parts of several objects,
+// such as labels, are stored once, so that the objects take less than half of the
+// memory that separate copies would. [Restrict] makes a replica keep only a part
 // of a kind.
 //
 // # Guarantees
 //
-//   - A snapshot is exactly what etcd held at its revision, save for values that
-//     cannot be decoded. It never shows a part of a transaction.
-//   - Revisions of successive snapshots rise, unless etcd itself went back.
-//   - A handler is told each change once, in the order of revisions. After a
+//   - A snapshot shows exactly what etcd held at its revision, except for values
+//     that cannot be decoded. It never shows a part of a transaction.
+//   - The revisions of successive snapshots do not decrease, unless etcd itself
+//     went back.
+//   - A handler gets each change once, in the order of revisions. After a
 //     disturbance (a lost connection, a compaction, a wiped or restored etcd) it
-//     is told the difference between what it was last told and what is, missed
-//     deletions with the last known object included. An object that was deleted
-//     and created again never looks like one that was modified.
-//   - A handler with a filter about objects is told of exactly those that it
-//     holds for: what comes to pass is Added, what ceases to is Deleted. What
-//     a filter drops is dropped before it waits anywhere.
-//   - A batch is the net difference between two revisions, each object once. It
-//     never shows a part of a transaction.
-//   - A handler that is slow or panics disturbs nobody else. What waits for it
-//     is bounded by the number of objects. A filter that panics lets pass what
-//     it was asked about.
-//   - Memory follows what the replica holds, not what passes through it. Changes
-//     that come faster than they can be applied wait up to a bound, the greater
-//     of 32 MiB and what the replica holds; beyond it, the replica lists.
+//     gets the difference between what it last got and the current state,
+//     including missed deletions with the last known object. An object that was
+//     deleted and created again never looks modified.
+//   - A handler whose filter has only leaves about objects sees exactly the
+//     objects that match. An object that starts to match arrives as Added, and
+//     one that stops matching as Deleted. A change that a filter drops is never
+//     queued.
+//   - A batch is the net difference between two revisions, with each object once.
+//     It never shows a part of a transaction.
+//   - A handler that is slow or panics does not disturb other handlers. Its queue
+//     is bounded by the number of objects. If a filter panics, the change passes.
+//   - Memory follows the size of what the replica holds, not the rate of changes.
+//     Changes that arrive faster than the replica applies them are queued up to
+//     the greater of 32 MiB and the size of the replica. Beyond that, the replica
+//     lists again.
 //   - A value that cannot be decoded is reported with its key, in the log and in
-//     [Replica.Status]; the last good object stays.
-//   - A lost connection and lost data are noticed: at once when the connection
-//     breaks, otherwise within seconds. The replica stays readable, and
-//     [Replica.Status] says why it is stale and since when.
-//   - A list of what is known already reads the keys, and then only what has
-//     changed, unless that is much or etcd's data may have been replaced.
-//   - [Replica.Run] returns when all goroutines that it started have ended, and
-//     leaves no watch behind in etcd's client.
+//     [Replica.Status]. The last good object stays.
+//   - A replica notices a lost connection and lost data: at once if the connection
+//     breaks, otherwise within seconds. It stays readable, and [Replica.Status]
+//     says since when it is stale, and why.
+//   - To relist a kind that it already holds, the replica reads keys first and
+//     fetches only values whose ModRevision changed. It reads all values if many
+//     changed, or if etcd's data may have been replaced.
+//   - [Replica.Run] returns when all goroutines that it started have ended. It
+//     leaves no watch open in etcd's client.
 //
 // # What is not guaranteed
 //
-//   - That a snapshot is up to date: it is as new as what etcd has sent. Use
+//   - That a snapshot is up to date. It is as new as what etcd has sent. Use
 //     [Replica.FreshSnapshot] or [Replica.WaitForRevision].
-//   - That a handler sees every state that an object went through. One that is
-//     far behind, and everyone after a list, is told the net change.
-//   - That a slow filter disturbs nobody: it is asked in the replica's own
-//     goroutine. A slow handler does no harm there.
+//   - That a handler sees every state of an object. A handler that is far behind
+//     gets the net change, and so does every handler after a relist.
+//   - That a slow filter does not disturb others. Filters run in the replica's
+//     goroutine; handlers do not.
 //   - That batches of two kinds, or of two handlers, end at the same revision.
-//   - When an object was deleted, if that was found by a list: the event has the
-//     list's revision.
-//   - That etcd's data being replaced is noticed when they have the same epoch
-//     key, their revision is not below the replica's, and what is left of the
-//     newest objects that the replica has is unchanged, as after the restore of a
-//     backup that lacks only deletions. Delete the epoch key after each restore.
-//   - That memory is bounded when the Watcher of the store's etcd client was
-//     replaced, such as by one that adds a prefix to all keys.
+//   - The revision of a deletion that a relist found: the event has the list's
+//     revision.
+//   - That the replica notices every replacement of etcd's data. It does not if
+//     all of these hold: the epoch key is the same, etcd's revision is not below
+//     the replica's, and the newest objects that are left are unchanged. The
+//     restore of a backup that lacks only deletions is such a case. Delete the
+//     epoch key after each restore.
+//   - That memory is bounded if the Watcher of the store's etcd client was
+//     replaced, for example by one that adds a prefix to all keys.
 //
 // # Health and metrics
 //
-// [Replica.Healthy] is for readiness probes, [Replica.Status] tells everything,
-// and [Replica.Collector] gives the same to Prometheus. All names begin with
+// [Replica.Healthy] is for readiness probes. [Replica.Status] has all details, and
+// [Replica.Collector] gives them to Prometheus. All names begin with
 // homeostat_replica_.
 //
-//	synced                   gauge    1 when every registered kind was listed
+//	synced                   gauge    1 if every registered kind was listed
 //	disturbed                gauge    1 while something keeps the replica from following etcd
 //	revision                 gauge    of the newest snapshot
-//	etcd_revision            gauge    the newest that is known
-//	lag_seconds              gauge    since the replica was last known to have all that etcd had; absent before the first list
-//	unapplied_bytes          gauge    memory of changes received and not applied
-//	lists_total              counter  by reason: "initial", "new kind", "compacted", "far behind", ...
-//	watches_total            counter  opened, or tried to
-//	failures_total           counter  lists that failed, watches that ended or could not be opened
-//	foreign_events_total     counter  of keys that are of no registered kind
+//	etcd_revision            gauge    newest revision of etcd that the replica knows of
+//	lag_seconds              gauge    time since the replica was last known to be up to date; absent before the first list
+//	unapplied_bytes          gauge    memory of changes that were received and not applied yet
+//	lists_total              counter  lists, by reason: "initial", "new kind", "compacted", "far behind", ...
+//	watches_total            counter  attempts to open a watch
+//	failures_total           counter  failed lists, and watches that ended or could not be opened
+//	foreign_events_total     counter  events of keys of no registered kind
 //
 // And for each kind, with the labels group, version and kind:
 //
-//	objects                  gauge    in the newest snapshot
-//	object_bytes             gauge    their size in etcd, keys included
-//	undecodable_keys         gauge    whose values cannot be decoded
-//	handlers                 gauge    that are told of changes
-//	handler_backlog_changes  gauge    that the handler furthest behind was not told yet
-//	changes_total            counter  taken in
+//	objects                  gauge    objects in the newest snapshot
+//	object_bytes             gauge    their size in etcd, including keys
+//	undecodable_keys         gauge    keys with values that cannot be decoded
+//	handlers                 gauge    registered handlers
+//	handler_backlog_changes  gauge    undelivered changes of the handler that is furthest behind
+//	changes_total            counter  applied changes
 //
-// A replica that follows etcd looks every 5 s whether it has everything, so
-// lag_seconds goes up to that and a little more while all is well; an alert
-// belongs at 15 s or above. The revisions count the writes of everybody: their
-// difference is no measure of what the replica lacks.
+// A replica that follows etcd checks every 5 s that nothing is missing. So
+// lag_seconds rises to a little more than 5 while all is well; alert at 15 or
+// above. Revisions count the writes of all clients: the difference between the
+// two is no measure of what the replica lacks.
 //
 // # Permissions
 //
-// An etcd user needs to read the smallest range of keys that covers all kinds of
-// the replica: one watch is opened over it. For one kind, that is the kind's own
-// prefix. A permission that is lost, and a token that has expired, are named in
-// [Status] and by [Replica.Healthy]; the replica tries again until it has them
-// back, and then goes on where it was.
+// The etcd user must be able to read the smallest range of keys that encloses all
+// kinds of the replica, since one watch covers it. For a single kind, that is the
+// kind's own prefix. [Status] and [Replica.Healthy] name a permission that was
+// lost and a token that expired. The replica retries until it has access again,
+// and then continues where it was.
 //
-// A replica's lists and watches share its client's connection. Etcd is known to
-// have starved the watches of a connection with TLS while it answered large reads
-// on it. A replica for which others of the client's reads do that, as its lag then
-// shows, is better given a client of its own.
+// A replica's lists and watches share the connection of its client. Over TLS, etcd
+// is known to starve the watches of a connection while it answers large reads on
+// it. If the lag shows that other reads of the same client do this, give the
+// replica a client of its own.
 //
 // # The epoch key
 //
-// Data that were wiped or restored, and have since come as far as a replica was,
-// look like a continuation. So the first replica puts a random value under the
-// key <prefix>.epoch, where no object can be, and all read it with their periodic
-// look at etcd. When it is gone or another, everything is listed by value, the
-// difference is told, and a warning is logged. A backup has the key, too. So
-// whoever restores one deletes it, and a replica makes another:
+// After a wipe or a restore, etcd's revision can grow past the replica's, and the
+// new data look like a continuation of the old. To tell them apart, the first
+// replica stores a random value under the key <prefix>.epoch, where no object can
+// be, and every replica reads it with its periodic check. If the key is gone or
+// has changed, the replica reads all values, delivers the difference, and logs
+// a warning. A backup contains the key as well. So after a restore delete it, and
+// a replica creates another:
 //
 //	etcdctl del /registry/.epoch
 //
-// A user who may not read or not write the key does without it; what is left is
-// the comparison of some of the newest objects.
+// A replica whose user may not read or write the key works without it. It then
+// compares only some of its newest objects.
 //
 // # Checkpoints
 //
-// With [Options].Checkpoint a replica keeps its state in a file and the next
-// process begins with it. Its handlers are told the objects in the file, as
-// Added events with Initial set, and then what has happened since, missed
-// deletions and old objects included: a handler that ignores what is initial sees
-// what happened while no process was there. From etcd only that is read.
+// With [Options].Checkpoint a replica writes its state to a file, and the next
+// process starts from it. Handlers first get the objects of the file, as Added
+// events with Initial set, and then everything that has changed since, including
+// missed deletions with old objects. A handler that ignores initial events thus
+// sees what changed while no process ran. The replica reads only those changes
+// from etcd.
 //
-//   - The file hides no change from a handler: a state is written only after the
-//     calls that told of all that led to it have returned, to every handler there
-//     was, before their contexts were done. A handler that is too slow for that
-//     delays checkpoints, which [Status] and the log tell.
-//   - It is written every so often, and when Run ends, which waits for it. What a
-//     handler was told after the last time, the next process tells it again. What
-//     it was told counts as done: one that hands events on to something that
-//     forgets has to take the initial objects for changes. So does one that the
-//     process before did not have. One that was removed has no say. Where Run is
-//     called again, what the Run before told counts as done, too.
-//   - A process that is killed, or a machine that stops, leaves the file as it was
-//     or as it was to be. Any damage is noticed. Two replicas cannot write the
-//     same file at the same time, where the file system has locks.
-//   - Nothing of the file is shown before etcd was asked whether it is the same:
-//     its cluster, its epoch key, its revision and its newest objects. Then it can
-//     be read at the revision that it has, and [Replica.WaitForSync] waits until
-//     the replica has come as far as etcd was when asked.
-//   - A file that is damaged, of another format, cluster or prefix, or has an
-//     object that does not decode, is not used; the replica lists, and all it
-//     finds is initial. When etcd was wiped or restored since, or another program
-//     has written the file, all values are read and the difference is told. The
-//     log and [CheckpointStatus].Start say which it was. Until then a snapshot of
-//     what the file has is at revision 0: no revision of this etcd is reached.
-//   - Kinds have to be registered before Run to be looked for in the file. Those
-//     that it lacks are listed, and so are those of which only a part is kept
-//     with [Restrict]: the next process may keep another.
-//   - Values are encoded as the store does, encrypted if the store's are. Keys, and
-//     why values could not be decoded, are legible to who may read the file: its
-//     owner.
+//   - A checkpoint hides no change from a handler. A state is written only after
+//     every handler has returned from the calls for all changes up to it, with
+//     its context not done. A handler that is too slow delays checkpoints;
+//     [Status] and the log say so.
+//   - The file is written periodically, and at the end of Run, which waits for
+//     it. The next process delivers again whatever was delivered after the last
+//     write. A returned call counts as done: a handler that only passes events on
+//     to something that forgets must treat the initial events as changes, and so
+//     must a handler that the previous process did not have. Handlers that were
+//     removed are not waited for. If Run is called again, the deliveries of the
+//     earlier Run count as done as well.
+//   - If the process is killed or the machine stops, the file has either its old
+//     or its new content. Damage is detected. Two replicas cannot write the same
+//     file at the same time, on a file system with locks.
+//   - Nothing of the file is visible before the replica has compared it with
+//     etcd: the cluster, the epoch key, the revision and the newest objects. Then
+//     the state is visible at its own revision, and [Replica.WaitForSync] waits
+//     until the replica has reached the revision of etcd at that comparison.
+//   - The replica does not use a file that is damaged, or of another format,
+//     cluster or prefix, or has an object that cannot be decoded. It lists, and
+//     all objects are initial. If etcd was wiped or restored since, or another
+//     program wrote the file, the replica reads all values and delivers the
+//     difference. The log and [CheckpointStatus].Start name the case. Until that
+//     list, a snapshot of the file is at revision 0, since it is at no revision of
+//     this etcd.
+//   - Kinds must be registered before Run to be read from the file. Kinds that the
+//     file lacks are listed, and so are kinds that [Restrict] keeps only in part,
+//     since the next process may keep another part.
+//   - Values are encoded as in the store, and encrypted if the store encrypts.
+//     Keys and decoding errors are legible to those who may read the file, which
+//     is its owner only.
 package informer

@@ -7,49 +7,49 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Filter decides what a handler is told. It is a boolean expression whose leaves
-// are of two sorts:
+// Filter selects the changes that a handler gets. It is a boolean expression with
+// two sorts of leaves:
 //
-//   - those about an object: [KeyGlob], [KeyRegexp], [LabelSelector],
-//     [FieldSelector] and [Where]. They are asked about the object before the
-//     change and about the one after it.
-//   - those about a change: [Operations], [Transition], [GenerationChanged],
-//     [LabelsChanged], [AnnotationsChanged] and [FieldChanged]. They are asked
-//     once, and what they say holds for both.
+//   - Leaves about objects: [KeyGlob], [KeyRegexp], [LabelSelector],
+//     [FieldSelector] and [Where]. They are evaluated for the object before the
+//     change and for the object after it.
+//   - Leaves about changes: [Operations], [Transition], [GenerationChanged],
+//     [LabelsChanged], [AnnotationsChanged] and [FieldChanged]. They are evaluated
+//     once, and the result holds for both objects.
 //
 // Package condition makes leaves of both sorts from expressions in CEL, and [Leaf]
-// from functions that can fail. [And], [Or] and [Not] make one of several. The zero value lets everything pass.
+// from functions that can fail. [And], [Or] and [Not] combine filters. The zero
+// value passes every change.
 //
-// Where the expression holds before and after a change, that is told as
-// Modified. An object for which it holds only after the change has entered the
-// filter and is told as Added; one for which it held only before has left, and
-// is told as Deleted, with the last object for which it held. The rest is not
-// told. A filter whose leaves are all about objects thus shows a handler, at any
-// time, exactly the objects that it holds for. One with a leaf about changes
-// shows it the changes, and nobody is told of an object that leaves it by
-// a change that it drops.
+// A change arrives as Modified if the expression holds before and after it. An
+// object for which it holds only after the change has entered the filter, and
+// arrives as Added. One for which it holds only before the change has left the
+// filter, and arrives as Deleted, with the last object that matched. Other changes
+// are dropped. A handler whose filter has only leaves about objects therefore
+// knows, at any time, exactly the objects that match. With a leaf about changes
+// this does not hold: if it drops the change by which an object leaves the filter,
+// the handler does not learn that it left.
 //
-// What a handler is told first counts as the creation of each object, and so does
-// what a list finds new. A change that joins the deletion of an object and the
-// creation of another of the same name is judged as the two that it is. What
-// only a list shows is judged by its net result.
+// The objects that a handler gets first count as created, and so do objects that
+// a relist finds new. If a name was deleted and created again, the filter evaluates
+// the deletion and the creation separately. After a relist it evaluates the net
+// change of each object.
 //
-// Changes are filtered as the replica takes them in, so that what is dropped
-// costs neither memory nor a call; what is there at first is filtered just before
-// it is told. The functions of a filter therefore run in the replica's own
-// goroutine, and beside that in the handler's. They must be fast, must not block
-// or wait for the replica, must not change the objects, and must depend on their
-// arguments alone. One that panics or fails is logged, and for the object or the
-// change that it was asked about the whole filter then holds: a change too many
-// does no harm, one too few does.
+// The replica evaluates filters when it applies a change. A dropped change
+// therefore costs neither memory nor a call. The initial objects are filtered just
+// before they are delivered. So the functions of a filter run in the replica's own
+// goroutine and in the handler's. They must be fast and pure, must not block or
+// wait for the replica, and must not change the objects. If a function panics or
+// fails, the replica logs that, and the whole filter holds for the object or change
+// in question: an extra event does no harm, a missing one does.
 //
-// A Filter is safe for concurrent use and may serve any number of handlers.
+// A Filter is safe for concurrent use, by any number of handlers.
 type Filter[T store.Object] struct {
 	eval func(e *evaluation[T], care sides) sides // nil: holds
 }
 
-// sides is a set of the two states that a change lies between. Operators work on
-// both at once; a side where there is no object is never cared about.
+// sides is a set of the two states of an object that a change lies between.
+// Operators evaluate both at once. A side without an object is never included.
 type sides uint8
 
 const (
@@ -57,17 +57,17 @@ const (
 	after
 )
 
-// evaluation is a filter being asked about one change.
+// evaluation is the evaluation of a filter for one change.
 type evaluation[T store.Object] struct {
 	change   change
 	key      store.Key
 	old, new T
 
-	failed sides // where a leaf could not tell
-	err    error // why
+	failed sides // for which a leaf failed
+	err    error // of the last leaf that failed
 }
 
-// holds returns for which of the sides that matter the filter holds.
+// holds returns the sides in care for which the filter holds.
 func (f Filter[T]) holds(e *evaluation[T], care sides) sides {
 	if f.eval == nil || care == 0 {
 		return care
@@ -75,8 +75,8 @@ func (f Filter[T]) holds(e *evaluation[T], care sides) sides {
 	return f.eval(e, care)
 }
 
-// And holds where all filters hold. They are asked in their order, and no longer
-// than it takes to decide. Without any, it lets everything pass.
+// And holds where all filters hold. It evaluates them in their order, and stops
+// when the result is clear. Without filters, it passes every change.
 func And[T store.Object](filters ...Filter[T]) Filter[T] {
 	filters = slices.Clone(filters)
 	return Filter[T]{func(e *evaluation[T], care sides) sides {
@@ -87,8 +87,8 @@ func And[T store.Object](filters ...Filter[T]) Filter[T] {
 	}}
 }
 
-// Or holds where one of the filters does. They are asked in their order, and no
-// longer than it takes to decide. Without any, it lets nothing pass.
+// Or holds where at least one filter holds. It evaluates them in their order, and
+// stops when the result is clear. Without filters, it passes no change.
 func Or[T store.Object](filters ...Filter[T]) Filter[T] {
 	filters = slices.Clone(filters)
 	return Filter[T]{func(e *evaluation[T], care sides) (in sides) {
@@ -99,15 +99,15 @@ func Or[T store.Object](filters ...Filter[T]) Filter[T] {
 	}}
 }
 
-// Not holds where the filter does not.
+// Not holds where the filter does not hold.
 func Not[T store.Object](f Filter[T]) Filter[T] {
 	return Filter[T]{func(e *evaluation[T], care sides) sides {
 		return care &^ f.holds(e, care)
 	}}
 }
 
-// judge returns what is left of a change: the objects that the filter holds for.
-// The error says why a leaf could not tell.
+// judge returns the change with only the objects for which the filter holds. The
+// error is that of a leaf that failed.
 func (f Filter[T]) judge(c change) (change, error) {
 	var in sides
 	var err error
@@ -134,12 +134,12 @@ func (f Filter[T]) judge(c change) (change, error) {
 	return c, err
 }
 
-// try asks a leaf's function about some sides. It holds where it fails or
-// panics, whatever is made of that.
+// try calls a leaf's function for some sides. If the function fails or panics, the
+// sides are noted as failed, so that the filter holds for them.
 func (e *evaluation[T]) try(of sides, f func() (bool, error)) (in sides) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.failed, e.err = e.failed|of, fmt.Errorf("it panicked: %v", p)
+			e.failed, e.err = e.failed|of, fmt.Errorf("filter panicked: %v", p)
 			in = of
 		}
 	}()
@@ -153,7 +153,7 @@ func (e *evaluation[T]) try(of sides, f func() (bool, error)) (in sides) {
 	return in
 }
 
-// aboutObject is a leaf that is asked about each side by itself.
+// aboutObject returns a leaf that is evaluated for each side separately.
 func aboutObject[T store.Object](f func(obj T) (bool, error)) Filter[T] {
 	return Filter[T]{func(e *evaluation[T], care sides) (in sides) {
 		if care&before != 0 {
@@ -166,7 +166,7 @@ func aboutObject[T store.Object](f func(obj T) (bool, error)) Filter[T] {
 	}}
 }
 
-// aboutChange is a leaf that is asked once and holds for both sides.
+// aboutChange returns a leaf that is evaluated once, for both sides.
 func aboutChange[T store.Object](f func(e *evaluation[T]) (bool, error)) Filter[T] {
 	return Filter[T]{func(e *evaluation[T], care sides) sides {
 		return e.try(care, func() (bool, error) { return f(e) })

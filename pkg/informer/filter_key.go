@@ -9,18 +9,17 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// KeyGlob holds for objects whose key matches a pattern: that of a namespace and
-// that of a name, with a slash between them, or that of a name alone, in any
-// namespace or none:
+// KeyGlob holds for objects with a key that matches a pattern. The pattern is
+// namespace/name, or only a name, which matches in any namespace and in none:
 //
-//   - any number of characters, none included
+//   - any number of characters, or none
 //     ?       one character
-//     [a-z0]  one character of these; [^a-z0] one that is none of these
-//     \       takes the next character as it is
+//     [a-z0]  one of these characters; [^a-z0] any other character
+//     \       takes the next character literally
 //
-// All other characters stand for themselves. A pattern matches a part as a whole
-// and never beyond it. The namespace of a cluster-scoped object is empty. An
-// invalid pattern is an error.
+// All other characters stand for themselves. A pattern must match the whole
+// namespace and the whole name. The namespace of a cluster-scoped object is empty.
+// KeyGlob returns an error if the pattern is malformed.
 func KeyGlob[T store.Object](pattern string) (Filter[T], error) {
 	namespace, name, both := strings.Cut(pattern, "/")
 	if !both {
@@ -42,27 +41,28 @@ func KeyGlob[T store.Object](pattern string) (Filter[T], error) {
 	}), nil
 }
 
-// matches is asked about patterns that were found well-formed.
+// matches expects a pattern that is well-formed.
 func matches(pattern, part string) bool {
 	ok, _ := path.Match(pattern, part)
 	return ok
 }
 
-// KeyRegexp holds for objects whose namespace and name match one regular
-// expression each; nil matches all. An expression matches a part wherever it is
-// found in it: one that is meant to match the whole says so, as in ^web-[0-9]+$.
+// KeyRegexp holds for objects whose namespace and name match the regular
+// expressions; nil matches all. An expression matches anywhere in the text. To match
+// the whole text, anchor it, as in ^web-[0-9]+$.
 func KeyRegexp[T store.Object](namespace, name *regexp.Regexp) Filter[T] {
 	return aboutKey[T](func(key store.Key) bool {
 		return (namespace == nil || namespace.MatchString(key.Namespace)) && (name == nil || name.MatchString(key.Name))
 	})
 }
 
-// aboutKey is a leaf that says the same of both sides, since they share the key.
+// aboutKey returns a leaf about objects that is evaluated once, since both sides
+// have the same key.
 func aboutKey[T store.Object](f func(store.Key) bool) Filter[T] {
 	return aboutChange(func(e *evaluation[T]) (bool, error) { return f(e.key), nil })
 }
 
-// splitKey returns what [appendKey] made a key of.
+// splitKey is the inverse of [appendKey].
 func splitKey(key string) store.Key {
 	namespace, name, ok := strings.Cut(key, "/")
 	if !ok {

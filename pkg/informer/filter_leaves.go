@@ -10,7 +10,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Operation is what happened to an object in etcd, whatever a handler is told.
+// Operation is what a change did to an object in etcd. It does not depend on
+// filters: an object that enters a filter by an update arrives as Added, and the
+// operation is Update.
 type Operation string
 
 const (
@@ -20,7 +22,7 @@ const (
 )
 
 // Operations holds for changes by one of the operations. An object that was
-// deleted and created again is a Delete and a Create.
+// deleted and created again counts as a Delete and a Create.
 func Operations[T store.Object](ops ...Operation) Filter[T] {
 	ops = slices.Clone(ops)
 	return aboutChange(func(e *evaluation[T]) (bool, error) {
@@ -38,7 +40,7 @@ func (c change) operation() Operation {
 	return Update
 }
 
-// LabelSelector holds for objects whose labels match. A nil selector matches all.
+// LabelSelector holds for objects with labels that match. A nil selector matches all.
 func LabelSelector[T store.Object](selector labels.Selector) Filter[T] {
 	if selector == nil {
 		return Filter[T]{}
@@ -46,10 +48,10 @@ func LabelSelector[T store.Object](selector labels.Selector) Filter[T] {
 	return Where(func(obj T) bool { return selector.Matches(labels.Set(obj.GetLabels())) })
 }
 
-// FieldSelector holds for objects of the informer's kind whose fields match, as
-// [store.ListOptions] select them: by metadata.name, metadata.namespace and what
-// [store.Kind] adds. A nil selector matches all. A field that the kind does not
-// have is an error.
+// FieldSelector holds for objects of the informer's kind with fields that match.
+// The fields are those of [store.ListOptions]: metadata.name, metadata.namespace and
+// those that [store.Kind] adds. A nil selector matches all. It returns an error if
+// the kind lacks a field of the selector.
 func FieldSelector[T store.Object](i *Informer[T], selector fields.Selector) (Filter[T], error) {
 	selects, err := i.replica.store.Selects(i.kind.info.GroupVersionKind, store.ListOptions{Fields: selector})
 	if err != nil {

@@ -213,7 +213,7 @@ func TestFilterThatFailsLosesNothing(t *testing.T) {
 	if n := len(log); n != 3+4 { // 1, 2, 4 of 5; 1, 2, 4, 8 of 10
 		t.Errorf("%d lines:\n%s", n, strings.Join(log, "\n"))
 	}
-	for _, part := range []string{"who knows", "it panicked: runtime error", `"key"="default/cm-0 0"`, `"kind"="ConfigMap"`, `"failures"=8`} {
+	for _, part := range []string{"who knows", "filter panicked: runtime error", `"key"="default/cm-0 0"`, `"kind"="ConfigMap"`, `"failures"=8`} {
 		if !strings.Contains(strings.Join(log, "\n"), part) {
 			t.Errorf("the log does not tell %s:\n%s", part, strings.Join(log, "\n"))
 		}

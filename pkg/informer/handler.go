@@ -6,41 +6,43 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Event is a change that a handler is told of.
+// Event is a change, as a handler gets it.
 type Event[T store.Object] = store.Event[T]
 
-// Handler is told what happens to the objects of one kind, one call at a time.
-// Objects are shared: change only copies. The handler may take its time, which
-// harms no other; it must return when ctx is done, which it is when the handler
-// is removed or the replica stops. What a handler that panicked was told counts
-// as told.
+// Handler is called with the changes of the objects of one kind, one call at
+// a time. The objects are shared: change only copies. A handler may take its time
+// without harm to other handlers. It must return when ctx is done, which happens
+// when the handler is removed or the replica stops. If it panics, the replica logs
+// that and does not deliver the event again.
 type Handler[T store.Object] func(ctx context.Context, e Event[T])
 
-// Registration is a handler's place in a replica.
+// Registration is the registration of a handler with a replica. It is safe for
+// concurrent use.
 type Registration struct {
 	queue *handlerQueue
 }
 
-// Remove ends the calls of the handler; one that is under way is not waited for,
-// so that a handler may remove itself. It may be called more than once.
+// Remove removes the handler: no call begins after it returns. It does not wait
+// for a call that has begun, so that a handler can remove itself. Further calls of
+// Remove do nothing.
 func (r *Registration) Remove() { r.queue.remove() }
 
-// Backlog returns how many changes the handler was not told yet. Of what there
-// was at first, it counts what no filter has looked at yet.
+// Backlog returns the number of undelivered changes. Of the initial objects, it
+// counts those that the filters have not evaluated yet.
 func (r *Registration) Backlog() int { return r.queue.pending() }
 
-// AddHandler has a handler told of every object that there is, as Added events
-// with Initial set, and then of every change: each once, in the order of
-// revisions, beginning with the very next after the state that it was first
-// told. A handler that falls far behind is told the net change of an object
-// instead of each. An object that was deleted and created again is told as
-// Deleted and Added even so, both with the revision of what is there now.
+// AddHandler registers a handler. The handler first gets every object of
+// a snapshot, as Added events with Initial set. Then it gets every later change, in
+// the order of revisions and without a gap. If the handler falls far behind, it gets
+// the net change of an object instead of each change. An object that was deleted and
+// created again still arrives as Deleted and Added, both with the revision of the
+// new object.
 //
-// It is told only what passes all filters, and as they see it: an object that
-// comes to pass is Added, one that ceases to is Deleted.
+// The handler gets only the changes that pass all filters; [Filter] says how.
 //
-// It can be called at any time. The calls begin when the replica runs and has
-// listed.
+// AddHandler can be called at any time. Calls begin once the replica runs and has
+// listed the kind. Use [Informer.AddBatchHandler] if the work is done once for many
+// changes, and [Registration.Remove] to end the calls.
 func (i *Informer[T]) AddHandler(handle Handler[T], filters ...Filter[T]) *Registration {
 	l := newHandlerQueue(i.kind, func(ctx context.Context, c change, initial bool) {
 		handle(ctx, eventOf[T](c, initial))

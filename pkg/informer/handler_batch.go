@@ -9,61 +9,61 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Debounce says how long changes are collected. The zero value collects what comes
-// while the last batch is handled, and no longer.
+// Debounce bounds how long changes are collected before a batch handler gets them.
+// With the zero value, a batch has the changes that arrived while the handler was
+// busy with the batch before.
 type Debounce struct {
-	// Quiet is how long nothing must have come.
+	// Quiet is how long no change must arrive before the batch is delivered.
+	// Defaults to 0.
 	Quiet time.Duration
-	// Max is how long the first change of a batch waits at most, however busy
-	// it is. Defaults to ten times Quiet.
+	// Max is the longest that the first change of a batch waits, even if further
+	// changes keep arriving. Defaults to ten times Quiet.
 	Max time.Duration
 }
 
-// Batch is what has happened to the objects of one kind between the revision of
-// the last batch and its own: the net difference, each object once. Who applies
-// each batch to what he knew after the last one has exactly what etcd held at
-// the batch's revision, as far as it passes the filters.
+// Batch has the net changes of the objects of one kind since the batch before, with
+// each object once. A handler that applies each batch to its own state has exactly
+// what etcd held at the batch's Revision, of the objects that pass its filters.
 type Batch[T store.Object] struct {
-	// Revision is etcd's. All that happened up to it is part of this batch or of
-	// one before, and nothing that happened later; a transaction is never split.
+	// Revision is etcd's. The batch and those before it have all changes up to this
+	// revision, and none after it. A transaction is never split.
 	Revision int64
-	// Initial says that this is the first batch: all that there is, as Added
+	// Initial says that this is the first batch. It has all objects, as Added
 	// events.
 	Initial bool
-	// Events are in the order of their revisions, those of the first batch in the
-	// order of their keys. An object that was deleted and created again has two,
-	// Deleted and Added, one after the other; any other has one, which says how
-	// it differs from what the last batch left.
+	// Events are in the order of their revisions; those of the first batch are in
+	// the order of keys. An object that was deleted and created again has two
+	// adjacent events, Deleted and Added. Every other object has one, which is its
+	// difference from the batch before.
 	Events []Event[T]
 }
 
-// BatchHandler is told what happens to the objects of one kind, one batch at a
-// time. What holds for a [Handler] holds for it: objects are shared, it may take
-// its time but returns when ctx is done, and a batch that it panicked over counts
-// as told.
+// BatchHandler is called with the changes of the objects of one kind, one batch at
+// a time. The rules of [Handler] apply: objects are shared, the handler may take its
+// time but must return when ctx is done, and a batch is not delivered again if it
+// panics.
 type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 
-// AddBatchHandler is [Informer.AddHandler] for a handler of batches. The first
-// one has all objects that there are and that pass all filters, at the revision
-// of a snapshot. It is told as soon as there is a list, even when it is empty, so
-// that its handler knows that there is nothing.
+// AddBatchHandler registers a handler of batches. The first batch has all objects
+// of a snapshot that pass all filters. It is delivered once the kind was listed,
+// even if it is empty, so that the handler knows that there is nothing.
 //
-// From then on changes are collected, and told as one batch once none has come
-// for as long as the window's Quiet, or when the first of them has waited for
-// Max; in either case not before the last batch was handled. Changes of an object
-// are joined to one; an object that came and went within a batch does not appear
-// in it, and a batch in which nothing is left is not told. What is collected is
-// bounded by the number of objects, and kept while the replica does not run.
+// After that, changes are collected. A batch is delivered when no change has arrived
+// for d.Quiet, or when its first change has waited for d.Max, but not before the
+// handler has returned from the batch before. Changes of one object are joined into
+// one. An object that was created and deleted within a batch does not appear, and
+// an empty batch is not delivered. The number of collected changes is bounded by the
+// number of objects. They are kept while the replica does not run.
 //
-// A process that begins with a checkpoint may be told, as initial and then as
-// Deleted, of an object that came and went within a batch of the process before,
-// which told nobody of it.
+// A process that starts from a checkpoint may deliver an object as initial and then
+// as Deleted that the process before never delivered, because it was created and
+// deleted within one batch.
 //
-// The time is that of [Options].Clock.
-func (i *Informer[T]) AddBatchHandler(w Debounce, handle BatchHandler[T], filters ...Filter[T]) *Registration {
+// The times are those of [Options].Clock.
+func (i *Informer[T]) AddBatchHandler(d Debounce, handle BatchHandler[T], filters ...Filter[T]) *Registration {
 	l := newHandlerQueue(i.kind, nil)
-	l.backlog = newBacklog(0) // joins from the first change on
-	l.debouncer = &debouncer{debounce: w, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
+	l.backlog = newBacklog(0) // joins all changes of an object
+	l.debouncer = &debouncer{debounce: d, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
 		handle(ctx, batchOf[T](changes, revision, initial))
 	}}
 	return i.register(l, filters)
@@ -79,7 +79,8 @@ func batchOf[T store.Object](changes []change, revision int64, initial bool) Bat
 	return b
 }
 
-// batching is what a listener has of a batch handler.
+// debouncer is the part of a handlerQueue that only batch handlers have. It never
+// changes.
 type debouncer struct {
 	debounce Debounce
 	clock    clock.WithTickerAndDelayedExecution
@@ -95,20 +96,21 @@ func (l *handlerQueue) noteArrival(first bool, revision int64) {
 	}
 }
 
-// due is when what waits is to be told.
-func (w Debounce) due(first, last time.Time) time.Time {
-	longest := w.Max
+// due returns when a batch is to be delivered whose first and last changes arrived
+// at first and last.
+func (d Debounce) due(first, last time.Time) time.Time {
+	longest := d.Max
 	if longest <= 0 {
-		longest = 10 * w.Quiet
+		longest = 10 * d.Quiet
 	}
-	quiet, latest := last.Add(w.Quiet), first.Add(longest)
+	quiet, latest := last.Add(d.Quiet), first.Add(longest)
 	if latest.Before(quiet) {
 		return latest
 	}
 	return quiet
 }
 
-// stepBatch tells a batch, or waits until there is something to do.
+// deliverNextBatch delivers a batch, or waits until there is something to do.
 func (l *handlerQueue) deliverNextBatch(ctx context.Context) {
 	l.mu.Lock()
 	initial := l.initial
@@ -131,8 +133,8 @@ func (l *handlerQueue) deliverNextBatch(ctx context.Context) {
 	}
 }
 
-// tellInitial tells the first batch, unless ctx ends before the filter has seen
-// all objects.
+// deliverInitialBatch delivers the first batch, unless ctx ends before the filter
+// has seen all objects.
 func (l *handlerQueue) deliverInitialBatch(ctx context.Context, i *initialObjects) {
 	var changes []change
 	i.objects.Scan(func(key string, e *entry) bool {
@@ -150,8 +152,8 @@ func (l *handlerQueue) deliverInitialBatch(ctx context.Context, i *initialObject
 	l.deliverBatch(ctx, changes, i.revision, true)
 }
 
-// nextBatch takes out what waits, if it is due. Otherwise it returns how long
-// that takes; 0 when nothing waits.
+// nextBatch removes and returns the collected changes if they are due. Otherwise it
+// returns the time until they are; 0 if there are none.
 func (l *handlerQueue) nextBatch() (changes []change, revision int64, left time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

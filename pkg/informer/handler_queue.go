@@ -265,12 +265,12 @@ func (c change) steps() iter.Seq[change] {
 	}
 }
 
-// tell has listeners take in what has led up to a revision.
-func enqueueAll(listeners []*handlerQueue, changes []change, revision int64) {
+// tell has handlers take in what has led up to a revision.
+func enqueueAll(handlers []*handlerQueue, changes []change, revision int64) {
 	if len(changes) == 0 {
 		return
 	}
-	for _, l := range listeners {
+	for _, l := range handlers {
 		l.enqueue(changes, revision)
 	}
 }

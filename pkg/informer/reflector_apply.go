@@ -217,9 +217,9 @@ func (b *changeSet) commit(revision int64) {
 		told = append(told, c)
 	}
 	b.reflector.replica.publish(revision, touched...)
-	listeners := handlersOf(touched)
+	handlers := handlersOf(touched)
 	b.reflector.replica.mu.Unlock()
-	enqueueAll(listeners, told, revision)
+	enqueueAll(handlers, told, revision)
 	b.reflector.markEnqueued()
 	b.reflector.replica.waiters.reached(revision)
 }

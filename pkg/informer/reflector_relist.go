@@ -19,18 +19,18 @@ func (f *reflector) relist(ctx context.Context, reason string) error {
 	default:
 	}
 	f.blind = false
-	look := f.newProbe()
-	look.run(ctx)
+	p := f.newProbe()
+	p.run(ctx)
 	switch {
-	case startsEpoch(reason) && look.reason != "": // as was found before
-	case look.reason != "": // then this list sets it right
-		reason = look.reason
-	case look.err != nil:
-		return fmt.Errorf("list: %w", look.err)
+	case startsEpoch(reason) && p.reason != "": // as was found before
+	case p.reason != "": // then this list sets it right
+		reason = p.reason
+	case p.err != nil:
+		return fmt.Errorf("list: %w", p.err)
 	}
-	f.lastContact, f.blind = f.replica.clock.Now(), look.blind
-	f.ensureEpoch(ctx, look)
-	lists, err := f.readKinds(ctx, reason, look.now)
+	f.lastContact, f.blind = f.replica.clock.Now(), p.blind
+	f.ensureEpoch(ctx, p)
+	lists, err := f.readKinds(ctx, reason, p.now)
 	if errors.Is(err, errNewEpoch) {
 		f.relistReason = reasonReplaced
 	}
@@ -38,9 +38,9 @@ func (f *reflector) relist(ctx context.Context, reason string) error {
 		return err
 	}
 	f.replica.status.listed(reason)
-	f.logList(reason, look)
-	f.install(lists, look.now, look.epoch, startsEpoch(reason))
-	f.replica.status.caughtUp(look.asked, look.now)
+	f.logList(reason, p)
+	f.install(lists, p.now, p.epoch, startsEpoch(reason))
+	f.replica.status.caughtUp(p.asked, p.now)
 	return nil
 }
 
@@ -84,11 +84,11 @@ func (r *Replica) kindLists() []*kindList {
 
 // replace makes the lists the replica's state. When etcd has started anew, so do
 // the waits: the revisions that they wait for may never come.
-func (f *reflector) install(lists []*kindList, revision int64, of epochID, anew bool) {
+func (f *reflector) install(lists []*kindList, revision int64, of epochID, newEpoch bool) {
 	f.complete, f.budget, f.sentinel = revision, replayBudget{}, sentinel{}
 	f.replica.mu.Lock()
 	f.replica.epochID, f.replica.catchingUp = of, false
-	if anew {
+	if newEpoch {
 		f.replica.epoch++
 	}
 	changed := make([]*kind, len(lists))
@@ -105,12 +105,12 @@ func (f *reflector) install(lists []*kindList, revision int64, of epochID, anew 
 	for _, k := range changed {
 		k.deliverInitial()
 	}
-	listeners := handlersOf(changed)
+	handlers := handlersOf(changed)
 	f.replica.listed.Notify()
 	f.replica.mu.Unlock()
-	enqueueAll(listeners, changes, revision)
+	enqueueAll(handlers, changes, revision)
 	f.markEnqueued()
-	if anew {
+	if newEpoch {
 		revision = math.MaxInt64
 	}
 	f.replica.waiters.reached(revision)

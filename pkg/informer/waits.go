@@ -139,14 +139,14 @@ func (r *Replica) readableRange() etcd.Range {
 
 // waitForEra waits until the replica has listed an etcd that was seen to have gone
 // back.
-func (r *Replica) waitForEpoch(ctx context.Context, era int) error {
+func (r *Replica) waitForEpoch(ctx context.Context, epoch int) error {
 	for {
 		listed := r.listed.Changed()
 		r.mu.Lock()
-		r.seenEpoch = max(r.seenEpoch, era)
+		r.seenEpoch = max(r.seenEpoch, epoch)
 		now := r.epoch
 		r.mu.Unlock()
-		if now >= era {
+		if now >= epoch {
 			return nil
 		}
 		signal(r.regressionSeen)
