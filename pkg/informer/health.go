@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Healthy returns nil when the replica runs, has listed every registered kind,
-// and was known to be up to date no longer ago than maxLag; otherwise an error
-// that names the cause, which may go to a readiness probe as it is. A replica
-// that is not healthy stays readable, and recovers by itself when it can.
+// Healthy returns nil if the replica runs, has listed every registered kind, and was
+// known to be up to date at most maxLag ago. Otherwise it returns an error that
+// names the cause and can go to a readiness probe as it is. An unhealthy replica
+// stays readable, and recovers by itself when it can.
 //
-// See [Status] for what Lag counts. One that follows etcd comes to little more
-// than 5 s, so 15 s tells of trouble alone and tells soon; a bound below 10 s
-// fails now and then although nothing is wrong. A replica that runs takes in a
-// kind that is added by a list, and is healthy meanwhile unless that makes it lag.
+// [Status] says what Lag counts. The lag of a replica that follows etcd reaches a
+// little more than 5 s. With a maxLag of 15 s, Healthy fails soon after a real
+// disturbance, and only then; below 10 s it fails now and then without one. While
+// a running replica lists an added kind, it is healthy as long as its lag allows.
 func (r *Replica) Healthy(maxLag time.Duration) error {
 	st := r.Status()
 	missing, lags := st.missing(), st.CurrentAt.IsZero() || st.Lag > maxLag
@@ -28,7 +28,7 @@ func (r *Replica) Healthy(maxLag time.Duration) error {
 	case len(missing) > 0 && lags:
 		what = errors.New("the replica has not listed " + strings.Join(missing, ", "))
 	case len(missing) == 0 && !st.Synced:
-		what = fmt.Errorf("the replica began with a checkpoint, is at revision %d, and has not caught up with etcd", st.Revision)
+		what = fmt.Errorf("the replica started from a checkpoint, is at revision %d, and has not caught up with etcd", st.Revision)
 	case lags:
 		what = st.staleness()
 	default:
@@ -40,14 +40,14 @@ func (r *Replica) Healthy(maxLag time.Duration) error {
 	return what
 }
 
-// staleness says how far behind the replica is.
+// staleness returns an error that says how far behind the replica is.
 func (st Status) staleness() error {
 	return fmt.Errorf("the replica is at revision %d, etcd at %d, with %d bytes received and not applied; "+
 		"it was last known to be up to date %v ago, at %s",
 		st.Revision, st.EtcdRevision, st.Unapplied, st.Lag.Round(time.Second), st.CurrentAt.Format(time.RFC3339))
 }
 
-// missing is the prefixes that were not listed yet.
+// missing returns the prefixes of the kinds that were not listed yet.
 func (st Status) missing() []string {
 	var prefixes []string
 	for _, k := range st.Kinds {

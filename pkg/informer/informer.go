@@ -7,17 +7,17 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Informer is the way to the objects of one kind in a replica: it reads
-// snapshots, has indexes made and takes handlers. It is safe for concurrent
-// use, and a small value that [For] may be asked for again and again.
+// Informer is the access to the objects of one kind in a replica: it reads
+// snapshots, adds indexes and registers handlers. It is safe for concurrent use. It
+// is a small value; calling [For] again for the same kind is cheap.
 type Informer[T store.Object] struct {
 	replica *Replica
 	kind    *kind
 }
 
-// For returns the informer of the kind T, and has the replica keep that kind
-// from now on. On a running replica this costs a list; see
-// [Replica.WaitForSync]. It fails when the replica's store does not know T.
+// For returns the informer of the kind T, and registers the kind with the replica
+// unless it is registered. On a running replica a new kind costs a list; see
+// [Replica.WaitForSync]. It returns an error if the replica's store does not know T.
 func For[T store.Object](r *Replica) (*Informer[T], error) {
 	k, err := store.KindOf[T](r.store)
 	if err != nil {
@@ -30,8 +30,8 @@ func For[T store.Object](r *Replica) (*Informer[T], error) {
 	return &Informer[T]{replica: r, kind: kind}, nil
 }
 
-// ForObject is [For] for a kind that is known only when the program runs: that of
-// obj, of which nothing but its type matters.
+// ForObject is [For] for a kind that is known only at run time: the kind of obj. It
+// reads nothing of obj but its type, and apiVersion and kind if it is unstructured.
 func ForObject(r *Replica, obj store.Object) (*Informer[store.Object], error) {
 	k, err := r.store.KindOf(obj)
 	if err != nil {
@@ -44,14 +44,14 @@ func ForObject(r *Replica, obj store.Object) (*Informer[store.Object], error) {
 	return &Informer[store.Object]{replica: r, kind: kind}, nil
 }
 
-// Replica returns the replica that the informer belongs to.
+// Replica returns the replica of the informer.
 func (i *Informer[T]) Replica() *Replica { return i.replica }
 
-// Listed reports whether a snapshot has the kind at all. One that is older than
-// the kind's registration has not.
+// Listed reports whether the snapshot has the kind. A snapshot that is older than
+// the first list of the kind does not.
 func (i *Informer[T]) Listed(s *Snapshot) bool { return s.kind(i.kind).objects != nil }
 
-// Get returns an object of a snapshot. It is shared: change only a copy.
+// Get returns an object of a snapshot. The object is shared: change only a copy.
 func (i *Informer[T]) Get(s *Snapshot, key store.Key) (T, bool) {
 	e, ok := s.kind(i.kind).get(key)
 	if !ok {
@@ -61,7 +61,7 @@ func (i *Informer[T]) Get(s *Snapshot, key store.Key) (T, bool) {
 	return e.obj.(T), true
 }
 
-// List yields objects of a snapshot in the order of their keys. They are
+// List yields objects of a snapshot in the order of their keys. The objects are
 // shared: change only copies.
 func (i *Informer[T]) List(s *Snapshot, o ListOptions) iter.Seq[T] {
 	return func(yield func(T) bool) {
@@ -73,13 +73,13 @@ func (i *Informer[T]) List(s *Snapshot, o ListOptions) iter.Seq[T] {
 	}
 }
 
-// Len returns how many objects a snapshot has.
+// Len returns the number of objects of the kind in a snapshot.
 func (i *Informer[T]) Len(s *Snapshot) int { return s.kind(i.kind).len() }
 
-// AddIndex has the replica maintain an index over values computed from each
-// object. The function must be pure, fast, since the replica waits for it, and
-// must not change the object; an object may have several values or none. It can be
-// added at any time: older snapshots, which lack it, are searched one by one.
+// AddIndex adds an index over values that a function computes from each object; an
+// object may have any number of values. The function must be pure and fast, since
+// the replica waits for it, and must not change the object. An index can be added at
+// any time. Lookups in a snapshot that is older than the index search all objects.
 func (i *Informer[T]) AddIndex(values func(obj T) []string) *Index[T] {
 	def := &indexDef{values: func(o store.Object) []string { return values(o.(T)) }}
 	i.replica.addIndex(i.kind, def)

@@ -13,26 +13,24 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Mutation is a change of an object that a replica has handed out, which nobody
-// may change: other readers have the same object.
+// Mutation is a change that somebody made to an object of a replica. That is an
+// error: all readers share the object.
 type Mutation struct {
-	// Kind and Key name the object, and Revision is that of the object's value.
+	// Kind and Key name the object. Revision is its ModRevision in etcd.
 	Kind     string
 	Key      store.Key
 	Revision int64
-	// Diff shows what was changed, in the form of a unified diff of the object's
-	// JSON.
+	// Diff shows the change as a unified diff of the object's JSON.
 	Diff string
 }
 
-// String names the object and shows what was changed.
+// String names the object and shows the change.
 func (m Mutation) String() string {
 	return fmt.Sprintf("%s %s of revision %d was changed though it is shared:\n%s", m.Kind, m.Key, m.Revision, m.Diff)
 }
 
-// mutations finds changes of the objects of a replica: it has their encoded forms
-// as they were when they came in. It belongs to whoever holds Replica.mu. A nil one
-// does nothing.
+// mutations finds changes of a replica's objects. It holds the encoded form of each,
+// from when it was decoded. It is guarded by Replica.mu. A nil *mutations does nothing.
 type mutations struct {
 	report  func(Mutation)
 	known   map[*entry]remembered
@@ -61,7 +59,7 @@ func (m *mutations) add(k *kind, e *entry) {
 	}
 }
 
-// drop takes a last look at an object that the replica no longer has.
+// drop checks an object for the last time, when the replica removes it.
 func (m *mutations) drop(e *entry) {
 	if m == nil {
 		return
@@ -70,7 +68,7 @@ func (m *mutations) drop(e *entry) {
 	delete(m.known, e)
 }
 
-// replace is told of a list: what objects a kind has now.
+// replace checks and drops the objects of a kind that a list has removed.
 func (m *mutations) replace(k *kind, has func(*entry) bool) {
 	if m == nil {
 		return
@@ -83,7 +81,7 @@ func (m *mutations) replace(k *kind, has func(*entry) bool) {
 	}
 }
 
-// check compares an object with what it was. A change is found once.
+// check compares an object with what it was. It reports each change once.
 func (m *mutations) check(e *entry) {
 	was := m.known[e]
 	is := encodeObject(e.obj)
@@ -101,7 +99,7 @@ func (m *mutations) check(e *entry) {
 	m.known[e] = remembered{was.kind, is}
 }
 
-// encodeObject returns an error, as JSON, where an object cannot be encoded.
+// encodeObject returns an error as JSON if the object cannot be encoded.
 func encodeObject(obj store.Object) []byte {
 	value, err := json.Marshal(obj)
 	if err != nil {
@@ -110,8 +108,8 @@ func encodeObject(obj store.Object) []byte {
 	return value
 }
 
-// startMutations looks for changes of objects until stop is called, which looks
-// once more.
+// startMutations starts a goroutine that checks objects for changes. stop makes it
+// check all objects once more, and waits for its end.
 func (r *Replica) startMutations() (stop func()) {
 	done := make(chan struct{})
 	var looking sync.WaitGroup
@@ -138,12 +136,12 @@ func (r *Replica) startMutations() (stop func()) {
 	}
 }
 
-// lookAt is how many objects are looked at in one look that is not the last, so
-// that it does not keep the replica waiting.
+// mutationSample is the number of objects in one check, other than the last, so that
+// the check does not keep the replica waiting.
 const mutationSample = 200
 
-// look returns what was found since the last look. It looks at some objects, by
-// chance, or at all.
+// sample checks some objects, in random order, or all of them. It returns the changes
+// since the last sample.
 func (m *mutations) sample(all bool) []Mutation {
 	n := 0
 	for e := range m.known {
@@ -160,7 +158,7 @@ func (m *mutations) sample(all bool) []Mutation {
 func (r *Replica) reportMutation(m Mutation) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.log.Error(nil, "the function that is told of mutations panicked", "panic", p, "stack", string(debug.Stack()))
+			r.log.Error(nil, "OnMutation panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	r.mutations.report(m)

@@ -18,68 +18,67 @@ import (
 
 // Options configure a [Replica]. The zero value is useful.
 type Options struct {
-	// Log tells of what disturbs the replica. Defaults to discarding.
+	// Log reports what disturbs the replica. Defaults to discarding.
 	Log logr.Logger
-	// Clock times the pauses between attempts, the checks while nothing
-	// happens, and the windows of batch handlers. Defaults to the system's.
+	// Clock times all pauses, timeouts and periodic checks, and the batches of
+	// batch handlers. Defaults to the system's clock.
 	Clock clock.WithTickerAndDelayedExecution
-	// OnMutation, when set, has the replica look, while it runs, for changes of
-	// the objects that it has handed out, which are shared: at some of them once a
-	// second, at each when it is replaced, and at all at the end of Run. The function is called from a
-	// goroutine of Run's; a panic of it is logged. This is for tests: it costs as
-	// much memory again as the objects take, and encodes them again and again.
-	// Defaults to not looking, which costs nothing.
+	// OnMutation is called when somebody has changed an object of the replica,
+	// which is shared. While it runs, the replica checks some objects every
+	// second, each object when it is replaced, and all objects at the end of Run.
+	// The function is called from a goroutine of Run; if it panics, the replica
+	// logs that. OnMutation is for tests: it doubles the memory of the objects and
+	// encodes them again and again. Defaults to no checks, at no cost.
 	OnMutation func(Mutation)
-	// Checkpoint keeps the replica's state in a file, from which the next process
-	// begins: it reads from etcd only what has changed, and its handlers are told
-	// what they missed. Defaults to keeping nothing.
+	// Checkpoint makes the replica keep its state in a file, from which the next
+	// process starts: that process reads only what changed from etcd, and its
+	// handlers get the changes that they missed. Defaults to no file.
 	Checkpoint Checkpoint
 }
 
-// Replica is a local copy of the kinds that were registered with [For], at
-// exactly one revision of etcd, kept up to date by [Replica.Run]. See the
-// package's documentation for what it guarantees. It is safe for concurrent
-// use.
+// Replica is a local copy of the kinds that [For] registered, at one revision of
+// etcd, which [Replica.Run] keeps up to date. The package documentation states its
+// guarantees. It is safe for concurrent use.
 type Replica struct {
 	store *store.Store
 	log   logr.Logger
 	clock clock.WithTickerAndDelayedExecution
 
-	mutations *mutations // nil unless looked for
+	mutations *mutations // nil without Options.OnMutation
 
 	snapshot atomic.Pointer[Snapshot]
-	enqueued atomic.Pointer[Snapshot] // the newest of which all handlers' backlogs have what led to it
+	enqueued atomic.Pointer[Snapshot] // the newest snapshot whose changes are in all handlers' queues
 	sorted   atomic.Pointer[[]*kind]  // the kinds by prefix; replaced, never changed
 	waiters  revisionWaiters
 	status   statusKeeper
 
 	timing     timing
-	smallList  int64 // see worthComparing
+	smallList  int64 // see shouldCompareKeys
 	checkpoint Checkpoint
 	disk       disk
 	program    func() string // see programSum
 
 	kindAdded      chan struct{}   // has an element when a kind was added
-	waiterAdded    chan struct{}   // has an element when somebody waits for a revision
-	regressionSeen chan struct{}   // has an element when somebody saw etcd behind the replica
-	listed         retry.Broadcast // of each list, and of having caught up with etcd
+	waiterAdded    chan struct{}   // has an element when a waiter was added
+	regressionSeen chan struct{}   // has an element when somebody saw etcd at a revision below the replica's
+	listed         retry.Broadcast // notified of each list, and when the replica has caught up after a checkpoint
 
-	// mu guards what follows, the kinds' trees and indexes, and mutations. It is
-	// held while a new snapshot is made, so that a handler or an index that is
-	// added sees either all of it or nothing.
+	// mu guards the fields below, the trees, indexes and handlers of the kinds,
+	// and mutations. It is held while a snapshot is made, so that a handler or
+	// index that is added meanwhile sees either all of the snapshot or nothing.
 	mu                 sync.Mutex
 	kinds              []*kind // by slot; only ever appended to
-	epoch              int     // how often etcd's data were replaced
-	seenEpoch          int     // the same, as somebody saw who found etcd behind a snapshot
-	epochID            epochID // whose data the next snapshot shows
+	epoch              int     // counts the replacements of etcd's data
+	seenEpoch          int     // the epoch that must have begun, since etcd was seen behind a snapshot
+	epochID            epochID // of the next snapshot
 	running            bool
 	launch             func(*handlerQueue) // starts a handler; nil unless running
-	catchingUp         bool                // the newest snapshot is a checkpoint's, and what etcd had when the replica began is yet to come
-	restoredCheckpoint *pendingCheckpoint  // the checkpoint that the replica began with
+	catchingUp         bool                // the newest snapshot is a checkpoint's, and has not reached etcd's revision at the start of Run
+	restoredCheckpoint *pendingCheckpoint  // the checkpoint that the replica started from
 }
 
-// kind is a registered kind. Its trees are the newest state and belong to
-// whoever holds Replica.mu; snapshots get copies of them.
+// kind is a registered kind. Its trees are the newest state, and are guarded by
+// Replica.mu; snapshots get copies of them.
 type kind struct {
 	replica *Replica
 	slot    int
@@ -88,17 +87,17 @@ type kind struct {
 	scope   *scope
 	decode  store.DecodeFunc
 	encode  func(obj store.Object) ([]byte, error)
-	skipped atomic.Int64 // values of objects that are not kept
+	skipped atomic.Int64 // counts values of objects that the scope does not keep
 
 	objects     *btree.Map[string, *entry] // nil until listed
 	indexes     []*index
 	handlers    []*handlerQueue // only ever appended to, or replaced
 	bytes       int64
-	changeCount int64 // how many changes were taken in
+	changeCount int64 // counts applied changes
 }
 
-// NewReplica returns a replica of a store that holds no kinds yet. It does
-// nothing until Run.
+// NewReplica returns a replica of a store, without kinds. It does nothing until
+// [Replica.Run] is called.
 func NewReplica(s *store.Store, o Options) *Replica {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -114,14 +113,15 @@ func NewReplica(s *store.Store, o Options) *Replica {
 	return r
 }
 
-// Store returns the store that the replica was made with.
+// Store returns the store of the replica.
 func (r *Replica) Store() *store.Store { return r.store }
 
-// Snapshot returns the newest snapshot. Before the first list it is empty and
-// at revision 0.
+// Snapshot returns the newest snapshot. Before the first list it is empty and at
+// revision 0.
 func (r *Replica) Snapshot() *Snapshot { return r.snapshot.Load() }
 
-// Covers reports whether changes of an etcd key reach the replica.
+// Covers reports whether the replica keeps the object with this etcd key, if there
+// is one.
 func (r *Replica) Covers(etcdKey string) bool {
 	k := r.kindOf(etcdKey)
 	if k == nil {
@@ -131,8 +131,8 @@ func (r *Replica) Covers(etcdKey string) bool {
 	return kept
 }
 
-// Cached implements [store.Cache] with the newest snapshot. It knows nothing of
-// objects that are kept only in part.
+// Cached implements [store.Cache] with the newest snapshot. It does not return
+// objects of kinds that the replica keeps only in part.
 func (r *Replica) Cached(etcdKey string) (store.Object, bool) {
 	k := r.kindOf(etcdKey)
 	if k == nil || k.scope.partial() {
@@ -153,7 +153,8 @@ func (r *Replica) kindOf(etcdKey string) *kind {
 	return findKind(*r.sorted.Load(), etcdKey)
 }
 
-// findKind finds the kind whose prefix a key has. No prefix begins another.
+// findKind finds the kind with a prefix of etcdKey. No kind's prefix is a prefix of
+// another kind's.
 func findKind(sorted []*kind, etcdKey string) *kind {
 	i, found := slices.BinarySearchFunc(sorted, etcdKey, func(k *kind, key string) int {
 		return strings.Compare(k.prefix, key)
@@ -164,8 +165,8 @@ func findKind(sorted []*kind, etcdKey string) *kind {
 	return sorted[i-1]
 }
 
-// addKind returns a kind, registered now unless it was before. A scope is only
-// for one that was not.
+// addKind returns a kind, and registers it if needed. It returns an error if s is not
+// nil and the kind is registered.
 func (r *Replica) addKind(info store.KindInfo, s *scope) (*kind, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,7 +174,7 @@ func (r *Replica) addKind(info store.KindInfo, s *scope) (*kind, error) {
 		switch {
 		case k.info.GroupVersionKind != info.GroupVersionKind:
 		case s != nil:
-			return nil, fmt.Errorf("%s is registered already: restrict it before anybody asks for it", info.GroupVersionKind)
+			return nil, fmt.Errorf("%s is already registered: call Restrict before any For", info.GroupVersionKind)
 		default:
 			return k, nil
 		}
@@ -187,7 +188,7 @@ func (r *Replica) addKind(info store.KindInfo, s *scope) (*kind, error) {
 	}
 	prefix, decode, err := r.store.Decoder(obj, store.DecodeOptions{
 		MetadataOnly: s.metadataOnly,
-		Shared:       s.transform == nil, // which may change what it is given
+		Shared:       s.transform == nil, // a transform may change the object
 	})
 	if err != nil {
 		return nil, err
@@ -220,8 +221,8 @@ func (r *Replica) addIndex(k *kind, def *indexDef) {
 	r.publish(r.Snapshot().revision, k)
 }
 
-// publish makes the newest state of some kinds visible, as a snapshot at a
-// revision. It is called with mu held.
+// publish stores a new snapshot at a revision, with the newest state of the changed
+// kinds. It is called with mu held.
 func (r *Replica) publish(revision int64, changed ...*kind) {
 	old := r.Snapshot()
 	s := &Snapshot{replica: r, revision: revision, epoch: r.epoch, epochID: r.epochID, kinds: old.kinds}
@@ -235,8 +236,8 @@ func (r *Replica) publish(revision int64, changed ...*kind) {
 	r.snapshot.Store(s)
 }
 
-// state copies a kind's trees, which costs the same whatever their size: from
-// then on, what changes is copied first.
+// state copies a kind's trees. The copy is lazy: it costs the same for any size, and
+// later changes copy the nodes that they touch.
 func (k *kind) state() kindState {
 	if k.objects == nil {
 		return kindState{}
@@ -248,8 +249,8 @@ func (k *kind) state() kindState {
 	return s
 }
 
-// set puts an entry, or none, under a key and returns the one that was there; nil
-// if there was none.
+// set stores e under a key, or deletes the key if e is nil. It returns the entry that
+// was there, or nil.
 func (k *kind) set(key string, e *entry) (old *entry) {
 	if e == nil {
 		old, _ = k.objects.Delete(key)
@@ -273,9 +274,10 @@ func (k *kind) set(key string, e *entry) (old *entry) {
 	return old
 }
 
-// WaitForSync waits until the replica has listed every kind that is registered
-// when it is called or, where it began with a checkpoint, has come as far as etcd
-// was then. The error is that of ctx, with what keeps the replica from it.
+// WaitForSync waits until the replica has listed every kind that is registered when
+// it is called. If the replica started from a checkpoint, it also waits until the
+// replica has reached etcd's revision at that time. The error is that of ctx, with
+// the reason of the delay if it is known.
 func (r *Replica) WaitForSync(ctx context.Context) error {
 	r.mu.Lock()
 	n := len(r.kinds)
@@ -308,7 +310,7 @@ func (r *Replica) unlisted(n int) *kind {
 	return nil
 }
 
-// explainWait adds to the error of a wait what the replica suffers from.
+// explainWait adds to the error of a wait what keeps the replica from going on.
 func (r *Replica) explainWait(err error) error {
 	r.mu.Lock()
 	running := r.running
@@ -317,12 +319,12 @@ func (r *Replica) explainWait(err error) error {
 		return fmt.Errorf("%w (the replica does not run)", err)
 	}
 	if st := r.Status(); st.Err != nil {
-		return fmt.Errorf("%w (the replica is in trouble since %s: %w)", err, st.StaleSince.Format("15:04:05"), st.Err)
+		return fmt.Errorf("%w (the replica is disturbed since %s: %w)", err, st.StaleSince.Format("15:04:05"), st.Err)
 	}
 	return err
 }
 
-// signal puts an element into a channel of capacity one, unless it has one.
+// signal puts an element into a channel of capacity one, unless it is full.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -12,14 +12,13 @@ import (
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
-// versionAnswer is how long members have to tell their version. Nothing waits for
-// it, and one that is busy is worth the warning too.
+// versionAnswer bounds the wait for the version of each member. Nothing depends on
+// the answer, so that a busy member can take its time.
 const versionAnswer = 30 * time.Second
 
-// warnOfServers says in the log, once, which members of etcd are of a version
-// that is known to harm watches. It asks each for its version; those that do
-// not answer in time, or may not be asked, are left out. It returns when that is
-// done or ctx is.
+// warnOfServers logs, once, which members of etcd run a version with known faults of
+// watches. Members that do not answer in time, or do not allow the question, are
+// left out. It returns when all have answered or ctx is done.
 func (r *Replica) warnOfServers(ctx context.Context) {
 	ctx, cancel := retry.WithTimeout(ctx, r.clock, versionAnswer)
 	defer cancel()
@@ -45,15 +44,15 @@ func (r *Replica) warnOfServers(ctx context.Context) {
 	}
 }
 
-// What is wrong with the watches of some versions of etcd.
+// Faults of watches in some versions of etcd.
 const (
 	flawLoss       = "a watch can lose, repeat or disorder events in rare cases, so that a replica lacks a change until it lists again"
 	flawPermission = "a user who may read one key can watch all keys that follow it"
 	flawAge        = "a watch may lack fixes that were made in later ones"
 )
 
-// flawOf says what is wrong with a version of etcd's server; empty when nothing
-// is known to be, or when it is no version.
+// flawOf names the fault of a version of etcd's server. It returns "" if none is
+// known, or if version is not a version.
 func flawOf(version string) string {
 	v, ok := parseVersion(version)
 	if !ok {
@@ -72,9 +71,9 @@ func flawOf(version string) string {
 	return ""
 }
 
-// parseVersion returns a version as numbers that compare as versions do: the
-// fourth is 0 for what comes before a release, such as 3.7.0-rc.1, and 1 for the
-// release.
+// parseVersion returns a version as numbers that compare in the order of versions.
+// The fourth number is 0 for a pre-release, such as 3.7.0-rc.1, and 1 for
+// a release.
 func parseVersion(version string) ([]int, bool) {
 	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "+") // what a distribution adds
 	numbers, before, isBefore := strings.Cut(version, "-")

@@ -12,30 +12,32 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Snapshot is the state of all kinds of a replica at one revision of etcd. It
-// never changes and stays readable for as long as it is held; reading takes no
-// lock. The objects in it are shared: changing one needs a DeepCopy.
+// Snapshot is the state of all kinds of a replica at one revision of etcd. It never
+// changes, and stays readable as long as it is held. Reading it takes no lock. Its
+// objects are shared: make a DeepCopy to change one.
 //
-// A snapshot is read through the [Informer] or the [Index] of the same replica.
+// Read a snapshot through an [Informer] or an [Index] of the same replica; those of
+// another replica panic.
 type Snapshot struct {
 	replica  *Replica
 	revision int64
-	epoch    int         // revisions compare within one only
+	epoch    int         // revisions are comparable only within one epoch
 	epochID  epochID     // whose data it shows
 	kinds    []kindState // by kind.slot; kinds registered later are missing
 }
 
-// Revision is etcd's revision that the snapshot shows; 0 before the first list,
-// and for the state of a checkpoint that was taken of other data than etcd's.
+// Revision returns the revision of etcd that the snapshot shows. It is 0 before the
+// first list, and for the state of a checkpoint that was written for data that etcd
+// has lost.
 func (s *Snapshot) Revision() int64 { return s.revision }
 
-// kindState is one kind's part of a snapshot.
+// kindState is the state of one kind in a snapshot.
 type kindState struct {
-	objects *btree.Map[string, *entry] // nil when the kind was not listed yet
+	objects *btree.Map[string, *entry] // nil if the kind was not listed yet
 	indexes []*btree.BTreeG[indexItem] // by index slot; indexes added later are missing
 }
 
-// entry is an object with what etcd says of it. It never changes.
+// entry is an object with its metadata in etcd. It never changes.
 type entry struct {
 	key  string // namespace/name, or name
 	obj  store.Object
@@ -44,10 +46,10 @@ type entry struct {
 	size int    // of key and value in etcd, in bytes
 }
 
-// kind returns the state of a kind as of this snapshot.
+// kind returns the state of a kind in this snapshot.
 func (s *Snapshot) kind(k *kind) kindState {
 	if s.replica != k.replica {
-		panic("informer: the snapshot is one of another replica")
+		panic("informer: the snapshot belongs to another replica")
 	}
 	if k.slot >= len(s.kinds) {
 		return kindState{}
@@ -55,8 +57,8 @@ func (s *Snapshot) kind(k *kind) kindState {
 	return s.kinds[k.slot]
 }
 
-// get finds an object without allocating, as long as its key is shorter than
-// Kubernetes' limits for names allow.
+// get finds an object. It does not allocate if the key is within Kubernetes' limits
+// for names.
 func (s kindState) get(key store.Key) (*entry, bool) {
 	if s.objects == nil {
 		return nil, false
@@ -73,16 +75,16 @@ func appendKey(b []byte, key store.Key) []byte {
 	return append(b, key.Name...)
 }
 
-// ListOptions select what a list yields. The zero value selects all.
+// ListOptions select the objects that a list yields. The zero value selects all.
 type ListOptions struct {
-	// Namespace, when set, leaves out the objects of other namespaces; the cost
-	// is then that of the namespace alone.
+	// Namespace selects the objects of one namespace; the list then costs no more
+	// than that namespace. Defaults to all namespaces.
 	Namespace string
-	// Selector, when set, leaves out the objects whose labels do not match.
+	// Selector selects objects by their labels. Defaults to all objects.
 	Selector labels.Selector
 }
 
-// Selects reports whether the options select an object.
+// Selects reports whether the options select obj.
 func (o ListOptions) Selects(obj metav1.Object) bool {
 	return (o.Namespace == "" || o.Namespace == obj.GetNamespace()) &&
 		(o.Selector == nil || o.Selector.Matches(labels.Set(obj.GetLabels())))

@@ -8,7 +8,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// waits is who waits for which revision.
+// revisionWaiters holds the functions to call when the replica reaches a revision.
 type revisionWaiters struct {
 	mu      sync.Mutex // guards waiting
 	waiting map[*waiter]struct{}
@@ -19,7 +19,7 @@ type waiter struct {
 	f        func()
 }
 
-// reached calls who waits for a revision up to this one.
+// reached calls the functions that wait for a revision up to this one.
 func (w *revisionWaiters) reached(revision int64) {
 	w.mu.Lock()
 	var ready []*waiter
@@ -35,7 +35,7 @@ func (w *revisionWaiters) reached(revision int64) {
 	}
 }
 
-// furthest returns the highest revision that anybody waits for.
+// furthest returns the highest revision that is waited for; 0 if there is none.
 func (w *revisionWaiters) furthest() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -46,18 +46,19 @@ func (w *revisionWaiters) furthest() int64 {
 	return furthest
 }
 
-// AfterRevision calls f once the replica has reached a revision: at once, if it
-// has already, otherwise from the replica's own goroutine, which f must not
-// block. It also calls f when etcd was wiped or restored and listed anew, since
-// a revision from before may then never come; before that is noticed, see
-// [Replica.WaitForRevision]. Where the revision brings no event for the replica's
-// kinds, it asks etcd how far it has come. stop keeps f from being called; it
-// returns false when it was too late.
+// AfterRevision calls f once the replica has reached a revision. If it has reached
+// it already, AfterRevision calls f before it returns. Otherwise the replica's own
+// goroutine calls f, which must not block.
+//
+// If etcd was wiped or restored, f is also called after the relist that follows,
+// since the revision may never come; [Replica.WaitForRevision] says what holds before
+// that. If no event brings the replica to the revision, the replica asks etcd for
+// its progress. stop prevents the call of f; it returns false if it was too late.
 func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 	x := &waiter{revision, f}
 	r.waiters.mu.Lock()
-	// Checked under the lock that reached takes after the snapshot is stored,
-	// so that the revision cannot slip through in between.
+	// reached takes this lock after the snapshot was stored, so that no revision
+	// is missed between this check and the entry in the map.
 	if r.Snapshot().revision >= revision {
 		r.waiters.mu.Unlock()
 		f()
@@ -78,14 +79,14 @@ func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 	}
 }
 
-// WaitForRevision waits until the replica has reached a revision, such as that
-// of a write, or has listed anew an etcd that has lost it. The error is that of
-// ctx, with what the replica suffers from.
+// WaitForRevision waits until the replica has reached a revision, such as that of
+// a write, or has relisted an etcd that has lost the revision. The error is that of
+// ctx, with the reason of the delay if it is known.
 //
-// A revision is but a number: when etcd was wiped or restored, one that it has made
-// since may be one that the replica reached before. It counts as reached until the
-// replica has noticed, which takes it seconds at most. [Replica.FreshSnapshot], which asks
-// etcd, is not deceived.
+// A revision is only a number. After etcd was wiped or restored, a new revision may
+// be one that the replica reached earlier. Until the replica notices, which takes
+// seconds at most, such a revision counts as reached. [Replica.FreshSnapshot] asks
+// etcd and does not have this gap.
 func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 	reached := make(chan struct{})
 	stop := r.AfterRevision(revision, func() { close(reached) })
@@ -100,10 +101,10 @@ func (r *Replica) WaitForRevision(ctx context.Context, revision int64) error {
 	return r.explainWait(fmt.Errorf("wait for revision %d, at %d: %w", revision, r.Snapshot().revision, ctx.Err()))
 }
 
-// FreshSnapshot returns a snapshot that is at least as new as etcd was when it was
-// called: a linearizable read of the whole replica, for which etcd is asked only
-// for its revision. The error is etcd's, or that of ctx with what the replica
-// suffers from.
+// FreshSnapshot returns a snapshot that is at least as new as etcd was at the time
+// of the call. It is a linearizable read of the whole replica that asks etcd only
+// for its revision. The error is etcd's, or that of ctx with the reason of the delay
+// if it is known.
 func (r *Replica) FreshSnapshot(ctx context.Context) (*Snapshot, error) {
 	before := r.Snapshot()
 	revision, err := r.CurrentRevision(ctx)
@@ -137,8 +138,8 @@ func (r *Replica) readableRange() etcd.Range {
 	return etcd.PrefixRange(prefix)
 }
 
-// waitForEra waits until the replica has listed an etcd that was seen to have gone
-// back.
+// waitForEpoch waits until the replica has relisted an etcd that was seen to have
+// gone back.
 func (r *Replica) waitForEpoch(ctx context.Context, epoch int) error {
 	for {
 		listed := r.listed.Changed()
@@ -153,7 +154,7 @@ func (r *Replica) waitForEpoch(ctx context.Context, epoch int) error {
 		select {
 		case <-listed:
 		case <-ctx.Done():
-			return r.explainWait(fmt.Errorf("wait for the list of an etcd that went back: %w", ctx.Err()))
+			return r.explainWait(fmt.Errorf("wait for the relist of an etcd that went back: %w", ctx.Err()))
 		}
 	}
 }

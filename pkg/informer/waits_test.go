@@ -201,7 +201,7 @@ var _ = Describe("Run", func() {
 		err = r.WaitForSync(short)
 		Expect(err).To(MatchError(context.DeadlineExceeded))
 		Expect(err).To(MatchError(ContainSubstring("/core/configmaps/")))
-		Expect(err).To(MatchError(ContainSubstring("the replica is in trouble since")))
+		Expect(err).To(MatchError(ContainSubstring("the replica is disturbed since")))
 		Expect(err).To(MatchError(ContainSubstring("nowhere")))
 		client.SetEndpoints(etcd.Endpoints()...)
 		Expect(r.WaitForSync(ctx)).To(Succeed())
