@@ -1,45 +1,49 @@
-// Package condition decides whether a change matters, by an expression that
-// a user writes:
+// Package condition evaluates an expression, which a user writes, about a change of
+// an object:
 //
 //	old.status.phase == "Pending" && new.status.phase == "Failed"
 //
-// The language is CEL, the one of Kubernetes' own validation rules, with its
-// standard functions and macros and its optional values. An expression is
-// compiled once and then asked about any number of changes.
+// The language is CEL, as in Kubernetes' validation rules, with its standard
+// functions, macros and optional values. An expression is compiled once, and then
+// evaluated for any number of changes.
 //
-// # What an expression sees
+// [Where] and [Transition] make filters of expressions about typed objects, for
+// handlers of package informer and for controllers. [Compile] is for changes of
+// other values, such as those of raw etcd keys.
 //
-//   - old and new: the values before and after the change, null when there was
-//     or is none. Fields are reached by name; numbers are integers where they
-//     were written as such, and integers and fractions compare as numbers.
+// # Names in an expression
+//
+//   - old and new: the values before and after the change, or null if there is
+//     none. Fields are reached by name. Numbers without a fraction are integers;
+//     integers and fractions compare as numbers.
 //   - op: "create", "update" or "delete".
-//   - key, value, revision: etcd's key, its value as text (empty for a deletion),
-//     and the revision of the change. Only [Condition.MatchesChange] has them.
+//   - key, value, revision: the etcd key, its value as text (empty for
+//     a deletion), and the revision of the change. Only
+//     [Condition.MatchesChange] has them.
 //
-// [Transition] and [Where] make filters of expressions over typed objects. An
-// expression of Where knows one name, object.
+// An expression of [Where] has only the name object.
 //
-// # What is guaranteed
+// # Guarantees
 //
-//   - Errors of syntax and of type, an unknown name, a malformed regular
-//     expression and an expression that is no bool are found by [Compile], and
-//     reported with their place. The fields of old and new have no declared
-//     types, so what is wrong with those shows only in a change.
-//   - A condition is not met when deciding it takes a field or an element that
-//     is not there, or old or new as a whole when there is none; a field of an
-//     object that was just created has no old value. That is no error. What &&
-//     and || can decide without it, they do. The negation of such a condition
-//     is not met either: say has(new.status.phase), or
-//     new.?status.phase.orValue(""), where absence is meant to count.
-//   - Whatever else keeps an expression from a result is an error, such as
-//     comparing a text with a number.
-//   - An expression ends: its cost is bounded as Kubernetes bounds it, and one
-//     with a loop also in time.
-//   - A Condition may be used by any number of goroutines at once. It neither
-//     changes nor keeps the values it is given.
+//   - [Compile] finds errors of syntax and type, unknown names, malformed regular
+//     expressions and expressions that are not bool, and reports their position.
+//     The fields of old and new have no declared types, so errors in their use
+//     show only when the expression is evaluated.
+//   - If the result depends on a missing field or element, or on old or new when
+//     there is none, the condition is not met; that is no error. Where && and ||
+//     can decide without the missing part, they do. The negation of such
+//     a condition is not met either: if absence is meant to count, write
+//     has(new.status.phase), or new.?status.phase.orValue("").
+//   - Any other failure is an error, such as the comparison of a text with
+//     a number.
+//   - Every evaluation ends: its cost is bounded as in Kubernetes, and the time of
+//     an expression with a loop is bounded as well.
+//   - A Condition is safe for concurrent use. It neither changes nor keeps the
+//     values that it gets.
 //
-// # What is not
+// # What is not guaranteed
 //
-//   - A field that is null is there: to compare it with a number is an error.
-//   - Go structs are not values; see [ForObjects].
+//   - A field that is null is not missing: comparing it with a number is an error.
+//   - Go structs are not valid values for [Compile]; use [Where] and [Transition]
+//     for them.
 package condition

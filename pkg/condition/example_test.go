@@ -19,7 +19,7 @@ func ExampleCompile() {
 	pending := map[string]any{"status": map[string]any{"phase": "Pending"}}
 	failed := map[string]any{"status": map[string]any{"phase": "Failed"}}
 	fmt.Println(c.Matches(pending, failed))
-	fmt.Println(c.Matches(nil, failed)) // it was created so
+	fmt.Println(c.Matches(nil, failed)) // it was created as failed
 
 	_, err = condition.Compile(`key > 3`)
 	fmt.Println(err)
@@ -29,22 +29,7 @@ func ExampleCompile() {
 	// condition "key > 3": line 1, column 5: found no matching overload for '_>_' applied to '(string, int)'
 }
 
-// A condition as a predicate over objects.
-func ExampleForObjects() {
-	failed, err := condition.ForObjects[*corev1.Pod](`op == "update" && old.status.phase != "Failed" && new.status.phase == "Failed"`)
-	if err != nil {
-		log.Fatal(err)
-	}
-	was, is := &corev1.Pod{}, &corev1.Pod{}
-	was.Status.Phase, is.Status.Phase = corev1.PodRunning, corev1.PodFailed
-	fmt.Println(failed(was, is))
-	fmt.Println(failed(nil, is))
-	// Output:
-	// true <nil>
-	// false <nil>
-}
-
-// A handler that is told of failed pods: a pod that fails arrives as Added.
+// A handler of failed pods: a pod that fails arrives as Added.
 func ExampleWhere() {
 	failed, err := condition.Where[*corev1.Pod](`object.status.phase == "Failed"`)
 	if err != nil {
@@ -57,7 +42,7 @@ func ExampleWhere() {
 	// Output:
 }
 
-// A handler that is told of the changes by which pods fail.
+// A handler of the changes by which pods fail.
 func ExampleTransition() {
 	fails, err := condition.Transition[*corev1.Pod](`old.status.phase != "Failed" && new.status.phase == "Failed"`)
 	if err != nil {

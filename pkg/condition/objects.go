@@ -13,11 +13,12 @@ import (
 //
 //	object.status.phase == "Failed"
 //
-// The only name in the expression is object. The error is a [*CompileError] when
-// the expression is at fault. informer.Filter says what a failure while it runs
-// means.
+// The only name in the expression is object. Fields have their JSON names; a field
+// that JSON omits when it is empty is missing when it is empty. The error is
+// a [*CompileError] if the expression is at fault. If it fails while it runs, the
+// filter passes the object; see informer.Filter.
 func Where[T store.Object](expr string) (informer.Filter[T], error) {
-	matches, err := ForObject[T](expr)
+	matches, err := forObject[T](expr)
 	if err != nil {
 		return informer.Filter[T]{}, err
 	}
@@ -29,26 +30,23 @@ func Where[T store.Object](expr string) (informer.Filter[T], error) {
 //
 //	old.status.phase != "Failed" && new.status.phase == "Failed"
 //
-// The names in the expression are old, new and op. The error is
-// a [*CompileError] when the expression is at fault. informer.Filter says what
-// a failure while it runs means.
+// The names in the expression are old, new and op; fields are as with [Where]. The
+// error is a [*CompileError] if the expression is at fault. If it fails while it
+// runs, the filter passes the change; see informer.Filter.
 func Transition[T store.Object](expr string) (informer.Filter[T], error) {
-	matches, err := ForObjects[T](expr)
+	matches, err := forObjects[T](expr)
 	if err != nil {
 		return informer.Filter[T]{}, err
 	}
 	return informer.Leaf[T]{Change: matches}.Filter(), nil
 }
 
-// ForObjects compiles an expression about typed objects. The function that it
-// returns may be called concurrently; an object that is the zero value of T is
-// one that is not there. Objects are not changed, and are turned into fields
-// and values only when the expression comes to need them: one that begins with
-// op == "update" does not for a creation.
-//
-// Fields have the names that they have in JSON. A field that is left out of the
-// JSON when empty is missing when it is empty.
-func ForObjects[T store.Object](expr string) (func(old, new T) (bool, error), error) {
+// forObjects compiles an expression about the objects before and after a change.
+// The function that it returns is safe for concurrent use. The zero value of T
+// stands for no object. Objects are not changed. They are converted to fields and
+// values only when the expression reads them: op == "update" && ... reads nothing
+// for a creation.
+func forObjects[T store.Object](expr string) (func(old, new T) (bool, error), error) {
 	c, err := Compile(expr)
 	if err != nil {
 		return nil, err
@@ -61,10 +59,8 @@ func ForObjects[T store.Object](expr string) (func(old, new T) (bool, error), er
 	}, nil
 }
 
-// ForObject compiles an expression about one object, which it calls object and
-// nothing else: object.status.phase == "Failed". All else is as with
-// [ForObjects].
-func ForObject[T store.Object](expr string) (func(obj T) (bool, error), error) {
+// forObject compiles an expression about one object; see forObjects.
+func forObject[T store.Object](expr string) (func(obj T) (bool, error), error) {
 	c, err := compile(expr, cel.Variable(varObject, cel.DynType))
 	if err != nil {
 		return nil, err
@@ -74,7 +70,7 @@ func ForObject[T store.Object](expr string) (func(obj T) (bool, error), error) {
 	}, nil
 }
 
-// fields returns nil for no object, and otherwise the object's fields, lazily.
+// fields returns nil for no object, and otherwise a [Lazy] of the object's fields.
 func fields[T store.Object](obj T) any {
 	var none T
 	if any(obj) == any(none) {

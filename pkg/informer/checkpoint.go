@@ -16,56 +16,55 @@ import (
 )
 
 // Checkpoint says where a replica keeps its state for the next process, and how
-// often. See the package's documentation for what that guarantees.
+// often it writes it. The package documentation states the guarantees.
 type Checkpoint struct {
-	// Path is the file. Its directory must exist and be writable: the file is
-	// written beside it, as <Path>.tmp, and renamed. <Path>.lock keeps a second
-	// process from writing it at the same time. Defaults to none.
+	// Path is the file. Its directory must exist and be writable: the replica
+	// writes <Path>.tmp and renames it, and locks <Path>.lock against a second
+	// writer. Defaults to no file.
 	Path string
-	// Interval is the time between two checkpoints, to which up to a tenth is
-	// added, and more where writing one takes longer than a twentieth of it.
-	// Nothing is written when no object has changed. Defaults to a minute.
+	// Interval is the time between two writes. Up to a tenth is added at random,
+	// and more if a write takes longer than a twentieth of it. If no object has
+	// changed, nothing is written. Defaults to a minute.
 	Interval time.Duration
 }
 
-// CheckpointStatus tells how the keeping of a checkpoint fares.
+// CheckpointStatus is the state of a replica's checkpoint.
 type CheckpointStatus struct {
-	// Start says what became of the checkpoint that Run found.
+	// Start says what Run did with the checkpoint that it found.
 	Start string
-	// Revision is the newest checkpoint's, Bytes its size and Written when it was
-	// written. They are zero as long as this replica has written none.
+	// Revision, Bytes and Written are the revision, size and time of the newest
+	// checkpoint. They are zero until this replica has written one.
 	Revision int64
 	Bytes    int64
 	Written  time.Time
-	// Writes and Failures count the attempts.
+	// Writes counts the checkpoints written, and Failures the attempts that failed.
 	Writes, Failures int64
-	// Err is why the last attempt failed, or what keeps a checkpoint that is due
-	// from being written, such as a handler that is not told what it is to hold.
+	// Err is why the last attempt failed, or what delays a checkpoint that is due,
+	// such as a handler that still has to be called. It is nil otherwise.
 	Err error
 }
 
 const defaultCheckpointInterval = time.Minute
 
-// checkpointer writes checkpoints. It belongs to Run: first to a goroutine of its
-// own, and once that and the handlers have ended, to Run's.
+// checkpointer writes checkpoints. One goroutine owns it at a time: first the one of
+// run, and after that and all handlers have ended, the one of Replica.Run.
 type checkpointer struct {
 	replica  *Replica
 	path     string
 	interval time.Duration
 	lock     *fileutil.LockedFile
 
-	// pending waits for the handlers to be told; ready has been. At most two old
-	// snapshots are held for them.
+	// pending waits for the handlers; ready waits to be written. So at most two
+	// old snapshots are held.
 	pending, ready *pendingCheckpoint
-	written        *pendingCheckpoint // what is on disk; nil: nothing that is of use
-	late           bool               // that a handler is too slow was said
+	written        *pendingCheckpoint // the state on disk; nil if there is none that can be used
+	late           bool               // a slow handler was reported
 	due            time.Time
 }
 
-// candidate is a snapshot that may become a checkpoint once all the handlers
-// that were there when it was taken have been told everything up to it.
-// Otherwise a change that a handler was not told of when the process died would
-// never be told.
+// pendingCheckpoint is a snapshot that becomes a checkpoint once all handlers have
+// returned from the calls for the changes up to it. If it were written earlier and
+// the process died, some of those changes would never be delivered.
 type pendingCheckpoint struct {
 	snapshot    *Snapshot
 	kinds       []*kind
@@ -74,7 +73,7 @@ type pendingCheckpoint struct {
 	taken       time.Time
 }
 
-// untold returns a handler that was not told everything yet.
+// waitingFor returns a handler that has undelivered changes of the snapshot, or nil.
 func (c *pendingCheckpoint) waitingFor() *handlerQueue {
 	for _, l := range c.handlers {
 		if !l.reachedWatermark() {
@@ -84,8 +83,8 @@ func (c *pendingCheckpoint) waitingFor() *handlerQueue {
 	return nil
 }
 
-// startCheckpoints has checkpoints written until ctx is done. finish, which is to
-// be called when nothing of the replica runs any more, writes the last.
+// startCheckpoints writes checkpoints until ctx is done. finish writes the last one;
+// call it when nothing else of the replica runs.
 func (r *Replica) startCheckpoints(ctx context.Context) (finish func()) {
 	if r.checkpoint.Path == "" {
 		return func() {}
@@ -124,8 +123,7 @@ func (c *checkpointer) run(ctx context.Context) {
 	}
 }
 
-// sample takes a candidate, if none is pending, and finds out whether it is
-// ready.
+// poll captures a pending checkpoint if there is none, and checks whether it is ready.
 func (c *checkpointer) poll() {
 	if c.pending == nil {
 		c.pending = c.capture()
@@ -144,17 +142,18 @@ func (c *checkpointer) poll() {
 	}
 }
 
-// waitFor says so when a handler is so slow that a checkpoint is late.
+// reportLate reports a handler that delays a checkpoint by more than the interval.
 func (c *checkpointer) reportLate(l *handlerQueue) {
 	if c.replica.clock.Since(c.pending.taken) < c.interval {
 		return
 	}
 	c.late = true
-	c.failed(fmt.Errorf("a handler of %s was not told yet what has happened up to revision %d, since %s; %d changes wait for it",
+	c.failed(fmt.Errorf("a handler of %s has not returned from the changes up to revision %d since %s; %d changes are undelivered",
 		l.kind.info.GroupVersionKind.Kind, c.pending.snapshot.revision, c.pending.taken.Format(time.RFC3339), l.pending()))
 }
 
-// take returns the newest snapshot that was handed on, with a mark in the backlog of each handler.
+// capture returns the newest snapshot whose changes are in all handlers' queues, and
+// sets a watermark in each queue. It returns nil if there is none yet.
 func (c *checkpointer) capture() *pendingCheckpoint {
 	c.replica.mu.Lock()
 	defer c.replica.mu.Unlock()
@@ -182,7 +181,7 @@ func (c *checkpointer) capture() *pendingCheckpoint {
 	return t
 }
 
-// write writes what is ready, unless it is on disk.
+// write writes the ready checkpoint, unless it is on disk.
 func (c *checkpointer) write(ctx context.Context, workers int) {
 	if c.ready == nil || c.ready.same(c.written) {
 		return
@@ -212,7 +211,7 @@ func (c *checkpointer) tryWrite(ctx context.Context, workers int) (int64, error)
 	if c.lock == nil {
 		lock, err := fileutil.TryLockFile(c.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 		if errors.Is(err, fileutil.ErrLocked) {
-			return 0, fmt.Errorf("another replica writes checkpoints to %s: each needs a path of its own", c.path)
+			return 0, fmt.Errorf("another replica writes checkpoints to %s: give each its own path", c.path)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("lock %s.lock: %w", c.path, err)
@@ -222,8 +221,7 @@ func (c *checkpointer) tryWrite(ctx context.Context, workers int) (int64, error)
 	return replaceFile(c.replica.disk, c.path, func(w *checkpointWriter) error { return c.ready.write(ctx, w, workers) })
 }
 
-// failed makes it known that there is no checkpoint: in the log, the first time
-// in a row.
+// failed records that there is no checkpoint. It logs the first failure in a row.
 func (c *checkpointer) failed(err error) {
 	first := false
 	c.replica.status.checkpoint(func(st *CheckpointStatus) { first, st.Err = st.Err == nil, err })
@@ -231,12 +229,11 @@ func (c *checkpointer) failed(err error) {
 	if first {
 		log = c.replica.log
 	}
-	log.Info("no checkpoint; retrying", "path", c.path, "cause", err.Error())
+	log.Info("checkpoint not written; retrying", "path", c.path, "cause", err.Error())
 }
 
-// same reports whether another candidate has the same objects of the same etcd, of
-// the kinds that are to be written. Its revision may differ: from either, the same
-// changes follow.
+// same reports whether other has the same objects of the same epoch, of the kinds
+// that are written. The revisions may differ: the same changes follow from either.
 func (c *pendingCheckpoint) same(other *pendingCheckpoint) bool {
 	if other == nil {
 		return false

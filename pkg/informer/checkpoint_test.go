@@ -375,8 +375,8 @@ var _ = Describe("A checkpoint", func() {
 		Expect(p.replica.WaitForRevision(ctx, rev)).To(Succeed())
 		Eventually(entered).Should(Receive())
 		Eventually(func() error { return p.replica.Status().Checkpoint.Err }).Should(
-			MatchError(ContainSubstring("a handler of ConfigMap was not told yet what has happened up to revision")))
-		Expect(p.log.with("no checkpoint; retrying")()).To(HaveLen(1))
+			MatchError(ContainSubstring("a handler of ConfigMap has not returned from the changes up to revision")))
+		Expect(p.log.with("checkpoint not written; retrying")()).To(HaveLen(1))
 		Expect(p.replica.Status().Checkpoint.Revision).To(BeNumerically("<=", before))
 
 		close(release) // told all
@@ -421,7 +421,7 @@ var _ = Describe("A checkpoint", func() {
 		p := begin(ctx, s, filepath.Join(dir, "checkpoint"))
 		Eventually(func() int64 { return p.replica.Status().Checkpoint.Failures }).Should(BeNumerically(">", 2))
 		Expect(p.replica.Status().Checkpoint.Err).To(MatchError(ContainSubstring("no such file or directory")))
-		Expect(p.log.with("no checkpoint; retrying")()).To(HaveLen(1))
+		Expect(p.log.with("checkpoint not written; retrying")()).To(HaveLen(1))
 		expectWhole(ctx, p)
 		Expect(os.Mkdir(dir, 0o700)).To(Succeed())
 		Eventually(func() error { return p.replica.Status().Checkpoint.Err }).ShouldNot(HaveOccurred())

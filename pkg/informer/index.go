@@ -12,18 +12,17 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Index finds the objects of one kind by values computed from each. It is
-// always consistent with the snapshot that it is asked about.
+// Index finds the objects of one kind by values that a function computes from each.
+// It always matches the snapshot that is passed to its methods.
 //
-// An object for which the index's function panics is left out of the index until
-// it changes. That is logged once and shown in [IndexStatus].
+// If the function panics for an object, the index lacks that object until the object
+// changes. This is logged once and shown in [IndexStatus].
 type Index[T store.Object] struct {
 	kind *kind
 	def  *indexDef
 }
 
-// Lookup yields the objects that have a value, in the order of their keys. An
-// object that has it twice is yielded once.
+// Lookup yields the objects that have a value, each once, in the order of their keys.
 func (x *Index[T]) Lookup(s *Snapshot, value string) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for e := range s.kind(x.kind).lookup(x.def, value) {
@@ -34,14 +33,14 @@ func (x *Index[T]) Lookup(s *Snapshot, value string) iter.Seq[T] {
 	}
 }
 
-// Has reports whether the index finds an object, which may be one of no
-// snapshot, by a value.
+// Has reports whether the index's function returns value for obj, which may be in no
+// snapshot.
 func (x *Index[T]) Has(obj T, value string) bool {
 	values, _ := x.def.valuesOf(&entry{obj: obj})
 	return slices.Contains(values, value)
 }
 
-// Values yields the distinct values that objects have, in order.
+// Values yields the distinct values of all objects, in order.
 func (x *Index[T]) Values(s *Snapshot) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		last, first := "", true
@@ -56,21 +55,19 @@ func (x *Index[T]) Values(s *Snapshot) iter.Seq[string] {
 	}
 }
 
-// Range yields the objects that have a value v with from <= v < to, each with
-// that value, in the order of values and then of keys. An empty to is no bound. An
-// object is yielded once for each of its values in the range.
+// Range yields the objects that have a value v with from <= v < to, each with that
+// value, in the order of values and then of keys. If to is empty, there is no upper
+// bound. An object with several values in the range is yielded once for each.
 func (x *Index[T]) Range(s *Snapshot, from, to string) iter.Seq2[string, T] {
 	return x.ascend(s, from, func(value string) bool { return to == "" || value < to })
 }
 
-// Prefix yields the objects that have a value which begins with prefix, as
-// [Index.Range] does.
+// Prefix yields the objects that have a value with a prefix, as [Index.Range] does.
 func (x *Index[T]) Prefix(s *Snapshot, prefix string) iter.Seq2[string, T] {
 	return x.ascend(s, prefix, func(value string) bool { return strings.HasPrefix(value, prefix) })
 }
 
-// ascend yields what there is from a value on, up to the first that is not
-// within.
+// ascend yields the items from a value on, up to the first that is not within.
 func (x *Index[T]) ascend(s *Snapshot, from string, within func(value string) bool) iter.Seq2[string, T] {
 	return func(yield func(string, T) bool) {
 		for item := range s.kind(x.kind).items(x.def, indexItem{value: from}) {
@@ -81,14 +78,14 @@ func (x *Index[T]) ascend(s *Snapshot, from string, within func(value string) bo
 	}
 }
 
-// indexDef computes an index's values. The function is pure: it is called
-// again, for an old object, to find what to take out.
+// indexDef computes an index's values. The function is pure: it is called again for
+// an old object to find the items to remove.
 type indexDef struct {
 	slot   int
 	values func(store.Object) []string
 }
 
-// index is the newest state of an index. It belongs to whoever holds Replica.mu.
+// index is the newest state of an index. It is guarded by Replica.mu.
 type index struct {
 	def    *indexDef
 	kind   *kind
@@ -118,8 +115,7 @@ func newIndexTree() *btree.BTreeG[indexItem] {
 	return btree.NewBTreeGOptions(lessItem, btree.Options{NoLocks: true})
 }
 
-// valuesOf takes a panic for an error: one object that the function does not
-// expect must not end the process.
+// valuesOf returns a panic of the function as an error.
 func (d *indexDef) valuesOf(e *entry) (values []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -129,7 +125,7 @@ func (d *indexDef) valuesOf(e *entry) (values []string, err error) {
 	return d.values(e.obj), nil
 }
 
-// build makes the index anew.
+// build computes the whole index.
 func (x *index) build(objects *btree.Map[string, *entry]) {
 	known := x.failed
 	x.tree, x.failed = newIndexTree(), nil
@@ -142,7 +138,7 @@ func (x *index) build(objects *btree.Map[string, *entry]) {
 	})
 }
 
-// insert takes in an object. known are failures that were logged already.
+// insert adds an object. known has the failures that were logged before.
 func (x *index) insert(e *entry, known map[string]indexFailure) {
 	values, err := x.def.valuesOf(e)
 	if err != nil {
@@ -160,7 +156,7 @@ func (x *index) fail(e *entry, err error, known map[string]indexFailure) {
 	}
 	x.failed[e.key] = indexFailure{e.rev, err}
 	if f, logged := known[e.key]; !logged || f.rev != e.rev {
-		x.kind.replica.log.Error(err, "object is left out of an index", "kind", x.kind.info.GroupVersionKind.Kind,
+		x.kind.replica.log.Error(err, "index function panicked; the index lacks the object", "kind", x.kind.info.GroupVersionKind.Kind,
 			"index", x.def.slot, "key", x.kind.prefix+e.key, "revision", e.rev)
 	}
 }
@@ -179,7 +175,7 @@ func (x *index) remove(e *entry) {
 	}
 }
 
-// search finds an object's values by looking at everything.
+// search finds an object's values by a scan of the whole index.
 func (x *index) search(e *entry) (values []string) {
 	x.tree.Scan(func(item indexItem) bool {
 		if item.entry == e {
@@ -190,7 +186,7 @@ func (x *index) search(e *entry) (values []string) {
 	return values
 }
 
-// compute makes an index for a snapshot that is older than it.
+// compute returns the index for a snapshot that is older than the index.
 func (d *indexDef) compute(objects *btree.Map[string, *entry]) *btree.BTreeG[indexItem] {
 	tree := newIndexTree()
 	if objects != nil {
@@ -205,8 +201,8 @@ func (d *indexDef) compute(objects *btree.Map[string, *entry]) *btree.BTreeG[ind
 	return tree
 }
 
-// items yields an index's items from one on. For a snapshot that is older than
-// the index, it computes them.
+// items yields an index's items from one on. It computes them for a snapshot that is
+// older than the index.
 func (s kindState) items(d *indexDef, from indexItem) iter.Seq[indexItem] {
 	return func(yield func(indexItem) bool) {
 		tree := (*btree.BTreeG[indexItem])(nil)

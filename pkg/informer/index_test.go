@@ -103,7 +103,7 @@ func TestPanickingIndex(t *testing.T) {
 	r, maps := offline(t)
 	logged := 0
 	r.log = funcr.New(func(_, args string) {
-		if strings.Contains(args, "left out of an index") {
+		if strings.Contains(args, "the index lacks the object") {
 			logged++
 		}
 	}, funcr.Options{})

@@ -10,40 +10,40 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Scope says how much of a kind a replica keeps, so that memory follows need. The
-// zero value is all. The functions must be pure, must not block, and are called
-// from several goroutines.
+// Scope says which part of a kind a replica keeps, to save memory. The zero value
+// keeps everything. The functions must be pure, must not block, and are called from
+// several goroutines.
 type Scope[T store.Object] struct {
-	// Keep, when set, says which objects are kept, by their keys. The others are
-	// as if they did not exist, and are not decoded; [KindStatus] counts them. It
-	// must always say the same of a key.
+	// Keep reports whether to keep the object with a key. Other objects are not
+	// decoded and appear not to exist; [KindStatus] counts them. The result for
+	// a key must never change. Defaults to all objects.
 	Keep func(key store.Key) bool
 
-	// MetadataOnly leaves out everything but the metadata, which is all that is
-	// decoded, and the Go type's empty fields. T must embed metav1.ObjectMeta.
+	// MetadataOnly keeps, and decodes, only the metadata; all other fields are
+	// empty. T must embed metav1.ObjectMeta.
 	MetadataOnly bool
 
-	// Transform, when set, returns what is to be kept in place of an object,
-	// which may be the object itself, changed. It must leave namespace, name, uid
-	// and resourceVersion alone. An object for which it panics is treated as one
-	// that cannot be decoded.
+	// Transform returns the object to keep in place of obj. It may change and
+	// return obj itself. It must not change namespace, name, uid and
+	// resourceVersion. If it panics, the object counts as one that cannot be
+	// decoded. Defaults to keeping obj.
 	Transform func(obj T) T
 
-	// StatusWhole says that Transform leaves the status and the annotations as
-	// they are, so that objects of the replica may be given to UpdateStatus.
+	// StatusWhole says that Transform does not change the status and the
+	// annotations, so that objects of the replica can be given to UpdateStatus.
 	StatusWhole bool
 }
 
-// Restrict is [For], but has the replica keep only a part of the kind. It fails
-// when the replica has the kind already, since others may rely on all of it; so
-// whoever decides what a program keeps calls it first.
+// Restrict is [For] for a kind of which the replica keeps only a part. It returns an
+// error if the kind is registered, since others may rely on all of it. So the code
+// that decides what a program keeps must call it first.
 //
-// What is stripped must not get lost by being written back. Objects of a kind that
-// is kept with MetadataOnly or Transform have a mark in their selfLink, which
-// their copies keep and by which the store refuses them in Create, in Update, and
-// in UpdateStatus unless the status is whole; see [store.MarkPartial]. To change
-// such an object use [store.Mutate], which reads the whole. Deletions and
-// conditions take it. [Replica.Cached] does not know it.
+// What was stripped must not be lost by a write. Objects of a kind with MetadataOnly
+// or Transform have a mark in their selfLink, which copies keep. The store refuses
+// marked objects in Create, in Update, and in UpdateStatus unless StatusWhole is
+// set; see [store.MarkPartial]. To change such an object use [store.Mutate], which
+// reads the whole object. Deletions and conditions accept marked objects.
+// [Replica.Cached] does not return them.
 func Restrict[T store.Object](r *Replica, s Scope[T]) (*Informer[T], error) {
 	info, err := store.KindOf[T](r.store)
 	if err != nil {
@@ -56,8 +56,8 @@ func Restrict[T store.Object](r *Replica, s Scope[T]) (*Informer[T], error) {
 	return &Informer[T]{replica: r, kind: k}, nil
 }
 
-// Keeps reports whether the replica keeps the object that has a key, if there is
-// one; see [Scope].
+// Keeps reports whether the replica keeps the object with a key, if there is one; see
+// [Scope].
 func (i *Informer[T]) Keeps(key store.Key) bool {
 	kept, _ := i.kind.keeps(string(appendKey(nil, key)))
 	return kept
@@ -85,14 +85,14 @@ func (s Scope[T]) erased() *scope {
 	return e
 }
 
-// partial reports whether the objects that are kept lack something.
+// partial reports whether kept objects lack something.
 func (s *scope) partial() bool { return s.metadataOnly || s.transform != nil }
 
-// whole reports whether everything of the kind is kept.
+// whole reports whether the replica keeps everything of the kind.
 func (s *scope) whole() bool { return s.keep == nil && !s.partial() }
 
-// keeps reports whether the object with a key, in the form of entry.key, is kept.
-// Where that cannot be known it is.
+// keeps reports whether the object with a key, in the form of entry.key, is kept. If
+// Keep panics, it returns true and an error.
 func (k *kind) keeps(key string) (kept bool, err error) {
 	if k.scope.keep == nil {
 		return true, nil
@@ -111,9 +111,8 @@ func (k *kind) keeps(key string) (kept bool, err error) {
 
 var errNotKept = errors.New("the object is not kept")
 
-// read decodes what is to be kept of a value. It takes a panic for an error: it is
-// the user's types and functions that are at work, and one bad value must not
-// end the process.
+// decodeKept decodes the kept part of a value. It returns a panic as an error: the
+// types and functions are the user's, and one bad value must not end the process.
 func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object, err error) {
 	if kept, err := k.keeps(etcdKey[len(k.prefix):]); err != nil {
 		return nil, err

@@ -160,10 +160,10 @@ var _ = Describe("A working set", func() {
 	It("is declared before anybody asks for the kind, and only once", func() {
 		informerFor[*corev1.ConfigMap](r)
 		_, err := informer.Restrict(r, informer.Scope[*corev1.ConfigMap]{})
-		Expect(err).To(MatchError(ContainSubstring("registered already")))
+		Expect(err).To(MatchError(ContainSubstring("already registered")))
 		restrict(r, informer.Scope[*appsv1.Deployment]{MetadataOnly: true})
 		_, err = informer.Restrict(r, informer.Scope[*appsv1.Deployment]{MetadataOnly: true})
-		Expect(err).To(MatchError(ContainSubstring("registered already")))
+		Expect(err).To(MatchError(ContainSubstring("already registered")))
 		Expect(informerFor[*appsv1.Deployment](r)).NotTo(BeNil())
 	})
 

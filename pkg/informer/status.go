@@ -7,99 +7,99 @@ import (
 	"time"
 )
 
-// Status tells how a replica fares.
+// Status is the state of a replica; see [Replica.Status].
 type Status struct {
 	// Running says that Run was called and has not returned.
 	Running bool
-	// Synced says that there are registered kinds, that each was listed, and that
-	// the replica has caught up if it began with a checkpoint.
+	// Synced says that there are registered kinds and all were listed. If the replica
+	// started from a checkpoint, it also says that it has caught up with etcd.
 	Synced bool
 
-	// Revision is the newest snapshot's; 0 before the first list, and while that
-	// is of a checkpoint that was taken of other data. EtcdRevision is
-	// the newest of etcd's that the replica knows of. It counts the writes of
-	// everybody, also of keys that the replica does not hold: those between the
-	// two may be none of its concern.
+	// Revision is that of the newest snapshot. It is 0 before the first list, and
+	// for a checkpoint of data that etcd has lost. EtcdRevision is the newest
+	// revision of etcd that the replica knows of. It counts the writes of all
+	// clients, to any key: the revisions between the two may not concern the
+	// replica.
 	Revision, EtcdRevision int64
 	// CurrentAt is the last time at which the replica is known to have been up to
-	// date: whatever was written before is in the newest snapshot. Lag is how
-	// long ago that is. They are zero before the first list or, where the replica
-	// began with a checkpoint, before it has caught up. A replica that
-	// follows etcd looks every 5 s, so its lag goes up to that, and some more,
-	// although it has every change at once.
+	// date: the newest snapshot has everything that was written before. Lag is
+	// the time since. Both are zero before the first list and, if the replica
+	// started from a checkpoint, until it has caught up. A replica that follows
+	// etcd checks this every 5 s, so its Lag reaches a little more than 5 s even
+	// if it gets every change at once.
 	CurrentAt time.Time
 	Lag       time.Duration
-	// Unapplied is about how much memory, in bytes, the changes take that the
-	// watch has brought and that are not in the newest snapshot yet. When they
-	// pass the greater of 32 MiB and what the replica holds, it lists.
+	// Unapplied estimates the memory, in bytes, of the changes that the watch has
+	// received and the newest snapshot lacks. If it exceeds the greater of 32 MiB
+	// and the size of the replica, the replica relists.
 	Unapplied int64
 
-	// Err is what keeps the replica from following etcd, and StaleSince when it
-	// last heard from etcd before that; nil and zero while it follows. That a
-	// connection died in silence is noticed within seconds, not at once.
+	// Err is what keeps the replica from following etcd, and StaleSince is when
+	// it last heard from etcd before that. They are nil and zero while it follows.
+	// If a connection dies without notice, this takes seconds to show.
 	Err        error
 	StaleSince time.Time
-	// Failures counts what went wrong: lists that failed, and watches that ended
-	// or could not be opened. LastErr is the last such error, and LastErrAt when
-	// it happened; they stay when the replica has recovered.
+	// Failures counts lists that failed, and watches that ended or could not be
+	// opened. LastErr is the last such error, at LastErrAt; both stay after
+	// a recovery.
 	Failures  int64
 	LastErr   error
 	LastErrAt time.Time
 
-	// Kinds has the registered kinds, in the order of their registration.
+	// Kinds are the registered kinds, in the order of registration.
 	Kinds []KindStatus
-	// Relists counts the lists by their reasons, the first included.
+	// Relists counts the lists by reason, including the first list.
 	Relists map[string]int64
 	// ListsInFull and ListsOfChanges count the lists of single kinds: those that
-	// read every value, and those that read the keys and then what had changed.
-	// ListBytes is how much they have read, keys and values.
+	// read every value, and those that read keys and then the changed values.
+	// ListBytes counts the bytes of keys and values that they read.
 	ListsInFull, ListsOfChanges, ListBytes int64
-	// Checkpoint tells of the file that Options.Checkpoint asks for.
+	// Checkpoint is the state of the file of Options.Checkpoint.
 	Checkpoint CheckpointStatus
-	// Watches counts how often a watch was opened.
+	// Watches counts the attempts to open a watch.
 	Watches int64
-	// Foreign counts events of keys that lie between the kinds' and are none of
-	// theirs: work for nothing.
+	// Foreign counts events of keys that lie between those of the kinds and belong
+	// to none. The watch delivers them, and the replica drops them.
 	Foreign int64
-	// Undecodable has the keys whose values cannot be decoded, with the reason.
+	// Undecodable has the keys with values that cannot be decoded, and the errors.
 	Undecodable map[string]error
 }
 
-// KindStatus is one kind's part of a [Status].
+// KindStatus is the state of one kind in a [Status].
 type KindStatus struct {
-	// Group, Version and Kind name the kind, and Prefix where it is stored.
+	// Group, Version and Kind name the kind. Prefix is the prefix of its etcd keys.
 	Group, Version, Kind, Prefix string
 	// Listed says that the newest snapshot has the kind.
 	Listed bool
-	// Objects and Bytes count what the replica has; bytes as in etcd, keys and
-	// encoded values.
+	// Objects counts the objects. Bytes is their size in etcd: keys and encoded
+	// values.
 	Objects int
 	Bytes   int64
-	// Changes counts the changes of objects that the replica took in, those that
-	// a list has found included, but not the objects of the first list.
+	// Changes counts the changes that the replica applied, including those that
+	// relists found, but not the objects of the first list.
 	Changes int64
-	// Undecodable counts the keys of [Status.Undecodable] that are the kind's.
+	// Undecodable counts the keys of [Status.Undecodable] that belong to the kind.
 	Undecodable int
-	// Skipped counts the values that etcd has sent of objects which are not kept,
-	// see [Scope]: work for nothing, save that they were not decoded.
+	// Skipped counts the values that etcd sent of objects outside the kind's
+	// [Scope].
 	Skipped int64
-	// Backlogs has, for each handler, how many changes it was not told yet.
+	// Backlogs has the number of undelivered changes of each handler.
 	Backlogs []int
-	// Indexes has the kind's indexes, in the order in which they were added.
+	// Indexes are the kind's indexes, in the order in which they were added.
 	Indexes []IndexStatus
 }
 
-// IndexStatus is one index's part of a [KindStatus].
+// IndexStatus is the state of one index in a [KindStatus].
 type IndexStatus struct {
 	// Items counts the values of all objects.
 	Items int
-	// Failed has the keys of the objects that are left out, because the index's
-	// function panicked for them, with the reason.
+	// Failed has the keys of the objects for which the index's function panicked,
+	// and the errors. The index lacks these objects.
 	Failed map[string]error
 }
 
-// Status returns how the replica fares. It is meant for health checks and
-// metrics, not for every reconcile.
+// Status returns the state of the replica. It is meant for health checks and
+// metrics; it is too expensive for each reconcile.
 func (r *Replica) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,7 +139,7 @@ func (x *index) status() IndexStatus {
 	return st
 }
 
-// statusKeeper holds what Run notes down.
+// statusKeeper holds what the replica's goroutines report.
 type statusKeeper struct {
 	mu      sync.Mutex // guards all that follows
 	now     Status
@@ -153,7 +153,7 @@ type undecodable struct {
 	err      error
 }
 
-// copy is told the replica's revision, and the time.
+// copy returns the status of a replica that is at revision at.
 func (k *statusKeeper) copy(at int64, now time.Time) Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -175,7 +175,7 @@ func (k *statusKeeper) copy(at int64, now time.Time) Status {
 	return st
 }
 
-// failed reports whether this failure, of now, is the first in a row.
+// failed records a failure, and reports whether it is the first in a row.
 func (k *statusKeeper) failed(since, now time.Time, err error) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -193,7 +193,7 @@ func (k *statusKeeper) failed(since, now time.Time, err error) bool {
 	return first
 }
 
-// recovered reports whether something had failed.
+// recovered records a recovery, and reports whether there was a failure.
 func (k *statusKeeper) recovered() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -209,7 +209,7 @@ func (k *statusKeeper) opening(in *pendingBytes) {
 	k.pending = in
 }
 
-// told is told etcd's revision, as of a read that began at asked.
+// observed records etcd's revision; see [freshness.observed].
 func (k *statusKeeper) observed(asked time.Time, revision, at int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -250,8 +250,7 @@ func (k *statusKeeper) foreign() {
 	k.now.Foreign++
 }
 
-// undecodable reports whether this value of the key is a new one to complain
-// about.
+// undecodable records a key, and reports whether this value of it is a new one.
 func (k *statusKeeper) undecodable(key string, revision int64, err error) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -269,8 +268,8 @@ func (k *statusKeeper) decodable(key string) {
 	delete(k.bad, key)
 }
 
-// onlyUndecodable forgets the keys below a prefix whose values, as of a revision,
-// are none any more that cannot be decoded.
+// onlyUndecodable removes the keys below a prefix for which still returns false.
+// still gets the key and the revision of the value that could not be decoded.
 func (k *statusKeeper) onlyUndecodable(prefix string, still func(key string, revision int64) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -281,21 +280,21 @@ func (k *statusKeeper) onlyUndecodable(prefix string, still func(key string, rev
 	}
 }
 
-// freshness is what is known of how far the replica is behind etcd.
+// freshness tracks how far the replica is behind etcd.
 type freshness struct {
-	etcd    int64     // the newest of etcd's revisions that is known
-	current time.Time // whatever was written before is in the newest snapshot
+	etcd    int64     // the newest revision of etcd that is known
+	current time.Time // the newest snapshot has everything that was written before
 
-	// Etcd, asked at this time, was at this revision, which the replica has not
-	// reached yet. It is the oldest such question: were it the newest, a replica
-	// that is always a little behind would never seem to come nearer.
+	// At the time asked, etcd was at the revision pending, which the replica has
+	// not reached yet. This is the oldest such read. With the newest, a replica
+	// that is always a little behind would never count as current.
 	asked   time.Time
 	pending int64
 }
 
-// told is told etcd's revision, as of a linearizable read that began at asked,
-// while the replica was at revision at. A revision may be lower than one before:
-// etcd may have been wiped or restored.
+// observed records etcd's revision from a linearizable read that began at asked,
+// when the replica is at revision at. A revision may be lower than an earlier one if
+// etcd was wiped or restored.
 func (f *freshness) observed(asked time.Time, revision, at int64) {
 	f.reached(at)
 	f.etcd = revision
@@ -307,15 +306,15 @@ func (f *freshness) observed(asked time.Time, revision, at int64) {
 	}
 }
 
-// reached is told the replica's revision.
+// reached records the replica's revision.
 func (f *freshness) reached(at int64) {
 	if f.pending != 0 && at >= f.pending {
 		f.current, f.pending = f.asked, 0
 	}
 }
 
-// listed is told of a list at a revision that was read at asked. What was known
-// before was perhaps of an etcd that is no more.
+// listed records a list at a revision that was read at asked. It discards earlier
+// records, which may be of data that etcd has lost.
 func (f *freshness) listed(asked time.Time, revision int64) {
 	*f = freshness{etcd: revision, current: asked}
 }
