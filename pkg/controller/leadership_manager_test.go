@@ -24,7 +24,7 @@ var _ = Describe("A manager under leadership", func() {
 		Expect(etcd.Client().Delete(ctx, leadershipKeyOf(m.Store()))).Error().NotTo(HaveOccurred())
 	}
 
-	It("cancels its reconciles when it loses, and never lets what is left of a term write again", func(ctx SpecContext) {
+	It("cancels its reconciles when it loses, and refuses writes left over from the term", func(ctx SpecContext) {
 		c := newContest(ctx, etcd, patient)
 		// The reconcile ends with its context alone, even when the manager stops.
 		m, err := controller.NewManager(c.store, lead(controller.ManagerOptions{GracePeriod: time.Millisecond}))
@@ -52,7 +52,7 @@ var _ = Describe("A manager under leadership", func() {
 		Expect(m.Store().Create(contexts.all()[1], newSite("in-time", 1))).Error().NotTo(HaveOccurred())
 	}, SpecTimeout(time.Minute))
 
-	It("takes a refused write for the end of the term, not for a failure", func(ctx SpecContext) {
+	It("ends the term at a refused write, which is no failure", func(ctx SpecContext) {
 		var log logbook
 		m := newManager(lead(controller.ManagerOptions{Log: log.logger()}))
 		var tokens journal[int64]
@@ -82,7 +82,7 @@ var _ = Describe("A manager under leadership", func() {
 		Expect(log.with("failed")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("writes with no context but those of its own", func(ctx SpecContext) {
+	It("refuses writes with other contexts than its own", func(ctx SpecContext) {
 		m := newManager(lead(controller.ManagerOptions{}))
 		other := newManager(lead(controller.ManagerOptions{}))
 		errs := make(chan error, 1)
@@ -102,7 +102,7 @@ var _ = Describe("A manager under leadership", func() {
 		Expect(count[*Site](ctx, m.Store())).To(BeZero())
 	}, SpecTimeout(time.Minute))
 
-	It("begins a term on a replica that has what the terms before wrote", func(ctx SpecContext) {
+	It("begins a term once the replica has what previous terms wrote", func(ctx SpecContext) {
 		slow := newFaulty(etcd)
 		m := newManagerOn(newStore(slow.client), lead(controller.ManagerOptions{}))
 		var seen journal[int64]
@@ -144,7 +144,7 @@ var _ = Describe("A manager under leadership", func() {
 		Eventually(calls.all).Should(ContainElement("a"))
 	}, SpecTimeout(time.Minute))
 
-	It("runs what belongs in every process whoever leads", func(ctx SpecContext) {
+	It("runs controllers and runnables for every process, whoever leads", func(ctx SpecContext) {
 		s := newStore(etcd.Client())
 		key := leadershipKeyOf(s)
 		Expect(etcd.Client().Put(ctx, key, "another")).Error().NotTo(HaveOccurred())

@@ -34,7 +34,7 @@ var _ = Describe("A leadership", func() {
 		Eventually(func() int { return c.verify(ctx)[x.Leadership().Leader.Revision] }).WithPolling(50 * time.Millisecond).Should(BeNumerically(">", 4))
 	}
 
-	It("is one candidate's; the others hold nothing, and know who leads", func(ctx SpecContext) {
+	It("belongs to one candidate; the others hold nothing, and know who leads", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newContest(ctx, cluster, patient)
 		for range 3 {
@@ -60,7 +60,7 @@ var _ = Describe("A leadership", func() {
 		Expect(leases.Leases).To(HaveLen(1))
 	}, SpecTimeout(time.Minute))
 
-	It("is handed over when its holder stops, without waiting for the lease", func(ctx SpecContext) {
+	It("is handed over at once when its holder stops", func(ctx SpecContext) {
 		c := newContest(ctx, etcd, patient)
 		for range 3 {
 			c.enter(0)
@@ -80,10 +80,10 @@ var _ = Describe("A leadership", func() {
 	}, SpecTimeout(time.Minute))
 
 	for how, fault := range map[string]func(*etcdtest.Link){
-		"cut off":                (*etcdtest.Link).Cut,
-		"cut off without a word": (*etcdtest.Link).Freeze,
+		"cut off":          (*etcdtest.Link).Cut,
+		"cut off silently": (*etcdtest.Link).Freeze,
 	} {
-		It("passes on when its holder is "+how+", who stops by itself and stands again", func(ctx SpecContext) {
+		It("passes on when its holder is "+how+"; the holder stops by itself and campaigns again", func(ctx SpecContext) {
 			c := newContest(ctx, etcd, briefly)
 			first := c.enter(0)
 			leaderOf(c)
@@ -140,7 +140,7 @@ var _ = Describe("A leadership", func() {
 			HaveField("Leading", true), HaveField("Terms", 1)))
 	}, SpecTimeout(time.Minute))
 
-	It("outlives a restart of etcd, or is won again", func(ctx SpecContext) {
+	It("survives a restart of etcd, or is won again", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newContest(ctx, cluster, briefly)
 		c.enter(0)
@@ -186,7 +186,7 @@ var _ = Describe("A leadership", func() {
 		Expect(len(c.verify(ctx))).To(BeNumerically(">=", 2))
 	}, SpecTimeout(2*time.Minute))
 
-	It("tells whoever asks, and of changes", func(ctx SpecContext) {
+	It("can be watched by any process", func(ctx SpecContext) {
 		c := newContest(ctx, etcd, patient)
 		watching, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -214,7 +214,7 @@ var _ = Describe("A leadership", func() {
 		Expect(goroutinesIn("/pkg/controller/internal/lease.")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("says when a key that nobody holds is in the way", func(ctx SpecContext) {
+	It("reports a key without a lease that is in the way", func(ctx SpecContext) {
 		c := newContest(ctx, etcd, patient)
 		key := leadershipKeyOf(c.store)
 		Expect(etcd.Client().Put(ctx, key, "by hand")).Error().NotTo(HaveOccurred())
@@ -226,7 +226,7 @@ var _ = Describe("A leadership", func() {
 		Eventually(func() error { return x.Leadership().Err }).ShouldNot(HaveOccurred())
 	}, SpecTimeout(time.Minute))
 
-	It("needs a name, and time", func() {
+	It("refuses an invalid name or lease time", func() {
 		s := newStore(etcd.Client())
 		for _, l := range []controller.Leadership{{}, {Name: "a/b"}, {Name: "a", LeaseTime: -1}} {
 			_, err := controller.NewManager(s, controller.ManagerOptions{Leadership: &l})

@@ -14,12 +14,11 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Three members of etcd, and a process behind each. What is left of the one that is
-// cut off goes on writing, though it is told to stop: what keeps it from that is
-// etcd.
+// There are three members of etcd, and a process behind each. One process is cut off. It
+// ignores its contexts and goes on writing: only etcd can refuse that.
 var _ = Describe("A sharding over the members of an etcd", func() {
-	// writeOn writes under the newest token of a candidate's, until etcd takes or
-	// refuses it.
+	// writeOn writes under the latest token of a candidate until etcd accepts or refuses
+	// the write.
 	writeOn := func(x *candidate) (ended chan error) {
 		GinkgoHelper()
 		ended = make(chan error, 1)
@@ -40,7 +39,7 @@ var _ = Describe("A sharding over the members of an etcd", func() {
 	const a, b, d = "candidate 0", "candidate 1", "candidate 2"
 
 	for what, which := range map[string]int{"the leader": 0, "a follower": 1} {
-		It("moves the buckets of the process whose member, "+what+", is cut off, which writes nothing more until it is back", func(ctx SpecContext) {
+		It("moves the buckets of a process whose member, "+what+", is cut off; the process writes nothing until it is back", func(ctx SpecContext) {
 			cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
 			leader, err := cluster.Leader(ctx)
 			Expect(err).NotTo(HaveOccurred())

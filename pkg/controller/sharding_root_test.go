@@ -19,7 +19,7 @@ import (
 )
 
 var _ = Describe("A sharded key whose root changes", func() {
-	// ownerOf tells whose a bucket is.
+	// ownerOf returns which process owns a bucket.
 	ownerOf := func(ctx context.Context, c *contest, group, kind, name string) string {
 		GinkgoHelper()
 		n := rendezvous.Bucket(buckets, group, kind, "default", name)
@@ -28,7 +28,7 @@ var _ = Describe("A sharded key whose root changes", func() {
 		Expect(resp.Kvs).To(HaveLen(1))
 		return string(resp.Kvs[0].Value)
 	}
-	// nameOf returns a name that is a process's.
+	// nameOf returns a name in a bucket of a process.
 	nameOf := func(ctx context.Context, c *contest, who, group, kind string) string {
 		GinkgoHelper()
 		for i := range 100 {
@@ -40,7 +40,7 @@ var _ = Describe("A sharded key whose root changes", func() {
 		return ""
 	}
 
-	It("is reconciled by its new owner, though it has not changed itself", func(ctx SpecContext) {
+	It("is reconciled by its new process, although it has not changed itself", func(ctx SpecContext) {
 		c := &contest{store: newStore(etcd.Client())}
 		var seen journal[string]
 		seenBy := func() []string { return slices.Compact(seen.all()) } // however often by each

@@ -57,10 +57,10 @@ var _ = Describe("A sharding", func() {
 	}, SpecTimeout(3*time.Minute))
 
 	for how, fault := range map[string]func(*etcdtest.Link){
-		"cut off":                (*etcdtest.Link).Cut,
-		"cut off without a word": (*etcdtest.Link).Freeze,
+		"cut off":          (*etcdtest.Link).Cut,
+		"cut off silently": (*etcdtest.Link).Freeze,
 	} {
-		It("gives what is a process's to the others when it is "+how, func(ctx SpecContext) {
+		It("moves the buckets of a process that is "+how, func(ctx SpecContext) {
 			c := newSharing(ctx, etcd, briefly)
 			first := c.enter(0)
 			c.enter(0)
@@ -76,21 +76,21 @@ var _ = Describe("A sharding", func() {
 	}
 
 	for what, take := range map[string]func(ctx SpecContext, c *contest){
-		"lease is revoked": func(ctx SpecContext, c *contest) {
+		"after a lease is revoked": func(ctx SpecContext, c *contest) {
 			resp, err := c.cluster.Client().Get(ctx, c.shardKey("members/"), clientv3.WithPrefix())
 			Expect(err).NotTo(HaveOccurred())
 			Expect(c.cluster.Client().Revoke(ctx, clientv3.LeaseID(resp.Kvs[0].Lease))).Error().NotTo(HaveOccurred())
 		},
-		"member's key is deleted by hand": func(ctx SpecContext, c *contest) {
+		"after a member's key is deleted by hand": func(ctx SpecContext, c *contest) {
 			resp, err := c.cluster.Client().Get(ctx, c.shardKey("members/"), clientv3.WithPrefix())
 			Expect(err).NotTo(HaveOccurred())
 			Expect(c.cluster.Client().Delete(ctx, string(resp.Kvs[0].Key))).Error().NotTo(HaveOccurred())
 		},
-		"buckets are deleted by hand": func(ctx SpecContext, c *contest) {
+		"after buckets' keys are deleted by hand": func(ctx SpecContext, c *contest) {
 			Expect(c.cluster.Client().Delete(ctx, c.shardKey("buckets/0001"), clientv3.WithPrefix())).Error().NotTo(HaveOccurred())
 		},
 	} {
-		It("is whole again after a "+what, func(ctx SpecContext) {
+		It("assigns all buckets again "+what, func(ctx SpecContext) {
 			c := newSharing(ctx, etcd, patient)
 			c.enter(0)
 			c.enter(0)
@@ -103,7 +103,7 @@ var _ = Describe("A sharding", func() {
 		}, SpecTimeout(2*time.Minute))
 	}
 
-	It("is whole again after etcd's restart, and after its data are gone", func(ctx SpecContext) {
+	It("assigns all buckets again after a restart of etcd, and after a wipe", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		c := newSharing(ctx, cluster, briefly)
 		c.enter(0)
@@ -119,7 +119,7 @@ var _ = Describe("A sharding", func() {
 		Eventually(func() int { return c.candidates[0].Sharding().Owned + c.candidates[1].Sharding().Owned }).Should(Equal(buckets))
 	}, SpecTimeout(3*time.Minute))
 
-	It("waits with a bucket for the reconcile that is under way", func(ctx SpecContext) {
+	It("hands a bucket over when its running reconciles have ended", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, patient)
 		s, err := sharedStore(etcd.Client(), c.store.Prefix())
 		Expect(err).NotTo(HaveOccurred())
@@ -159,7 +159,7 @@ var _ = Describe("A sharding", func() {
 		Expect(c.look(ctx).writes["slow"]).To(BeNumerically(">=", families))
 	}, SpecTimeout(2*time.Minute))
 
-	It("cancels a reconcile that does not end, when its bucket is to move", func(ctx SpecContext) {
+	It("cancels a reconcile that outlasts the grace period of its bucket", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, patient)
 		first, err := controller.NewManager(c.store, controller.ManagerOptions{GracePeriod: time.Millisecond,
 			Sharding: &controller.Sharding{Name: shardingName, Identity: "slow", Buckets: buckets, LeaseTime: patient}})
@@ -182,7 +182,7 @@ var _ = Describe("A sharding", func() {
 		Expect(causes.len()).To(BeNumerically("<", families))
 	}, SpecTimeout(2*time.Minute))
 
-	It("begins with a bucket on a replica that has what its owners before wrote", func(ctx SpecContext) {
+	It("reconciles a bucket once the replica has what its previous owners wrote", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, patient)
 		first := c.enter(0)
 		c.settled(ctx, a)
@@ -202,7 +202,7 @@ var _ = Describe("A sharding", func() {
 		c.settled(ctx, a, b)
 	}, SpecTimeout(3*time.Minute))
 
-	It("shows buckets that are nobody's", func(ctx SpecContext) {
+	It("reports buckets without an owner", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, time.Second)
 		x := c.enter(0)
 		c.settled(ctx, a)
@@ -221,7 +221,7 @@ var _ = Describe("A sharding", func() {
 		Eventually(func() error { return x.Ready(ctx) }).Should(Succeed())
 	}, SpecTimeout(2*time.Minute))
 
-	It("has one number of buckets, which changes when all processes have ended", func(ctx SpecContext) {
+	It("refuses another number of buckets until all processes have ended", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, patient)
 		first := c.enter(0)
 		c.settled(ctx, a)
@@ -235,7 +235,7 @@ var _ = Describe("A sharding", func() {
 		Expect(second.Sharding().Err).NotTo(HaveOccurred())
 	}, SpecTimeout(2*time.Minute))
 
-	It("is joined once, though the answer gets lost", func(ctx SpecContext) {
+	It("is joined once, although the answer gets lost", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, patient)
 		c.enter(0)
 		c.settled(ctx, a)
@@ -273,7 +273,7 @@ var _ = Describe("A sharding", func() {
 		Expect(second.Sharding().Lost).To(BeZero())
 	}, SpecTimeout(2*time.Minute))
 
-	It("says when the number of buckets is missing", func(ctx SpecContext) {
+	It("reports that the number of buckets is missing", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, patient)
 		ghost := c.shardKey("members/ghost")
 		Expect(etcd.Client().Put(ctx, ghost, "ghost")).Error().NotTo(HaveOccurred())
@@ -299,7 +299,7 @@ var _ = Describe("A sharding", func() {
 		Expect(resp.Kvs).To(HaveLen(1)) // the number of buckets
 	}, SpecTimeout(time.Minute))
 
-	It("takes controllers whose keys it can spread", func() {
+	It("refuses controllers whose keys it cannot spread", func() {
 		sharded := controller.ManagerOptions{Sharding: &controller.Sharding{Name: shardingName}}
 		generic := func(m *controller.Manager, o controller.Options) error {
 			_, err := controller.NewReconciler(m, "generic", controller.ReconcilerFunc[int](func(context.Context, int) (controller.Result, error) {

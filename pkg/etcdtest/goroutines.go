@@ -8,6 +8,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"time"
 )
 
 // label is the pprof label of a cluster's goroutines. Its value is unique to the cluster.
@@ -114,4 +115,20 @@ func (c counts) err() error {
 		list = append(list, fmt.Sprintf("%d of %s", c[f], f))
 	}
 	return fmt.Errorf("still there: %s", strings.Join(list, ", "))
+}
+
+// pollPause is the pause between two checks of something that gives no notice.
+const pollPause = 5 * time.Millisecond
+
+// poll calls check until it returns nil or the bound is over, and returns the last
+// result.
+func poll(bound time.Duration, check func() error) error {
+	end := time.Now().Add(bound)
+	for {
+		err := check()
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+		time.Sleep(pollPause)
+	}
 }

@@ -2,7 +2,10 @@ package events
 
 import (
 	"container/list"
+	"fmt"
 	"math"
+	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,6 +13,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // series is one Event: an occurrence and the later ones with the same key. The table's
@@ -72,4 +76,17 @@ func (s *series) event() *eventsv1.Event {
 		}
 	}
 	return e
+}
+
+// newName returns a name for an Event about an object. It consists of the object's name,
+// the time, so that lists show the Events about an object in their order, and a random
+// part, since several recorders may record the same object at the same time.
+func newName(object string, at time.Time) string {
+	suffix := fmt.Sprintf(".%016x%08x", at.UnixNano(), rand.Uint32())
+	base := object[:min(len(object), validation.DNS1123SubdomainMaxLength-len(suffix))]
+	base = strings.TrimRight(base, "-.")
+	if len(validation.IsDNS1123Subdomain(base)) > 0 {
+		base = "event" // some kinds allow names that are not valid for Events
+	}
+	return base + suffix
 }
