@@ -43,10 +43,10 @@
 //
 // # Which key is next
 //
-// Keys have a high or a low priority. A changed object has the high one. Low are
-// objects that existed when their source started, keys that a process takes over by
-// sharding, and keys that come back by time: by RequeueAfter, [Every] or [Resync]. A
-// key that is retried after a failure keeps its priority.
+// Keys have a high or a low priority. The key of a changed object has the high one. The
+// low one is for objects that existed when their source started, for keys that a
+// process takes over by sharding, and for keys that come back by time: by RequeueAfter,
+// [Every] or [Resync]. A key that is retried after a failure keeps its priority.
 //
 // Among keys of one priority, tenants take turns. The tenant of an object is its
 // namespace; a key of another type can implement [Tenant]. Within a tenant, keys are

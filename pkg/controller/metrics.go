@@ -26,11 +26,11 @@ const (
 	resultRequeueAfter = "requeue_after"
 	resultRequeue      = "requeue" // it lost a race
 	resultError        = "error"
-	resultStopped      = "stopped" // it failed because it was told to stop
+	resultStopped      = "stopped" // it failed because its controller was stopping
 )
 
 // resultOf returns the label for a reconcile that has ended. An error of one that was
-// told to stop is not a failure of its key.
+// cancelled by the stop of its controller is not a failure of its key.
 func resultOf(result Result, err error, stopped bool) string {
 	switch {
 	case err == nil && result.RequeueAfter > 0:

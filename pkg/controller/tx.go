@@ -23,7 +23,7 @@ import (
 //   - [Tx.AllowSplit] is for transactions that are too large for etcd.
 //
 // Reads see the transaction's own writes: an object as it was last passed to a write,
-// and no object that was deleted. They do not see created objects whose name etcd's
+// and no object that was deleted. They do not see created objects whose name the
 // store generates.
 //
 // Objects that a Tx returns are shared: change only copies. The object passed to the
