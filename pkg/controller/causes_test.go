@@ -17,7 +17,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// whys notes down the causes of reconciles.
+// whys records the causes of reconciles.
 type whys struct{ journal[string] }
 
 func (w *whys) note(ctx context.Context) {
@@ -37,8 +37,8 @@ var _ = Describe("A reconcile knows its causes", func() {
 		m = newManager(controller.ManagerOptions{Log: log.logger(), Clock: new(hastyClock)})
 	})
 
-	// start starts a controller whose reconciles end as a function says that is
-	// given their number.
+	// start runs a controller. end gets the number of each reconcile and returns its
+	// result.
 	start := func(end func(n int) (controller.Result, error), sources ...controller.Source[controller.Request]) {
 		GinkgoHelper()
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
@@ -51,7 +51,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 	}
 	well := func(int) (controller.Result, error) { return controller.Result{}, nil }
 
-	It("which are the changes of objects, with their revisions", func(ctx SpecContext) {
+	It("such as changes of objects, with their revisions", func(ctx SpecContext) {
 		old := newSite("old", 1)
 		create(ctx, m.Store(), old)
 		start(well, controller.Owns[*corev1.ConfigMap]())
@@ -75,7 +75,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		}))
 	}, SpecTimeout(time.Minute))
 
-	It("which can be the time", func(ctx SpecContext) {
+	It("such as a requeue and a backoff", func(ctx SpecContext) {
 		start(func(n int) (controller.Result, error) {
 			switch n {
 			case 0:
@@ -90,7 +90,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		Expect(why.all()[1:]).To(Equal([]string{"1 [requeue after]", "1 [backoff]"}))
 	}, SpecTimeout(time.Minute))
 
-	It("which can be a channel or a timer", func(ctx SpecContext) {
+	It("such as a channel and a timer", func(ctx SpecContext) {
 		keys := make(chan controller.Request)
 		start(well, controller.FromChannel(keys), controller.Every(24*time.Hour, func(context.Context) []controller.Request {
 			return []controller.Request{request(newSite("t", 1))}
@@ -100,7 +100,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		Eventually(why.all).Should(Equal([]string{"1 [timer]", "1 [channel]"}))
 	}, SpecTimeout(time.Minute))
 
-	It("which can be that it was held until it sees its own writes", func(ctx SpecContext) {
+	It("such as the arrival of its own writes", func(ctx SpecContext) {
 		f := newFaulty(etcd)
 		m = newManagerOn(newStore(f.client), controller.ManagerOptions{})
 		keys := make(chan controller.Request)
@@ -136,7 +136,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 			Equal(fmt.Sprintf("3 [channel own writes at %d channel]", wrote.Load()))))
 	}, SpecTimeout(time.Minute))
 
-	It("in its log lines", func(ctx SpecContext) {
+	It("and its log lines show them", func(ctx SpecContext) {
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
 		start(func(int) (controller.Result, error) {
@@ -147,7 +147,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 			ContainSubstring(`"causes"="initial Site default/a at `+site.ResourceVersion+`"`))))
 	}, SpecTimeout(time.Minute))
 
-	It("and what comes while it is under way is the next one's", func(ctx SpecContext) {
+	It("and a change during a reconcile is a cause of the next one", func(ctx SpecContext) {
 		keys, begun, leave := make(chan controller.Request), make(chan struct{}), make(chan struct{})
 		start(func(n int) (controller.Result, error) {
 			if n == 0 {
@@ -167,7 +167,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		Expect(why.all()[1:]).To(ConsistOf("1 [channel]", "9 [channel channel channel channel channel channel channel channel]"))
 	}, SpecTimeout(time.Minute))
 
-	It("each once and never none, however many there are at once", func(ctx SpecContext) {
+	It("each exactly once, and never none, under concurrent changes", func(ctx SpecContext) {
 		var told, served, without atomic.Int64
 		Expect(controller.NewReconciler(m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {

@@ -14,7 +14,7 @@ import (
 )
 
 var _ = Describe("Workers", func() {
-	It("reconcile as many keys at once as there are of them", func(ctx SpecContext) {
+	It("each reconcile one key at a time, all at once", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		var active, most atomic.Int32
 		leave := make(chan struct{})
@@ -35,7 +35,7 @@ var _ = Describe("Workers", func() {
 		Expect(most.Load()).To(Equal(int32(3)))
 	}, SpecTimeout(time.Minute))
 
-	It("never reconcile one key twice at once, and miss no change", func(ctx SpecContext) {
+	It("never reconcile the same key at the same time, and miss no change", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		var mu sync.Mutex
 		busy, seen, twice := map[string]bool{}, map[string]int32{}, 0

@@ -9,9 +9,13 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// NewReconciler adds a controller to a manager that has not run yet: its sources
-// name keys, and its reconciler is called for each. The name must be unlike
-// those of the manager's other controllers; log lines carry it.
+// NewReconciler adds a controller to a manager that has not run yet. The sources name
+// the keys, and the reconciler is called for each. At least one source is required.
+// The name must differ from those of the manager's other controllers, runnables and
+// replicas; log lines and metrics carry it.
+//
+// It returns an error if something is missing, if a source cannot work with the
+// controller, or if the manager runs already. So do [NewFor] and [New].
 func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Options, sources ...Source[R]) (*Controller[R], error) {
 	o, err := m.controllerOptions(name, o)
 	if err != nil {
@@ -20,9 +24,9 @@ func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Opt
 	return add(m, name, r, o, store.KindInfo{}, nil, sources)
 }
 
-// NewFor is [NewReconciler] for the objects of the kind T, which it has
-// reconciled as by [For] unless that is among the sources. It is what [Owns]
-// needs.
+// NewFor is [NewReconciler] for a controller of the objects of kind T. It adds [For]
+// to the sources if that is not among them. [Owns] and [OwnsAny] need a controller
+// that is made with NewFor or [New].
 func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Options, sources ...Source[Request]) (*Controller[Request], error) {
 	primary, err := store.KindOf[T](m.store)
 	if err != nil {
@@ -48,31 +52,28 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 	return add(m, name, r, o, primary, filter, sources)
 }
 
-// TxFunc reconciles one object within a transaction; see [New].
+// TxFunc reconciles one object in a transaction; see [New].
 type TxFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Result, error)
 
-// New adds a transactional controller for the objects of the kind T to a
-// manager that has not run yet. Its function is called with a copy of the
-// object and a [Tx] on one snapshot of the manager's replica, of which the
-// object is a part. It reads from the Tx, and changes the world through it. When
-// it returns no error, everything that it asked for is committed in one etcd
-// transaction; when it returns one, nothing is. What is too large for one etcd
-// transaction fails, unless the function has allowed it to be split, see
+// New adds a transactional controller of the objects of kind T to a manager that has
+// not run yet. It calls the function with a copy of an object, and with a [Tx] on the
+// snapshot of the manager's replica that the object comes from. The function reads
+// from the Tx and writes through it. If it returns no error, all its writes are
+// committed in one etcd transaction. If it returns one, none are. Writes that do not
+// fit into one etcd transaction fail, unless the function allows it to be split: see
 // [Tx.AllowSplit].
 //
-// The transaction succeeds only if none of the objects that it writes has
-// changed since the snapshot, as their resourceVersions tell, and with
-// [Tx.Serializable] nothing that was read. Otherwise nothing is written and the
-// function is called again on a newer snapshot; that is no error. The function
-// must therefore have no effects but through the Tx, or idempotent ones. Its
-// Result counts only if the transaction succeeds.
+// The transaction succeeds only if no object that it writes has changed since the
+// snapshot, and with [Tx.Serializable], none that it read. Otherwise nothing is
+// written, and the function is called again on a newer snapshot; this is not a
+// failure. So the effects of the function, other than those of the Tx, must be
+// idempotent. Its [Result] counts only if the transaction succeeds.
 //
-// The function is not called for an object that is gone. What is to be done
-// before an object goes is done when it has a deletionTimestamp and a finalizer
-// of the controller's.
+// The function is not called for an object that does not exist. To act before an
+// object goes, add a finalizer to it, act when it has a deletionTimestamp, and remove
+// the finalizer.
 //
-// Changes of objects of the kind T lead to a reconcile as by [For], unless that
-// is among the sources.
+// New adds [For] to the sources if that is not among them.
 func New[T store.Object](m *Manager, name string, reconcile TxFunc[T], o Options, sources ...Source[Request]) (*Controller[Request], error) {
 	inf, err := informer.For[T](m.replica)
 	if err != nil {
@@ -84,7 +85,7 @@ func New[T store.Object](m *Manager, name string, reconcile TxFunc[T], o Options
 	return NewFor[T](m, name, &transactional[T]{m, inf, reconcile}, o, sources...)
 }
 
-// transactional is a TxFunc as a Reconciler.
+// transactional is the Reconciler that calls a TxFunc.
 type transactional[T store.Object] struct {
 	manager   *Manager
 	informer  *informer.Informer[T]
@@ -103,14 +104,14 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 		return result, err
 	}
 	if err := tx.finish(ctx); err != nil {
-		return Result{}, err // what was decided did not happen
+		return Result{}, err // the Result belongs to writes that did not happen
 	}
 	return result, nil
 }
 
-// add adds a controller with the options that it is to have, the manager's for it
-// included.
-func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, filter *shardFilter, sources []Source[R]) (*Controller[R], error) {
+// add adds a controller. o includes the manager's options for it.
+func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, filter *shardFilter,
+	sources []Source[R]) (*Controller[R], error) {
 	switch {
 	case name == "":
 		return nil, fmt.Errorf("controller: the name is missing")
@@ -119,19 +120,19 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 	case len(sources) == 0:
 		return nil, fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
 	case m.sharder != nil && m.election == nil && filter == nil && !o.EveryProcess:
-		return nil, fmt.Errorf("controller %q: its keys are of no kind, so that they cannot be sharded: make it with New or "+
-			"NewFor, have it run in EveryProcess, or give the manager a Leadership too", name)
+		return nil, fmt.Errorf("controller %q: its keys cannot be sharded, since it has no kind: make it with New or NewFor, "+
+			"set EveryProcess, or give the manager a Leadership too", name)
 	}
-	l := newController(m, name, r, o, primary)
-	l.filter = filter
+	c := newController(m, name, r, o, primary)
+	c.filter = filter
 	for _, s := range sources {
-		if _, err := l.sources.add(s); err != nil {
+		if _, err := c.sources.add(s); err != nil {
 			return nil, fmt.Errorf("controller %q: %w", name, err)
 		}
 	}
-	err := m.addComponent("controller", component{name: name, everyProcess: o.EveryProcess, sharded: filter != nil, run: l.run, controller: l})
+	err := m.addComponent("controller", component{name: name, everyProcess: o.EveryProcess, sharded: filter != nil, run: c.run, controller: c})
 	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	return c, nil
 }

@@ -21,13 +21,13 @@ const lostRaces = 10
 func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, p queue.Priority, result Result, err error) {
 	switch {
 	case err == nil:
-		r.queue.Finish(key, queue.Outcome[Cause]{
+		r.queue.Finish(key, queue.Result[Cause]{
 			After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: queue.Low})
 	case ctx.Err() != nil:
 		log.V(1).Info("reconcile ended by the stop of the controller", "error", err.Error(), "cause", context.Cause(ctx).Error())
 	case isTerminal(err):
 		logFailure(log, err, "reconcile failed for good; waiting for a change")
-		r.queue.Finish(key, queue.Outcome[Cause]{Err: err})
+		r.queue.Finish(key, queue.Result[Cause]{Err: err})
 	case isLookAgain(err):
 		if r.retry(key, p, err) > lostRaces {
 			logFailure(log, err, "reconcile lost again and again to another writer")
@@ -37,7 +37,7 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, p que
 	default:
 		logFailure(log, err, "reconcile failed")
 		if result.RequeueAfter > 0 {
-			r.queue.Finish(key, queue.Outcome[Cause]{
+			r.queue.Finish(key, queue.Result[Cause]{
 				Err: err, After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: p})
 			return
 		}
@@ -49,7 +49,7 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, p que
 // the key have failed in a row.
 func (r *run[R]) retry(key R, p queue.Priority, err error) (failures int) {
 	r.controller.metrics.retries.Inc()
-	return r.queue.Finish(key, queue.Outcome[Cause]{Err: err, Backoff: true, Cause: Cause{Type: CauseBackoff}, Priority: p})
+	return r.queue.Finish(key, queue.Result[Cause]{Err: err, Backoff: true, Cause: Cause{Type: CauseBackoff}, Priority: p})
 }
 
 func logFailure(log logr.Logger, err error, message string) {

@@ -16,7 +16,7 @@ type wildError struct{ inner error }
 func (e *wildError) Error() string { return e.inner.Error() }
 func (e *wildError) Unwrap() error { return e.inner }
 
-var _ = Describe("A reconcile that goes wrong", func() {
+var _ = Describe("A reconcile", func() {
 	var (
 		m   *controller.Manager
 		log *logbook
@@ -27,7 +27,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 		m = newManager(controller.ManagerOptions{Log: log.logger()})
 	})
 
-	It("by an error that is a nil pointer is a failure, and not the end of the process", func(ctx SpecContext) {
+	It("fails, and does not crash the process, when its error is a nil pointer", func(ctx SpecContext) {
 		var calls journal[string]
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
@@ -44,7 +44,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 		Expect(log.with("reconciler panicked")).To(HaveLen(1))
 	}, SpecTimeout(time.Minute))
 
-	It("by a panic is a failure, logged with its stack", func(ctx SpecContext) {
+	It("fails when it panics, and its stack is logged", func(ctx SpecContext) {
 		var calls journal[string]
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
@@ -62,7 +62,7 @@ var _ = Describe("A reconcile that goes wrong", func() {
 			ContainSubstring("nil pointer"), ContainSubstring("failure_test.go"), ContainSubstring(`"name"="a"`))))
 	}, SpecTimeout(time.Minute))
 
-	It("by taking too long has its context done, and says so", func(ctx SpecContext) {
+	It("is cancelled when it takes too long, and the log says so", func(ctx SpecContext) {
 		var calls journal[error]
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {

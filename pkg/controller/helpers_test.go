@@ -24,7 +24,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
-// journal notes down what happens, in order.
+// journal records what happens, in order.
 type journal[T comparable] struct {
 	mu      sync.Mutex
 	entries []T
@@ -44,7 +44,7 @@ func (j *journal[T]) all() []T {
 
 func (j *journal[T]) len() int { return len(j.all()) }
 
-// names is a reconciler that notes down the names it is called for.
+// names is a reconciler that records the names of its keys.
 type names struct{ journal[string] }
 
 func (n *names) Reconcile(_ context.Context, r controller.Request) (controller.Result, error) {

@@ -8,14 +8,14 @@ import (
 
 // panicError is a recovered panic.
 type panicError struct {
-	what  string // that panicked
+	what  string // names what panicked
 	value any
 	stack string
 }
 
 func (e *panicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.what, e.value) }
 
-// guard calls f and turns a panic of it into an error.
+// guard calls f. It returns a panic of f as an error.
 func guard(what string, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -25,8 +25,8 @@ func guard(what string, f func() error) (err error) {
 	return f()
 }
 
-// sound returns an error as it is. It panics with one whose methods do, such as a
-// nil pointer of an error's type: call it where that is recovered from.
+// sound returns err. It panics if the methods of err do, as those of a nil pointer of
+// an error type may. Call it within guard.
 func sound(err error) error {
 	if err != nil {
 		_ = err.Error()

@@ -14,7 +14,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/informer"
 )
 
-var _ = Describe("What was there at the start", func() {
+var _ = Describe("An object that exists at the start", func() {
 	const many = 30
 	var (
 		m     *controller.Manager
@@ -38,7 +38,7 @@ var _ = Describe("What was there at the start", func() {
 		}
 	})
 
-	It("gives way to what changes, in its own namespace and in others", func(ctx SpecContext) {
+	It("is reconciled after objects that change, in its own namespace and in others", func(ctx SpecContext) {
 		Expect(controller.NewReconciler(m, "c", controller.ReconcilerFunc[controller.Request](
 			func(_ context.Context, r controller.Request) (controller.Result, error) {
 				<-enter
@@ -58,7 +58,7 @@ var _ = Describe("What was there at the start", func() {
 		Expect(calls.all()[:3]).To(Equal([]string{"default/s00", "default/s20", "elsewhere/new"}))
 	}, SpecTimeout(time.Minute))
 
-	It("has its turn even while changes never end", func(ctx SpecContext) {
+	It("is reconciled even if changes never end", func(ctx SpecContext) {
 		busy := make(chan controller.Request, 8)
 		for i := range cap(busy) {
 			busy <- request(&Site{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprint("busy", i), Name: "key"}})

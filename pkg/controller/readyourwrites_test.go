@@ -17,15 +17,15 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A reconciler that counts children in its snapshot and creates what is missing
-// under generated names, or deletes what is too much, goes wrong on any snapshot
-// that lacks its own writes. Here the manager's watch is held back while writes
-// go through and reconciles are asked for by every other way.
+// The reconciler counts children in its snapshot, creates missing ones under generated
+// names, and deletes surplus ones. It goes wrong on any snapshot that lacks its own
+// writes. These specs hold the manager's watch back while writes succeed, and requeue
+// the key in every other way.
 var _ = Describe("A reconcile reads its own writes", func() {
 	var (
 		slow   *faults
 		m      *controller.Manager
-		nudge  func(ctx context.Context) // has the key enqueued, past the held watch
+		nudge  func(ctx context.Context) // enqueues the key in spite of the held watch
 		others controller.Source[controller.Request]
 		maps   *informer.Informer[*corev1.ConfigMap] // for the base form
 		calls  atomic.Int32
@@ -39,7 +39,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 		nudge, others = newNudge(ctx, site)
 	})
 
-	// children are what the reconcile sees of them.
+	// children are the ones that the reconcile sees.
 	var children func() []*corev1.ConfigMap
 	owned := func(obj *corev1.ConfigMap) bool { return obj.Labels["site"] == site.Name }
 	newChild := func() *corev1.ConfigMap {
@@ -158,7 +158,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(Equal(1))
 	}, SpecTimeout(time.Minute))
 
-	It("when the outcome of a write is unknown, and etcd does not tell at first", func(ctx SpecContext) {
+	It("when the outcome of a write is unknown, and etcd does not answer at first", func(ctx SpecContext) {
 		base(func(ctx context.Context, have []*corev1.ConfigMap) error {
 			if len(have) > 0 {
 				return nil
@@ -168,7 +168,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 			slow.loseAnswers("Range", 4) // one for the write itself, three for the gate
 			_, err := m.Store().Create(ctx, newChild())
 			Expect(store.IsUnknownOutcome(err)).To(BeTrue())
-			return nil // a reconciler that takes no notice
+			return nil // the reconciler ignores the error
 		})
 		create(ctx, m.Store(), newSite("a", 1)) // before it runs: the answer that gets lost is the reconcile's
 		run(m)
@@ -241,9 +241,8 @@ var _ = Describe("A reconcile reads its own writes", func() {
 	}
 })
 
-// newNudge returns a source that a held watch does not hold, because it is on a
-// replica of its own. Each nudge has the key enqueued several times and returns
-// when that has happened.
+// newNudge returns a source on a replica of its own, which a held watch does not
+// affect. Each nudge enqueues the key several times, and returns when that is done.
 func newNudge(ctx context.Context, key store.Key) (func(context.Context), controller.Source[controller.Request]) {
 	GinkgoHelper()
 	replica := informer.NewReplica(newStore(etcd.Client()), informer.Options{OnMutation: failOnMutation})

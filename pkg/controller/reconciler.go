@@ -8,39 +8,43 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Request names the object to reconcile. It says nothing of what happened to
-// it: a reconciler looks at what is, not at what changed.
+// Request is the key of an object to reconcile. It does not say what happened to the
+// object: a reconciler decides by what is there.
 type Request struct {
 	store.Key
 }
 
-// Result says what shall happen after a reconcile.
+// Result says when a key comes back after a reconcile.
 type Result struct {
-	// RequeueAfter, when above 0, has the key reconciled again after that time,
-	// unless a change does so before. Only a key's last reconcile counts: what
-	// an earlier one asked for is forgotten. With an error, RequeueAfter takes
-	// the place of the backoff; with a [TerminalError] or a Conflict it counts
-	// for nothing.
+	// RequeueAfter makes the key come back after this time, unless a change brings it
+	// back earlier. Only the latest reconcile of a key counts. If the reconcile also
+	// returned an error, RequeueAfter replaces the backoff; after a [TerminalError] or
+	// a Conflict it is ignored. Defaults to not coming back.
 	RequeueAfter time.Duration
 }
 
-// Reconciler brings the world in line with what is declared for one key. It is
-// called for one key at a time, for different keys concurrently, and must be
-// idempotent.
+// Reconciler makes the world match what is declared for one key. The controller calls
+// it for one key in one goroutine at a time, and for different keys concurrently. It
+// must be idempotent, since a key may be reconciled more often than it changes.
 //
-// R is the type of the keys, [Request] for those of objects.
+// When it returns nil, the key comes back after a change, or as its [Result] says.
+// When it returns a Conflict, it lost a race, and is called again on a newer snapshot.
+// When it returns a [TerminalError], the key waits for a change. After any other
+// error, or a panic, it is called again after a pause that doubles with each failure.
+//
+// R is the type of the keys: [Request] for objects.
 type Reconciler[R comparable] interface {
 	Reconcile(ctx context.Context, key R) (Result, error)
 }
 
-// ReconcilerFunc is a function as a [Reconciler].
+// ReconcilerFunc is a function that is a [Reconciler].
 type ReconcilerFunc[R comparable] func(ctx context.Context, key R) (Result, error)
 
 // Reconcile calls f.
 func (f ReconcilerFunc[R]) Reconcile(ctx context.Context, key R) (Result, error) { return f(ctx, key) }
 
-// TerminalError wraps an error that trying again cannot mend. The key is not
-// tried again until something changes. It is nil for nil.
+// TerminalError wraps an error that another attempt would meet again. The key is not
+// tried again until something changes. TerminalError returns nil for nil.
 func TerminalError(err error) error {
 	if err == nil {
 		return nil

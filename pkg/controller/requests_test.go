@@ -69,7 +69,7 @@ var _ = Describe("Towards etcd", func() {
 		calls names
 	)
 
-	// The clock stands still, so that nothing is asked because time has passed.
+	// The clock stands still, so that no request is due to the passing of time.
 	BeforeEach(func() {
 		sent = &requests{sent: map[string]int{}}
 		calls = names{}
@@ -81,8 +81,8 @@ var _ = Describe("Towards etcd", func() {
 		m = newManagerOn(newStore(client), controller.ManagerOptions{Clock: clocktesting.NewFakeClock(time.Now())})
 	})
 
-	// watched counts what is sent while each of some objects is created and
-	// reconciled so many times.
+	// watched counts the requests while objects are created and each is reconciled so
+	// many times.
 	watched := func(ctx context.Context, times int) map[string]int {
 		GinkgoHelper()
 		run(m)
@@ -121,7 +121,7 @@ var _ = Describe("Towards etcd", func() {
 		Expect(watched(ctx, 2)).To(Equal(map[string]int{"Txn": objects}))
 	}, SpecTimeout(time.Minute))
 
-	It("a transactional reconcile costs one, whatever it writes", func(ctx SpecContext) {
+	It("a transactional reconcile costs one, however much it writes", func(ctx SpecContext) {
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			defer calls.note(site.Name)
 			if site.Status.Ready == 1 {

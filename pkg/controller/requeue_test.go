@@ -27,8 +27,8 @@ var _ = Describe("A key comes back", func() {
 		m = newManager(controller.ManagerOptions{Clock: clock, Log: log.logger()})
 	})
 
-	// script has the reconciles of the site "a" end in these ways, one after
-	// the other, and then well.
+	// script makes the reconciles of the site "a" end in these ways, one after
+	// another; later ones succeed.
 	type ending struct {
 		after time.Duration
 		err   error
@@ -56,7 +56,7 @@ var _ = Describe("A key comes back", func() {
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Hour, 2 * time.Hour}))
 	}, SpecTimeout(time.Minute))
 
-	It("after a backoff that doubles up to its ceiling, and begins anew after success", func(ctx SpecContext) {
+	It("after a backoff that doubles up to its maximum, and starts over after a success", func(ctx SpecContext) {
 		fail := ending{err: failure}
 		calls := script(ctx, minutes, fail, fail, fail, fail, fail, fail, ending{after: time.Hour}, fail)
 		Eventually(calls.len).Should(Equal(9))
@@ -67,13 +67,13 @@ var _ = Describe("A key comes back", func() {
 		Expect(log.with("reconcile failed")).To(HaveLen(7))
 	}, SpecTimeout(time.Minute))
 
-	It("after the time asked for in place of the backoff, when there is an error too", func(ctx SpecContext) {
+	It("after the time that its result asks for, instead of the backoff, if it also failed", func(ctx SpecContext) {
 		calls := script(ctx, minutes, ending{err: failure}, ending{after: time.Hour, err: failure}, ending{err: failure})
 		Eventually(calls.len).Should(Equal(4))
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Minute, time.Hour, 2 * time.Minute}))
 	}, SpecTimeout(time.Minute))
 
-	It("soon after a lost race, which is no failure, whatever else it asks for", func(ctx SpecContext) {
+	It("after a backoff when it lost a race, which is no failure, whatever its result asks for", func(ctx SpecContext) {
 		calls := script(ctx, minutes, ending{err: race}, ending{after: time.Hour, err: race})
 		Eventually(calls.len).Should(Equal(3))
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Minute, 2 * time.Minute}))
@@ -81,7 +81,7 @@ var _ = Describe("A key comes back", func() {
 		Expect(log.with("another writer")).To(HaveLen(2))
 	}, SpecTimeout(time.Minute))
 
-	It("and a race that is always lost is reported", func(ctx SpecContext) {
+	It("after a backoff, with a report, when it always loses the race", func(ctx SpecContext) {
 		var endings []ending
 		for range 11 {
 			endings = append(endings, ending{err: race})
@@ -101,7 +101,7 @@ var _ = Describe("A key comes back", func() {
 		Expect(clock.pauses.all()).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("keeps the error within a terminal one, and none for nil", func() {
+	It("never for TerminalError, which wraps an error and returns nil for nil", func() {
 		Expect(errors.Is(controller.TerminalError(failure), failure)).To(BeTrue())
 		Expect(controller.TerminalError(nil)).To(BeNil())
 	})

@@ -15,7 +15,7 @@ import (
 )
 
 var _ = Describe("A manager that is told to stop", func() {
-	It("lets a reconcile that is under way finish, writes included, and starts no other", func(ctx SpecContext) {
+	It("lets a running reconcile finish and write, and starts no other", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{GracePeriod: time.Minute})
 		var begun journal[string]
 		leave := make(chan struct{})
@@ -41,7 +41,7 @@ var _ = Describe("A manager that is told to stop", func() {
 		Expect(site.Status.Ready).To(Equal(int32(1)))
 	}, SpecTimeout(time.Minute))
 
-	It("cancels what is still under way when the grace period is over", func(ctx SpecContext) {
+	It("cancels reconciles that still run after the grace period", func(ctx SpecContext) {
 		var log logbook
 		clock := new(hastyClock) // the grace period passes at once
 		m := newManager(controller.ManagerOptions{GracePeriod: time.Hour, Clock: clock, Log: log.logger()})
@@ -63,7 +63,7 @@ var _ = Describe("A manager that is told to stop", func() {
 		Expect(metric(m, "controller_runtime_reconcile_total", "c", "stopped")()).To(Equal(1.0))
 	}, SpecTimeout(time.Minute))
 
-	It("leaves no goroutine behind, not even for delayed keys, when Run has returned", func(ctx SpecContext) {
+	It("leaves no goroutine behind when Run returns, even for keys that wait for their time", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		var calls journal[string]
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
@@ -83,7 +83,7 @@ var _ = Describe("A manager that is told to stop", func() {
 		Expect(goroutinesIn("/util/workqueue.", "/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("may be told twice", func(ctx SpecContext) {
+	It("may be told so twice", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		stop := run(m)
@@ -92,8 +92,8 @@ var _ = Describe("A manager that is told to stop", func() {
 	}, SpecTimeout(time.Minute))
 })
 
-// goroutinesIn returns the goroutines that run in one of the packages, without
-// those of etcd's client, which ends its watches' in the background.
+// goroutinesIn returns the goroutines that run in one of the packages. It ignores those
+// of etcd's client, which ends its watches in the background.
 func goroutinesIn(packages ...string) []string {
 	var found []string
 	for g := range strings.SplitSeq(allStacks(), "\n\n") {

@@ -12,8 +12,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// txBench has functions run in transactions of a controller for sites, one
-// after the other.
+// txBench runs functions in transactions of a controller for sites, one after
+// another.
 type txBench struct {
 	manager *controller.Manager
 	site    *Site // that is reconciled
@@ -26,8 +26,7 @@ type txBench struct {
 
 const stepAnnotation = "example.com/step"
 
-// newTxBench runs a manager. The sources have the replica hold what the
-// functions read.
+// newTxBench runs a manager. The sources name the kinds that the functions read.
 func newTxBench(ctx context.Context, m *controller.Manager, sources ...controller.Source[controller.Request]) *txBench {
 	GinkgoHelper()
 	b := &txBench{manager: m, site: newSite("a", 1), done: make(chan error, 1)}
@@ -53,8 +52,8 @@ func (b *txBench) reconcile(ctx context.Context, tx *controller.Tx, site *Site) 
 	return controller.Result{}, err
 }
 
-// try has a function run, on a snapshot that has all that was written before,
-// and returns its error or that of the commit.
+// try runs a function on a snapshot that has all earlier writes. It returns the
+// error of the function or of its commit.
 func (b *txBench) try(ctx context.Context, step func(ctx context.Context, tx *controller.Tx, site *Site) error) error {
 	GinkgoHelper()
 	b.mu.Lock()
@@ -72,7 +71,7 @@ func (b *txBench) try(ctx context.Context, step func(ctx context.Context, tx *co
 	return err
 }
 
-// do is try for what must succeed.
+// do is try for a function that must succeed.
 func (b *txBench) do(ctx context.Context, step func(tx *controller.Tx, site *Site)) {
 	GinkgoHelper()
 	Expect(b.try(ctx, func(_ context.Context, tx *controller.Tx, site *Site) error { step(tx, site); return nil })).To(Succeed())

@@ -1,9 +1,9 @@
-// Package controllertest runs one reconcile at a time and shows what it wrote:
-// for tests of what a reconciler decides, without goroutines, waiting or mocks.
+// Package controllertest calls a reconciler once and shows what it wrote. It is for
+// tests of what a reconciler decides, without goroutines, waiting or mocks.
 //
-// An [Env] has an etcd of its own and a manager that never runs. Objects are put
-// there as they are given, status, uid and marks of deletion included; then a
-// reconcile is one call, and its [Outcome] has the net change of every object:
+// An [Env] has an etcd of its own, and a manager that never runs. Objects are written
+// there exactly as given, with their status, uid and deletionTimestamp. A reconcile is
+// one call. Its [Outcome] has the net change of each object:
 //
 //	env := controllertest.New(t, store.Options{Kinds: Kinds()}, backup)
 //	backups, err := Add(env.Manager())
@@ -11,21 +11,20 @@
 //	if out.Err != nil { ... }
 //	job, ok := controllertest.Get[*batchv1.Job](env, key)
 //
-// The same function that adds the controllers to the program's manager adds them
-// here, so what is tested is what runs.
+// Add the controllers with the same function as the program does, to test what runs.
 //
-// # What it guarantees
+// # Guarantees
 //
 //   - A reconcile sees everything that was put or written before it.
-//   - Nothing else happens: no other controller runs, nothing is retried, no
+//   - Nothing else happens. No other controller runs, nothing is tried again, and no
 //     source is asked. Call Reconcile again for the next step.
-//   - The etcd is a real one: conflicts, fences, validation and defaults are
-//     what they are in production.
+//   - The etcd is a real one. Conflicts, fences, validation and defaults work as in
+//     production.
 //
-// # What it does not
+// # What is not tested
 //
-//   - It tells nothing of when a controller reconciles: of its sources,
-//     filters and backoff. To test those, run the manager: see
-//     [etcdtest.Background].
-//   - Values are stored in plain JSON, whatever the options say.
+//   - When a controller reconciles: its sources, filters and backoff. To test those,
+//     run the manager with [etcdtest.Background].
+//   - The codec and the encryption of the store: values are plain JSON, whatever the
+//     options say.
 package controllertest

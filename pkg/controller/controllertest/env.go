@@ -12,11 +12,11 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// bound is met only by what hangs.
+// bound ends what hangs.
 const bound = time.Minute
 
-// Env is an etcd with objects in it, and controllers to be called on them. It is
-// for one goroutine, that of its test.
+// Env is an etcd with objects in it, and a manager for the controllers to test. Only
+// the goroutine of the test may use it.
 type Env struct {
 	t       etcdtest.TB
 	manager *controller.Manager
@@ -57,8 +57,8 @@ func (e *Env) checkMutations() {
 // runs from the first reconcile until the end of the test.
 func (e *Env) Manager() *controller.Manager { return e.manager }
 
-// Store returns the store that has the objects: change them through it as a
-// user or another controller would.
+// Store returns the store of the objects. Change them through it as a user or another
+// controller would.
 func (e *Env) Store() *store.Store { return e.manager.Store() }
 
 // Reconcile calls the reconciler of c, a controller of [Env.Manager], once for the
@@ -82,7 +82,7 @@ func ReconcileKey[R comparable](e *Env, c *controller.Controller[R], key R) Outc
 	return Outcome{Result: result, Err: err, Changes: diff(before, e.state(ctx))}
 }
 
-// Get returns an object as it is in etcd now; false when there is none.
+// Get returns an object from etcd, or false if it does not exist.
 func Get[T store.Object](e *Env, key store.Key) (T, bool) {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)

@@ -17,31 +17,32 @@ import (
 
 // Outcome is what a reconcile did.
 type Outcome struct {
-	// Result and Err are what the reconciler returned, or its commit did.
+	// Result and Err are what the reconciler returned. Err is also the failure of its
+	// commit, or its panic.
 	Result controller.Result
 	Err    error
-	// Changes has the net change of each object that the reconcile created,
-	// changed or deleted, in the order of etcd's keys.
+	// Changes has the net change of each object that was created, changed or deleted
+	// meanwhile, in the order of etcd's keys.
 	Changes Changes
 }
 
-// Changes can be printed, one line for each, and compared so.
+// Changes are the changes of several objects. Compare them by String.
 type Changes []Change
 
-// Change is what became of one object.
+// Change is the net change of one object.
 type Change struct {
 	Type store.EventType
-	// Key is the whole etcd key, without the store's prefix.
+	// Key is the etcd key without the store's prefix.
 	Key string
-	// Old is nil for what was added, New for what was deleted. They are the
-	// caller's own.
+	// Old is nil for an object that was added, and New for one that was deleted. They
+	// belong to the caller.
 	Old, New store.Object
 }
 
-// String is such as "MODIFIED apps/deployments/default/web".
+// String formats a change as "MODIFIED apps/deployments/default/web".
 func (c Change) String() string { return fmt.Sprintf("%s %s", c.Type, c.Key) }
 
-// String has a line for each change.
+// String returns one line for each change.
 func (c Changes) String() string {
 	lines := make([]string, len(c))
 	for i, change := range c {
@@ -50,8 +51,8 @@ func (c Changes) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// Written returns the objects of one type as they became: those that were added
-// or modified.
+// Written returns the new state of the objects of one type that were added or
+// modified.
 func Written[T store.Object](o Outcome) []T {
 	var objects []T
 	for _, c := range o.Changes {
@@ -62,7 +63,7 @@ func Written[T store.Object](o Outcome) []T {
 	return objects
 }
 
-// Deleted returns the objects of one type that are gone, as they were.
+// Deleted returns the last state of the objects of one type that were deleted.
 func Deleted[T store.Object](o Outcome) []T {
 	var objects []T
 	for _, c := range o.Changes {
@@ -73,7 +74,7 @@ func Deleted[T store.Object](o Outcome) []T {
 	return objects
 }
 
-// state is what etcd has below the store's prefix, by key without that.
+// state has the objects in etcd, by key without the store's prefix.
 type state map[string]item
 
 type item struct {
@@ -98,8 +99,8 @@ func (e *Env) state(ctx context.Context) state {
 	return st
 }
 
-// decode returns nil for what is no object, such as keys that a replica keeps
-// for itself.
+// decode returns nil for a value that is no object, such as that of a key which the
+// replica keeps for itself.
 func (e *Env) decode(etcdKey string, value []byte, revision int64) (store.Object, error) {
 	var tag metav1.TypeMeta
 	if json.Unmarshal(value, &tag) != nil || tag.Kind == "" {

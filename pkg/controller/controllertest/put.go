@@ -12,13 +12,16 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Put puts objects into etcd as they are, in place of what has their names:
-// status, uid, generation, owner references and a deletionTimestamp included, and
-// without defaults or validation, as if they had become so in the course of
-// time. What is missing of uid, creationTimestamp and generation is filled in, and
-// the resourceVersion set, in the given objects too, so that others can refer to
-// them. Objects that break the rules of their kind may be refused later, when a
-// reconcile writes them.
+// Put writes objects into etcd as they are, and replaces those that have their names.
+// It writes status, uid, generation, owner references and deletionTimestamp too, and
+// applies neither defaults nor validation. It fails the test if etcd refuses.
+//
+// Put sets the resourceVersion of the given objects. It also sets their uid,
+// creationTimestamp and generation if they are missing, so that other objects can
+// refer to them.
+//
+// An object that breaks the rules of its kind may be refused later, when a reconcile
+// writes it.
 func (e *Env) Put(objects ...store.Object) {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
@@ -78,7 +81,7 @@ func complete(obj store.Object) error {
 	if err := json.Unmarshal(value, &parts); err != nil {
 		return err
 	}
-	if parts.Spec != nil { // kinds without a spec have no generation
+	if parts.Spec != nil { // an object without a spec has no generation
 		obj.SetGeneration(1)
 	}
 	return nil

@@ -16,7 +16,7 @@
 //	causes, err := q.Begin(ctx, key)    // nil: the key needs no reconcile now
 //	...                                 // the reconcile
 //	q.Wrote(key, revision, unknown)     // the next reconcile waits for this revision
-//	q.Finish(key, queue.Outcome{...})   // when the key comes back
+//	q.Finish(key, queue.Result{...})   // when the key comes back
 //	q.Done(key)
 //
 // # Guarantees

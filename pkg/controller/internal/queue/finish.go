@@ -6,8 +6,8 @@ import "time"
 // never tried again by themselves, so that nothing else bounds their number.
 const failedKept = 1024
 
-// Outcome is how a reconcile ended and when its key comes back.
-type Outcome[C any] struct {
+// Result is how a reconcile ended, and when its key comes back.
+type Result[C any] struct {
 	// Err is the failure, or nil.
 	Err error
 	// After is the pause until the key comes back. Without one the key comes back
@@ -24,7 +24,7 @@ type Outcome[C any] struct {
 // Finish says how a reconcile ended. It replaces the time at which the key comes
 // back. Success, and a failure for good, end a row of failures. It returns how many
 // reconciles of the key have now failed in a row.
-func (q *Queue[R, C]) Finish(key R, o Outcome[C]) (failures int) {
+func (q *Queue[R, C]) Finish(key R, o Result[C]) (failures int) {
 	now := q.config.Clock.Now()
 	pause, text := o.After, ""
 	switch {
@@ -72,7 +72,7 @@ func (q *Queue[R, C]) Forget(key R) {
 	}
 }
 
-func (q *Queue[R, C]) noteFailure(r *record[R, C], o Outcome[C], text string, now time.Time) {
+func (q *Queue[R, C]) noteFailure(r *record[R, C], o Result[C], text string, now time.Time) {
 	if o.Err == nil {
 		q.clearFailure(r)
 		return

@@ -56,7 +56,7 @@ func TestUnknownOutcome(t *testing.T) {
 	key, _ = q.Get()
 	if _, err := q.Begin(t.Context(), key); !errors.Is(err, q.replica.err) {
 		t.Fatalf("got %v", err)
-	} else if n := q.Finish(key, Outcome[int]{Err: err, Backoff: true, Cause: 3, Priority: Low}); n != 1 {
+	} else if n := q.Finish(key, Result[int]{Err: err, Backoff: true, Cause: 3, Priority: Low}); n != 1 {
 		t.Fatalf("got %d failures", n)
 	}
 	q.Done(key)
@@ -151,7 +151,7 @@ func TestRace(t *testing.T) {
 					}
 					wrote[k].Store(q.replica.current() + 1)
 					q.Wrote(key, wrote[k].Load(), false)
-					q.Finish(key, Outcome[int]{})
+					q.Finish(key, Result[int]{})
 				}
 				working[k].Store(false)
 				q.Done(key)

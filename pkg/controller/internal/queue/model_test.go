@@ -77,9 +77,9 @@ func (m *model) step(what byte, key string, flag bool) {
 			m.get()
 		}
 	case 2:
-		m.end(Outcome[int]{After: time.Duration(priority) * time.Second})
+		m.end(Result[int]{After: time.Duration(priority) * time.Second})
 	case 3:
-		m.end(Outcome[int]{Err: errors.New("no"), Backoff: !flag, Priority: priority})
+		m.end(Result[int]{Err: errors.New("no"), Backoff: !flag, Priority: priority})
 	case 4:
 		pause := time.Duration(priority) * 2 * time.Second
 		if m.causes++; pause > 0 {
@@ -143,7 +143,7 @@ func (m *model) get() {
 }
 
 // end ends the reconcile that began first.
-func (m *model) end(o Outcome[int]) {
+func (m *model) end(o Result[int]) {
 	if len(m.working) == 0 {
 		return
 	}
@@ -291,7 +291,7 @@ func (m *model) finish() {
 			m.get()
 		}
 		for len(m.working) > 0 {
-			m.end(Outcome[int]{})
+			m.end(Result[int]{})
 		}
 		m.check()
 		if m.q.records.len() == m.q.failed.len && len(m.pending) == 0 {

@@ -127,7 +127,7 @@ func BenchmarkQueue(b *testing.B) {
 				q.Add(next, 0, Priority(len(next)&1))
 				next, _ = q.Get()
 				_, _ = q.Begin(b.Context(), next)
-				q.Finish(next, Outcome[int]{})
+				q.Finish(next, Result[int]{})
 				q.Done(next)
 			}
 		})

@@ -35,12 +35,12 @@ func TestKeyState(t *testing.T) {
 	expect("reconciling", KeyState[string, int]{Key: "a", Phase: Reconciling, Since: at(time.Second), Priority: Low}, 1, 2)
 	q.Add("a", 3, High)
 	expect("and again", KeyState[string, int]{Key: "a", Phase: Reconciling, Since: at(time.Second), Priority: Low, Again: true}, 1, 2)
-	q.Finish("a", Outcome[int]{Err: no, Backoff: true, Cause: 4, Priority: Low})
+	q.Finish("a", Result[int]{Err: no, Backoff: true, Cause: 4, Priority: Low})
 	q.Done("a")
 	expect("queued after a failure", KeyState[string, int]{Key: "a", Phase: Queued, Since: at(2 * time.Second), Priority: High,
 		Failures: 1, LastError: "no", LastErrorTime: at(2 * time.Second), Next: at(3 * time.Second)}, 3)
 	q.next(t)
-	q.Finish("a", Outcome[int]{Err: no, Backoff: true, Cause: 4, Priority: Low})
+	q.Finish("a", Result[int]{Err: no, Backoff: true, Cause: 4, Priority: Low})
 	q.Done("a")
 	expect("in backoff", KeyState[string, int]{Key: "a", Phase: InBackoff, Since: at(2 * time.Second),
 		Failures: 2, LastError: "no", LastErrorTime: at(2 * time.Second), Next: at(4 * time.Second)})
@@ -51,7 +51,7 @@ func TestKeyState(t *testing.T) {
 	q.fire()
 	q.next(t)
 	q.Wrote("a", 8, false)
-	q.Finish("a", Outcome[int]{After: time.Minute, Cause: 5, Priority: Low})
+	q.Finish("a", Result[int]{After: time.Minute, Cause: 5, Priority: Low})
 	q.Done("a")
 	expect("to come back", KeyState[string, int]{Key: "a", Phase: WaitingForTime, Since: at(4 * time.Second), Next: at(64 * time.Second), Revision: 8})
 	q.Add("a", 6, High)
@@ -61,7 +61,7 @@ func TestKeyState(t *testing.T) {
 		Priority: High, Next: at(64 * time.Second), Revision: 8}, 6)
 	q.replica.reach(8)
 	q.next(t)
-	q.Finish("a", Outcome[int]{Err: no})
+	q.Finish("a", Result[int]{Err: no})
 	q.Done("a")
 	expect("failed for good", KeyState[string, int]{Key: "a", Phase: Failed, Since: at(4 * time.Second),
 		Failures: 1, LastError: "no", LastErrorTime: at(4 * time.Second)})
@@ -70,7 +70,7 @@ func TestKeyState(t *testing.T) {
 	}
 	q.Add("a", 7, High)
 	q.next(t)
-	q.Finish("a", Outcome[int]{})
+	q.Finish("a", Result[int]{})
 	q.Done("a")
 	expect("idle", KeyState[string, int]{Key: "a"})
 	if q.records.len() != 0 {
@@ -81,7 +81,7 @@ func TestKeyState(t *testing.T) {
 func TestFailedKeysAreBounded(t *testing.T) {
 	q := newTestQueue(newFakeClock())
 	for i := range failedKept + 10 {
-		q.Finish(fmt.Sprint(i), Outcome[int]{Err: errors.New("no")})
+		q.Finish(fmt.Sprint(i), Result[int]{Err: errors.New("no")})
 	}
 	if q.records.len() != failedKept || q.KeyState("9").Phase != Idle || q.KeyState("10").Phase != Failed {
 		t.Errorf("%d failed keys are kept", q.records.len())

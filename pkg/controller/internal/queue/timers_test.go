@@ -40,24 +40,24 @@ func TestRequeueTimers(t *testing.T) {
 		}, []dueKey{{"a", 0}}},
 		"success clears the time": {func(q testQueue) {
 			q.RequeueAfter("a", time.Second, 0)
-			q.Finish("a", Outcome[int]{})
+			q.Finish("a", Result[int]{})
 		}, nil},
 		"a result replaces the time": {func(q testQueue) {
 			q.RequeueAfter("a", time.Second, 0)
-			q.Finish("a", Outcome[int]{After: time.Hour})
+			q.Finish("a", Result[int]{After: time.Hour})
 		}, []dueKey{{"a", time.Hour}}},
 		"a backoff replaces the time, and doubles": {func(q testQueue) {
 			q.RequeueAfter("a", time.Hour, 0)
-			q.Finish("a", Outcome[int]{Err: errors.New("no"), Backoff: true})
+			q.Finish("a", Result[int]{Err: errors.New("no"), Backoff: true})
 			time.Sleep(1500 * time.Millisecond)
-			q.Finish("a", Outcome[int]{Err: errors.New("no"), Backoff: true})
+			q.Finish("a", Result[int]{Err: errors.New("no"), Backoff: true})
 		}, []dueKey{{"a", time.Second}, {"a", 3500 * time.Millisecond}}},
 		"a failure for good clears the time": {func(q testQueue) {
 			q.RequeueAfter("a", time.Second, 0)
-			q.Finish("a", Outcome[int]{Err: errors.New("no")})
+			q.Finish("a", Result[int]{Err: errors.New("no")})
 		}, nil},
 		"a key that became somebody else's has no backoff": {func(q testQueue) {
-			q.Finish("a", Outcome[int]{Err: errors.New("no"), Backoff: true})
+			q.Finish("a", Result[int]{Err: errors.New("no"), Backoff: true})
 			q.Forget("a")
 		}, nil},
 		"a key can come back again": {func(q testQueue) {
@@ -124,7 +124,7 @@ func TestRequeueWithFakeClock(t *testing.T) {
 			if key != want || fmt.Sprint(causes.List()) != fmt.Sprint([]int{i}) {
 				t.Fatalf("round %d: got %s because of %v, want %s", i, key, causes.List(), want)
 			}
-			q.Finish(key, Outcome[int]{})
+			q.Finish(key, Result[int]{})
 			q.Done(key)
 		}
 	}
