@@ -246,7 +246,7 @@ func (c *contest) verify(ctx context.Context) map[int64]int {
 func tokenIn(s *store.Store, ev *clientv3.Event) int64 {
 	GinkgoHelper()
 	for _, into := range []store.Object{&Site{}, &corev1.ConfigMap{}} {
-		prefix, decode, err := s.Decoder(into)
+		prefix, decode, err := s.Decoder(into, store.DecodeOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		if !strings.HasPrefix(string(ev.Kv.Key), prefix) {
 			continue

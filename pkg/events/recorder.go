@@ -66,7 +66,7 @@ func newStore(o Options) (*store.Store, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	keys, _, err := s.Decoder(&eventsv1.Event{})
+	keys, _, err := s.Decoder(&eventsv1.Event{}, store.DecodeOptions{})
 	return s, keys, err
 }
 

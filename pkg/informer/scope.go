@@ -134,7 +134,7 @@ func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object
 			return nil, err
 		}
 	}
-	store.MarkPartial(obj, k.scope.statusWhole)
+	store.MarkPartial(obj, store.PartialOptions{StatusComplete: k.scope.statusWhole})
 	return obj, nil
 }
 

@@ -42,13 +42,13 @@ func (createVerb) prepare(o *op) error {
 	return o.checkWhole()
 }
 
-func (v createVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
+func (v createVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	if o.obj.GetName() == "" {
 		if err := v.generateName(s, o, prior); err != nil {
-			return outcome{}, err
+			return effect{}, err
 		}
 	} else if prior != nil {
-		return outcome{}, apierrors.NewAlreadyExists(o.kind.resource, o.name.Name)
+		return effect{}, apierrors.NewAlreadyExists(o.kind.resource, o.name.Name)
 	}
 	obj := o.obj.DeepCopyObject().(Object)
 	obj.SetName(o.name.Name)
@@ -66,10 +66,10 @@ func (v createVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 		o.kind.defaults(obj)
 	}
 	if err := o.kind.checkCreate(obj); err != nil {
-		return outcome{}, err
+		return effect{}, err
 	}
 	value, err := o.kind.encode(obj)
-	return outcome{action: put, value: value, result: obj}, err
+	return effect{action: put, value: value, result: obj}, err
 }
 
 // generateName picks a name, and another one when etcd has said that the last

@@ -56,7 +56,7 @@ func TestDecodeOptions(t *testing.T) {
 func TestDecodedObjectsAreTheCallers(t *testing.T) {
 	s := benchStore(t)
 	v := jsonValue(t, s.Prefix()+"apps/deployments/team-1/web-000001", benchDeployment(1))
-	_, decode, err := s.Decoder(&appsv1.Deployment{})
+	_, decode, err := s.Decoder(&appsv1.Deployment{}, store.DecodeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestKindOfAValueIsMatchedExactly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, decode, err := s.Decoder(&Site{})
+	_, decode, err := s.Decoder(&Site{}, store.DecodeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

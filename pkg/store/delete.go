@@ -59,37 +59,37 @@ func (deleteVerb) prepare(o *op) error {
 	return apierrors.NewBadRequest(fmt.Sprintf("propagation %q: want Background, Foreground or Orphan", o.del.Propagation))
 }
 
-func (deleteVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
+func (deleteVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	rev, err := ParseRevision(o.del.ResourceVersion)
 	if err != nil {
-		return outcome{}, apierrors.NewBadRequest(err.Error())
+		return effect{}, apierrors.NewBadRequest(err.Error())
 	}
 	o.rev = rev
 	if err := o.current(prior); err != nil {
-		return outcome{}, err
+		return effect{}, err
 	}
 	if uid := o.obj.GetUID(); uid != "" && uid != prior.obj.GetUID() {
-		return outcome{}, o.conflict("the object was deleted and created again: uid %s, not %s", prior.obj.GetUID(), uid)
+		return effect{}, o.conflict("the object was deleted and created again: uid %s, not %s", prior.obj.GetUID(), uid)
 	}
 	obj := prior.obj.DeepCopyObject().(Object)
 	if o.kind.validateDelete != nil {
 		if err := o.kind.invalid(obj, o.kind.validateDelete(obj)); err != nil {
-			return outcome{}, err
+			return effect{}, err
 		}
 	}
 	replaced := setPropagation(obj, o.del.Propagation)
 	if len(obj.GetFinalizers()) == 0 && o.del.GracePeriodSeconds <= 0 {
-		return outcome{action: remove, result: obj}, nil
+		return effect{action: remove, result: obj}, nil
 	}
 	marked := s.markDeleted(obj, o.del.GracePeriodSeconds)
 	switch {
 	case deletionComplete(obj): // only finalizers that are gone now held it back
-		return outcome{action: remove, result: obj}, nil
+		return effect{action: remove, result: obj}, nil
 	case !marked && !replaced:
-		return outcome{action: keep, result: obj}, nil
+		return effect{action: keep, result: obj}, nil
 	}
 	value, err := o.kind.encode(obj)
-	return outcome{action: put, value: value, result: obj}, err
+	return effect{action: put, value: value, result: obj}, err
 }
 
 // setPropagation has the object's finalizers say what becomes of its dependents,

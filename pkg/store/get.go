@@ -61,35 +61,31 @@ func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
 	return obj, nil
 }
 
-// DecodeOptions say what a decoder is to make of values. The zero value has it make
-// whole objects that belong to the caller.
+// DecodeOptions configure [Store.Decoder]. The zero value decodes whole objects that
+// belong to the caller.
 type DecodeOptions struct {
-	// MetadataOnly has everything but the metadata left out: it costs no time, and no
-	// memory beyond the Go type's own. Whether the rest of a value could be decoded
-	// is not looked at, nor is [Options].Strict. The type must embed
-	// metav1.ObjectMeta as "metadata".
+	// MetadataOnly decodes the metadata alone and leaves the rest of the object empty.
+	// This saves time and memory. The rest of the value is not checked, and
+	// [Options].Strict does not apply. The type must embed metav1.ObjectMeta as
+	// "metadata". Defaults to false.
 	MetadataOnly bool
-	// Shared has equal parts of JSON values become one, such as the labels of many
-	// objects, which takes less time and much less memory. The objects must never be
-	// changed, nor what is in them.
+	// Shared makes objects share the memory of equal parts of their JSON values, for
+	// example of labels. This saves time and much memory. The objects must not be
+	// changed. Defaults to false.
 	Shared bool
 }
 
-// DecodeFunc decodes the value under a whole etcd key. Name and namespace of the
-// object may share memory with the key. It is safe for concurrent use.
+// DecodeFunc decodes the value of an etcd key. The name and the namespace of the
+// object may share memory with etcdKey. It is safe for concurrent use.
 type DecodeFunc = func(etcdKey string, value []byte, modRevision int64) (Object, Key, error)
 
-// Decoder returns a function that decodes the values under the keys of one
-// kind, for those who read etcd by themselves. The object is new at each call; of
-// the options there is one at most.
-func (s *Store) Decoder(obj Object, opts ...DecodeOptions) (prefix string, decode DecodeFunc, err error) {
+// Decoder returns a function that decodes the values of the kind of obj, and the
+// prefix of the kind's etcd keys. Use it to decode what you read from etcd yourself.
+// The function returns a new object at each call.
+func (s *Store) Decoder(obj Object, o DecodeOptions) (prefix string, decode DecodeFunc, err error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {
 		return "", nil, err
-	}
-	var o DecodeOptions
-	if len(opts) > 0 {
-		o = opts[0]
 	}
 	by, c := k.decodePlain, *k.codec
 	if o.MetadataOnly {

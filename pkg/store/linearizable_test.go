@@ -245,7 +245,7 @@ func (r *recorder) sabotage(links []*etcdtest.Link, dice *rand.Rand) {
 
 // linHistory reads every version that the objects ever had.
 func linHistory(t *testing.T, client *clientv3.Client, s *store.Store) (objects [linObjects][]version) {
-	prefix, decode, err := s.Decoder(&Site{})
+	prefix, decode, err := s.Decoder(&Site{}, store.DecodeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,15 +12,22 @@ const (
 	partialMarkStatus = "homeostat:partial,status"
 )
 
+// PartialOptions say which parts of a partial object are complete.
+type PartialOptions struct {
+	// StatusComplete says that the status and the annotations are complete, so that
+	// [Store.UpdateStatus] accepts the object. Defaults to false.
+	StatusComplete bool
+}
+
 // MarkPartial marks an object that lacks a part of what is stored, for example
 // because a cache stripped it to save memory. Copies keep the mark.
 //
 // Create and Update refuse a marked object, because they would delete what it
-// lacks. UpdateStatus refuses it too, unless withStatus says that its status and
-// annotations are complete. Deletions and conditions accept it.
-func MarkPartial(obj Object, withStatus bool) {
+// lacks. So does UpdateStatus, unless [PartialOptions].StatusComplete is set.
+// Deletions and conditions accept a marked object.
+func MarkPartial(obj Object, o PartialOptions) {
 	mark := partialMark
-	if withStatus {
+	if o.StatusComplete {
 		mark = partialMarkStatus
 	}
 	obj.SetSelfLink(mark)

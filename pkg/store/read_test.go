@@ -175,7 +175,7 @@ var _ = Describe("A store", func() {
 		site := created(ctx, s, "a")
 		encode, err := s.Encoder(&Site{})
 		Expect(err).NotTo(HaveOccurred())
-		_, decode, err := s.Decoder(&Site{})
+		_, decode, err := s.Decoder(&Site{}, store.DecodeOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		before := site.DeepCopyObject()
 		value, err := encode(site)
@@ -194,7 +194,7 @@ var _ = Describe("A store", func() {
 	DescribeTable("decodes for others", func(ctx SpecContext, rest string, ok bool) {
 		s := newStore()
 		created(ctx, s, "a")
-		prefix, decode, err := s.Decoder(&Site{})
+		prefix, decode, err := s.Decoder(&Site{}, store.DecodeOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(prefix).To(Equal(s.Prefix() + "example.com/sites/"))
 		obj, key, err := decode(prefix+rest, []byte(raw(ctx, siteKey(s, "a"))), 7)
@@ -215,7 +215,7 @@ var _ = Describe("A store", func() {
 	)
 
 	It("decodes no key of another prefix", func() {
-		_, decode, err := newStore().Decoder(&Site{})
+		_, decode, err := newStore().Decoder(&Site{}, store.DecodeOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		_, _, err = decode("/", nil, 1)
 		Expect(err).To(HaveOccurred())

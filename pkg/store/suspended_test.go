@@ -312,7 +312,7 @@ func succeed(t *testing.T, client *clientv3.Client) store.Fence {
 // checkFenced looks for what the holder wrote in all that ever happened.
 func checkFenced(t *testing.T, client *clientv3.Client, s *store.Store, lost int64) {
 	t.Helper()
-	prefix, decode, err := s.Decoder(&Site{})
+	prefix, decode, err := s.Decoder(&Site{}, store.DecodeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,13 +42,13 @@ func (updateVerb) String() string { return "update" }
 
 func (updateVerb) prepare(o *op) error { return o.checkWhole() }
 
-func (updateVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
+func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	if err := o.current(prior); err != nil {
-		return outcome{}, err
+		return effect{}, err
 	}
 	obj, err := o.merge(prior.obj)
 	if err != nil {
-		return outcome{}, err
+		return effect{}, err
 	}
 	if o.kind.defaults != nil {
 		o.kind.defaults(obj)
@@ -56,30 +56,30 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (outcome, error) {
 	changed := false
 	if o.main != nil || o.kind.defaults != nil { // otherwise the spec is a copy
 		if changed, err = o.kind.fieldChanged(o.kind.spec, obj, prior.obj); err != nil {
-			return outcome{}, err
+			return effect{}, err
 		}
 	}
 	if changed {
 		obj.SetGeneration(prior.obj.GetGeneration() + 1)
 	}
 	if err := o.kind.checkUpdate(obj, prior.obj); err != nil {
-		return outcome{}, err
+		return effect{}, err
 	}
 	if deletionComplete(obj) {
-		return outcome{action: remove, result: obj}, nil
+		return effect{action: remove, result: obj}, nil
 	}
 	plain, err := o.kind.encodePlain(obj)
 	if err != nil {
-		return outcome{}, err
+		return effect{}, err
 	}
 	if !changed { // otherwise the generation has
 		same, err := o.kind.holds(obj, plain, prior)
 		if same || err != nil {
-			return outcome{action: keep, result: obj}, err
+			return effect{action: keep, result: obj}, err
 		}
 	}
 	value, err := o.kind.seal(obj, plain)
-	return outcome{action: put, value: value, result: obj}, err
+	return effect{action: put, value: value, result: obj}, err
 }
 
 // deletionComplete reports whether nothing holds a marked object back any more.

@@ -110,7 +110,7 @@ func (e *Env) decode(etcdKey string, value []byte, revision int64) (store.Object
 	if !ok {
 		return nil, fmt.Errorf("key %s: the store does not know %s", etcdKey, tag.GroupVersionKind())
 	}
-	_, decode, err := e.Store().Decoder(like)
+	_, decode, err := e.Store().Decoder(like, store.DecodeOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (e *Env) put(ctx context.Context, obj store.Object) error {
 	if err := complete(obj); err != nil {
 		return fmt.Errorf("put %s %s: %w", kind.GroupVersionKind.Kind, store.KeyOf(obj), err)
 	}
-	prefix, _, err := e.Store().Decoder(obj)
+	prefix, _, err := e.Store().Decoder(obj, store.DecodeOptions{})
 	if err != nil {
 		return err
 	}

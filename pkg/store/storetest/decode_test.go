@@ -78,7 +78,7 @@ func FuzzDecodeEveryForm(f *testing.F) {
 // decodeAll decodes a value as it is, as a protobuf message, and each of these
 // encrypted as well, which must make no difference.
 func decodeAll(t *testing.T, s *store.Store, like store.Object, value []byte) {
-	prefix, decode, err := s.Decoder(like)
+	prefix, decode, err := s.Decoder(like, store.DecodeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

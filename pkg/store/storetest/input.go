@@ -118,7 +118,7 @@ func (e *env[T]) put(name, value string) string {
 
 func (e *env[T]) etcdKey(name string) string {
 	e.t.Helper()
-	prefix, _, err := e.s.Decoder(e.kind.make())
+	prefix, _, err := e.s.Decoder(e.kind.make(), store.DecodeOptions{})
 	e.must(err)
 	return prefix + "default/" + name
 }

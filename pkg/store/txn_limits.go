@@ -55,7 +55,7 @@ func (t *Txn) checkSize() error {
 		size += 2*(len(r.keys.Start)+len(r.keys.End)) + overhead
 	}
 	for _, o := range t.ops {
-		size += 3*len(o.etcdKey) + len(o.out.value) + overhead
+		size += 3*len(o.etcdKey) + len(o.effect.value) + overhead
 	}
 	if size <= MaxRequestBytes {
 		return nil

@@ -72,7 +72,7 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 	unknown := fmt.Errorf("%s: %w", t.what(), &UnknownOutcomeError{Err: etcd.ExplainError(cause)})
 	answered := errors.Is(cause, rpctypes.ErrNoSpace)
 	for _, o := range t.ops {
-		if o.out.action == keep {
+		if o.effect.action == keep {
 			continue
 		}
 		resp, err := t.store.client.Get(ctx, o.etcdKey)
@@ -93,7 +93,7 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 		switch {
 		case successor == nil:
 			continue // another object may decide
-		case o.out.action == remove || string(successor.Value) != o.out.value:
+		case o.effect.action == remove || string(successor.Value) != o.effect.value:
 			t.forget() // another writer was first: etcd will refuse ours
 			return 0, false, nil
 		case o.kind.codec.keys != nil: // nobody else can have encrypted it to this
@@ -133,7 +133,7 @@ func (o *op) wrote(kvs []*mvccpb.KeyValue) bool {
 		return false
 	}
 	there, err := o.kind.decode(o.name, kvs[0].Value, kvs[0].ModRevision)
-	return err == nil && there.GetUID() == o.out.result.GetUID()
+	return err == nil && there.GetUID() == o.effect.result.GetUID()
 }
 
 // unchanged reports whether a key still holds the prior.

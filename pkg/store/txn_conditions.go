@@ -99,8 +99,8 @@ func (unchangedVerb) prepare(o *op) error {
 	return nil
 }
 
-func (unchangedVerb) plan(_ *Store, o *op, prior *stored) (outcome, error) {
-	return outcome{}, o.current(prior)
+func (unchangedVerb) plan(_ *Store, o *op, prior *stored) (effect, error) {
+	return effect{}, o.current(prior)
 }
 
 func (absentVerb) String() string { return "check absence of" }
@@ -110,9 +110,9 @@ func (absentVerb) prepare(o *op) error {
 	return nil
 }
 
-func (absentVerb) plan(_ *Store, o *op, prior *stored) (outcome, error) {
+func (absentVerb) plan(_ *Store, o *op, prior *stored) (effect, error) {
 	if prior != nil {
-		return outcome{}, apierrors.NewAlreadyExists(o.kind.resource, o.name.Name)
+		return effect{}, apierrors.NewAlreadyExists(o.kind.resource, o.name.Name)
 	}
-	return outcome{}, nil
+	return effect{}, nil
 }

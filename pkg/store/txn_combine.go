@@ -25,7 +25,7 @@ func (t *Txn) add(v verb, obj Object, part op) {
 	case first.isCondition() && o.absorb(first):
 		t.ops = slices.DeleteFunc(t.ops, func(other *op) bool { return other == first })
 		t.append(o) // keeps the order of the writes
-	case !first.isCondition() && (first.absorb(o) || first.join(o)):
+	case !first.isCondition() && (first.absorb(o) || first.combine(o)):
 	default:
 		t.fail(fmt.Errorf("%s: the object is already part of the transaction (%s)", o.id(), first.verb))
 	}
@@ -69,9 +69,9 @@ func (o *op) absorb(condition *op) bool {
 	return false
 }
 
-// join makes a later update of the same object part of this write. It returns
+// combine makes a later update of the same object part of this write. It returns
 // false if this write already has that part from another object.
-func (o *op) join(later *op) bool {
+func (o *op) combine(later *op) bool {
 	if _, update := later.verb.(updateVerb); !update || o.kind != later.kind || o.rev != later.rev {
 		return false
 	}

@@ -15,7 +15,7 @@ type verb interface {
 	prepare(o *op) error
 	// plan applies the rules to what the key holds. prior is nil if it holds
 	// nothing. plan must change neither prior nor the caller's object.
-	plan(s *Store, o *op, prior *stored) (outcome, error)
+	plan(s *Store, o *op, prior *stored) (effect, error)
 }
 
 // stored is an object as its key holds it.
@@ -26,8 +26,8 @@ type stored struct {
 	cached bool
 }
 
-// outcome is what a write does to a key.
-type outcome struct {
+// effect is what a write does to a key.
+type effect struct {
 	action action
 	value  string // for put
 	result Object // the caller's object after the write; nil leaves it unchanged
@@ -57,10 +57,10 @@ type op struct {
 
 	generated int // number of names generated so far
 
-	known bool // prior is set
-	fresh bool // prior must not come from a cache
-	prior *stored
-	out   outcome
+	known  bool // prior is set
+	fresh  bool // prior must not come from a cache
+	prior  *stored
+	effect effect
 }
 
 // target is an object of the caller's. Its version may differ from the stored
@@ -152,7 +152,7 @@ func (o *op) current(prior *stored) error {
 	return nil
 }
 
-// compare returns the condition under which the outcome is valid.
+// compare returns the condition under which the effect is valid.
 func (o *op) compare() clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(o.etcdKey), "=", o.priorRev())
 }
@@ -165,11 +165,11 @@ func (o *op) read() clientv3.Op {
 	return clientv3.OpGet(o.etcdKey, clientv3.WithKeysOnly())
 }
 
-// request returns the etcd operation of the outcome, and false if there is none.
+// request returns the etcd operation of the effect, and false if there is none.
 func (o *op) request() (clientv3.Op, bool) {
-	switch o.out.action {
+	switch o.effect.action {
 	case put:
-		return clientv3.OpPut(o.etcdKey, o.out.value), true
+		return clientv3.OpPut(o.etcdKey, o.effect.value), true
 	case remove:
 		return clientv3.OpDelete(o.etcdKey), true
 	}
@@ -178,23 +178,23 @@ func (o *op) request() (clientv3.Op, bool) {
 
 // finish fills in the caller's objects after the transaction has happened.
 func (o *op) finish(revision int64) {
-	if o.out.result == nil {
+	if o.effect.result == nil {
 		return
 	}
 	rev := revision
-	if o.out.action == keep {
+	if o.effect.action == keep {
 		rev = o.prior.rev
 	}
-	o.out.result.SetResourceVersion(FormatRevision(rev))
+	o.effect.result.SetResourceVersion(FormatRevision(rev))
 	for i, t := range o.targets {
 		switch {
 		case t.result != nil:
 			t.result.SetResourceVersion(FormatRevision(rev))
 			assign(t.obj, t.result)
 		case i == 0:
-			assign(t.obj, o.out.result)
+			assign(t.obj, o.effect.result)
 		case t.obj != o.targets[0].obj:
-			assign(t.obj, o.out.result.DeepCopyObject().(Object))
+			assign(t.obj, o.effect.result.DeepCopyObject().(Object))
 		}
 	}
 }
@@ -202,14 +202,14 @@ func (o *op) finish(revision int64) {
 // convertResult converts the result for the caller's objects of other versions.
 // It runs before the write, so that a failing conversion prevents the write.
 func (o *op) convertResult() error {
-	if o.out.result == nil {
+	if o.effect.result == nil {
 		return nil
 	}
 	for i, t := range o.targets {
 		if t.kind == o.kind {
 			continue
 		}
-		result, err := convert(o.out.result, o.kind, t.kind)
+		result, err := convert(o.effect.result, o.kind, t.kind)
 		if err != nil {
 			return err
 		}

@@ -179,7 +179,7 @@ func (c *collection) try(ctx context.Context, batch []Object) error {
 		return err
 	}
 	for _, o := range t.ops {
-		if o.out.action != keep {
+		if o.effect.action != keep {
 			c.deleted++
 			c.revision = revision
 		}

@@ -100,10 +100,10 @@ func (t *Txn) distrustCache() (any bool) {
 }
 
 func (t *Txn) planOne(o *op) (err error) {
-	o.out, err = o.verb.plan(t.store, o, o.prior)
+	o.effect, err = o.verb.plan(t.store, o, o.prior)
 	for err == nil && t.hasTwin(o) {
 		o.etcdKey = "" // have another name generated
-		o.out, err = o.verb.plan(t.store, o, o.prior)
+		o.effect, err = o.verb.plan(t.store, o, o.prior)
 	}
 	if err == nil {
 		err = o.convertResult()
