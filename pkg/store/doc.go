@@ -1,13 +1,13 @@
-// Package store keeps typed objects in etcd by Kubernetes' rules: optimistic
-// concurrency by resourceVersion, a status apart from the spec, generations,
-// finalizers, graceful deletion, generated names and owner references. There is
-// no server in between; what a write may do is decided here and verified by
-// etcd.
+// Package store keeps typed objects in etcd under Kubernetes' rules: optimistic
+// concurrency by resourceVersion, a status that is written apart from the spec,
+// generations, finalizers, graceful deletion, generated names and owner references. No
+// server stands in between. The store applies the rules in the writing process, and
+// etcd verifies them within the transaction of the write.
 //
 // # Use
 //
-// A [Store] is made with [New] from an etcd client, and holds the types of
-// k8s.io/api that a scheme names as well as types of your own:
+// [New] makes a [Store] from an etcd client. It holds types of k8s.io/api, listed in
+// a scheme, and types of your own:
 //
 //	type Site = store.Resource[SiteSpec, SiteStatus]
 //
@@ -16,75 +16,73 @@
 //			Group: "example.com", Version: "v1", Kind: "Site"}},
 //	}})
 //
-// [Get], [List] and [Watch] read; [Store.Create], [Store.Update],
-// [Store.UpdateStatus] and [Store.Delete] write; [Mutate] reads, changes and
-// writes until no other writer comes in between. Each single write is a
-// transaction of one object; [Store.Txn] makes larger ones, with conditions on
-// other objects and on ranges of them. A [Kind] adds
-// defaults and validation, a [Version] another form of a kind. Lists come in
-// pages where they have a limit; [Stream] hands out large ones as they are read,
-// and [DeleteCollection] deletes what a list selects.
+// Read with [Get], [List] and [Watch]. [List] returns pages if you set a limit.
+// [Stream] yields a large list while it is read.
 //
-// Values are JSON or protobuf, see [Codec], and encrypted where
-// [Options].EncryptionKeys says so. Each says which it is, so that [Rewrite] moves
-// a store from one to another while it is in use.
+// Write with [Store.Create], [Store.Update], [Store.UpdateStatus] and [Store.Delete].
+// [Mutate] reads an object, changes it and writes it, and repeats that if another
+// writer was faster. [Store.Txn] writes several objects in one transaction, with
+// conditions on other objects and on ranges of them. [DeleteCollection] deletes the
+// objects that a list selects.
 //
-// Objects that the store returns are the caller's own. A successful write fills
-// in the object that it was given with what is stored now; one that fails
-// leaves it as it was.
+// A [Kind] adds defaults and validation to a type, and a [Version] adds an older or
+// newer form of it.
 //
-// # What is guaranteed
+// Values are JSON or protobuf, see [Codec], and encrypted if [Options].EncryptionKeys
+// is set. A store reads all of these forms, whichever it writes. Use [Rewrite] to move
+// the values of a running store to another form.
 //
-//   - Every write, of one object or of many, happens as a whole at one revision
-//     or not at all (save for [Txn.AllowSplit]), and only if what its rules were
-//     applied to is still what etcd holds. No update is lost, whatever other
-//     processes do, as long as they compare and set as this package does.
-//   - A write that changes nothing costs no revision. It is verified all the
-//     same.
-//   - A [Cache] spares a write its read and never makes it wrong: no write
-//     succeeds, and none is refused, on the word of a cache alone.
-//   - Under [Store.WithFences] nothing is written once a fence has fallen. This
-//     holds however late the writer learns of it, since etcd compares the fence
-//     within the write. Under [Store.WithFencesFrom] nothing is written whose
-//     context has no fence.
-//   - Get, and List of the newest revision, are linearizable. A list is of one
-//     revision, and a watch from the next one continues it without a gap.
-//   - A watch yields each change once, in the order of revisions, through any
-//     number of lost connections, or ends with an error that says why it cannot.
+// Returned objects belong to the caller. A successful write updates the object that it
+// was given to what is now stored. A failed write leaves it unchanged.
 //
-// # What is not
+// # Guarantees
 //
-//   - When the answer to a write is lost, it is looked for in etcd: a creation is
-//     known by its uid, an update that another writer forestalled by what stands
-//     in its place, and any update if values are encrypted. What remains is
-//     reported as unknown, see [IsUnknownOutcome]: an update that may have
-//     happened, and one that may yet. A write that found no connection, or that
-//     etcd clearly refused, is not reported so.
-//   - Objects that share a revision are yielded by a watch one by one. Whoever
-//     needs them together has to wait for the next revision, or to use a replica
-//     of the informer package.
-//   - An etcd whose data were wiped, or restored from a backup, is noticed by a
-//     watch only when it is opened, or opened again, before etcd has come as far
-//     as the watch was; the informer package looks closer.
-//   - Owner references are kept and checked for form. Nothing is deleted because
-//     of them: that is a controller's work.
-//   - A value of a version that the store was not told of, see [Version], is
-//     undecodable.
-//   - Who may read or write what is up to etcd's own users and roles, by keys.
+//   - A write, of one object or of many, happens completely at one revision or not at
+//     all, except with [Txn.AllowSplit]. It happens only if etcd still holds the
+//     objects to which the rules were applied. No update is lost, if all other writers
+//     compare resourceVersions as this package does.
+//   - A write that changes nothing makes no revision. It is verified like any other.
+//   - A [Cache] saves a write from reading and never makes it wrong. Every success and
+//     every refusal is verified with etcd.
+//   - With [Store.WithFences], nothing is written after a fence has fallen, even if the
+//     writer does not know yet, because etcd compares the fence within the write. With
+//     [Store.WithFencesFrom], nothing is written if the context has no fence.
+//   - Get, and List without a revision, are linearizable. A list is of one revision, and
+//     a watch from the next revision continues it without a gap.
+//   - A watch yields each change once, in the order of revisions, across lost
+//     connections. If it cannot, it ends with an error that says why.
+//
+// # Not guaranteed
+//
+//   - If the response to a write is lost, the store searches etcd for the write. It
+//     recognizes a creation by its uid, an update that another writer preceded, and,
+//     with encryption, any update. For other updates it returns an error for which
+//     [IsUnknownOutcome] is true: the write may have happened or may still happen. A
+//     write that found no connection, or that etcd clearly refused, is never unknown.
+//   - A watch yields the objects of one revision one by one. If you need them together,
+//     wait for the next revision, or use a replica of package informer.
+//   - A watch notices that etcd was wiped or restored only when it is opened, or opened
+//     again, before etcd reaches the revision at which the watch was. Package informer
+//     checks more.
+//   - Owner references are stored and validated. The store deletes nothing because of
+//     them; package garbagecollector does.
+//   - A value of a version that the store does not know is undecodable, see [Version].
+//   - The store does not authorize. Use etcd's users and roles, which grant access by
+//     key.
 //
 // # Keys
 //
-// An object's key is <prefix><group>/<resource>/<namespace>/<name>, with "core"
-// for the empty group and without the namespace for a cluster-scoped kind. The
-// value is JSON. Names that could lead elsewhere, such as ".." and "a/b", are
+// The etcd key of an object is <prefix><group>/<resource>/<namespace>/<name>. The
+// empty group is written as "core". A cluster-scoped kind has no namespace in its keys.
+// Names that could lead out of their part of the key, such as ".." and "a/b", are
 // refused.
 //
 // # Errors
 //
-// Errors say what was attempted, on which key. They wrap those of Kubernetes
-// where it has one: apierrors.IsNotFound, IsAlreadyExists, IsConflict,
-// IsInvalid, IsBadRequest, IsResourceExpired and IsRequestEntityTooLargeError
-// answer as usual. [IsFenced], [IsUnknownOutcome], [UndecodableError] and
-// [etcd.CompactedError] are this package's own, and etcd's and the context's errors
-// are found with errors.Is.
+// Errors name the operation and the key. They wrap Kubernetes' errors where one has the
+// same meaning, so that apierrors.IsNotFound, IsAlreadyExists, IsConflict, IsInvalid,
+// IsBadRequest, IsResourceExpired and IsRequestEntityTooLargeError report as usual.
+// This package adds [IsFenced], [IsUnknownOutcome] and [UndecodableError], and package
+// etcd adds [etcd.CompactedError]. Use errors.Is to find errors of etcd and of the
+// context.
 package store

@@ -1,7 +1,8 @@
-// Package patch changes objects in a store by patches, as kubectl and other
-// clients of Kubernetes send them. It is a package of its own since strategic
-// merge patches bring a large dependency, which most controllers do without:
-// where the change is written in Go, use store.Mutate.
+// Package patch applies patches to objects in a store, in the forms that kubectl and
+// other Kubernetes clients send: JSON patch, merge patch and strategic merge patch.
+//
+// It is separate from package store because strategic merge patches need a large
+// dependency. If the change is Go code, use store.Mutate instead.
 package patch
 
 import (
@@ -19,32 +20,32 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Patch is a change to an object, written down.
+// Patch is a serialized change of an object.
 type Patch struct {
 	// Type is types.JSONPatchType, types.MergePatchType or
-	// types.StrategicMergePatchType. The last needs the patch tags that
+	// types.StrategicMergePatchType. The last one needs a Go type with patch tags, as
 	// Kubernetes' own types have.
 	Type types.PatchType
-	// Data is the patch, as JSON.
+	// Data is the patch in JSON.
 	Data []byte
 }
 
-// Apply changes everything of an object but its status, as store.Update does,
-// and returns the revision that it made. obj names the object. The patch works
-// on what is there now, and is applied again when another writer comes in
-// between, unless it, or obj, names a resourceVersion: then the object must be
-// at that. When Apply succeeds, obj is the object as it is now; otherwise it is
-// as it was.
+// Apply patches the object that has the type, namespace and name of obj. It changes
+// everything but the status, as store.Update does, and returns the revision of the
+// write. If another writer changes the object meanwhile, Apply patches the new object
+// again. If the patch or obj has a resourceVersion, the object must have it.
 //
-// The error is a NotFound, a Conflict or an Invalid as for an update, and a
-// BadRequest when the patch is malformed, cannot be applied, or makes of the
-// object what its type cannot be, which includes fields that it does not have.
+// On success, Apply sets obj to the stored object. On failure, obj is unchanged.
+//
+// The error is a NotFound, a Conflict or an Invalid as for an update. It is a BadRequest
+// if the patch is malformed, cannot be applied, or has a result that does not fit the
+// type, for example an unknown field.
 func Apply(ctx context.Context, s *store.Store, obj store.Object, p Patch) (int64, error) {
 	return apply(ctx, s, obj, p, (*store.Txn).Update)
 }
 
-// ApplyStatus is [Apply] for the status and the annotations, as
-// store.UpdateStatus writes them.
+// ApplyStatus is [Apply] for the status and the annotations, which it writes as
+// store.UpdateStatus does.
 func ApplyStatus(ctx context.Context, s *store.Store, obj store.Object, p Patch) (int64, error) {
 	return apply(ctx, s, obj, p, (*store.Txn).UpdateStatus)
 }
