@@ -42,14 +42,19 @@ func (t *term) over() bool { return t.ctx.Err() != nil }
 // fencingScope is what a context carries to fence its writes through a manager's
 // store. The term is nil where writes need no fence, since the work runs in every
 // process.
-type fencingScope struct{ term *term }
+type fencingScope struct {
+	term *term
+	// check, unless nil, reports before a write why the term no longer covers it.
+	check func() error
+}
 
 type fencingScopeKey struct{ manager *Manager }
 
 // inTerm returns a context whose writes carry the term's fence. The term ends when
-// etcd refuses one of them because of the fence.
-func (m *Manager) inTerm(ctx context.Context, t *term) context.Context {
-	ctx = context.WithValue(ctx, fencingScopeKey{m}, fencingScope{t})
+// etcd refuses one of them because of the fence. check may be nil; a write for which
+// it returns an error is not sent.
+func (m *Manager) inTerm(ctx context.Context, t *term, check func() error) context.Context {
+	ctx = context.WithValue(ctx, fencingScopeKey{m}, fencingScope{t, check})
 	return store.ObserveWrites(ctx, func(w store.Write) {
 		var refused *store.FencedError
 		if errors.As(w.Err, &refused) && refused.Fence == t.fence {
@@ -73,6 +78,10 @@ func (m *Manager) fences(ctx context.Context) ([]store.Fence, error) {
 			"and runnables: pass their context on, or write through another store", m.coordination)
 	case scope.term == nil:
 		return nil, nil
+	case scope.check != nil:
+		if err := scope.check(); err != nil {
+			return nil, err
+		}
 	}
 	return []store.Fence{scope.term.fence}, nil
 }

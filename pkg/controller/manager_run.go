@@ -137,7 +137,7 @@ func (m *Manager) lead(ctx context.Context, t *term) error {
 	if len(m.replica.Status().Kinds) > 0 && m.replica.WaitForRevision(ctx, t.fence.CreateRevision) != nil {
 		return nil // the term is over
 	}
-	return runGroup(m.inTerm(ctx, t), m.inTerm(t.ctx, t), m.componentsThat(m.isLed))
+	return runGroup(m.inTerm(ctx, t, nil), m.inTerm(t.ctx, t, nil), m.componentsThat(m.isLed))
 }
 
 // isLed reports whether a component runs only while this process leads.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -92,6 +93,18 @@ func (f *shardFilter) leave(b *bucket) {
 	}
 }
 
+// checkBucket returns an error if an object's bucket is not b. The reconcile entered b
+// on an earlier snapshot. If the object did not exist then, it was its own root; by now
+// it may exist, and belong to the bucket of its owner, and so to another process.
+func (f *shardFilter) checkBucket(key store.Key, b *bucket) error {
+	snapshot := f.manager.replica.Snapshot()
+	known, _ := f.sharder.kindOf(f.kind)
+	if _, exists := known.get(snapshot, key); !exists || f.sharder.bucketOf(snapshot, f.kind, key) == b.number {
+		return nil
+	}
+	return &lookAgainError{fmt.Errorf("%s %s has another root than when its reconcile began", f.kind.Kind, key)}
+}
+
 // source names the keys of buckets that this process has gained.
 func (f *shardFilter) source() Source[Request] {
 	return Source[Request]{bind: func(*binding[Request]) (starter[Request], error) {
@@ -173,14 +186,15 @@ func (s *sharder) unsubscribe(sub *bucketSubscriber) {
 // is enqueued with a new cause. The reconcile's writes carry the fence of the key's
 // bucket, and its context is done when the bucket is lost.
 func (r *run[R]) reconcileSharded(work context.Context, key R, causes *causes) {
-	f := r.controller.filter
-	b := f.enter(any(key).(Request).Key)
+	f, object := r.controller.filter, any(key).(Request).Key
+	b := f.enter(object)
 	if b == nil {
 		r.queue.Forget(key)
 		return
 	}
 	defer f.leave(b)
-	work, cancel := context.WithCancelCause(r.controller.manager.inTerm(work, b.term))
+	stillIn := func() error { return f.checkBucket(object, b) }
+	work, cancel := context.WithCancelCause(r.controller.manager.inTerm(work, b.term, stillIn))
 	defer cancel(nil)
 	stop := context.AfterFunc(b.term.ctx, func() { cancel(context.Cause(b.term.ctx)) })
 	defer stop()

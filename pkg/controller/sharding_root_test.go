@@ -88,4 +88,43 @@ var _ = Describe("A sharded key whose root changes", func() {
 		Expect(c.store.Delete(ctx, middle)).Error().NotTo(HaveOccurred())
 		Eventually(seenBy).Should(Equal([]string{"a", "b", "a"}))
 	}, SpecTimeout(time.Minute))
+
+	It("is not written under the bucket that it had before it existed", func(ctx SpecContext) {
+		c := &contest{store: newStore(etcd.Client())}
+		root := newSite("root", 1)
+		create(ctx, c.store, root)
+		m := newManagerOn(newStoreAt(etcd.Client(), c.store.Prefix()), controller.ManagerOptions{
+			Sharding: &controller.Sharding{Name: shardingName, Buckets: buckets, LeaseTime: patient},
+		})
+		Expect(controller.NewFor[*Site](m, "site", &names{}, controller.Options{})).Error().To(Succeed())
+
+		child := newDeployment("child")
+		ofRoot := rendezvous.Bucket(buckets, "example.com", "Site", "default", "root")
+		for rendezvous.Bucket(buckets, "apps", "Deployment", "default", child.Name) == ofRoot {
+			child.Name += "x"
+		}
+		var refused journal[bool]
+		early := make(chan controller.Request, 1)
+		Expect(controller.NewFor[*appsv1.Deployment](m, "child", controller.ReconcilerFunc[controller.Request](
+			func(reconcileCtx context.Context, _ controller.Request) (controller.Result, error) {
+				if _, err := store.Get[*appsv1.Deployment](ctx, c.store, store.KeyOf(child)); err != nil {
+					ref, err := c.store.OwnerReference(root)
+					Expect(err).NotTo(HaveOccurred())
+					child.SetOwnerReferences([]metav1.OwnerReference{ref})
+					created, err := c.store.Create(ctx, child)
+					Expect(err).NotTo(HaveOccurred())
+					Expect(m.Replica().WaitForRevision(ctx, created)).To(Succeed())
+				}
+				noted := child.DeepCopy()
+				noted.SetResourceVersion("")
+				noted.SetLabels(map[string]string{"noted": "yes"})
+				_, err := m.Store().Update(reconcileCtx, noted)
+				refused.note(err != nil)
+				return controller.Result{}, err
+			}), controller.Options{}, controller.FromChannel(early))).Error().To(Succeed())
+		run(m)
+		Eventually(func() int { return m.Sharding().Owned - m.Sharding().Waiting }).Should(Equal(buckets))
+		early <- controller.Request{Key: store.KeyOf(child)}
+		Eventually(func() []bool { return slices.Compact(refused.all()) }).Should(Equal([]bool{true, false}))
+	}, SpecTimeout(time.Minute))
 })
