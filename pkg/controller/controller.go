@@ -28,7 +28,7 @@ type Controller[R comparable] struct {
 	log        logr.Logger
 	sources    sources[R]
 	reconciles atomic.Uint64 // how many began; numbers them in log lines
-	metrics    *loopMetrics
+	metrics    *controllerMetrics
 }
 
 // Options configure a controller. The zero value is useful.
@@ -61,9 +61,9 @@ func (o Options) withDefaults() Options {
 }
 
 func newController[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo) *Controller[R] {
-	log := m.log.WithName(name)
+	log := m.settings().Log.WithName(name)
 	return &Controller[R]{
-		name: name, manager: m, reconciler: r, options: o.withDefaults(), log: log, metrics: m.metrics.of(name),
+		name: name, manager: m, reconciler: r, options: o.withDefaults(), log: log, metrics: m.metricsFor(name),
 		sources: sources[R]{binding: binding[R]{manager: m, log: log, primary: primary}},
 	}
 }
@@ -109,7 +109,7 @@ func (c *Controller[R]) ReconcileOnce(ctx context.Context, key R) (Result, error
 	if c.options.EveryProcess {
 		ctx = c.manager.unfenced(ctx)
 	}
-	if !c.manager.replica.Status().Synced {
+	if !c.manager.Replica().Status().Synced {
 		return Result{}, fmt.Errorf("controller %q: the manager's replica has not synced: run it and wait with WaitForSync", c.name)
 	}
 	log := c.log.WithValues("key", key, "reconcile", c.reconciles.Add(1))
@@ -118,15 +118,32 @@ func (c *Controller[R]) ReconcileOnce(ctx context.Context, key R) (Result, error
 
 // newQueue returns the queue for one run of the controller.
 func (c *Controller[R]) newQueue() *queue.Queue[R, Cause] {
-	replica := c.manager.replica
+	replica := c.manager.Replica()
 	return queue.New(queue.Config[R, Cause]{
-		Clock:           c.manager.clock,
+		Clock:           c.manager.settings().Clock,
 		Tenant:          tenantOf[R](),
 		RateLimiter:     newRateLimiter[R](c.options),
 		Revision:        func() int64 { return replica.Snapshot().Revision() },
 		AfterRevision:   replica.AfterRevision,
 		CurrentRevision: replica.CurrentRevision,
 		Released:        func(revision int64) Cause { return Cause{Type: CauseOwnWrites, Revision: revision} },
-		Added:           c.metrics.adds.Inc,
+		Added:           c.metrics.added,
 	})
+}
+
+// AddSource adds a source to the controller, before or while it runs. If the controller
+// runs, the source starts at once: one that reacts to changes first reports all
+// objects that exist, after the manager's replica has listed their kind. It returns an
+// error if the source cannot work with this controller.
+//
+// remove ends the source. It returns when no function of the source is running, so
+// these functions must not call it. Keys that the source has named are still
+// reconciled, and the replica keeps the source's kind. remove may be called more than
+// once.
+func (c *Controller[R]) AddSource(source Source[R]) (remove func(), err error) {
+	s, err := c.sources.add(source)
+	if err != nil {
+		return nil, fmt.Errorf("controller %q: %w", c.name, err)
+	}
+	return func() { c.sources.remove(s) }, nil
 }

@@ -28,13 +28,13 @@ func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Opt
 // to the sources if that is not among them. [Owns] and [OwnsAny] need a controller
 // that is made with NewFor or [New].
 func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Options, sources ...Source[Request]) (*Controller[Request], error) {
-	primary, err := store.KindOf[T](m.store)
+	primary, err := store.KindOf[T](m.Store())
 	if err != nil {
 		return nil, fmt.Errorf("controller %q: %w", name, err)
 	}
 	given := false
 	for _, s := range sources {
-		given = given || s.primary
+		given = given || s.isPrimary()
 	}
 	if !given {
 		sources = append([]Source[Request]{For[T]()}, sources...)
@@ -43,7 +43,7 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 		return nil, err
 	}
 	var filter *shardFilter
-	if m.sharder != nil && !o.EveryProcess {
+	if m.isSharded() && !o.EveryProcess {
 		if filter, err = newShardFilter[T](m, primary); err != nil {
 			return nil, fmt.Errorf("controller %q: %w", name, err)
 		}
@@ -75,7 +75,7 @@ type TxFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Result, er
 //
 // New adds [For] to the sources if that is not among them.
 func New[T store.Object](m *Manager, name string, reconcile TxFunc[T], o Options, sources ...Source[Request]) (*Controller[Request], error) {
-	inf, err := informer.For[T](m.replica)
+	inf, err := informer.For[T](m.Replica())
 	if err != nil {
 		return nil, fmt.Errorf("controller %q: %w", name, err)
 	}
@@ -93,12 +93,12 @@ type transactional[T store.Object] struct {
 }
 
 func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, error) {
-	tx := newTx(r.manager)
-	obj, ok := r.informer.Get(tx.snapshot, req.Key)
+	snapshot := r.manager.Replica().Snapshot()
+	obj, ok := r.informer.Get(snapshot, req.Key)
 	if !ok {
 		return Result{}, nil
 	}
-	tx.object = obj
+	tx := newTx(r.manager, snapshot, obj)
 	result, err := r.reconcile(ctx, tx, obj.DeepCopyObject().(T))
 	if err != nil {
 		return result, err
@@ -119,7 +119,7 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 		return nil, fmt.Errorf("controller %q: the reconciler is nil", name)
 	case len(sources) == 0:
 		return nil, fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
-	case m.sharder != nil && m.election == nil && filter == nil && !o.EveryProcess:
+	case m.isSharded() && !m.hasLeadership() && filter == nil && !o.EveryProcess:
 		return nil, fmt.Errorf("controller %q: its keys cannot be sharded, since it has no kind: make it with New or NewFor, "+
 			"set EveryProcess, or give the manager a Leadership too", name)
 	}

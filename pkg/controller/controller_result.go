@@ -48,14 +48,13 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, p que
 // retry makes a key come back after its backoff. It returns how many reconciles of
 // the key have failed in a row.
 func (r *run[R]) retry(key R, p queue.Priority, err error) (failures int) {
-	r.controller.metrics.retries.Inc()
+	r.controller.metrics.retried()
 	return r.queue.Finish(key, queue.Result[Cause]{Err: err, Backoff: true, Cause: Cause{Type: CauseBackoff}, Priority: p})
 }
 
 func logFailure(log logr.Logger, err error, message string) {
-	var p *panicError
-	if errors.As(err, &p) {
-		log = log.WithValues("stack", p.stack)
+	if stack, ok := stackOf(err); ok {
+		log = log.WithValues("stack", stack)
 	}
 	log.Error(err, message)
 }

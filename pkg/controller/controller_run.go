@@ -46,7 +46,7 @@ func (c *Controller[R]) run(ctx, work context.Context) error {
 	running.Go(func() { r.queue.Run(ctx) })
 	c.sources.begin(r)
 	<-ctx.Done()
-	grace := c.manager.clock.AfterFunc(c.manager.options.GracePeriod, cancel)
+	grace := c.manager.settings().Clock.AfterFunc(c.manager.settings().GracePeriod, cancel)
 	defer grace.Stop()
 	r.queue.ShutDown()
 	c.sources.end()
@@ -69,9 +69,9 @@ func (r *run[R]) processNextItem(ctx, work context.Context) bool {
 	}
 	defer r.queue.Done(key)
 	if ctx.Err() == nil && work.Err() == nil {
-		began := r.controller.manager.clock.Now()
+		began := r.controller.manager.settings().Clock.Now()
 		r.reconcileHandler(ctx, work, key)
-		r.controller.metrics.worked.Observe(r.controller.manager.clock.Since(began).Seconds())
+		r.controller.metrics.handled(r.controller.manager.settings().Clock.Since(began))
 	}
 	return true
 }
@@ -91,19 +91,32 @@ func (r *run[R]) reconcileHandler(ctx, work context.Context, key R) {
 	}
 }
 
+// reconcileSharded reconciles a key of a sharded controller. It drops the key if that
+// belongs to another process. If the bucket becomes this process's meanwhile, the key
+// is enqueued with a new cause.
+func (r *run[R]) reconcileSharded(work context.Context, key R, causes *causes) {
+	ctx, leave, ok := r.controller.filter.admit(work, any(key).(Request).Key)
+	if !ok {
+		r.queue.Forget(key)
+		return
+	}
+	defer leave()
+	r.reconcile(ctx, key, causes)
+}
+
 // reconcile calls the reconciler for a key and decides when the key comes back.
 func (r *run[R]) reconcile(ctx context.Context, key R, causes *causes) {
 	c := r.controller
 	log := r.logFor(key, causes)
-	began := c.manager.clock.Now()
-	c.metrics.waited.Observe(began.Sub(causes.Since).Seconds())
-	writes := &observedWrites{replica: c.manager.replica}
+	began := c.manager.settings().Clock.Now()
+	c.metrics.began(began.Sub(causes.Since))
+	writes := &observedWrites{replica: c.manager.Replica()}
 	traced, spans := c.startSpans(ctx, key, causes, began)
 	reconcileCtx := context.WithValue(logr.NewContext(traced, log), causesKey{}, causes)
 	result, err := c.callReconciler(store.ObserveWrites(reconcileCtx, writes.observe), key)
 	label := resultOf(result, err, ctx.Err() != nil)
 	spans.end(label, result, err)
-	c.metrics.reconciled(c.manager.clock.Since(began), label, err)
+	c.metrics.reconciled(c.manager.settings().Clock.Since(began), label, err)
 	revision, unknownOutcome := writes.result()
 	r.queue.Wrote(key, revision, unknownOutcome)
 	r.handleResult(ctx, log, key, causes.Priority, result, err)

@@ -15,7 +15,7 @@ import (
 // newBareRun returns a run of a controller without etcd. Only turn takes keys from
 // its queue.
 func newBareRun(log logr.Logger, reconcile ReconcilerFunc[Request]) *run[Request] {
-	m := &Manager{clock: clock.RealClock{}, log: log, replica: informer.NewReplica(nil, informer.Options{})}
+	m := &Manager{options: ManagerOptions{Clock: clock.RealClock{}, Log: log}, replica: informer.NewReplica(nil, informer.Options{})}
 	m.metrics = newMetrics(m)
 	return newController(m, "c", reconcile, Options{}, store.KindInfo{}).newRun()
 }

@@ -104,15 +104,6 @@ type LeadershipStatus struct {
 	Err error
 }
 
-// Leadership returns the manager's part in its leadership, or the zero value if it has
-// none. It reads memory only.
-func (m *Manager) Leadership() LeadershipStatus {
-	if m.election == nil {
-		return LeadershipStatus{}
-	}
-	return m.election.report()
-}
-
 // Leaders yields who holds the leadership of a name, on stores with the prefix of s,
 // and then each change, until ctx is done. Use it in programs that do not take part,
 // such as one that finds the leader's address; a manager that takes part has

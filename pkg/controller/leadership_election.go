@@ -153,7 +153,7 @@ func (e *election) holdTerm(ctx context.Context, l *lease.Lease, t *term, lead f
 	guards.Go(func() { e.guardKey(guarding, t) })
 	leading, stop := context.WithCancel(ctx)
 	defer stop()
-	context.AfterFunc(t.ctx, stop)
+	context.AfterFunc(t.context(), stop)
 
 	e.termBegan(t)
 	err := lead(leading, t)
@@ -171,21 +171,21 @@ func (e *election) guardKey(ctx context.Context, t *term) {
 	for {
 		view, changed := e.watch.Latest()
 		held := view.Keys[e.key]
-		if view.Revision >= t.fence.CreateRevision && held.GetCreateRevision() != t.fence.CreateRevision {
-			t.end(&store.FencedError{Fence: t.fence, Found: held.GetCreateRevision()})
+		if view.Revision >= t.token() && held.GetCreateRevision() != t.token() {
+			t.end(&store.FencedError{Fence: t.fence(), Found: held.GetCreateRevision()})
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return
-		case <-t.ctx.Done():
+		case <-t.context().Done():
 			return
 		}
 	}
 }
 
 func (e *election) termBegan(t *term) {
-	e.log.Info("leadership won", "revision", t.fence.CreateRevision)
+	e.log.Info("leadership won", "revision", t.token())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.term = t
@@ -193,7 +193,7 @@ func (e *election) termBegan(t *term) {
 }
 
 func (e *election) termEnded(t *term, lost bool, revokeErr error) {
-	cause := context.Cause(t.ctx)
+	cause := context.Cause(t.context())
 	switch {
 	case lost:
 		e.log.Info("leadership lost: controllers stopped, campaigning again", "cause", cause.Error())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"k8s.io/utils/clock"
 
@@ -109,8 +110,6 @@ type Manager struct {
 	store   *store.Store
 	replica *informer.Replica
 	options ManagerOptions
-	log     logr.Logger
-	clock   clock.WithTickerAndDelayedExecution
 
 	metrics      *metrics
 	tracer       trace.Tracer
@@ -166,7 +165,7 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 		Log: o.Log.WithName("replica"), Clock: o.Clock, Checkpoint: o.Checkpoint, OnMutation: o.OnMutation,
 	})
 	m := &Manager{
-		store: s.WithCache(replica), replica: replica, options: o, log: o.Log, clock: o.Clock,
+		store: s.WithCache(replica), replica: replica, options: o,
 		names: map[string]bool{}, replicas: []namedReplica{{mainReplica, replica}}, openSocket: net.Listen,
 	}
 	var coordination []string
@@ -188,6 +187,9 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	}
 	return m, nil
 }
+
+// settings returns the options with their defaults. They do not change.
+func (m *Manager) settings() *ManagerOptions { return &m.options }
 
 // Replica returns the replica that the manager's controllers share. Kinds, indexes
 // and handlers may be added to it at any time.
@@ -306,3 +308,45 @@ func (m *Manager) allReplicas() []namedReplica {
 	defer m.mu.Unlock()
 	return slices.Clone(m.replicas)
 }
+
+// Leadership returns the manager's part in its leadership, or the zero value if it has
+// none. It reads memory only.
+func (m *Manager) Leadership() LeadershipStatus {
+	if m.election == nil {
+		return LeadershipStatus{}
+	}
+	return m.election.report()
+}
+
+// Sharding returns the manager's part in its sharding, or the zero value if it has
+// none. It reads memory only.
+func (m *Manager) Sharding() ShardingStatus {
+	if m.sharder == nil {
+		return ShardingStatus{}
+	}
+	return m.sharder.report()
+}
+
+// Metrics returns the manager's own Prometheus registry. It has the metrics of the
+// controllers, the replicas, the process, the Go runtime, and the recorder of Events
+// if that has a Collector. Register metrics of your own with it. [Manager.Handler]
+// serves it at /metrics.
+func (m *Manager) Metrics() *prometheus.Registry { return m.metrics.registered() }
+
+// hasLeadership reports whether the manager has a leadership.
+func (m *Manager) hasLeadership() bool { return m.election != nil }
+
+// isSharded reports whether the manager has a sharding.
+func (m *Manager) isSharded() bool { return m.sharder != nil }
+
+// shards returns the manager's part in its sharding, or nil.
+func (m *Manager) shards() *sharder { return m.sharder }
+
+// spanTracer returns the tracer of reconciles, or nil.
+func (m *Manager) spanTracer() trace.Tracer { return m.tracer }
+
+// metricsFor returns the metrics of a controller.
+func (m *Manager) metricsFor(controller string) *controllerMetrics { return m.metrics.of(controller) }
+
+// state returns the name and the state of a component that is a controller.
+func (c component) state() (name string, state ControllerState) { return c.name, c.controller.State() }

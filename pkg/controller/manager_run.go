@@ -134,10 +134,10 @@ func (m *Manager) runUntilStopped(ctx context.Context) error {
 // lead runs the led components for one term. It first waits until the replica has
 // all that earlier leaders wrote, which is older than the term.
 func (m *Manager) lead(ctx context.Context, t *term) error {
-	if len(m.replica.Status().Kinds) > 0 && m.replica.WaitForRevision(ctx, t.fence.CreateRevision) != nil {
+	if len(m.replica.Status().Kinds) > 0 && m.replica.WaitForRevision(ctx, t.token()) != nil {
 		return nil // the term is over
 	}
-	return runGroup(m.inTerm(ctx, t, nil), m.inTerm(t.ctx, t, nil), m.componentsThat(m.isLed))
+	return runGroup(m.inTerm(ctx, t, nil), m.inTerm(t.context(), t, nil), m.componentsThat(m.isLed))
 }
 
 // isLed reports whether a component runs only while this process leads.
@@ -177,7 +177,7 @@ func (m *Manager) awaitSync(ctx context.Context, r *informer.Replica) bool {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err() == nil
 		}
-		m.log.Info("waiting for a replica to sync before starting controllers",
+		m.options.Log.Info("waiting for a replica to sync before starting controllers",
 			"endpoints", r.Store().Client().Endpoints(), "prefix", r.Store().Prefix(), "cause", err.Error())
 	}
 }
@@ -185,9 +185,8 @@ func (m *Manager) awaitSync(ctx context.Context, r *informer.Replica) bool {
 // callRunnable calls a runnable's function and turns a panic into an error.
 func (m *Manager) callRunnable(ctx context.Context, name string, run func(context.Context) error) error {
 	err := guard("the function", func() error { return sound(run(ctx)) })
-	var p *panicError
-	if errors.As(err, &p) {
-		m.log.Error(err, "runnable failed", "runnable", name, "stack", p.stack)
+	if stack, ok := stackOf(err); ok {
+		m.options.Log.Error(err, "runnable failed", "runnable", name, "stack", stack)
 	}
 	return err
 }

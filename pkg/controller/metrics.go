@@ -88,12 +88,15 @@ func newMetrics(m *Manager) *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	x.addReplica(mainReplica, m.replica)
+	x.addReplica(mainReplica, m.Replica())
 	return x
 }
 
 // mainReplica is the name of the manager's own replica.
 const mainReplica = "main"
+
+// registered returns the registry.
+func (x *metrics) registered() *prometheus.Registry { return x.registry }
 
 // addReplica adds a replica's metrics, with its name as a label. The name must differ
 // from those of the other replicas.
@@ -112,22 +115,16 @@ func (x *metrics) addEvents(r EventRecorder) error {
 
 func queueBuckets() []float64 { return prometheus.ExponentialBuckets(10e-6, 10, 8) }
 
-// Metrics returns the manager's own Prometheus registry. It has the metrics of the
-// controllers, the replicas, the process, the Go runtime, and the recorder of Events
-// if that has a Collector. Register metrics of your own with it. [Manager.Handler]
-// serves it at /metrics.
-func (m *Manager) Metrics() *prometheus.Registry { return m.metrics.registry }
-
-// loopMetrics are the metrics of one controller.
-type loopMetrics struct {
+// controllerMetrics are the metrics of one controller.
+type controllerMetrics struct {
 	results                               map[string]prometheus.Counter
 	failures, terminal, panics, lostRaces prometheus.Counter
 	adds, retries                         prometheus.Counter
 	took, waited, worked                  prometheus.Observer
 }
 
-func (x *metrics) of(controller string) *loopMetrics {
-	l := &loopMetrics{
+func (x *metrics) of(controller string) *controllerMetrics {
+	l := &controllerMetrics{
 		results:  map[string]prometheus.Counter{},
 		failures: x.failures.WithLabelValues(controller), terminal: x.terminal.WithLabelValues(controller),
 		panics: x.panics.WithLabelValues(controller), lostRaces: x.lostRaces.WithLabelValues(controller),
@@ -141,8 +138,20 @@ func (x *metrics) of(controller string) *loopMetrics {
 	return l
 }
 
+// added counts a key that was added to the queue.
+func (l *controllerMetrics) added() { l.adds.Inc() }
+
+// retried counts a key that comes back after a pause.
+func (l *controllerMetrics) retried() { l.retries.Inc() }
+
+// began notes how long a key waited until its reconcile began.
+func (l *controllerMetrics) began(waited time.Duration) { l.waited.Observe(waited.Seconds()) }
+
+// handled notes how long a worker was busy with a key.
+func (l *controllerMetrics) handled(took time.Duration) { l.worked.Observe(took.Seconds()) }
+
 // reconciled counts a reconcile that has ended. label is that of its result.
-func (l *loopMetrics) reconciled(took time.Duration, label string, err error) {
+func (l *controllerMetrics) reconciled(took time.Duration, label string, err error) {
 	l.took.Observe(took.Seconds())
 	l.results[label].Inc()
 	switch label {
@@ -154,7 +163,7 @@ func (l *loopMetrics) reconciled(took time.Duration, label string, err error) {
 	}
 }
 
-func (l *loopMetrics) count(err error) {
+func (l *controllerMetrics) count(err error) {
 	if isTerminal(err) {
 		l.terminal.Inc()
 	}

@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"context"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -54,16 +52,4 @@ func (c coordinationMetrics) Collect(to chan<- prometheus.Metric) {
 			put(descMoves, prometheus.CounterValue, n, s.Name, move)
 		}
 	}
-}
-
-// coordinationChecks are the checks of /readyz for the manager's leadership and
-// sharding.
-func (m *Manager) coordinationChecks() (all []namedCheck) {
-	if m.election != nil {
-		all = append(all, namedCheck{"leadership", func(context.Context) error { return m.Leadership().Err }})
-	}
-	if m.sharder != nil {
-		all = append(all, namedCheck{"sharding", func(context.Context) error { return m.Sharding().problem() }})
-	}
-	return all
 }

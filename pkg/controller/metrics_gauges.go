@@ -54,7 +54,8 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	for _, c := range g.manager.controllers() {
-		s, labels := c.controller.State(), []string{c.name, c.name}
+		name, s := c.state()
+		labels := []string{name, name}
 		for _, x := range g.all {
 			l := labels[:1]
 			if x.ofQueue {

@@ -35,7 +35,16 @@ func sound(err error) error {
 	return err
 }
 
-func isPanic(err error) bool {
+// stackOf returns the stack of a recovered panic.
+func stackOf(err error) (stack string, ok bool) {
 	var p *panicError
-	return errors.As(err, &p)
+	if errors.As(err, &p) {
+		return p.stack, true
+	}
+	return "", false
+}
+
+func isPanic(err error) bool {
+	_, ok := stackOf(err)
+	return ok
 }

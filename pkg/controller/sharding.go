@@ -112,15 +112,6 @@ type ShardingStatus struct {
 	Err error
 }
 
-// Sharding returns the manager's part in its sharding, or the zero value if it has
-// none. It reads memory only.
-func (m *Manager) Sharding() ShardingStatus {
-	if m.sharder == nil {
-		return ShardingStatus{}
-	}
-	return m.sharder.report()
-}
-
 // problem returns why the sharding is not healthy, or nil.
 func (s ShardingStatus) problem() error {
 	if s.Err != nil {

@@ -27,7 +27,7 @@ var errDrainTimeout = errors.New("the bucket is handed over, and the grace perio
 func (s *sharder) assignBuckets(ctx context.Context, m *membership) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(m.term.ctx, stop)()
+	defer context.AfterFunc(m.term.context(), stop)()
 	backoff := lease.NewBackoff(s.clock)
 	for ctx.Err() == nil {
 		view, changed := s.watch.Latest()
@@ -55,10 +55,10 @@ func (s *sharder) step(ctx context.Context, m *membership, view lease.View) erro
 		// The buckets' keys that were seen may never have existed.
 		m.term.end(lease.ErrWentBack)
 		return nil
-	case view.Revision < m.term.fence.CreateRevision:
+	case view.Revision < m.term.token():
 		return nil // from before it joined
 	case view.Keys[s.keys.member(m.id)] == nil:
-		m.term.end(&store.FencedError{Fence: m.term.fence})
+		m.term.end(&store.FencedError{Fence: m.term.fence()})
 		return nil
 	}
 	m.seen = view.Revision
@@ -123,10 +123,10 @@ func (s *sharder) verify(m *membership, n int, key *mvccpb.KeyValue, revision in
 	switch {
 	case b == nil && own:
 		return s.gain(m, n, key.CreateRevision) // the answer to the claim got lost
-	case b == nil || b.releasedAt > revision || b.term.fence.CreateRevision > revision:
+	case b == nil || b.releasedAt > revision || b.term.token() > revision:
 		return b // the view is older than what is known
-	case !own || key.CreateRevision != b.term.fence.CreateRevision:
-		s.forget(b, &store.FencedError{Fence: b.term.fence, Found: key.GetCreateRevision()}, true)
+	case !own || key.CreateRevision != b.term.token():
+		s.forget(b, &store.FencedError{Fence: b.term.fence(), Found: key.GetCreateRevision()}, true)
 		return nil
 	}
 	return b
@@ -165,7 +165,7 @@ func (s *sharder) activate() {
 	s.mu.Unlock()
 	var revision int64
 	for _, b := range activating {
-		revision = max(revision, b.term.fence.CreateRevision)
+		revision = max(revision, b.term.token())
 	}
 	if len(activating) > 0 {
 		s.replica.AfterRevision(revision, func() { s.setReady(activating) })
@@ -216,7 +216,7 @@ func (s *sharder) release(ctx context.Context) error {
 	for batch := range slices.Chunk(s.drained(), bucketBatch) {
 		var ops []clientv3.Op
 		for _, b := range batch {
-			f := b.term.fence
+			f := b.term.fence()
 			ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(f.Key), "=", f.CreateRevision)},
 				[]clientv3.Op{clientv3.OpDelete(f.Key)}, nil))
 		}

@@ -26,7 +26,7 @@ type shardFilter struct {
 // newShardFilter returns the filter of a controller for kind T, and makes the kind known
 // to the manager's sharder.
 func newShardFilter[T store.Object](m *Manager, primary store.KindInfo) (*shardFilter, error) {
-	inf, err := informer.For[T](m.replica)
+	inf, err := informer.For[T](m.Replica())
 	if err != nil {
 		return nil, err
 	}
@@ -34,8 +34,8 @@ func newShardFilter[T store.Object](m *Manager, primary store.KindInfo) (*shardF
 	if err != nil {
 		return nil, err
 	}
-	f := &shardFilter{manager: m, sharder: m.sharder, kind: primary.GroupVersionKind.GroupKind()}
-	m.sharder.kinds.Store(f.kind, &shardedKind{
+	f := &shardFilter{manager: m, sharder: m.shards(), kind: primary.GroupVersionKind.GroupKind()}
+	f.sharder.kinds.Store(f.kind, &shardedKind{
 		info: primary,
 		get: func(s *informer.Snapshot, key store.Key) (metav1.Object, bool) {
 			obj, ok := inf.Get(s, key)
@@ -72,7 +72,7 @@ func keysOf[T store.Object](objects iter.Seq[T]) iter.Seq[store.Key] {
 // process must not reconcile the key. The caller calls leave when the reconcile has
 // ended; until then the bucket is not handed over.
 func (f *shardFilter) enter(key store.Key) *bucket {
-	n := f.sharder.bucketOf(f.manager.replica.Snapshot(), f.kind, key)
+	n := f.sharder.bucketOf(f.manager.Replica().Snapshot(), f.kind, key)
 	f.sharder.mu.Lock()
 	defer f.sharder.mu.Unlock()
 	b := f.sharder.owned[n]
@@ -97,12 +97,31 @@ func (f *shardFilter) leave(b *bucket) {
 // on an earlier snapshot. If the object did not exist then, it was its own root; by now
 // it may exist, and belong to the bucket of its owner, and so to another process.
 func (f *shardFilter) checkBucket(key store.Key, b *bucket) error {
-	snapshot := f.manager.replica.Snapshot()
+	snapshot := f.manager.Replica().Snapshot()
 	known, _ := f.sharder.kindOf(f.kind)
 	if _, exists := known.get(snapshot, key); !exists || f.sharder.bucketOf(snapshot, f.kind, key) == b.number {
 		return nil
 	}
 	return &lookAgainError{fmt.Errorf("%s %s has another root than when its reconcile began", f.kind.Kind, key)}
+}
+
+// admit returns a context for the reconcile of a key, and false if this process must not
+// reconcile it. Writes with the context carry the fence of the key's bucket, and the
+// context is done when the bucket is lost. The caller calls leave when the reconcile has
+// ended.
+func (f *shardFilter) admit(work context.Context, key store.Key) (ctx context.Context, leave func(), ok bool) {
+	b := f.enter(key)
+	if b == nil {
+		return nil, nil, false
+	}
+	check := func() error { return f.checkBucket(key, b) }
+	ctx, cancel := context.WithCancelCause(f.manager.inTerm(work, b.term, check))
+	stop := context.AfterFunc(b.term.context(), func() { cancel(context.Cause(b.term.context())) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		f.leave(b)
+	}, true
 }
 
 // source names the keys of buckets that this process has gained.
@@ -145,7 +164,7 @@ func (sub *bucketSubscriber) enqueueBuckets(buckets map[int]bool) {
 		return
 	}
 	f := sub.filter
-	snapshot := f.manager.replica.Snapshot()
+	snapshot := f.manager.Replica().Snapshot()
 	known, _ := f.sharder.kindOf(f.kind)
 	sub.enqueueKeys(snapshot, func(yield func(store.Key) bool) {
 		for key := range known.keys(snapshot) {
@@ -179,24 +198,4 @@ func (s *sharder) unsubscribe(sub *bucketSubscriber) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	sub.stopped = true
-}
-
-// reconcileSharded reconciles a key of a sharded controller. It drops the key if that
-// belongs to another process. If the bucket becomes this process's meanwhile, the key
-// is enqueued with a new cause. The reconcile's writes carry the fence of the key's
-// bucket, and its context is done when the bucket is lost.
-func (r *run[R]) reconcileSharded(work context.Context, key R, causes *causes) {
-	f, object := r.controller.filter, any(key).(Request).Key
-	b := f.enter(object)
-	if b == nil {
-		r.queue.Forget(key)
-		return
-	}
-	defer f.leave(b)
-	stillIn := func() error { return f.checkBucket(object, b) }
-	work, cancel := context.WithCancelCause(r.controller.manager.inTerm(work, b.term, stillIn))
-	defer cancel(nil)
-	stop := context.AfterFunc(b.term.ctx, func() { cancel(context.Cause(b.term.ctx)) })
-	defer stop()
-	r.reconcile(work, key, causes)
 }

@@ -208,7 +208,7 @@ func (s *sharder) holdMembership(ctx context.Context, m *membership) {
 	s.assignBuckets(ctx, m)
 	lost := m.term.over()
 	m.term.end(errTermOver)
-	s.forgetAll(context.Cause(m.term.ctx), lost)
+	s.forgetAll(context.Cause(m.term.context()), lost)
 	stopGuards()
 	guards.Wait()
 	if err := m.lease.Revoke(ctx); err != nil {

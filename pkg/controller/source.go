@@ -29,6 +29,9 @@ type Source[R comparable] struct {
 	bind    func(b *binding[R]) (starter[R], error)
 }
 
+// isPrimary reports whether the source is made by For.
+func (s Source[R]) isPrimary() bool { return s.primary }
+
 // binding is what a source gets from the controller that it is added to.
 type binding[R comparable] struct {
 	manager  *Manager
@@ -50,7 +53,7 @@ func For[T store.Object](filters ...informer.Filter[T]) Source[Request] {
 		return []Request{{store.KeyOf(e.Object)}}
 	}
 	return Source[Request]{primary: true, watches: true, bind: func(b *binding[Request]) (starter[Request], error) {
-		k, err := store.KindOf[T](b.manager.store)
+		k, err := store.KindOf[T](b.manager.Store())
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("for: %w", err)
@@ -109,7 +112,7 @@ func Debounced[R comparable](d informer.Debounce, s Source[R]) Source[R] {
 }
 
 func watchKind[T store.Object, R comparable](b *binding[R], keys func(context.Context, informer.Event[T]) []R, filters []informer.Filter[T]) (starter[R], error) {
-	inf, err := informer.For[T](b.manager.replica)
+	inf, err := informer.For[T](b.manager.Replica())
 	if err != nil {
 		return nil, err
 	}

@@ -81,13 +81,13 @@ func Resync[T store.Object](interval time.Duration) Source[Request] {
 		if interval <= 0 {
 			return nil, fmt.Errorf("resync every %s: the interval must be above 0", interval)
 		}
-		inf, err := informer.For[T](b.manager.replica)
+		inf, err := informer.For[T](b.manager.Replica())
 		if err != nil {
 			return nil, err
 		}
 		return inBackground(func(ctx context.Context, enqueue func(Request, Cause)) {
 			for b.sleep(ctx, interval) {
-				for obj := range inf.List(b.manager.replica.Snapshot(), informer.ListOptions{}) {
+				for obj := range inf.List(b.manager.Replica().Snapshot(), informer.ListOptions{}) {
 					enqueue(Request{store.KeyOf(obj)}, Cause{Type: CauseTimer})
 				}
 			}
@@ -98,7 +98,7 @@ func Resync[T store.Object](interval time.Duration) Source[Request] {
 // sleep waits for an interval and up to a tenth of it more. It returns false when ctx
 // is done.
 func (b *binding[R]) sleep(ctx context.Context, interval time.Duration) bool {
-	return retry.Sleep(ctx, b.manager.clock, interval+rand.N(interval/10+1)) == nil
+	return retry.Sleep(ctx, b.manager.settings().Clock, interval+rand.N(interval/10+1)) == nil
 }
 
 // inBackground returns a starter that calls run in a goroutine. Stopping the source

@@ -35,7 +35,7 @@ func TestEvery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
 		b := &binding[string]{
-			manager: &Manager{clock: clock.RealClock{}},
+			manager: &Manager{options: ManagerOptions{Clock: clock.RealClock{}}},
 			log:     funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}),
 		}
 		begin, rounds, told := time.Now(), 0, &due{begin: time.Now()}

@@ -2,27 +2,9 @@ package controller
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 )
-
-// AddSource adds a source to the controller, before or while it runs. If the controller
-// runs, the source starts at once: one that reacts to changes first reports all
-// objects that exist, after the manager's replica has listed their kind. It returns an
-// error if the source cannot work with this controller.
-//
-// remove ends the source. It returns when no function of the source is running, so
-// these functions must not call it. Keys that the source has named are still
-// reconciled, and the replica keeps the source's kind. remove may be called more than
-// once.
-func (c *Controller[R]) AddSource(source Source[R]) (remove func(), err error) {
-	s, err := c.sources.add(source)
-	if err != nil {
-		return nil, fmt.Errorf("controller %q: %w", c.name, err)
-	}
-	return func() { c.sources.remove(s) }, nil
-}
 
 var errEmptySource = errors.New("the source is empty: make it with For, Owns, Watches or the like")
 

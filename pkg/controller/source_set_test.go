@@ -22,7 +22,7 @@ var _ = Describe("AddSource", func() {
 		c     *controller.Controller[controller.Request]
 		calls *names
 	)
-	handlers := func() int { return len(goroutinesIn("/pkg/informer.(*listener).run")) }
+	handlers := func() int { return len(goroutinesIn("/pkg/informer.(*handlerQueue).run")) }
 	sameName := func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
 		return []controller.Request{request(e.Object)}
 	}

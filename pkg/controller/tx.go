@@ -52,8 +52,9 @@ type Tx struct {
 	commitErr error
 }
 
-func newTx(m *Manager) *Tx {
-	return &Tx{manager: m, snapshot: m.replica.Snapshot(), txn: m.store.Txn()}
+// newTx returns a transaction that reconciles an object of a snapshot.
+func newTx(m *Manager, snapshot *informer.Snapshot, obj store.Object) *Tx {
+	return &Tx{manager: m, snapshot: snapshot, object: obj, txn: m.Store().Txn()}
 }
 
 // Snapshot returns the snapshot that the Tx reads. It does not have the Tx's own
@@ -99,7 +100,7 @@ func (tx *Tx) Delete(obj store.Object, o store.DeleteOptions) {
 		o.ResourceVersion = obj.GetResourceVersion()
 	}
 	tx.txn.Delete(obj.DeepCopyObject().(store.Object), o) // a copy, since obj may be shared
-	tx.written.delete(obj, o, tx.manager.clock.Now())
+	tx.written.delete(obj, o, tx.manager.settings().Clock.Now())
 }
 
 // Unchanged makes the commit conditional on an object being as it was read. It may

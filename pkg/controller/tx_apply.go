@@ -62,7 +62,7 @@ func Apply[T store.Object](tx *Tx, owner store.Object, declared ...T) ([]T, erro
 }
 
 func apply[T store.Object](tx *Tx, owner store.Object, declared []T) ([]T, error) {
-	kind, err := store.KindOf[T](tx.manager.store)
+	kind, err := store.KindOf[T](tx.manager.Store())
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (a *applier[T]) update(live T, d declare.Declaration) (T, error) {
 	if err := a.tx.Own(a.owner, empty); err != nil {
 		return live, err
 	}
-	if err := a.tx.manager.store.Default(empty); err != nil {
+	if err := a.tx.manager.Store().Default(empty); err != nil {
 		return live, err
 	}
 	same, err := sameContent(live, empty)

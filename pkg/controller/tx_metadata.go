@@ -55,7 +55,7 @@ func (tx *Tx) SetCondition(obj store.Object, conditions *[]metav1.Condition, c m
 		c.ObservedGeneration = obj.GetGeneration()
 	}
 	if c.LastTransitionTime.IsZero() {
-		c.LastTransitionTime = metav1.NewTime(tx.manager.clock.Now().Truncate(time.Second))
+		c.LastTransitionTime = metav1.NewTime(tx.manager.settings().Clock.Now().Truncate(time.Second))
 	}
 	if !meta.SetStatusCondition(conditions, c) {
 		return false
@@ -76,7 +76,7 @@ type EventRecorder interface {
 // formatted at once. regarding and related may be objects that the Tx creates: they
 // are read after the commit. related may be nil.
 func (tx *Tx) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
-	recorder := tx.manager.options.Events
+	recorder := tx.manager.settings().Events
 	if recorder == nil || tx.committed && tx.commitErr != nil {
 		return
 	}

@@ -3,12 +3,10 @@ package controller
 import (
 	"fmt"
 	"iter"
-	"reflect"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -17,7 +15,7 @@ import (
 // owned, and writes nothing: call it before [Tx.Create]. It returns an error if owned
 // has another controller, or if owner is in another namespace.
 func (tx *Tx) Own(owner, owned store.Object) error {
-	ref, err := tx.manager.store.OwnerReference(owner)
+	ref, err := tx.manager.Store().OwnerReference(owner)
 	if err != nil {
 		return err
 	}
@@ -44,28 +42,4 @@ func Owned[T store.Object](tx *Tx, owner store.Object) iter.Seq[T] {
 		}
 		Lookup(tx, x, string(owner.GetUID()), owner.GetNamespace())(yield)
 	}
-}
-
-// ownedIndex returns the index of a kind's objects by the uids of their controllers.
-func ownedIndex[T store.Object](m *Manager) (*informer.Index[T], error) {
-	if x, ok := m.owned.Load(reflect.TypeFor[T]()); ok {
-		return x.(*informer.Index[T]), nil
-	}
-	inf, err := knownInformer[T](m)
-	if err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if x, ok := m.owned.Load(reflect.TypeFor[T]()); ok {
-		return x.(*informer.Index[T]), nil
-	}
-	x := inf.AddIndex(func(obj T) []string {
-		if ref := metav1.GetControllerOfNoCopy(obj); ref != nil {
-			return []string{string(ref.UID)}
-		}
-		return nil
-	})
-	m.owned.Store(reflect.TypeFor[T](), x)
-	return x, nil
 }

@@ -3,7 +3,6 @@ package controller
 import (
 	"fmt"
 	"iter"
-	"reflect"
 
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -25,19 +24,6 @@ func informerOf[T store.Object](tx *Tx) *informer.Informer[T] {
 		return nil
 	}
 	return inf
-}
-
-// knownInformer is informer.For with a cache. informer.For takes a lock that the
-// replica holds while it applies changes.
-func knownInformer[T store.Object](m *Manager) (*informer.Informer[T], error) {
-	if inf, ok := m.informers.Load(reflect.TypeFor[T]()); ok {
-		return inf.(*informer.Informer[T]), nil
-	}
-	inf, err := informer.For[T](m.replica)
-	if err == nil {
-		m.informers.Store(reflect.TypeFor[T](), inf)
-	}
-	return inf, err
 }
 
 // Get returns the object of a key as the Tx sees it, and false if it does not exist.

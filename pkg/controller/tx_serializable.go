@@ -73,12 +73,12 @@ func listed[T store.Object](tx *Tx, namespace string) {
 
 // newObject returns an empty object, or nil if the store does not know T.
 func newObject[T store.Object](tx *Tx) store.Object {
-	k, err := store.KindOf[T](tx.manager.store)
+	k, err := store.KindOf[T](tx.manager.Store())
 	if err != nil {
 		tx.fail(err)
 		return nil
 	}
-	obj, _ := tx.manager.store.NewObject(k.GroupVersionKind)
+	obj, _ := tx.manager.Store().NewObject(k.GroupVersionKind)
 	return obj
 }
 

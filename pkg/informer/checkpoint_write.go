@@ -29,7 +29,7 @@ import (
 // than sums are uvarints.
 const (
 	checkpointMagic   = "homeostat checkpoint "
-	checkpointVersion = 1
+	checkpointVersion = 2
 
 	blockHeader  = 'h'
 	blockObjects = 'o'

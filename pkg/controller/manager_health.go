@@ -96,7 +96,7 @@ func (m *Manager) readyChecks() []namedCheck {
 			if st := r.replica.Status(); st.Running && len(st.Kinds) == 0 {
 				return nil // it has nothing to watch
 			}
-			return r.replica.Healthy(m.options.MaxLag)
+			return r.replica.Healthy(m.settings().MaxLag)
 		}})
 	}
 	all = append(all, m.coordinationChecks()...)
@@ -153,4 +153,16 @@ func serveChecks(all func() []namedCheck) http.HandlerFunc {
 		}
 		_, _ = w.Write([]byte(report)) // fails only if the client has gone
 	}
+}
+
+// coordinationChecks are the checks of /readyz for the manager's leadership and
+// sharding.
+func (m *Manager) coordinationChecks() (all []namedCheck) {
+	if m.election != nil {
+		all = append(all, namedCheck{"leadership", func(context.Context) error { return m.Leadership().Err }})
+	}
+	if m.sharder != nil {
+		all = append(all, namedCheck{"sharding", func(context.Context) error { return m.Sharding().problem() }})
+	}
+	return all
 }

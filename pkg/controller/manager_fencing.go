@@ -8,37 +8,6 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// errTermOver is the cause of the context of a term that was given up in order.
-var errTermOver = errors.New("the term is over")
-
-// term is the time during which this process holds a key of etcd, and with it the
-// right to write: a term of leadership, a membership, or the ownership of a bucket.
-// Everything done in the term has a context that comes from ctx. A write with such a
-// context carries the fence for ever, so that a goroutine left over from one term
-// can never write under a later one.
-//
-// A term is immutable. Any number of goroutines may end it.
-type term struct {
-	fence store.Fence
-	ctx   context.Context         // done when the term is over
-	end   context.CancelCauseFunc // ends the term; the first cause counts
-}
-
-func newTerm(ctx context.Context, f store.Fence) *term {
-	t := &term{fence: f}
-	t.ctx, t.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	return t
-}
-
-// within returns a new term that ends no later than t.
-func (t *term) within(f store.Fence) *term {
-	inner := &term{fence: f}
-	inner.ctx, inner.end = context.WithCancelCause(t.ctx)
-	return inner
-}
-
-func (t *term) over() bool { return t.ctx.Err() != nil }
-
 // fencingScope is what a context carries to fence its writes through a manager's
 // store. The term is nil where writes need no fence, since the work runs in every
 // process.
@@ -57,7 +26,7 @@ func (m *Manager) inTerm(ctx context.Context, t *term, check func() error) conte
 	ctx = context.WithValue(ctx, fencingScopeKey{m}, fencingScope{t, check})
 	return store.ObserveWrites(ctx, func(w store.Write) {
 		var refused *store.FencedError
-		if errors.As(w.Err, &refused) && refused.Fence == t.fence {
+		if errors.As(w.Err, &refused) && refused.Fence == t.fence() {
 			m.fencedWrites.Add(1)
 			t.end(refused)
 		}
@@ -83,7 +52,7 @@ func (m *Manager) fences(ctx context.Context) ([]store.Fence, error) {
 			return nil, err
 		}
 	}
-	return []store.Fence{scope.term.fence}, nil
+	return []store.Fence{scope.term.fence()}, nil
 }
 
 // FencingToken returns the token of the term under which a context was made: the
@@ -99,7 +68,7 @@ func (m *Manager) FencingToken(ctx context.Context) (token int64, ok bool) {
 	if !ok || scope.term == nil {
 		return 0, false
 	}
-	return scope.term.fence.CreateRevision, true
+	return scope.term.token(), true
 }
 
 // FencedWrites returns how many of the manager's writes etcd has refused because

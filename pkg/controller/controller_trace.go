@@ -25,20 +25,20 @@ type spans struct{ whole, reconcile trace.Span }
 
 // startSpans starts the spans of a reconcile that begins now, and records its wait.
 func (c *Controller[R]) startSpans(ctx context.Context, key R, causes *causes, now time.Time) (context.Context, spans) {
-	if c.manager.tracer == nil {
+	if c.manager.spanTracer() == nil {
 		return ctx, spans{}
 	}
 	since := trace.WithTimestamp(causes.Since)
-	ctx, whole := c.manager.tracer.Start(ctx, c.name, since, trace.WithNewRoot())
+	ctx, whole := c.manager.spanTracer().Start(ctx, c.name, since, trace.WithNewRoot())
 	whole.SetAttributes(
 		attribute.String("homeostat.controller", c.name),
 		attribute.String("homeostat.key", fmt.Sprint(key)),
 		attribute.StringSlice("homeostat.causes", causeStrings(causes)),
 		attribute.Int("homeostat.causes.total", causes.Total),
 	)
-	_, wait := c.manager.tracer.Start(ctx, "queue", since)
+	_, wait := c.manager.spanTracer().Start(ctx, "queue", since)
 	wait.End(trace.WithTimestamp(now))
-	ctx, reconcile := c.manager.tracer.Start(ctx, "reconcile", trace.WithTimestamp(now))
+	ctx, reconcile := c.manager.spanTracer().Start(ctx, "reconcile", trace.WithTimestamp(now))
 	return ctx, spans{whole, reconcile}
 }
 

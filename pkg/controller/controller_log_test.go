@@ -37,7 +37,7 @@ func TestLazyLogger(t *testing.T) {
 			if len(lines) != 2 || asked != 1 || lines[0] != lines[1] {
 				t.Fatalf("asked %d times for %v", asked, lines)
 			}
-			for _, want := range append(test.want, "lazylog_test.go") {
+			for _, want := range append(test.want, "controller_log_test.go") {
 				if !strings.Contains(strings.ReplaceAll(lines[0], ":", "="), want) {
 					t.Errorf("no %s in %s", want, lines[0])
 				}

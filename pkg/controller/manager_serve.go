@@ -24,10 +24,10 @@ func (m *Manager) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", serveChecks(func() []namedCheck { return m.checks.of(&m.checks.health) }))
 	mux.Handle("GET /readyz", serveChecks(m.readyChecks))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.metrics.registry, promhttp.HandlerOpts{
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Metrics(), promhttp.HandlerOpts{
 		EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError,
 	}))
-	if m.options.Pprof {
+	if m.settings().Pprof {
 		mux.Handle("GET /debug/pprof/", profiles.Handler("/debug/pprof/"))
 	}
 	return mux
@@ -42,15 +42,15 @@ type server struct {
 
 // newServer opens the manager's address.
 func (m *Manager) newServer() (*server, error) {
-	s := &server{gracePeriod: m.options.GracePeriod}
-	if m.options.Address == "" {
+	s := &server{gracePeriod: m.settings().GracePeriod}
+	if m.settings().Address == "" {
 		return s, nil
 	}
-	socket, err := m.openSocket("tcp", m.options.Address)
+	socket, err := m.openSocket("tcp", m.settings().Address)
 	if err != nil {
 		return nil, fmt.Errorf("manager: serve health and metrics: %w", err)
 	}
-	m.log.V(1).Info("serving health and metrics", "address", socket.Addr().String())
+	m.settings().Log.V(1).Info("serving health and metrics", "address", socket.Addr().String())
 	s.socket, s.http = socket, http.Server{Handler: m.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	return s, nil
 }
