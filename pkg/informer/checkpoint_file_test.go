@@ -168,7 +168,7 @@ func FuzzReadCheckpoint(f *testing.F) {
 	file := fileOf(f, c)
 	f.Add(file, true)
 	f.Add(file[:len(file)-3], false)
-	f.Add([]byte("homeostat checkpoint 1\nh\xff\xff\xff\xff"), false)
+	f.Add([]byte("homeostat checkpoint 2\nh\xff\xff\xff\xff"), false)
 	f.Fuzz(func(t *testing.T, data []byte, mend bool) {
 		if mend {
 			data = resum(slices.Clone(data))
