@@ -73,7 +73,7 @@ func TestExitCodes(t *testing.T) {
 		args []string
 	}{
 		{0, "-scale", []string{"--help"}},
-		{2, "there is no scale \"x\"\n", []string{"--scale", "x"}},
+		{2, "unknown scale \"x\"\n", []string{"--scale", "x"}},
 		{2, "missing closing )", []string{"--run", "("}},
 		{2, "unexpected argument \"x\"\n", []string{"x"}},
 		{1, "no such file or directory\n", []string{"--run", "none of them", "--json", filepath.Join(t.TempDir(), "a", "b")}},

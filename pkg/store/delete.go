@@ -29,17 +29,21 @@ type DeleteOptions struct {
 	Propagation metav1.DeletionPropagation
 }
 
-// Delete deletes an object, of which obj needs only type, namespace and name,
-// and returns the revision that it made. When obj has a uid, only the object
-// with that uid is deleted: what took its name later is safe. The
-// resourceVersion of obj is not a condition; [DeleteOptions] has one.
+// Delete deletes an object and returns the revision of the deletion. obj needs only
+// type, namespace and name. If it has a uid, Delete deletes only the object with
+// that uid, and not one that took its name later. The resourceVersion of obj is not
+// a condition; [DeleteOptions] has one.
 //
-// An object with finalizers is only marked, with a deletionTimestamp; its
-// deletion completes with the update that removes the last finalizer. Marking
-// it again writes nothing.
+// Delete only marks an object with finalizers, by a deletionTimestamp. The update
+// that removes the last finalizer completes the deletion. Marking an object again
+// writes nothing.
 //
-// The error is a NotFound or a Conflict. When Delete succeeds, obj is the
-// object as it was last, with the deletion's revision, or as it is marked now.
+// Delete returns a NotFound or a Conflict. It returns an [UndecodableError] for a
+// value that does not decode, unless the options have the value's revision as
+// ResourceVersion: then it removes the value, without regard to finalizers that it
+// cannot read. If Delete succeeds, obj is the last state of the object, with the
+// deletion's revision, or the marked object. obj is unchanged if the value did not
+// decode.
 func (s *Store) Delete(ctx context.Context, obj Object, opts ...DeleteOptions) (int64, error) {
 	t := s.Txn()
 	t.Delete(obj, opts...)
@@ -49,6 +53,13 @@ func (s *Store) Delete(ctx context.Context, obj Object, opts ...DeleteOptions) (
 type deleteVerb struct{}
 
 func (deleteVerb) String() string { return "delete" }
+
+// deletesValue reports whether a deletion names the revision of a value, and so may
+// remove it even if it does not decode. A uid could not be compared then.
+func (o *op) deletesValue(revision int64) bool {
+	_, deletes := o.verb.(deleteVerb)
+	return deletes && o.obj.GetUID() == "" && o.del.ResourceVersion == FormatRevision(revision)
+}
 
 func (deleteVerb) prepare(o *op) error {
 	o.rev = 0
@@ -67,6 +78,9 @@ func (deleteVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	o.rev = rev
 	if err := o.current(prior); err != nil {
 		return effect{}, err
+	}
+	if prior.obj == nil { // the value does not decode
+		return effect{action: remove}, nil
 	}
 	if uid := o.obj.GetUID(); uid != "" && uid != prior.obj.GetUID() {
 		return effect{}, o.conflict("the object was deleted and created again: uid %s, not %s", prior.obj.GetUID(), uid)

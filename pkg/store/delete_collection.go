@@ -35,11 +35,15 @@ func DeleteCollection[T Object](ctx context.Context, s *Store, o ListOptions, d 
 	if o.Revision != 0 || d.ResourceVersion != "" {
 		return 0, 0, fmt.Errorf("delete collection: %w", apierrors.NewBadRequest("a collection is deleted as it is now: leave the revision out"))
 	}
-	objects, err := Stream[T](ctx, s, o)
+	k, err := s.kinds.ofType(reflect.TypeFor[T]())
 	if err != nil {
 		return 0, 0, fmt.Errorf("delete collection: %w", err)
 	}
-	selects, err := newListing(s, reflect.TypeFor[T](), o)
+	objects, err := streamKind[T](ctx, s, k, o)
+	if err != nil {
+		return 0, 0, fmt.Errorf("delete collection: %w", err)
+	}
+	selects, err := newListing(s, k, o)
 	if err != nil {
 		return 0, 0, fmt.Errorf("delete collection: %w", err)
 	}
@@ -205,7 +209,7 @@ func (c *collection) reread(ctx context.Context, batch []Object) (left []Object,
 			obj, selected, err := c.list.read(kv)
 			switch {
 			case err != nil:
-				c.undecodable.add(string(kv.Key), err)
+				c.undecodable.add(string(kv.Key), kv.ModRevision, err)
 			case selected && uids[obj.GetUID()]:
 				left = append(left, obj)
 			}
@@ -216,6 +220,6 @@ func (c *collection) reread(ctx context.Context, batch []Object) (left []Object,
 
 func (e *UndecodableError) merge(other *UndecodableError) {
 	for i, key := range other.Keys {
-		e.add(key, other.Reasons[i])
+		e.add(key, other.Revisions[i], other.Reasons[i])
 	}
 }

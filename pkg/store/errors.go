@@ -10,25 +10,30 @@ import (
 // IsResourceExpired and IsRequestEntityTooLarge answer as a user of Kubernetes
 // expects. What is etcd's alone is found with errors.Is and errors.As.
 
-// UndecodableError says which stored values could not be decoded.
+// UndecodableError names the stored values that could not be decoded. The values stay
+// in etcd. To remove one, repair it with another program, or call [Store.Delete] or
+// [DynamicKind.Delete] with its revision as [DeleteOptions].ResourceVersion.
 type UndecodableError struct {
-	// Keys are whole etcd keys; Reasons has the error of each.
-	Keys    []string
-	Reasons []error
+	// Keys are full etcd keys. Revisions and Reasons have the ModRevision and the error
+	// of each.
+	Keys      []string
+	Revisions []int64
+	Reasons   []error
 }
 
 func (e *UndecodableError) Error() string {
 	if len(e.Keys) == 1 {
-		return fmt.Sprintf("value of key %s cannot be decoded: %v", e.Keys[0], e.Reasons[0])
+		return fmt.Sprintf("value of key %s at revision %d cannot be decoded: %v", e.Keys[0], e.Revisions[0], e.Reasons[0])
 	}
-	return fmt.Sprintf("values of %d keys cannot be decoded, the first being %s: %v", len(e.Keys), e.Keys[0], e.Reasons[0])
+	return fmt.Sprintf("values of %d keys cannot be decoded, the first being %s at revision %d: %v",
+		len(e.Keys), e.Keys[0], e.Revisions[0], e.Reasons[0])
 }
 
 // Unwrap returns the reasons.
 func (e *UndecodableError) Unwrap() []error { return e.Reasons }
 
-func (e *UndecodableError) add(key string, reason error) {
-	e.Keys, e.Reasons = append(e.Keys, key), append(e.Reasons, reason)
+func (e *UndecodableError) add(key string, revision int64, reason error) {
+	e.Keys, e.Revisions, e.Reasons = append(e.Keys, key), append(e.Revisions, revision), append(e.Reasons, reason)
 }
 
 // orNil avoids the interface that holds a nil pointer.

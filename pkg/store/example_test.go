@@ -416,3 +416,27 @@ func ExampleRewrite() {
 	// rewritten: 1 <nil>
 	// rewritten: 0 <nil>
 }
+
+// A program that learns a kind's name only when it runs, such as one that serves
+// requests, reads its objects without their Go type.
+func ExampleStore_Dynamic() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+	if _, err := s.Create(ctx, newLamp("desk")); err != nil {
+		log.Fatal(err)
+	}
+	info, _ := s.LookupResource(schema.GroupResource{Group: "example.com", Resource: "lamps"})
+	lamps, err := s.Dynamic(info.GroupVersionKind)
+	if err != nil {
+		log.Fatal(err)
+	}
+	list, err := lamps.List(ctx, store.ListOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, obj := range list.Items {
+		fmt.Println(info.GroupVersionKind.Kind, store.KeyOf(obj))
+	}
+	// Output: Lamp home/desk
+}

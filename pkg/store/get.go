@@ -55,7 +55,7 @@ func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
 	obj, err := k.decode(key, resp.Kvs[0].Value, resp.Kvs[0].ModRevision)
 	if err != nil {
 		undecodable := &UndecodableError{}
-		undecodable.add(etcdKey, err)
+		undecodable.add(etcdKey, resp.Kvs[0].ModRevision, err)
 		return nil, fmt.Errorf("get: %w", undecodable)
 	}
 	return obj, nil

@@ -68,8 +68,17 @@ type ListResult[T Object] struct {
 // returned. If some values do not decode, List returns the other objects and an
 // [UndecodableError] that names all of those values; Continue skips them.
 func List[T Object](ctx context.Context, s *Store, o ListOptions) (ListResult[T], error) {
+	k, err := s.kinds.ofType(reflect.TypeFor[T]())
+	if err != nil {
+		return ListResult[T]{Items: []T{}}, fmt.Errorf("list: %w", err)
+	}
+	return listKind[T](ctx, s, k, o)
+}
+
+// listKind lists the objects of a kind. T is the kind's type or [Object].
+func listKind[T Object](ctx context.Context, s *Store, k *kindInfo, o ListOptions) (ListResult[T], error) {
 	result := ListResult[T]{Items: []T{}}
-	l, err := newListing(s, reflect.TypeFor[T](), o)
+	l, err := newListing(s, k, o)
 	if err != nil {
 		return result, fmt.Errorf("list: %w", err)
 	}
@@ -77,7 +86,7 @@ func List[T Object](ctx context.Context, s *Store, o ListOptions) (ListResult[T]
 	take := func(kv *mvccpb.KeyValue) bool {
 		obj, selected, err := l.read(kv)
 		if err != nil {
-			undecodable.add(string(kv.Key), err)
+			undecodable.add(string(kv.Key), kv.ModRevision, err)
 		}
 		if selected {
 			result.Items = append(result.Items, obj.(T))

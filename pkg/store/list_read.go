@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"reflect"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -25,12 +24,8 @@ type listing struct {
 	token      string // continues behind a page
 }
 
-func newListing(s *Store, t reflect.Type, o ListOptions) (*listing, error) {
-	k, err := s.kinds.ofType(t)
-	if err != nil {
-		return nil, err
-	}
-	l := &listing{store: s, kind: k, namespace: o.Namespace, prefix: k.prefix, descending: o.Descending, revision: o.Revision}
+func newListing(s *Store, k *kindInfo, o ListOptions) (l *listing, err error) {
+	l = &listing{store: s, kind: k, namespace: o.Namespace, prefix: k.prefix, descending: o.Descending, revision: o.Revision}
 	if o.Namespace != "" {
 		if err := checkNamespace(k, o.Namespace); err != nil {
 			return nil, apierrors.NewBadRequest(err.Error())

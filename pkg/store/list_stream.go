@@ -40,10 +40,19 @@ func (st *ObjectStream[T]) All() iter.Seq2[T, error] { return st.all }
 //
 // The stream ends with an error when ctx is done.
 func Stream[T Object](ctx context.Context, s *Store, o ListOptions) (*ObjectStream[T], error) {
+	k, err := s.kinds.ofType(reflect.TypeFor[T]())
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	return streamKind[T](ctx, s, k, o)
+}
+
+// streamKind streams the objects of a kind. T is the kind's type or [Object].
+func streamKind[T Object](ctx context.Context, s *Store, k *kindInfo, o ListOptions) (*ObjectStream[T], error) {
 	if o.Limit != 0 || o.Continue != "" || o.Descending {
 		return nil, fmt.Errorf("stream: %w", apierrors.NewBadRequest("a stream has no Limit, no Continue and no order"))
 	}
-	l, err := newListing(s, reflect.TypeFor[T](), o)
+	l, err := newListing(s, k, o)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
@@ -80,7 +89,7 @@ func yieldTo[T Object](l *listing, kv *mvccpb.KeyValue, yield func(T, error) boo
 	switch {
 	case err != nil:
 		undecodable := &UndecodableError{}
-		undecodable.add(string(kv.Key), err)
+		undecodable.add(string(kv.Key), kv.ModRevision, err)
 		var none T
 		return yield(none, undecodable)
 	case !selected:

@@ -178,9 +178,12 @@ func (o *op) learnFrom(kvs []*mvccpb.KeyValue) error {
 		return nil
 	}
 	obj, err := o.kind.decode(o.name, kv.Value, kv.ModRevision)
+	if err != nil && o.deletesValue(kv.ModRevision) {
+		return nil
+	}
 	if err != nil {
 		undecodable := &UndecodableError{}
-		undecodable.add(o.etcdKey, err)
+		undecodable.add(o.etcdKey, kv.ModRevision, err)
 		return o.wrap(undecodable)
 	}
 	p.obj = obj

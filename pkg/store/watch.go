@@ -85,7 +85,19 @@ type WatchOptions struct {
 // memory without a bound. To keep a local copy of a kind, use package informer.
 func Watch[T Object](ctx context.Context, s *Store, o WatchOptions) iter.Seq2[Event[T], error] {
 	return func(yield func(Event[T], error) bool) {
-		w, err := newTypedWatch[T](s, o)
+		k, err := s.kinds.ofType(reflect.TypeFor[T]())
+		if err != nil {
+			yield(Event[T]{}, fmt.Errorf("watch: %w", err))
+			return
+		}
+		watchKind[T](ctx, s, k, o)(yield)
+	}
+}
+
+// watchKind watches the objects of a kind. T is the kind's type or [Object].
+func watchKind[T Object](ctx context.Context, s *Store, k *kindInfo, o WatchOptions) iter.Seq2[Event[T], error] {
+	return func(yield func(Event[T], error) bool) {
+		w, err := newTypedWatch[T](s, k, o)
 		if err != nil {
 			yield(Event[T]{}, fmt.Errorf("watch: %w", err))
 			return
@@ -107,10 +119,9 @@ type typedWatch[T Object] struct {
 	next   int64 // the first revision not yielded yet
 }
 
-func newTypedWatch[T Object](s *Store, o WatchOptions) (*typedWatch[T], error) {
-	k, err := s.kinds.ofType(reflect.TypeFor[T]())
-	if err != nil {
-		return nil, err
+func newTypedWatch[T Object](s *Store, k *kindInfo, o WatchOptions) (*typedWatch[T], error) {
+	if o.From <= 0 {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("from revision %d: pass the revision of a list plus one", o.From))
 	}
 	w := &typedWatch[T]{store: s, kind: k, prefix: s.layout.kindPrefix(k.resource), opts: o, next: o.From}
 	within := w.prefix
@@ -266,7 +277,7 @@ func (w *typedWatch[T]) decode(kv *mvccpb.KeyValue, rev int64) (T, error) {
 	obj, err := w.kind.decodeKV(w.prefix, kv)
 	if err != nil {
 		undecodable := &UndecodableError{}
-		undecodable.add(string(kv.Key), err)
+		undecodable.add(string(kv.Key), kv.ModRevision, err)
 		var none T
 		return none, undecodable
 	}

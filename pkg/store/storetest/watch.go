@@ -137,7 +137,7 @@ func watchCompacted[T store.Object](e *env[T]) {
 	// The compaction's own revision is still available.
 	e.watch(store.WatchOptions{From: left}).expect(store.Modified, "a", left)
 	_, err, _ = e.watch(store.WatchOptions{}).next()
-	e.want(err, isOther)
+	e.want(err, isBadRequest)
 }
 
 func watchUndecodable[T store.Object](e *env[T]) {
