@@ -26,8 +26,8 @@ type epochID struct {
 
 func (r *Replica) epochKey() string { return r.store.Prefix() + epochName }
 
-// differs says in what what was read differs from what is known, or nothing. An
-// epoch key that appears says nothing: whoever comes first makes it.
+// differs returns how the epoch that was read differs from the known one, or nil. A new
+// epoch key is no difference, since the first replica creates it.
 func (known epochID) differs(read epochID, epochKey string) error {
 	switch {
 	case known.cluster != 0 && known.cluster != read.cluster:
@@ -40,8 +40,8 @@ func (known epochID) differs(read epochID, epochKey string) error {
 	return nil
 }
 
-// ensureEpoch has the epoch key made if a look found none, and takes note of what
-// it has. A user who may not write goes on without.
+// ensureEpoch creates the epoch key if a probe found none, and records its value. If the
+// etcd user may not write, the replica continues without the key.
 func (f *reflector) ensureEpoch(ctx context.Context, l *probe) {
 	if l.epoch.key != "" || l.blind {
 		return
@@ -55,7 +55,7 @@ func (f *reflector) ensureEpoch(ctx context.Context, l *probe) {
 		Else(clientv3.OpGet(key)).Commit()
 	if err != nil {
 		if !f.noEpoch {
-			f.replica.log.V(1).Info("no epoch key was made: that etcd was wiped or restored is not always noticed", "key", key, "cause", err.Error())
+			f.replica.log.V(1).Info("cannot create the epoch key: a wiped or restored etcd may go unnoticed", "key", key, "cause", err.Error())
 		}
 		f.noEpoch = true
 		return
@@ -68,7 +68,7 @@ func (f *reflector) ensureEpoch(ctx context.Context, l *probe) {
 	l.now = max(l.now, resp.Header.Revision)
 }
 
-// adopt takes note of whose data the replica has.
+// adoptEpoch records the epoch of the replica's data.
 func (f *reflector) adoptEpoch(read epochID) {
 	f.replica.mu.Lock()
 	f.replica.epochID.cluster = read.cluster

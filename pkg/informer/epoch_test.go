@@ -58,7 +58,7 @@ var _ = Describe("The epoch key", func() {
 		Eventually(func() string { return epochOf(ctx, s) }).ShouldNot(Or(BeEmpty(), Equal(before)))
 		Expect(r.WaitForRevision(ctx, create(ctx, s, configMap("b", "v", "1")))).To(Succeed())
 		Eventually(a.lines).Should(Equal([]string{"ADDED a 1", "ADDED b 1"}), "nothing else had changed")
-		Expect(log.with("etcd was wiped or restored; listed anew")()).To(HaveLen(1))
+		Expect(log.with("etcd was wiped or restored; listed")()).To(HaveLen(1))
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1, "data replaced": 1}))
 	},
 		Entry("is deleted", func(ctx context.Context, s *store.Store) {

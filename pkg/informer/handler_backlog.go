@@ -1,27 +1,26 @@
 package informer
 
-// backlogLimit is how many changes may wait for a handler before the changes of
-// one object are told as one. Beyond it, the backlog grows only with the number
-// of objects.
+// backlogLimit is how many changes may wait for a handler before changes of one object
+// are joined. Beyond it the backlog grows only with the number of objects.
 const backlogLimit = 4096
 
-// backlog holds the changes that a handler was not told yet, in order.
+// backlog holds the changes that a handler has not received yet, in order.
 type backlog struct {
 	limit int
-	// queue has the changes, of which base is the number of the first; an empty
-	// key marks one that was joined with a later one.
+	// queue has the changes. base is the number of the first. A change with an empty
+	// key was joined with a later one.
 	queue []change
 	base  int
-	live  int            // how many are not empty
-	last  map[string]int // the number of each key's last change since the last mark
+	live  int            // the number of changes with a key
+	last  map[string]int // the number of each key's last change since the watermark
 }
 
 func newBacklog(limit int) backlog {
 	return backlog{limit: limit, last: map[string]int{}}
 }
 
-// push adds a change. At the limit it is joined with the key's last one, and
-// told when it would have been: earlier, it would overtake changes of others.
+// push adds a change. At the limit it joins the change with the key's last one. The joined
+// change keeps the place of the new one, so that it does not overtake other changes.
 func (b *backlog) push(c change) {
 	if n, ok := b.last[c.key]; ok && b.live >= b.limit {
 		pending := &b.queue[n-b.base]
@@ -30,7 +29,7 @@ func (b *backlog) push(c change) {
 		b.live--
 		delete(b.last, c.key)
 		if c.old.same(c.new) {
-			return // it came and went unseen
+			return // the object is as it was before
 		}
 	}
 	b.last[c.key] = b.base + len(b.queue)
@@ -39,8 +38,8 @@ func (b *backlog) push(c change) {
 	b.compact()
 }
 
-// same reports whether two states of one key are the same, as they are when an
-// etcd that was restored has an object as it was before.
+// same reports whether two states of a key are equal. They can be after a restore, which
+// brings an object back as it was.
 func (e *entry) same(other *entry) bool {
 	if e == nil || other == nil {
 		return e == other
@@ -48,14 +47,14 @@ func (e *entry) same(other *entry) bool {
 	return e.rev == other.rev && e.sum == other.sum
 }
 
-// mark returns how many changes there are, and keeps those after it from being
-// joined with them. So the backlog may grow to twice the number of objects.
+// setWatermark returns the number of changes. Later changes are not joined with them, so
+// the backlog may grow to twice the number of objects.
 func (b *backlog) setWatermark() int {
 	clear(b.last)
 	return b.live
 }
 
-// compact drops the empty places once they are the greater part.
+// compact removes the empty places when they are the majority.
 func (b *backlog) compact() {
 	if len(b.queue) < b.limit || len(b.queue) < 2*b.live {
 		return
@@ -73,7 +72,7 @@ func (b *backlog) compact() {
 	b.queue = kept
 }
 
-// pop takes out the oldest change.
+// pop removes and returns the oldest change.
 func (b *backlog) pop() (change, bool) {
 	for len(b.queue) > 0 {
 		c := b.queue[0]

@@ -13,24 +13,25 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// listener carries changes from the replica to one handler.
+// handlerQueue carries changes from the replica to one handler. Its goroutine is
+// started by the replica's Run and calls the handler.
 type handlerQueue struct {
 	kind      *kind
 	filter    func(change) (change, error) // nil: everything passes
 	failures  failureCount                 // of the filter
 	call      func(ctx context.Context, c change, initial bool)
 	debouncer *debouncer    // instead of call
-	wake      chan struct{} // has an element when there is something to tell
+	wake      chan struct{} // has an element if there may be something to deliver
 	removedCh chan struct{} // closed by remove
 
-	mu          sync.Mutex // guards all that follows
+	mu          sync.Mutex // guards the fields below
 	removed     bool
 	cancel      context.CancelFunc // of the running handler's context
-	started     bool               // initial was set: changes count from then on
-	initial     *initialObjects    // what to tell first; nil when it was told
+	started     bool               // setInitial was called: later changes are enqueued
+	initial     *initialObjects    // delivered first; nil afterwards
 	backlog     backlog
-	delivering  bool // a change of the backlog was taken out, and is not told yet
-	undelivered int  // how many of the changes, or batches, up to the last mark are not told yet
+	delivering  bool // a change was popped from the backlog and is being delivered
+	undelivered int  // changes or batches up to the watermark that are not delivered yet
 
 	// For a batch handler: when the first and the last of the changes in the
 	// backlog came, and the revision up to which they lead.
@@ -38,7 +39,8 @@ type handlerQueue struct {
 	batchRevision   int64
 }
 
-// initialObjects is what a handler is told first, and how far it was.
+// initialObjects are the objects that a handler receives first, with the position of
+// the delivery.
 type initialObjects struct {
 	objects  *btree.Map[string, *entry] // never changed
 	revision int64
@@ -53,8 +55,8 @@ func newHandlerQueue(k *kind, call func(ctx context.Context, c change, initial b
 	}
 }
 
-// begin has a handler that knows nothing yet told a kind's objects first, as
-// they are at a revision. The tree is never changed.
+// setInitial makes the kind's objects at a revision the first that the handler receives.
+// It does nothing if that has happened before. The tree is never changed.
 func (l *handlerQueue) setInitial(objects *btree.Map[string, *entry], revision int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,8 +70,8 @@ func (l *handlerQueue) setInitial(objects *btree.Map[string, *entry], revision i
 	}
 }
 
-// take takes in what has led up to a revision, as a whole; changes of other
-// kinds are none of its business. It never blocks, save in the filter.
+// enqueue adds the changes that lead to a revision, and ignores those of other kinds. It
+// does not block, except in the filter.
 func (l *handlerQueue) enqueue(changes []change, revision int64) {
 	if l.filter != nil {
 		changes = l.applyFilter(changes)
@@ -94,7 +96,7 @@ func (l *handlerQueue) enqueue(changes []change, revision int64) {
 	}
 }
 
-// next takes out what is to be told next.
+// next removes and returns what to deliver next.
 func (l *handlerQueue) next() (c change, initial, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,8 +113,8 @@ func (l *handlerQueue) next() (c change, initial, ok bool) {
 	return c, false, ok
 }
 
-// settle is called when the handler was told changes that were taken out of the
-// backlog. One that was interrupted may have let them pass.
+// markDelivered is called when the handler has returned. A handler whose context is done
+// may have skipped the change, so that does not count.
 func (l *handlerQueue) markDelivered(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
@@ -123,8 +125,9 @@ func (l *handlerQueue) markDelivered(ctx context.Context) {
 	l.undelivered = max(0, l.undelivered-1)
 }
 
-// mark remembers what the handler was not told yet, for toldMarked. What is to be
-// told first is none of it: who begins with a checkpoint is told it again.
+// setWatermark counts what the handler has not received yet, for reachedWatermark.
+// Initial objects do not count: after a restart from a checkpoint they are delivered
+// again.
 func (l *handlerQueue) setWatermark() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,8 +141,8 @@ func (l *handlerQueue) setWatermark() {
 	}
 }
 
-// toldMarked reports whether the handler was told all that it was not when mark
-// was last called, or need not be told any more.
+// reachedWatermark reports whether the handler has received all changes up to the last
+// watermark, or was removed.
 func (l *handlerQueue) reachedWatermark() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,8 +159,8 @@ func (l *handlerQueue) pending() int {
 	return n
 }
 
-// run tells the handler until it is removed or ctx is done. It may be called
-// again once it has returned, and goes on where it was.
+// run delivers until the handler is removed or ctx is done. It may be called again after
+// it has returned, and continues where it was.
 func (l *handlerQueue) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -173,7 +176,7 @@ func (l *handlerQueue) run(ctx context.Context) {
 	}
 }
 
-// step tells the handler one change, or waits until there is something to do.
+// deliverNext delivers one change, or waits until there is something to do.
 func (l *handlerQueue) deliverNext(ctx context.Context) {
 	c, initial, ok := l.next()
 	if initial {
@@ -199,8 +202,8 @@ func (l *handlerQueue) wait(ctx context.Context, due <-chan time.Time) {
 	}
 }
 
-// tell calls the handler, twice for an object that has taken the place of
-// another of the same name.
+// deliver calls the handler: twice if an object was deleted and another one of the same
+// name was created.
 func (l *handlerQueue) deliver(ctx context.Context, c change, initial bool) {
 	for step := range c.steps() {
 		if l.isRemoved() {
@@ -210,8 +213,7 @@ func (l *handlerQueue) deliver(ctx context.Context, c change, initial bool) {
 	}
 }
 
-// tryCall calls the handler. A panic is the handler's own affair: it is logged,
-// and the next change is told.
+// tryCall calls the handler and logs a panic. The next change is delivered all the same.
 func (l *handlerQueue) tryCall(ctx context.Context, c change, initial bool) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -251,8 +253,8 @@ func (l *handlerQueue) remove() {
 	l.kind.replica.removeHandler(l)
 }
 
-// steps yields the change, or the two that it is when an object has taken the
-// place of another of the same name.
+// steps yields the change. If an object was deleted and another one of the same name was
+// created, it yields these two changes.
 func (c change) steps() iter.Seq[change] {
 	return func(yield func(change) bool) {
 		if c.old != nil && c.new != nil && c.old.obj.GetUID() != c.new.obj.GetUID() {
@@ -265,7 +267,7 @@ func (c change) steps() iter.Seq[change] {
 	}
 }
 
-// tell has handlers take in what has led up to a revision.
+// enqueueAll enqueues the changes that lead to a revision for some handlers.
 func enqueueAll(handlers []*handlerQueue, changes []change, revision int64) {
 	if len(changes) == 0 {
 		return
@@ -275,8 +277,8 @@ func enqueueAll(handlers []*handlerQueue, changes []change, revision int64) {
 	}
 }
 
-// listenersOf returns those of some kinds. Whoever is not among them begins with
-// a snapshot that is published later. It is called with mu held.
+// handlersOf returns the handlers of some kinds. A handler that is added later starts
+// with a later snapshot. It is called with Replica.mu held.
 func handlersOf(kinds []*kind) []*handlerQueue {
 	if len(kinds) == 1 {
 		return kinds[0].handlers
@@ -288,8 +290,8 @@ func handlersOf(kinds []*kind) []*handlerQueue {
 	return all
 }
 
-// begin has the handlers that know nothing yet told what is there. It is called
-// with Replica.mu held.
+// deliverInitial gives the kind's objects to the handlers that have received nothing
+// yet. It is called with Replica.mu held.
 func (k *kind) deliverInitial() {
 	if len(k.handlers) == 0 {
 		return
@@ -318,7 +320,7 @@ func (r *Replica) removeHandler(l *handlerQueue) {
 	l.kind.handlers = slices.DeleteFunc(slices.Clone(l.kind.handlers), func(other *handlerQueue) bool { return other == l })
 }
 
-// begin marks the replica as running, until end.
+// markRunning returns an error if the replica runs already.
 func (r *Replica) markRunning() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -335,7 +337,7 @@ func (r *Replica) markStopped() {
 	r.running = false
 }
 
-// startHandlers has the handlers told. stop waits until all have returned.
+// startHandlers starts a goroutine for each handler. stop ends them and waits for them.
 func (r *Replica) startHandlers(ctx context.Context) (stop func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -356,7 +358,7 @@ func (r *Replica) startHandlers(ctx context.Context) (stop func()) {
 	}
 }
 
-// filtered returns what the filter leaves of the changes of the listener's kind.
+// applyFilter returns what the filter leaves of the changes of the queue's kind.
 func (l *handlerQueue) applyFilter(changes []change) []change {
 	var left []change
 	for _, c := range changes {
@@ -370,7 +372,7 @@ func (l *handlerQueue) applyFilter(changes []change) []change {
 	return left
 }
 
-// pass returns what the filter leaves of a change, and whether that is anything.
+// applyFilterTo returns what the filter leaves of a change, and false if that is nothing.
 func (l *handlerQueue) applyFilterTo(c change) (change, bool) {
 	if l.filter == nil {
 		return c, true
@@ -382,11 +384,11 @@ func (l *handlerQueue) applyFilterTo(c change) (change, bool) {
 	return left, left.old != nil || left.new != nil
 }
 
-// faults counts the failures of a filter, which may come with every change.
+// failureCount counts the failures of a filter, which may come with every change.
 type failureCount struct{ n atomic.Int64 }
 
-// add returns how many there are when that is worth telling: at the first, and
-// whenever the number has doubled.
+// add counts a failure. It returns the number if that is worth a log line: at the first
+// failure and at each doubling. Otherwise it returns 0.
 func (f *failureCount) add(err error) int64 {
 	if err == nil {
 		return 0

@@ -168,7 +168,7 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 		Eventually(a.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(a.lines()[3:]).To(ConsistOf("DELETED kept 1", "ADDED kept 2", "DELETED lost 1", "DELETED newest 1"))
 		Eventually(waiting).Should(Receive(BeNil()), "what it waits for is lost")
-		Expect(log.with("etcd was wiped or restored; listed anew")()).To(HaveLen(1))
+		Expect(log.with("etcd was wiped or restored; listed")()).To(HaveLen(1))
 		Expect(relists(r)()).To(HaveKeyWithValue("revision went back", BeEquivalentTo(1)))
 
 		Expect(r.WaitForRevision(ctx, create(ctx, s, configMap("next", "v", "1")))).To(Succeed())
@@ -204,7 +204,7 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 		Eventually(inReplica(maps)).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Eventually(a.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1, "data replaced": 1}))
-		Expect(log.with("etcd was wiped or restored; listed anew")()).To(HaveLen(1))
+		Expect(log.with("etcd was wiped or restored; listed")()).To(HaveLen(1))
 	}, SpecTimeout(specTimeout))
 
 	It("goes back to an older snapshot that is restored", func(ctx SpecContext) {

@@ -13,22 +13,20 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// A list of what is known already reads the keys, whose ModRevisions tell what
-// has changed, and then only those values. Reading a key alone costs etcd a
-// fifth of reading it with its value; reading a value by its key, two and a half
-// times as much as reading it in a range. So single values are worth it where
-// less than a third has changed, and stretches of which more has are read as
-// ranges. Once a quarter of all is known to have changed, the rest of the keys is
-// not looked at first.
+// To relist a kind it already holds, the replica reads keys first and fetches only
+// values whose ModRevision changed. Reading a key alone costs etcd a fifth of reading
+// it with its value. Reading a value by its key costs two and a half times as much as
+// reading it in a range. So the replica reads single values where less than a third of
+// a segment has changed, and whole ranges elsewhere. Once a quarter of all objects has
+// changed, it reads the rest without comparing keys.
 const (
-	// stretch is how many keys are judged together.
+	// segmentSize is how many keys are read in the same way.
 	segmentSize = 256
-	// smallList is how many bytes of a kind are cheaper read than compared.
+	// smallList is the size in bytes up to which a kind is read without comparing keys.
 	smallList = 64 << 10
-	// batchBytes bounds, by what is known of the values' sizes, how much is
-	// asked for at once.
+	// batchBytes bounds the estimated size in bytes of one read of single values.
 	batchBytes = 4 << 20
-	// fetchers is how many reads of single values are under way at a time.
+	// concurrentReads bounds the reads of single values at a time.
 	concurrentReads = 4
 )
 
@@ -37,13 +35,13 @@ var (
 	errNewEpoch    = errors.New("etcd's data were replaced")
 )
 
-// worthComparing reports whether to look for what has changed. Where etcd's data
-// may have been replaced, only values tell.
+// shouldCompareKeys reports whether to read keys first. After a restore only values
+// show what has changed.
 func (l *kindList) shouldCompareKeys() bool {
 	return l.old != nil && !l.compareValues && l.kind.bytes > l.kind.replica.smallList
 }
 
-// readChanges reads what is not known yet.
+// readChanges reads keys, and then the values that have changed.
 func (l *kindList) readChanges(ctx context.Context, revision int64) error {
 	c := newComparison(l.kind, l.old)
 	_, err := etcd.List(ctx, l.kind.replica.store.Client(), etcd.PrefixRange(l.kind.prefix), revision, func(kvs []*mvccpb.KeyValue) error {
@@ -58,7 +56,7 @@ func (l *kindList) readChanges(ctx context.Context, revision int64) error {
 	return l.fetch(ctx, c, revision)
 }
 
-// fetch reads the values that a comparison has shown to be new.
+// fetch reads the values that a comparison found changed.
 func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(concurrentReads)
@@ -80,7 +78,7 @@ func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) err
 	return group.Wait()
 }
 
-// update applies what was read to the kind's objects.
+// updateObjects applies the values read to the kind's objects.
 func (l *kindList) updateObjects(revision int64) []change {
 	var changes []change
 	l.findDeletedInRest()
@@ -96,7 +94,7 @@ func (l *kindList) updateObjects(revision int64) []change {
 	return changes
 }
 
-// goneFromRest finds what is gone from where no keys were looked at.
+// findDeletedInRest finds the deletions in the range whose keys were not compared.
 func (l *kindList) findDeletedInRest() {
 	if l.rest.Start == "" {
 		return
@@ -113,27 +111,27 @@ func (l *kindList) findDeletedInRest() {
 	})
 }
 
-// comparison goes through the keys of a kind beside what is known of them, both
-// in order.
+// comparison walks the keys in etcd and the known objects of a kind together, both in
+// order.
 type comparison struct {
 	kind   *kind
 	prefix string
 	cursor btree.MapIter[string, *entry]
-	more   bool // known stands at one that was not met yet
-	total  int  // how many are known
+	more   bool // cursor is at an object that was not reached yet
+	total  int  // number of known objects
 
 	changed int
 	deleted []*entry
-	rest    etcd.Range // what was not looked at, and is to be read
+	rest    etcd.Range // the range that was not compared
 	ranges  []etcd.Range
-	keys    []string         // single ones whose values are to be read
-	sizes   map[string]int64 // of what is known of them
+	keys    []string         // single keys to read
+	sizes   map[string]int64 // the known sizes of their values
 
-	last        string   // the last key
-	first       string   // of the present stretch
-	length      int      // of it, in keys
-	changedKeys []string // in it
-	dense       bool     // the stretch before it is the last range
+	last        string   // the last key compared
+	first       string   // the first key of the present segment
+	length      int      // its length in keys
+	changedKeys []string // its changed keys
+	dense       bool     // the segment before it is the last of ranges
 }
 
 func newComparison(k *kind, old *btree.Map[string, *entry]) *comparison {
@@ -142,8 +140,8 @@ func newComparison(k *kind, old *btree.Map[string, *entry]) *comparison {
 	return c
 }
 
-// take compares the next keys. It fails when enough has changed to read the rest
-// as it is, and when etcd has older values than are known.
+// compare compares the next keys. It returns errManyChanges if the rest should be read
+// without comparing, and errNewEpoch if etcd has an older value than is known.
 func (c *comparison) compare(kvs []*mvccpb.KeyValue) error {
 	for _, kv := range kvs {
 		key := string(kv.Key)
@@ -162,8 +160,8 @@ func (c *comparison) compare(kvs []*mvccpb.KeyValue) error {
 	return nil
 }
 
-// find returns what is known of a key. What lies between it and the key before
-// is gone.
+// find returns the known object of a key. Known objects between the previous key and
+// this one were deleted.
 func (c *comparison) find(key string) *entry {
 	for c.more && c.cursor.Key() < key {
 		c.deleted = append(c.deleted, c.cursor.Value())
@@ -195,8 +193,7 @@ func (c *comparison) add(key string, known *entry, changed bool) {
 	}
 }
 
-// closeStretch decides how to read what is new in a stretch that ends before a
-// key.
+// closeSegment decides how to read the changes of a segment, which ends before a key.
 func (c *comparison) closeSegment(end string) {
 	dense := 3*len(c.changedKeys) > c.length
 	switch {
@@ -210,8 +207,7 @@ func (c *comparison) closeSegment(end string) {
 	c.dense, c.length, c.changedKeys = dense, 0, nil
 }
 
-// end is called after the last key that is looked at, which may be the last of
-// all.
+// finish is called after the last compared key. all says that it is the kind's last.
 func (c *comparison) finish(all bool) {
 	end := etcd.PrefixRange(c.prefix).End
 	if !all {
@@ -227,8 +223,8 @@ func (c *comparison) finish(all bool) {
 	}
 }
 
-// batches yields the single keys in parts to be read at once. A value of which
-// nothing is known counts as an average one.
+// batches yields the single keys in groups to read together. A value of unknown size
+// counts as average.
 func (c *comparison) batches(average int64) func(yield func([]string) bool) {
 	return func(yield func([]string) bool) {
 		from, bytes := 0, int64(0)

@@ -16,21 +16,22 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// kindList is a list of one kind in the making.
+// kindList is a list of one kind while it is read. The goroutine that reads owns it;
+// decoders share only what mu guards.
 type kindList struct {
 	kind          *kind
-	old           *btree.Map[string, *entry] // what was known; nil at first
-	compareValues bool                       // what is known of revisions proves nothing
-	decodeAll     bool                       // nor do the objects: all are decoded again
+	old           *btree.Map[string, *entry] // the objects before; nil at first
+	compareValues bool                       // equal revisions do not prove equal values
+	decodeAll     bool                       // decode every value again
 
 	stall     clock.Timer
 	decoders  errgroup.Group
 	bytesRead atomic.Int64
 
-	// What was read: all there is, or, if partial, only what is not known yet.
+	// partial says that only values that were not known yet are read.
 	partial bool
-	deleted []*entry   // if partial: what is known, and is no more
-	rest    etcd.Range // if partial: where all was read; what is gone from there is found at last
+	deleted []*entry   // if partial: known objects that no longer exist
+	rest    etcd.Range // if partial: the range read as a whole; its deletions are found at the end
 
 	mu     sync.Mutex // guards chunks and bad while the decoders run
 	chunks [][]*entry
@@ -78,7 +79,7 @@ func (l *kindList) readRange(ctx context.Context, r etcd.Range, revision int64) 
 	return err
 }
 
-// heard takes note of what has come from etcd.
+// countRead counts bytes from etcd and resets the stall timer.
 func (l *kindList) countRead(kvs []*mvccpb.KeyValue) {
 	l.stall.Reset(l.kind.replica.timing.stall)
 	n := 0
@@ -88,7 +89,7 @@ func (l *kindList) countRead(kvs []*mvccpb.KeyValue) {
 	l.bytesRead.Add(int64(n))
 }
 
-// take has values decoded.
+// decodeChunk decodes values in a goroutine of their own.
 func (l *kindList) decodeChunk(kvs []*mvccpb.KeyValue) {
 	chunk := make([]*entry, len(kvs))
 	l.mu.Lock()
@@ -102,9 +103,9 @@ func (l *kindList) decodeChunk(kvs []*mvccpb.KeyValue) {
 	})
 }
 
-// entry returns the known entry where the list shows that nothing changed, and
-// where the value cannot be decoded; nil when there is none, or it is not kept. The revision alone
-// does not show it: etcd's data may have been replaced.
+// entry returns the known entry if the value has not changed or does not decode. It
+// compares checksums too, since a restored etcd can repeat a revision. It returns nil
+// if there is no known entry or the replica does not keep the object.
 func (l *kindList) entry(kv *mvccpb.KeyValue) *entry {
 	etcdKey := string(kv.Key)
 	var known *entry
@@ -123,7 +124,7 @@ func (l *kindList) entry(kv *mvccpb.KeyValue) *entry {
 	return known
 }
 
-// entries yields what was read and decoded.
+// entries yields the decoded objects.
 func (l *kindList) entries() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 		for _, chunk := range l.chunks {
@@ -136,9 +137,8 @@ func (l *kindList) entries() iter.Seq[*entry] {
 	}
 }
 
-// install makes the list the kind's objects and returns what differs from those
-// that were. Objects that were not known at all before are no change: handlers
-// learn of the first list from the snapshot.
+// install makes the list the kind's objects and returns the difference to the objects
+// before. The first list is no difference: handlers receive it as initial objects.
 func (l *kindList) install(revision int64, w *sentinel) []change {
 	install := l.replaceObjects
 	if l.partial {
@@ -155,15 +155,15 @@ func (l *kindList) install(revision int64, w *sentinel) []change {
 	return changes
 }
 
-// isUndecodable reports whether the value that a key had at a revision is there
-// still, and cannot be decoded. A list does not read what is known already, such
-// as an object that came with a checkpoint from a program that could decode it.
+// isUndecodable reports whether a key still has the value of a revision, and that value
+// does not decode. A list does not read known values again, such as one from the
+// checkpoint of a program that could decode it.
 func (l *kindList) isUndecodable(etcdKey string, revision int64) bool {
 	known, _ := l.kind.objects.Get(etcdKey[len(l.kind.prefix):])
 	return l.bad[etcdKey] || known != nil && known.rev == revision
 }
 
-// renew puts what was read in place of the kind's objects.
+// replaceObjects replaces the kind's objects by those of the list.
 func (l *kindList) replaceObjects(revision int64) []change {
 	objects, bytes := new(btree.Map[string, *entry]), int64(0)
 	for e := range l.entries() {
@@ -186,8 +186,8 @@ func (l *kindList) replaceObjects(revision int64) []change {
 	return changes
 }
 
-// diff returns what has to be told to somebody who knows old. When exactly
-// something was deleted is lost; the list's revision is when it was found gone.
+// diff returns the changes from old to objects. The revision of a missed deletion is
+// lost; the change has the list's revision instead.
 func (l *kindList) diff(old, objects *btree.Map[string, *entry], revision int64) []change {
 	var changes []change
 	old.Scan(func(key string, was *entry) bool {

@@ -13,10 +13,10 @@ import (
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
-// Run lists, watches and recovers until ctx is done; it then returns nil, when
-// every goroutine that it started has ended, handlers included. The replica
-// stays readable. Run may be called again once it has returned: handlers are
-// then told what has changed in between. While it runs, another call fails.
+// Run lists, watches and recovers until ctx is done. It returns nil when every
+// goroutine that it started has ended, handlers included. The replica stays
+// readable. Run may be called again after it has returned; handlers then receive
+// what has changed in between. A call while another one runs returns an error.
 func (r *Replica) Run(ctx context.Context) error {
 	if err := r.markRunning(); err != nil {
 		return err
@@ -26,10 +26,10 @@ func (r *Replica) Run(ctx context.Context) error {
 		defer r.startMutations()()
 	}
 	defer r.startCheckpoints(ctx)()
-	defer r.startHandlers(ctx)() // before the last look for mutations
-	var asking sync.WaitGroup
-	defer asking.Wait()
-	asking.Go(func() { r.warnOfServers(ctx) })
+	defer r.startHandlers(ctx)() // ends before the last check for mutations
+	var requests sync.WaitGroup
+	defer requests.Wait()
+	requests.Go(func() { r.warnOfServers(ctx) })
 	f := &reflector{replica: r, relistReason: reasonInitial, lastContact: r.clock.Now()}
 	backoff := retry.NewBackoff(r.clock, r.timing.retry, r.timing.retryMax)
 	for ctx.Err() == nil {
@@ -43,7 +43,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		}
 		pause := backoff.Next()
 		f.failed(err, pause)
-		_ = retry.Sleep(ctx, r.clock, pause) // the loop asks ctx
+		_ = retry.Sleep(ctx, r.clock, pause) // the loop checks ctx
 	}
 	return nil
 }
@@ -53,36 +53,37 @@ var (
 	errNewKind = errors.New("a kind was added: listing")
 )
 
-// reflector is what Run keeps between attempts. It belongs to Run's goroutine.
+// reflector is the state that Run keeps between attempts. It belongs to Run's
+// goroutine.
 type reflector struct {
 	replica      *Replica
-	relistReason string    // why the next attempt must list; empty when it may resume
-	progressed   bool      // etcd told something new: what fails next is no failure in a row
-	lastContact  time.Time // when etcd was last heard
+	relistReason string    // why the next attempt must list; empty if it may resume
+	progressed   bool      // etcd sent something new, so the next failure is the first in a row
+	lastContact  time.Time // when etcd last answered
 	complete     int64     // the revision up to which nothing can be missing
 	budget       replayBudget
 	pending      *pendingBytes // of the newest watch
 	sentinel     sentinel
-	blind        bool // the user may not read the epoch key
-	noEpoch      bool // that the user may not make one was said
+	blind        bool // the etcd user may not read the epoch key
+	noEpoch      bool // a log line said that the user may not create the epoch key
 
-	checkpointDone bool        // the checkpoint was used, or is of no use
-	saved          *savedState // it was read, and etcd is yet to be asked
+	checkpointDone bool        // the checkpoint was used or rejected
+	saved          *savedState // a checkpoint that was read but not verified with etcd yet
 }
 
-// Why a replica lists, as counted in [Status].
+// These are the reasons for a list, as [Status] counts them.
 const (
 	reasonInitial   = "initial"
 	reasonNewKind   = "new kind"
 	reasonCompacted = "compacted"
 	reasonBehind    = "far behind"
 	reasonRegressed = "revision went back"
-	reasonReplaced  = "data replaced"
+	reasonNewData   = "data replaced"
 	reasonProgram   = "checkpoint of another program"
 	reasonDisorder  = "events out of order"
 )
 
-// failed makes a failure known: the first one in a row to everybody.
+// failed reports a failure. Only the first in a row is logged at level 0.
 func (f *reflector) failed(err error, retry time.Duration) {
 	log := f.replica.log.V(1)
 	if f.replica.status.failed(f.lastContact, f.replica.clock.Now(), err) {
@@ -97,8 +98,8 @@ func (f *reflector) recovered() {
 	}
 }
 
-// cycle brings the replica up to date and follows etcd until something ends
-// that. It always returns an error.
+// listAndWatch lists if necessary and then watches until that fails. It always
+// returns an error.
 func (f *reflector) listAndWatch(ctx context.Context) error {
 	if len(*f.replica.sorted.Load()) == 0 {
 		select {
@@ -121,8 +122,8 @@ func (f *reflector) listAndWatch(ctx context.Context) error {
 	}
 	f.relistReason = ""
 	f.pending = newPendingBytes(f.replica.bytes())
-	var asking sync.WaitGroup
-	defer asking.Wait()
+	var requests sync.WaitGroup
+	defer requests.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w, err := f.openWatch(ctx, cancel)
@@ -134,11 +135,11 @@ func (f *reflector) listAndWatch(ctx context.Context) error {
 		return err
 	}
 	f.recovered()
-	return f.classify(w.Explain(f.watch(ctx, w, &asking)))
+	return f.classify(w.Explain(f.watch(ctx, w, &requests)))
 }
 
-// open opens the watch that continues the newest snapshot, over the smallest
-// range that covers all kinds: one watch has one order.
+// openWatch opens the watch that continues the newest snapshot. It covers all
+// kinds by their enclosing range, because one watch has one order.
 func (f *reflector) openWatch(ctx context.Context, cancel context.CancelFunc) (*etcd.Watch, error) {
 	timeout := f.replica.clock.AfterFunc(f.replica.timing.answer, cancel)
 	defer timeout.Stop()
@@ -155,8 +156,8 @@ func (f *reflector) openWatch(ctx context.Context, cancel context.CancelFunc) (*
 	return w, err
 }
 
-// judge decides whether the next attempt must list, as the error that ended the
-// watch shows.
+// classify decides from the error that ended the watch whether the next attempt
+// must list.
 func (f *reflector) classify(err error) error {
 	var compacted *etcd.CompactedError
 	switch {
@@ -169,9 +170,9 @@ func (f *reflector) classify(err error) error {
 	return err
 }
 
-// checkCreated compares etcd with the replica when the watch was created. Etcd
-// may have been wiped or restored since the replica last heard of it, or this
-// member may lag; far ahead of the replica, listing is cheaper than replaying.
+// checkCreated compares etcd with the replica when the watch was created. Since
+// the last contact, etcd may have been wiped or restored, and this member may lag.
+// If etcd is far ahead of the replica, listing is cheaper than replaying.
 func (f *reflector) checkCreated(ctx context.Context, w *etcd.Watch, resumed bool) error {
 	f.lastContact = f.replica.clock.Now()
 	at := f.replica.Snapshot().revision
@@ -183,7 +184,7 @@ func (f *reflector) checkCreated(ctx context.Context, w *etcd.Watch, resumed boo
 	return f.checkLag(w.Created, at)
 }
 
-// checkLag ends the replaying of changes when etcd is too far ahead of them.
+// checkLag returns an error if etcd is too far ahead to replay the changes.
 func (f *reflector) checkLag(now, replayed int64) error {
 	if !f.budget.exceeded(now - replayed) {
 		return nil
@@ -192,38 +193,39 @@ func (f *reflector) checkLag(now, replayed int64) error {
 	return fmt.Errorf("etcd is at revision %d, the watch at %d: listing is faster than replaying", now, replayed)
 }
 
-// replayLimit is how many revisions behind etcd a replica may be and still
-// replay them. A watch that is behind gets at most a thousand revisions per
-// pass of the server, and each pass scans the whole backlog under a lock that
-// writers need; a list costs the same whatever the backlog.
+// replayLimit is how many revisions a replica replays rather than lists. etcd
+// sends a watch that is behind at most a thousand revisions per pass, and each
+// pass scans the whole backlog under a lock that writers need. A list costs the
+// same whatever the backlog.
 const replayLimit = 1000
 
-// timing is how long a replica waits for what.
+// timing has the intervals and timeouts of a replica.
 type timing struct {
-	// retry is the pause after a first failure; it doubles up to retryMax.
+	// retry is the pause after a first failure. It doubles up to retryMax.
 	retry, retryMax time.Duration
 
-	// answer bounds the opening of a watch and the reading of a revision. On a
-	// connection that has died in silence, etcd's client would try for ever.
+	// answer bounds the opening of a watch and the reading of a revision. Without
+	// it, etcd's client would try for ever on a connection that died silently.
 	answer time.Duration
 
-	// stall is how long a list may bring nothing.
+	// stall is how long a list may make no progress.
 	stall time.Duration
 
-	// idle is the time between two looks whether the watch tells all that it
-	// should. A watch on a store that was wiped, or behind a connection that
-	// died in silence, tells nothing by itself.
+	// idle is the interval between probes of etcd. A watch alone does not show
+	// that etcd was wiped, or that its connection died silently.
 	idle time.Duration
 
-	// progress is how long somebody who waits for a revision waits for an event
-	// to bring it before etcd is asked how far the watch has come. It doubles,
-	// up to progressMax, while the answers do not suffice.
+	// progress is how long a waiter for a revision waits for an event before the
+	// reflector requests progress from etcd. It doubles up to progressMax while
+	// the answers do not suffice.
 	progress, progressMax time.Duration
 
-	// mutation is the time between two looks for changes of shared objects.
+	// mutation is the interval between checks for changed shared objects.
+
 	mutation time.Duration
-	// candidate is how often it is looked whether the handlers were told what a
-	// checkpoint is to have: by so much, at most, one lags behind them.
+	// checkpointPoll is the interval between checks whether the handlers have
+	// received what the pending checkpoint has. A checkpoint lags behind them by
+	// at most this time.
 	checkpointPoll time.Duration
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// apply takes in a response as a whole and publishes one snapshot.
+// apply applies a whole response and publishes one snapshot.
 func (f *reflector) apply(resp clientv3.WatchResponse) error {
 	f.lastContact = f.replica.clock.Now()
 	if resp.IsProgressNotify() {
@@ -26,14 +26,14 @@ func (f *reflector) apply(resp clientv3.WatchResponse) error {
 		return err
 	}
 	f.progressed = true
-	if b.last > f.replica.Snapshot().revision { // otherwise it is a repetition, which proves nothing of what came after it
+	if b.last > f.replica.Snapshot().revision { // otherwise etcd repeated old events, which proves nothing about later ones
 		b.commit(b.last)
 		f.complete = b.last
 	}
 	return f.checkLag(resp.Header.Revision, b.last)
 }
 
-// advance publishes a snapshot that differs from the last in its revision only.
+// advance publishes a snapshot with the same objects at a newer revision.
 func (f *reflector) advance(revision int64) {
 	if revision <= f.replica.Snapshot().revision {
 		return
@@ -46,43 +46,43 @@ func (f *reflector) advance(revision int64) {
 	f.progressed = true
 }
 
-// handedOn is called by Run's goroutine, which alone makes changes, when the
-// handlers' backlogs have what led to the newest snapshot.
+// markEnqueued records that the handlers' backlogs have every change up to the newest
+// snapshot. Only Run's goroutine makes changes and calls it.
 func (f *reflector) markEnqueued() { f.replica.enqueued.Store(f.replica.Snapshot()) }
 
-// batch is the changes of one response, decoded before any lock is taken.
+// changeSet has the changes of one response, decoded before any lock is taken.
 type changeSet struct {
 	reflector *reflector
 	changes   []change
-	values    []decodedValue // of the changes, by their places
+	values    []decodedValue // of the changes, with the same indexes
 	touched   map[*kind]bool
 	last      int64 // the newest revision
 }
 
-// change is what became of one object.
+// change is one change of one object.
 type change struct {
 	kind     *kind
 	key      string
-	old, new *entry // nil: there was none, there is none
+	old, new *entry // nil if there was no object before, or is none now
 	revision int64
 }
 
-// value is what was put under a key; there is none when the key was deleted.
+// decodedValue is the value of a key, decoded. kv is nil if the key was deleted.
 type decodedValue struct {
 	kv    *mvccpb.KeyValue
 	entry *entry
 	err   error
 }
 
-// decode turns events into changes. It fails, and has the replica list, when
-// etcd says of a revision that it was done with that something happened in it.
+// decode turns events into changes. It returns an error, and makes the replica list,
+// if etcd sends a change of a revision that was complete.
 func (f *reflector) decode(events []*clientv3.Event) (*changeSet, error) {
 	b := &changeSet{reflector: f, touched: map[*kind]bool{}, last: f.replica.Snapshot().revision}
 	before := b.last
 	for _, ev := range events {
 		rev := ev.Kv.ModRevision
 		if rev <= f.complete {
-			continue // etcd may repeat what came before a watch from the future
+			continue // etcd may repeat events before the start of a watch from the future
 		}
 		if rev <= before || rev < b.last {
 			f.relistReason = reasonDisorder
@@ -111,12 +111,11 @@ func (b *changeSet) add(ev *clientv3.Event) {
 	b.values = append(b.values, v)
 }
 
-// decodeTogether is how many values one goroutine decodes at least: fewer are
-// not worth another.
+// minDecodeChunk is the least number of values for which another goroutine pays.
 const minDecodeChunk = 16
 
-// decodeValues decodes on all cores where there is much to decode: a watch that
-// catches up brings a thousand revisions at once.
+// decodeValues decodes many values on all cores. A watch that catches up receives a
+// thousand revisions at once.
 func (b *changeSet) decodeValues() {
 	n := len(b.values)
 	workers := max(1, min(runtime.GOMAXPROCS(0), n/minDecodeChunk))
@@ -136,8 +135,8 @@ func (b *changeSet) decodeRange(from, to int) {
 	}
 }
 
-// judgeValues takes note of what the values turned out to be, in their order. An
-// undecodable one is no change: the last good object stays.
+// recordValues records the decoded values in their order. An undecodable value is no
+// change: the replica keeps the last good object.
 func (b *changeSet) recordValues() {
 	good := b.changes[:0]
 	for i, c := range b.changes {
@@ -159,8 +158,8 @@ func (b *changeSet) recordValues() {
 	b.changes, b.values = good, nil
 }
 
-// decodeEntry returns nil for an object that is not kept, and false for a value
-// that cannot be decoded, which it reports.
+// decodeEntry returns nil for an object that the replica does not keep. It reports an
+// undecodable value and returns false.
 func (r *Replica) decodeEntry(k *kind, etcdKey string, kv *mvccpb.KeyValue) (e *entry, ok bool) {
 	e, err := r.newEntry(k, kv)
 	if err != nil {
@@ -173,11 +172,11 @@ func (r *Replica) decodeEntry(k *kind, etcdKey string, kv *mvccpb.KeyValue) (e *
 
 func (r *Replica) undecodable(etcdKey string, kv *mvccpb.KeyValue, err error) {
 	if r.status.undecodable(etcdKey, kv.ModRevision, err) {
-		r.log.Error(err, "value cannot be decoded; keeping what was known of the object", "key", etcdKey, "revision", kv.ModRevision)
+		r.log.Error(err, "value cannot be decoded; keeping the last known object", "key", etcdKey, "revision", kv.ModRevision)
 	}
 }
 
-// newEntry returns nil for an object that is not kept.
+// newEntry returns nil for an object that the replica does not keep.
 func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 	etcdKey := string(kv.Key)
 	obj, err := k.decodeKept(etcdKey, kv)
@@ -194,17 +193,18 @@ func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 	}, nil
 }
 
-// commit applies the changes, publishes the snapshot and tells the handlers.
+// commit applies the changes, publishes the snapshot, and enqueues the changes for
+// the handlers.
 func (b *changeSet) commit(revision int64) {
 	b.reflector.replica.mu.Lock()
 	touched := make([]*kind, 0, len(b.touched))
 	for k := range b.touched {
-		if k.objects == nil { // registered after the last list; the next has it
+		if k.objects == nil { // added after the last list; the next list has it
 			continue
 		}
 		touched = append(touched, k)
 	}
-	told := b.changes[:0]
+	effective := b.changes[:0]
 	for _, c := range b.changes {
 		if c.kind.objects == nil {
 			continue
@@ -214,29 +214,29 @@ func (b *changeSet) commit(revision int64) {
 			continue
 		}
 		c.kind.changeCount++
-		told = append(told, c)
+		effective = append(effective, c)
 	}
 	b.reflector.replica.publish(revision, touched...)
 	handlers := handlersOf(touched)
 	b.reflector.replica.mu.Unlock()
-	enqueueAll(handlers, told, revision)
+	enqueueAll(handlers, effective, revision)
 	b.reflector.markEnqueued()
 	b.reflector.replica.waiters.reached(revision)
 }
 
-// gatherLimit is how many events are taken in at once at most, unless etcd sends
-// more at once. Publishing a snapshot has what changes next copied first, which is
-// most of what an event costs; waiting for many to be decoded would make each late.
+// coalesceLimit bounds how many events of several responses are applied together.
+// Most of an event's cost is the copy that the next change needs after a snapshot was
+// published, so fewer snapshots are cheaper. Too many events at once would be late.
 const coalesceLimit = 32
 
-// received is what was read of a watch.
+// watchResponse is one receive from a watch's channel.
 type watchResponse struct {
 	response clientv3.WatchResponse
-	ok       bool // the watch goes on
+	ok       bool // false if the watch has ended
 }
 
-// take takes in a response, and with it those that have come meanwhile, so that a
-// replica that has fallen behind publishes once for all of them.
+// receive applies a response together with those that have arrived meanwhile. A replica
+// that has fallen behind then publishes one snapshot for all of them.
 func (f *reflector) receive(first watchResponse, more clientv3.WatchChan) error {
 	for r := &first; r != nil; {
 		if err := etcd.WatchError(r.response, r.ok); err != nil {
@@ -252,8 +252,8 @@ func (f *reflector) receive(first watchResponse, more clientv3.WatchChan) error 
 	return nil
 }
 
-// gather adds the events of the responses that are there already. It returns the
-// first response that tells something else, which has to come after.
+// coalesce adds the events of responses that have already arrived. It returns the first
+// response that is not just events; the caller handles that next.
 func (r *watchResponse) coalesce(more clientv3.WatchChan) (next *watchResponse) {
 	for len(r.response.Events) > 0 && len(r.response.Events) < coalesceLimit {
 		select {

@@ -8,32 +8,32 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// inflowMin is how many bytes of changes may always wait to be applied: enough
-// for a pause of a good part of a second at the highest rate of writes that etcd
-// can do.
+// pendingBytesMin is how many bytes of changes may wait in any case. At the
+// highest write rate of etcd they are some tenths of a second.
 const pendingBytesMin = 32 << 20
 
-// eventOverhead is about what an event costs in memory besides its key and value.
+// eventOverhead is roughly the memory of an event besides its key and value.
 const eventOverhead = 256
 
-// inflow is what a watch has brought and the replica has not applied yet. Etcd's
-// client keeps that for as long as it takes, however much it is.
+// pendingBytes counts the bytes that a watch has received and the replica has not
+// applied yet. etcd's client buffers them without a bound.
 //
-// Its bound is the greater of inflowMin and what the replica itself has: to
-// apply more than that costs more than to list. So memory stays within a factor
-// of what the replica needs anyway, and a replica that cannot keep up with the
-// writes for good lists no more than half of the time, and each list gets it up
-// to date. Not to read on would be no way out: the server would hold what is not
-// read, and search its history for it again and again at the expense of those
-// who write.
+// The limit is the greater of pendingBytesMin and the size of the replica, since
+// applying more than that costs more than a list. So memory stays within a factor
+// of what the replica needs anyway. A replica that can never keep up with the
+// writes spends at most half of its time listing, and each list brings it up to
+// date. To stop reading is no alternative: the server would hold what is not read,
+// and scan its history for it again and again at the expense of writers.
+//
+// tap runs in the watch's goroutine, everything else in the reflector's.
 type pendingBytes struct {
 	limit    int64
 	bytes    atomic.Int64
-	newest   atomic.Int64 // etcd's revision, as the watch told it last; 0 when nothing is told
+	newest   atomic.Int64 // the newest revision in a response; 0 before the first
 	exceeded atomic.Bool  // the limit was passed: the watch has ended
 }
 
-// bytes is how much the replica has, in bytes of etcd's.
+// bytes returns the size of the replica's keys and values in etcd.
 func (r *Replica) bytes() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,12 +44,13 @@ func (r *Replica) bytes() int64 {
 	return n
 }
 
-// newInflow returns the inflow of a watch of a replica that has so many bytes.
+// newPendingBytes returns the count for a new watch of a replica of some size.
 func newPendingBytes(held int64) *pendingBytes {
 	return &pendingBytes{limit: max(pendingBytesMin, held)}
 }
 
-// take is the watch's tap: it refuses the response that passes the limit.
+// tap receives every response of the watch. It refuses the one that passes the
+// limit, which ends the watch.
 func (i *pendingBytes) tap(resp *pb.WatchResponse) error {
 	if now := resp.Header.GetRevision(); now > i.newest.Load() {
 		i.newest.Store(now)
@@ -66,7 +67,7 @@ func (i *pendingBytes) err() error {
 	return fmt.Errorf("more than %d bytes of changes wait to be applied: listing is faster", i.limit)
 }
 
-// applied is told of events that have been applied.
+// applied subtracts events that were applied.
 func (i *pendingBytes) applied(events []*mvccpb.Event) {
 	if i.newest.Load() != 0 {
 		i.bytes.Add(-weigh(events))
@@ -81,23 +82,22 @@ func weigh(events []*mvccpb.Event) int64 {
 	return n
 }
 
-// lag tells when a watch is so far behind that a list gets the replica up to
-// date sooner.
+// replayBudget decides when a watch is so far behind that a list is faster.
 type replayBudget struct {
 	limit int64 // 0 after a list, until the first watch
 }
 
-// resume is told that the next watch does not follow a list at once.
+// resume starts the budget of a watch that does not follow a list.
 func (l *replayBudget) resume() {
 	if l.limit == 0 {
 		l.limit = replayLimit
 	}
 }
 
-// tooFar is told how many revisions a watch is behind. Right after a list it
-// never is too far: etcd went on while the list was read, and would while it was
-// read again. It must then come nearer, or at least not fall back to twice as
-// much.
+// exceeded reports whether a watch that is some revisions behind should give way
+// to a list. Right after a list it never should, since writes went on during the
+// list and would during another one. The watch must then catch up, or at least
+// not fall back to twice as much.
 func (l *replayBudget) exceeded(behind int64) bool {
 	if l.limit == 0 {
 		l.limit = max(replayLimit, 2*behind)

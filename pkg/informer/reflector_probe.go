@@ -13,35 +13,34 @@ import (
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
-// witness is an object that the replica has, one of the newest. It tells whether
-// etcd is still the one that was listed: revisions alone do not, once etcd's
-// data were replaced and its revision has grown past the replica's.
+// sentinel is one of the newest objects of the replica. It shows whether etcd
+// still has the data that was listed. Revisions alone do not show it once etcd was
+// restored and its revision has grown past the replica's.
 type sentinel struct {
-	etcdKey string // empty when there is none
+	etcdKey string // empty if there is no sentinel
 	rev     int64
 	sum     uint64
 }
 
-// sumOf is a sum of an encoded value that is the same in every process.
+// sumOf returns the checksum of a value, which is the same in every process.
 func sumOf(value []byte) uint64 { return xxhash.Sum64(value) }
 
-// see makes an object the witness if it is newer.
+// observe makes an object the sentinel if it is at least as new.
 func (w *sentinel) observe(etcdKey string, e *entry) {
 	if e.rev >= w.rev {
 		*w = sentinel{etcdKey, e.rev, e.sum}
 	}
 }
 
-// lose is told of a key that no longer has what the replica knows.
+// forget drops the sentinel if its key no longer has what the replica knows.
 func (w *sentinel) forget(etcdKey string) {
 	if w.etcdKey == etcdKey {
 		*w = sentinel{}
 	}
 }
 
-// contradicts reports whether what the key has, in an etcd at revision now,
-// cannot follow from what a replica at revision at knows; nil when the key has
-// nothing.
+// contradicts reports whether the key's state in etcd at revision now is impossible
+// given what a replica at revision at knows. kv is nil if the key does not exist.
 func (w sentinel) contradicts(kv *mvccpb.KeyValue, at, now int64) bool {
 	switch {
 	case w.etcdKey == "":
@@ -55,19 +54,19 @@ func (w sentinel) contradicts(kv *mvccpb.KeyValue, at, now int64) bool {
 	}
 }
 
-// look is a look at etcd, to see whether it has lost what somebody has seen in
-// it: one round trip.
+// probe is one linearizable read of etcd. It shows whether etcd has lost what the
+// replica has seen.
 type probe struct {
 	replica    *Replica
-	at         int64 // the revision up to which etcd was seen
+	at         int64 // the replica's revision when the probe was made
 	asked      time.Time
 	sentinels  []sentinel
 	knownEpoch epochID
-	blind      bool // the user may not read the epoch key
+	blind      bool // the etcd user may not read the epoch key
 
 	now    int64 // etcd's revision
 	epoch  epochID
-	reason string // why the replica must list; empty if it need not
+	reason string // why the replica must list; empty if it need not list
 	err    error
 }
 
@@ -81,14 +80,14 @@ func (f *reflector) newProbe() *probe {
 	return l
 }
 
-// verify takes a look and waits for what it shows.
+// probeNow makes a probe and waits for its verdict.
 func (f *reflector) probeNow(ctx context.Context) error {
 	l := f.newProbe()
 	l.run(ctx)
 	return f.observe(l)
 }
 
-// seen takes note of what a look has shown.
+// observe records the result of a probe.
 func (f *reflector) observe(l *probe) error {
 	f.blind = l.blind
 	if l.now > 0 {
@@ -106,7 +105,7 @@ func (f *reflector) observe(l *probe) error {
 	return l.err
 }
 
-// take asks etcd, linearizably. It may run beside the reflector.
+// run reads etcd. It may run beside the reflector.
 func (l *probe) run(ctx context.Context) {
 	kvs, err := l.read(ctx)
 	if isDenied(err) && !l.blind {
@@ -121,13 +120,13 @@ func (l *probe) run(ctx context.Context) {
 	}
 }
 
-// judge says what in etcd cannot follow from what was seen.
+// verdict returns why etcd's state is impossible given what the replica has seen.
 func (l *probe) verdict(kvs map[string]*mvccpb.KeyValue) error {
 	if l.now < l.at {
 		l.reason = reasonRegressed
 		return fmt.Errorf("etcd is at revision %d, the replica at %d", l.now, l.at)
 	}
-	l.reason = reasonReplaced
+	l.reason = reasonNewData
 	if err := l.knownEpoch.differs(l.epoch, l.replica.epochKey()); err != nil {
 		return err
 	}

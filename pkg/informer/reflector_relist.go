@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// list reads all kinds side by side at one revision, replaces the replica's
-// state by what it read, and tells the handlers the difference.
+// relist reads all kinds concurrently at one revision, installs the result, and
+// delivers the difference to the handlers.
 func (f *reflector) relist(ctx context.Context, reason string) error {
-	select { // whatever was added before now is part of this list
+	select { // kinds added before now are part of this list
 	case <-f.replica.kindAdded:
 	default:
 	}
@@ -22,8 +22,8 @@ func (f *reflector) relist(ctx context.Context, reason string) error {
 	p := f.newProbe()
 	p.run(ctx)
 	switch {
-	case startsEpoch(reason) && p.reason != "": // as was found before
-	case p.reason != "": // then this list sets it right
+	case startsEpoch(reason) && p.reason != "": // found before
+	case p.reason != "": // this list repairs it
 		reason = p.reason
 	case p.err != nil:
 		return fmt.Errorf("list: %w", p.err)
@@ -32,7 +32,7 @@ func (f *reflector) relist(ctx context.Context, reason string) error {
 	f.ensureEpoch(ctx, p)
 	lists, err := f.readKinds(ctx, reason, p.now)
 	if errors.Is(err, errNewEpoch) {
-		f.relistReason = reasonReplaced
+		f.relistReason = reasonNewData
 	}
 	if err != nil {
 		return err
@@ -44,9 +44,9 @@ func (f *reflector) relist(ctx context.Context, reason string) error {
 	return nil
 }
 
-// isAnew reports whether a list for this reason is one of other data than the
-// replica has: nothing that was known of revisions holds there.
-func startsEpoch(reason string) bool { return reason == reasonRegressed || reason == reasonReplaced }
+// startsEpoch reports whether a list for this reason reads other data than the
+// replica has. Revisions known before mean nothing there.
+func startsEpoch(reason string) bool { return reason == reasonRegressed || reason == reasonNewData }
 
 func (f *reflector) readKinds(ctx context.Context, reason string, revision int64) ([]*kindList, error) {
 	lists := f.replica.kindLists()
@@ -66,7 +66,7 @@ func (f *reflector) readKinds(ctx context.Context, reason string, revision int64
 func (f *reflector) logList(reason string, l *probe) {
 	switch {
 	case startsEpoch(reason):
-		f.replica.log.Info("etcd was wiped or restored; listed anew", "reason", reason, "from", l.at, "to", l.now)
+		f.replica.log.Info("etcd was wiped or restored; listed", "reason", reason, "from", l.at, "to", l.now)
 	case l.at != 0:
 		f.replica.log.V(1).Info("listed again", "reason", reason, "from", l.at, "to", l.now)
 	}
@@ -82,8 +82,8 @@ func (r *Replica) kindLists() []*kindList {
 	return lists
 }
 
-// replace makes the lists the replica's state. When etcd has started anew, so do
-// the waits: the revisions that they wait for may never come.
+// install makes the lists the replica's state. In a new epoch it ends all waits,
+// since the revisions that they wait for may never come.
 func (f *reflector) install(lists []*kindList, revision int64, of epochID, newEpoch bool) {
 	f.complete, f.budget, f.sentinel = revision, replayBudget{}, sentinel{}
 	f.replica.mu.Lock()

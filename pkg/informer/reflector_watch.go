@@ -11,10 +11,10 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// follow applies what the watch brings until it ends. What it starts in asking
-// ends with ctx.
-func (f *reflector) watch(ctx context.Context, w *etcd.Watch, asking *sync.WaitGroup) error {
-	p := f.newProgress(w, asking)
+// watch applies the responses of a watch until it ends. The goroutines that it
+// adds to requests end with ctx.
+func (f *reflector) watch(ctx context.Context, w *etcd.Watch, requests *sync.WaitGroup) error {
+	p := f.newProgress(w, requests)
 	defer p.timer.Stop()
 	c := f.newChecks(p)
 	defer c.timer.Stop()
@@ -51,8 +51,8 @@ func (f *reflector) watch(ctx context.Context, w *etcd.Watch, asking *sync.WaitG
 	}
 }
 
-// wentBack has the replica list when somebody saw etcd at a revision before that
-// of a snapshot. A look may come too late to see it: etcd goes on.
+// checkRegression returns an error if a reader saw etcd at a revision before that of
+// a snapshot. A probe may come too late to see it, because etcd's revision grows.
 func (f *reflector) checkRegression() error {
 	f.replica.mu.Lock()
 	defer f.replica.mu.Unlock()
@@ -63,31 +63,31 @@ func (f *reflector) checkRegression() error {
 	return fmt.Errorf("etcd was seen at a revision before the replica's, %d: etcd was wiped or restored", f.replica.Snapshot().revision)
 }
 
-// progress asks etcd how far a watch has come, for those who wait for a revision
-// that brings no event.
+// progress requests progress notifications from etcd while somebody waits for a
+// revision that may bring no event. It belongs to the reflector's goroutine.
 type progress struct {
 	replica *Replica
 	watch   *etcd.Watch
 	timer   clock.Timer
-	delay   time.Duration // until etcd is asked once more
-	armed   bool          // the timer runs for somebody for whom it was not asked yet
+	delay   time.Duration // until the next request
+	armed   bool          // the timer runs for a waiter without a request yet
 
-	// etcd's client takes a request only while it is connected. Waiting for
-	// that is left to a goroutine, at most one.
+	// etcd's client accepts a request only while it is connected. A goroutine, at
+	// most one, waits for that.
 	requested bool
 	answers   chan error
 	requests  *sync.WaitGroup
 }
 
-func (f *reflector) newProgress(w *etcd.Watch, asking *sync.WaitGroup) *progress {
+func (f *reflector) newProgress(w *etcd.Watch, requests *sync.WaitGroup) *progress {
 	return &progress{
-		replica: f.replica, watch: w, requests: asking, answers: make(chan error, 1),
-		// Somebody may have begun to wait while there was no watch.
+		replica: f.replica, watch: w, requests: requests, answers: make(chan error, 1),
+		// A waiter may have come while there was no watch.
 		timer: f.replica.clock.NewTimer(f.replica.timing.progress), delay: f.replica.timing.progress, armed: true,
 	}
 }
 
-// soon says that somebody waits.
+// onWaiter starts the timer for a new waiter.
 func (p *progress) onWaiter() {
 	if !p.armed {
 		p.armed, p.delay = true, p.replica.timing.progress
@@ -95,7 +95,7 @@ func (p *progress) onWaiter() {
 	}
 }
 
-// ask asks if somebody waits still.
+// tick requests progress if somebody still waits.
 func (p *progress) tick() {
 	p.armed = false
 	if p.replica.waiters.furthest() <= p.replica.Snapshot().revision {
@@ -114,9 +114,9 @@ func (p *progress) request() {
 	p.requests.Go(func() { p.answers <- p.watch.RequestProgress() })
 }
 
-// checks finds out, again and again, whether etcd still has what the replica has
-// seen, and whether a silent watch is alive. Etcd is asked beside the watch, so
-// that a slow answer delays nothing.
+// checks probes etcd at intervals: does it still have what the replica has seen, and
+// is a silent watch alive? Probes run beside the watch, so that a slow answer
+// delays nothing.
 type checks struct {
 	reflector *reflector
 	replica   *Replica
@@ -124,8 +124,8 @@ type checks struct {
 	timer     clock.Timer
 	probes    chan *probe
 
-	heard bool  // something came since the last check
-	asked int64 // the revision that the watch was last asked to reach
+	heard bool  // a response came since the last check
+	asked int64 // the revision at which progress was last requested
 }
 
 func (f *reflector) newChecks(p *progress) *checks {
@@ -152,7 +152,7 @@ func (c *checks) finish(ctx context.Context, l *probe) error {
 	return nil
 }
 
-// judgeSilence is told etcd's revision of some moments ago.
+// checkProgress compares the replica with etcd's revision of a moment ago.
 func (c *checks) checkProgress(now int64) error {
 	heard := c.heard
 	c.heard = false
@@ -161,7 +161,7 @@ func (c *checks) checkProgress(now int64) error {
 	case now <= at:
 		c.asked = 0
 		return nil
-	case heard: // it lives, but what it brings may be older
+	case heard: // the watch is alive, but its responses may be older
 		c.asked = 0
 	case c.asked > at:
 		return fmt.Errorf("the watch is stuck: asked for revision %d, it stays at %d", c.asked, at)
