@@ -6,7 +6,7 @@ import (
 	"github.com/google/cel-go/common/types"
 )
 
-// The names that an expression may use.
+// These are the names that an expression may use.
 const (
 	varOld      = "old"
 	varNew      = "new"
@@ -17,29 +17,29 @@ const (
 	varObject   = "object" // instead of all others
 )
 
-// What an expression finds in op.
+// These are the values of op.
 const (
 	OpCreate = "create"
 	OpUpdate = "update"
 	OpDelete = "delete"
 )
 
-// Change is what a condition is asked about.
+// Change is one change of an etcd key, for [Condition.MatchesChange].
 type Change struct {
-	// Old and New are the values before and after the change, as JSON is
-	// decoded; nil when there is none. A [Lazy] one is worked out only when
-	// the expression needs it.
+	// Old and New are the values before and after the change, with the types of
+	// decoded JSON. nil means that there is no value. A [Lazy] value is computed only
+	// if the expression needs it.
 	Old, New any
-	// Op is OpCreate, OpUpdate or OpDelete. Defaults to what Old and New say:
-	// what has no old value was created.
+	// Op is OpCreate, OpUpdate or OpDelete. Defaults to what follows from Old and
+	// New: without an old value it is OpCreate.
 	Op string
-	// Key and Value are etcd's, as text.
+	// Key and Value are the etcd key and its value, as text.
 	Key, Value string
-	// Revision is that of the change.
+	// Revision is the etcd revision of the change.
 	Revision int64
 }
 
-// Lazy works out a value. It is called at most once for each change.
+// Lazy computes a value. It is called at most once for each change.
 type Lazy func() (any, error)
 
 func (c Change) variables() map[string]any {
@@ -61,8 +61,8 @@ func (c Change) op() string {
 	return OpUpdate
 }
 
-// resolve turns a lazy value into what CEL takes for one. An error becomes the
-// value, so that an expression that is decided without it is decided.
+// resolve turns a lazy value into a CEL value. An error becomes an error value, which
+// does no harm if the expression is decided without it.
 func resolve(value any) any {
 	lazy, ok := value.(Lazy)
 	if !ok {
@@ -77,5 +77,5 @@ func resolve(value any) any {
 	}
 }
 
-// text makes a string what CEL says strings are.
+// text makes a string valid UTF-8, as CEL demands.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// costLimit is the bound that Kubernetes sets to one of its expressions;
-	// reaching it takes about a tenth of a second.
+	// costLimit is Kubernetes' bound for one expression. Reaching it takes about a
+	// tenth of a second.
 	costLimit = 1_000_000
-	// timeLimit backs it up: the cost of one step does not count how large
-	// a value it looks at. Only a loop can take many such steps.
+	// timeLimit bounds what the cost does not: the cost of a step ignores the size
+	// of its value. Only a loop can take many such steps.
 	timeLimit = 2 * time.Second
 )
 
@@ -24,12 +24,12 @@ const (
 type Condition struct {
 	expr    string
 	program cel.Program
-	names   map[string]bool // what the expression refers to
+	names   map[string]bool // the names that the expression uses
 	loops   bool
 }
 
-// Compile compiles an expression. The error is a [*CompileError] when the
-// expression is at fault.
+// Compile compiles an expression. It returns a [*CompileError] if the expression is
+// wrong.
 func Compile(expr string) (*Condition, error) {
 	return compile(expr,
 		cel.Variable(varOld, cel.DynType), cel.Variable(varNew, cel.DynType),
@@ -75,14 +75,14 @@ func hasLoop(checked *cel.Ast) bool {
 // String returns the expression.
 func (c *Condition) String() string { return c.expr }
 
-// Uses reports whether the expression refers to a name, such as "old". What
-// a condition does not use need not be got for it.
+// Uses reports whether the expression uses a name, such as "old". A caller need not
+// fetch values that it does not use.
 func (c *Condition) Uses(name string) bool { return c.names[name] }
 
-// Matches reports whether a change from old to new meets the condition. The
-// values are as JSON is decoded: map[string]any, []any, string, bool, float64,
-// int64 or nil, which also stands for a value that is not there. An expression
-// that uses key, value or revision is an error.
+// Matches reports whether a change from old to new meets the condition. The values
+// have the types of decoded JSON: map[string]any, []any, string, bool, float64, int64
+// or nil. nil also means that there is no value. Matches returns an error if the
+// expression uses key, value or revision.
 func (c *Condition) Matches(old, new any) (bool, error) {
 	if err := c.needsOnlyValues(); err != nil {
 		return false, err
@@ -115,8 +115,8 @@ func (c *Condition) matches(vars map[string]any) (bool, error) {
 	return result == types.True, nil
 }
 
-// lacks reports whether a value that the expression uses is not there. It is
-// asked after the evaluation, when the lazy values have been replaced.
+// lacks reports whether a value that the expression uses does not exist. It is called
+// after the evaluation, when the lazy values are known.
 func (c *Condition) lacks(vars map[string]any) bool {
 	for name, value := range vars {
 		if value == nil && c.Uses(name) {

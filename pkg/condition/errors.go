@@ -8,15 +8,15 @@ import (
 	"github.com/google/cel-go/cel"
 )
 
-// CompileError says what is wrong with an expression, and where.
+// CompileError describes the first fault of an expression, and where it is.
 type CompileError struct {
 	Expr string
-	// Line and Column are where the first fault was found, counted from 1, the
-	// column in characters.
+	// Line and Column are the place of the fault, counted from 1. Column counts
+	// characters.
 	Line, Column int
-	// Reason says what is wrong there.
+	// Reason describes the fault.
 	Reason string
-	// More is how many other faults were found.
+	// More is the number of further faults.
 	More int
 }
 
@@ -46,14 +46,14 @@ func notBool(expr string, checked *cel.Ast) *CompileError {
 	return &CompileError{Expr: expr, Line: max(1, at.Line()), Column: max(1, at.Column()+1), Reason: reason}
 }
 
-// missing reports whether an evaluation failed because a field or an element is
-// not there. CEL tells its errors apart by their texts only.
+// missing reports whether an evaluation failed because a field or an element does not
+// exist. CEL's errors differ only in their texts.
 func missing(err error) bool {
 	return hasPrefix(err, "no such key: ", "no such attribute(s): ", "index out of bounds: ", "unsupported index type 'string' in list")
 }
 
-// unfit reports whether an evaluation failed because something cannot be done
-// with a value of that type, such as null.
+// unfit reports whether an evaluation failed because an operation does not accept the
+// type of a value, such as null.
 func unfit(err error) bool { return hasPrefix(err, "no such overload", "got 'types.Null'") }
 
 func hasPrefix(err error, prefixes ...string) bool {

@@ -12,7 +12,7 @@ import (
 
 // disk is what checkpoints need of the file system.
 type disk interface {
-	create(path string) (diskFile, error) // which must not exist
+	create(path string) (diskFile, error) // the file must not exist
 	rename(from, to string) error
 	remove(path string) error
 	syncDir(path string) error
@@ -23,8 +23,8 @@ type diskFile interface {
 	Sync() error
 }
 
-// replaceFile writes a file so that, whenever the process or the machine stops,
-// its path has either what it had or all that is new. It returns the new size.
+// replaceFile replaces a file atomically: whenever the process or the machine stops, the
+// path has either the old content or all of the new. It returns the new size.
 func replaceFile(d disk, path string, write func(*checkpointWriter) error) (n int64, err error) {
 	aside := path + ".tmp"
 	if err := d.remove(aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -57,7 +57,7 @@ func fill(f diskFile, write func(*checkpointWriter) error) (int64, error) {
 	return w.n, f.Sync()
 }
 
-// osDisk is the system's.
+// osDisk is the file system of the operating system.
 type osDisk struct{}
 
 func (osDisk) create(path string) (diskFile, error) {

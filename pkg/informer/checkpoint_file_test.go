@@ -99,7 +99,7 @@ func TestCheckpointReadsAsItWasWritten(t *testing.T) {
 			}
 		}
 		if n > 0 && (len(s.header.Sentinels) != min(n+1, checkpointSentinels) || s.header.Sentinels[0].Revision != int64(n+1)) {
-			t.Errorf("witnesses %+v", s.header.Sentinels)
+			t.Errorf("sentinels %+v", s.header.Sentinels)
 		}
 	}
 }

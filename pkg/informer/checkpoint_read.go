@@ -21,13 +21,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// savedState is what a checkpoint has of the kinds that a replica keeps.
+// savedState is the content of a checkpoint, for the kinds of the replica.
 type savedState struct {
 	header checkpointHeader
 	kinds  []*savedKind
 }
 
-// savedKind is one kind's part.
+// savedKind has the objects of one kind.
 type savedKind struct {
 	kind    *kind
 	objects *btree.Map[string, *entry]
@@ -36,7 +36,8 @@ type savedKind struct {
 
 var errDamaged = errors.New("the file is damaged or cut short")
 
-// readCheckpointFile reads a checkpoint. Whatever is wrong with it is an error.
+// readCheckpointFile reads a checkpoint. It returns an error if anything is wrong with
+// the file.
 func readCheckpointFile(ctx context.Context, path string, kinds []*kind) (*savedState, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -66,11 +67,11 @@ func readCheckpoint(ctx context.Context, r io.Reader, size int64, kinds []*kind)
 	return c.state()
 }
 
-// checkpointReader verifies each block before it looks at what is in it.
+// checkpointReader verifies the checksum of each block before it parses the block.
 type checkpointReader struct {
 	r     *bufio.Reader
 	sum   *xxhash.Digest
-	left  int64 // how much of the file is yet to be read
+	left  int64 // bytes of the file that are not read yet
 	kinds []*kind
 
 	header checkpointHeader
@@ -87,7 +88,7 @@ type savedBlock struct {
 	entries []*entry
 }
 
-// readHead reads the line that names the version, and the header.
+// readHead reads the version line and the header.
 func (c *checkpointReader) readHead() error {
 	line, err := c.line()
 	if err != nil {
@@ -216,7 +217,7 @@ func (c *checkpointReader) decode(index int, payload []byte) error {
 	return nil
 }
 
-// state puts together what was decoded.
+// state assembles the decoded blocks.
 func (c *checkpointReader) state() (*savedState, error) {
 	slices.SortFunc(c.blocks, func(a, b savedBlock) int { return a.index - b.index })
 	s := &savedState{header: c.header}
@@ -247,7 +248,8 @@ func (c *checkpointReader) state() (*savedState, error) {
 	return s, nil
 }
 
-// blockFields takes a block apart. Once it is bad, all that it returns is empty.
+// blockFields parses the fields of a block. After a bad field it returns only zero
+// values.
 type blockFields struct {
 	rest []byte
 	bad  bool

@@ -12,10 +12,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// restore begins with the checkpoint, if there is one that is of use, and
-// decides how to go on from it. Nothing of it is shown before etcd has been
-// asked: it may be another one. An error is etcd's; a checkpoint that is not
-// used is none.
+// restoreCheckpoint installs the checkpoint, if there is a usable one, and decides how to
+// continue from it. It publishes nothing before a probe of etcd, since that may have
+// other data. It returns only etcd's errors; an unusable checkpoint is none.
 func (f *reflector) restoreCheckpoint(ctx context.Context) error {
 	if f.replica.checkpoint.Path == "" || f.checkpointDone || f.replica.enqueued.Load() != nil {
 		return nil
@@ -51,7 +50,7 @@ func (f *reflector) restoreCheckpoint(ctx context.Context) error {
 	return nil
 }
 
-// load reads the checkpoint. What was added before now is looked for in it.
+// loadCheckpoint reads the checkpoint of the kinds that were added before now.
 func (f *reflector) loadCheckpoint(ctx context.Context) (*savedState, error) {
 	select {
 	case <-f.replica.kindAdded:
@@ -73,7 +72,7 @@ func (f *reflector) loadCheckpoint(ctx context.Context) (*savedState, error) {
 	return saved, nil
 }
 
-// refuse says why a checkpoint is not used. That there is none is no news.
+// refuse reports why a checkpoint is not used. It is silent if there is none.
 func (f *reflector) rejectCheckpoint(cause error) {
 	start := "not used: " + cause.Error()
 	log := f.replica.log
@@ -84,8 +83,8 @@ func (f *reflector) rejectCheckpoint(cause error) {
 	log.Info("checkpoint not used; listing", "path", f.replica.checkpoint.Path, "cause", cause.Error())
 }
 
-// p returns a p at whether etcd is the one of the checkpoint, and has not
-// lost what that has.
+// probe returns a probe that shows whether etcd has the data of the checkpoint and has
+// lost none of it.
 func (s *savedState) probe(f *reflector) *probe {
 	l := f.newProbe()
 	l.at, l.knownEpoch = s.header.Revision, epochID{s.header.Cluster, s.header.Epoch}
@@ -97,9 +96,9 @@ func (s *savedState) probe(f *reflector) *probe {
 	return l
 }
 
-// beginWith makes the checkpoint the replica's state, has handlers told of it, and
-// decides how to go on. What it shows of another etcd has no revision: nobody who
-// waits for one of this etcd's has reached it there.
+// useCheckpoint makes the checkpoint the replica's state, delivers it to the handlers, and
+// decides how to continue. If etcd has other data now, the snapshot has no revision, so
+// that it satisfies nobody who waits for a revision of the present data.
 func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	revision := saved.header.Revision
 	if startsEpoch(p.reason) {
@@ -148,8 +147,8 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	}
 }
 
-// howToGoOn returns why to list, or nothing when the watch can go on where the
-// checkpoint was taken.
+// resumeReason returns why the replica must list, or nothing if the watch can continue
+// from the checkpoint's revision.
 func (f *reflector) resumeReason(saved *savedState, p *probe, missing *kind) string {
 	at := saved.header.Revision
 	start, reason := fmt.Sprintf("begun at revision %d", at), ""
@@ -172,7 +171,7 @@ func (f *reflector) resumeReason(saved *savedState, p *probe, missing *kind) str
 	return reason
 }
 
-// caughtUp makes it known that the replica has what etcd had when it began.
+// caughtUp records that the replica has what etcd had when the replica started.
 func (r *Replica) finishCatchUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -182,9 +181,8 @@ func (r *Replica) finishCatchUp() {
 	}
 }
 
-// programSum tells this program from any other, by its executable file; empty
-// when that cannot be read. What a program has decoded, another may decode in
-// another way.
+// programSum identifies this program by the checksum of its executable file. It is empty
+// if the file cannot be read. Another program may decode the same values differently.
 func programSum() string {
 	path, err := os.Executable()
 	if err != nil {

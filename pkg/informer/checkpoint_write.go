@@ -19,14 +19,14 @@ import (
 )
 
 // A checkpoint is a line that names the format and its version, then blocks: the
-// header, the objects, the end. A block is its type (one byte), the length of
-// what it has (four), that, and a sum (eight) of all that is before the sum in
-// the file. Integers are little-endian.
+// header, the objects, the end. A block has a type (one byte), the length of its
+// content (four bytes), its content, and the checksum (eight bytes) of everything
+// before it in the file. Integers are little-endian.
 //
-// A block of objects has the number of their kind in the header, then for each,
-// in the order of keys: its key, ModRevision, the sum of its value in etcd, its
-// size there, and its value as the store encodes it. Lengths and numbers other
-// than sums are uvarints.
+// A block of objects has the number of their kind in the header. For each object, in
+// the order of keys, it has the key, the ModRevision, the checksum of the value in
+// etcd, its size there, and the value as the store encodes it. Lengths and numbers
+// other than checksums are uvarints.
 const (
 	checkpointMagic   = "homeostat checkpoint "
 	checkpointVersion = 2
@@ -42,8 +42,8 @@ const (
 	objectsPerBlock = 512
 	bytesPerBlock   = 512 << 10
 
-	// checkpointWitnesses is how many of the newest objects are compared with
-	// etcd before a checkpoint is trusted.
+	// checkpointSentinels is how many of the newest objects are compared with etcd
+	// before a checkpoint is used.
 	checkpointSentinels = 16
 )
 
@@ -51,7 +51,7 @@ type checkpointHeader struct {
 	Cluster     uint64 // etcd's id of the cluster
 	Epoch       string
 	Prefix      string // the store's
-	Program     string // which has decoded the objects
+	Program     string // identifies the program that decoded the objects
 	Revision    int64
 	Written     time.Time
 	Kinds       []checkpointKind
@@ -81,7 +81,7 @@ type checkpointUndecodable struct {
 	Reason   string
 }
 
-// checkpointWriter writes blocks, and the sum of all so far behind each.
+// checkpointWriter writes blocks, each with the checksum of all that is before it.
 type checkpointWriter struct {
 	w   io.Writer
 	sum *xxhash.Digest
@@ -110,7 +110,7 @@ func (w *checkpointWriter) block(kind byte, payload []byte) error {
 	return w.write(binary.LittleEndian.AppendUint64(nil, w.sum.Sum64()))
 }
 
-// write writes the checkpoint. Objects are encoded by some goroutines at once.
+// write writes the checkpoint. Several goroutines encode objects at once.
 func (c *pendingCheckpoint) write(ctx context.Context, w *checkpointWriter, workers int) error {
 	header, err := json.Marshal(c.header())
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *pendingCheckpoint) header() checkpointHeader {
 	return h
 }
 
-// witnesses returns the newest objects, the newest first.
+// sentinels returns the newest objects, the newest first.
 func (c *pendingCheckpoint) sentinels() []checkpointSentinel {
 	var newest []checkpointSentinel
 	for _, k := range c.kinds {
@@ -208,7 +208,7 @@ func (c *pendingCheckpoint) batches() iter.Seq[objectBatch] {
 	}
 }
 
-// inGroups yields what a sequence yields, n at a time.
+// inGroups yields the elements of a sequence in groups of n.
 func inGroups[T any](seq iter.Seq[T], n int) iter.Seq[[]T] {
 	return func(yield func([]T) bool) {
 		var some []T
@@ -245,7 +245,7 @@ func (b objectBatch) encode() ([]byte, error) {
 	return block, nil
 }
 
-// encodeValue takes a panic for an error, as decodeValue does.
+// encodeValue turns a panic into an error, as decodeValue does.
 func (k *kind) encodeValue(obj store.Object) (value []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {

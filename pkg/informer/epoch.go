@@ -13,15 +13,15 @@ import (
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
-// epochName is the name of the epoch key below a store's prefix. No object has
-// it, nor lies it in the range of a kind: no group begins with a dot.
+// epochName is the name of the epoch key below a store's prefix. It lies in no kind's
+// range, since no group starts with a dot.
 const epochName = ".epoch"
 
-// identity tells one etcd's data from another's. The cluster's id alone does
-// not: it stays when the data are wiped.
+// epochID identifies the data of an etcd. The cluster's id alone does not, because it
+// stays the same when the data is wiped.
 type epochID struct {
-	cluster uint64 // 0: not known
-	key     string // what the epoch key has; empty when there is none, or it must not be read
+	cluster uint64 // 0 if not known
+	key     string // the epoch key's value; empty if there is none or it may not be read
 }
 
 func (r *Replica) epochKey() string { return r.store.Prefix() + epochName }

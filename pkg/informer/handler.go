@@ -22,9 +22,9 @@ type Registration struct {
 	queue *handlerQueue
 }
 
-// Remove removes the handler: no call begins after it returns. It does not wait
-// for a call that has begun, so that a handler can remove itself. Further calls of
-// Remove do nothing.
+// Remove ends the calls of the handler. It does not wait for a call that has begun
+// or is about to begin, so that a handler can remove itself. Further calls of Remove
+// do nothing.
 func (r *Registration) Remove() { r.queue.remove() }
 
 // Backlog returns the number of undelivered changes. Of the initial objects, it

@@ -7,10 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Collector returns the replica's metrics for a Prometheus registry. They are
-// read from [Replica.Status] when they are asked for, and cost nothing until
-// then. The package's documentation lists them. Where several replicas share a
-// registry, tell them apart by a label of yours: see
+// Collector returns the replica's metrics for a Prometheus registry. They are read from
+// [Replica.Status] when they are collected. The package documentation lists them. If
+// several replicas share a registry, give each a label of your own with
 // [prometheus.WrapRegistererWith].
 func (r *Replica) Collector() prometheus.Collector {
 	return &collector{
@@ -62,7 +61,7 @@ type collector struct {
 
 var kindLabels = []string{"group", "version", "kind"}
 
-// metric is one number of a status; one that is not a number is left out.
+// metric is one number of a status. NaN is left out.
 type metric[S any] struct {
 	desc  *prometheus.Desc
 	as    prometheus.ValueType
@@ -119,7 +118,7 @@ func oneIf(is bool) float64 {
 	return 0
 }
 
-// lagSeconds is unknown before the first list.
+// lagSeconds returns NaN before the first list.
 func lagSeconds(s Status) float64 {
 	if s.CurrentAt.IsZero() {
 		return math.NaN()

@@ -190,6 +190,7 @@ func (f *reflector) checkLag(now, replayed int64) error {
 		return nil
 	}
 	f.relistReason = reasonBehind
+	f.progressed = true // etcd answered: list without the pause after earlier failures
 	return fmt.Errorf("etcd is at revision %d, the watch at %d: listing is faster than replaying", now, replayed)
 }
 

@@ -139,7 +139,7 @@ func (l *probe) verdict(kvs map[string]*mvccpb.KeyValue) error {
 	return nil
 }
 
-// ask reads the epoch key and the witnesses' keys.
+// read reads the epoch key and the sentinels' keys.
 func (l *probe) read(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	timed, cancel := retry.WithTimeout(ctx, l.replica.clock, l.replica.timing.answer)
 	defer cancel()
@@ -150,7 +150,7 @@ func (l *probe) read(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	for _, w := range l.sentinels {
 		gets = append(gets, clientv3.OpGet(w.etcdKey))
 	}
-	if len(gets) == 0 { // any key will do, and this one the user can read
+	if len(gets) == 0 { // any key of a range that the etcd user can read
 		gets = append(gets, clientv3.OpGet((*l.replica.sorted.Load())[0].prefix, clientv3.WithCountOnly()))
 	}
 	resp, err := l.replica.store.Client().Txn(timed).Then(gets...).Commit()
@@ -176,8 +176,8 @@ func (l *probe) read(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	return kvs, nil
 }
 
-// unanswered explains why etcd did not answer in time: when there is no
-// connection, a new stream is refused with the reason.
+// unanswered explains why etcd did not answer in time. Without a connection, a new
+// stream is refused with the reason.
 func (r *Replica) unanswered(ctx context.Context, err error) error {
 	err = fmt.Errorf("no answer from etcd within %v: %w", r.timing.answer, err)
 	ctx, cancel := retry.WithTimeout(ctx, r.clock, r.timing.answer)

@@ -40,16 +40,16 @@ func TestLag(t *testing.T) {
 	}
 }
 
-func TestWitness(t *testing.T) {
+func TestSentinel(t *testing.T) {
 	w := sentinel{etcdKey: "k", rev: 10, sum: sumOf([]byte("value"))}
 	kv := func(rev int64, value string) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{Key: []byte("k"), ModRevision: rev, Value: []byte(value)}
 	}
 	for name, c := range map[string]struct {
-		witness sentinel
-		kv      *mvccpb.KeyValue
-		now     int64
-		want    bool
+		known sentinel
+		kv    *mvccpb.KeyValue
+		now   int64
+		want  bool
 	}{
 		"is as it was":                        {w, kv(10, "value"), 30, false},
 		"has changed since":                   {w, kv(21, "other"), 30, false},
@@ -62,7 +62,7 @@ func TestWitness(t *testing.T) {
 		"there is none, but there is a value": {sentinel{}, kv(5, "value"), 20, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.witness.contradicts(c.kv, 20, c.now); got != c.want {
+			if got := c.known.contradicts(c.kv, 20, c.now); got != c.want {
 				t.Errorf("contradicts: %v", got)
 			}
 		})
@@ -146,5 +146,17 @@ func TestDefaultsAreTheSystemsClock(t *testing.T) {
 	r, _ := offline(t)
 	if _, ok := r.clock.(clock.RealClock); !ok {
 		t.Errorf("clock is %T", r.clock)
+	}
+}
+
+// A watch that is too far behind shows that etcd answers: the list follows at once, and
+// not after the pause that earlier failures have built up.
+func TestFarBehindListsAtOnce(t *testing.T) {
+	f := &reflector{budget: replayBudget{limit: replayLimit}}
+	if err := f.checkLag(10*replayLimit, 1); err == nil || f.relistReason != reasonBehind {
+		t.Fatalf("far behind: %v, reason %q", err, f.relistReason)
+	}
+	if !f.progressed {
+		t.Error("the backoff of earlier failures goes on")
 	}
 }
