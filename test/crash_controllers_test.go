@@ -162,7 +162,7 @@ func (c *crashControllers) reconcileHands(ctx context.Context, r controller.Requ
 		}
 	}
 	for _, surplus := range have[min(group.Spec.Hands, len(have)):] {
-		if _, err := c.manager.Store().Delete(think(ctx), surplus.DeepCopy()); err != nil {
+		if _, err := c.manager.Store().Delete(think(ctx), surplus.DeepCopy(), store.DeleteOptions{}); err != nil {
 			return controller.Result{}, err
 		}
 	}

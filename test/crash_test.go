@@ -185,9 +185,9 @@ func (r *crashRun) deleteChild(ctx context.Context) {
 	var err error
 	var revision int64
 	if units := r.list(ctx, "units"); r.dice.IntN(2) == 0 && len(units) > 0 {
-		revision, err = r.store.Delete(ctx, &Unit{ObjectMeta: crashMeta(units[r.dice.IntN(len(units))], "")})
+		revision, err = r.store.Delete(ctx, &Unit{ObjectMeta: crashMeta(units[r.dice.IntN(len(units))], "")}, store.DeleteOptions{})
 	} else if hands := r.list(ctx, "hands"); len(hands) > 0 {
-		revision, err = r.store.Delete(ctx, &Hand{ObjectMeta: crashMeta(hands[r.dice.IntN(len(hands))], "")})
+		revision, err = r.store.Delete(ctx, &Hand{ObjectMeta: crashMeta(hands[r.dice.IntN(len(hands))], "")}, store.DeleteOptions{})
 	}
 	if !apierrors.IsNotFound(err) { // the controllers were faster
 		r.wrote(revision, err)

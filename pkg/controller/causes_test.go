@@ -65,7 +65,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 		Expect(m.Store().Update(ctx, old)).Error().NotTo(HaveOccurred())
 		Eventually(why.len).Should(Equal(3))
 		modified := old.ResourceVersion
-		deleted, err := m.Store().Delete(ctx, old)
+		deleted, err := m.Store().Delete(ctx, old, store.DeleteOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(why.len).Should(Equal(4))
 		Expect(why.all()[1:]).To(Equal([]string{

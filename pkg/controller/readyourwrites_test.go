@@ -79,7 +79,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 		// The watch falls behind: no reconcile may begin after one that wrote.
 		slow.hold()
 		victim := slices.Collect(maps.List(m.Replica().Snapshot(), informer.ListOptions{}))[0]
-		Expect(m.Store().Delete(ctx, victim.DeepCopy())).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, victim.DeepCopy(), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		nudge(ctx)
 		slow.release()
 		Eventually(func() int { return count[*corev1.ConfigMap](ctx, m.Store()) }).Should(Equal(3))
@@ -140,7 +140,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 				return nil
 			}
 			slow.hold()
-			_, err := m.Store().Delete(ctx, have[0].DeepCopy())
+			_, err := m.Store().Delete(ctx, have[0].DeepCopy(), store.DeleteOptions{})
 			errs.note(err)
 			return err
 		})

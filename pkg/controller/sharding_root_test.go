@@ -85,7 +85,7 @@ var _ = Describe("A sharded key whose root changes", func() {
 		own(root, middle)
 		Expect(c.store.Update(ctx, middle)).Error().NotTo(HaveOccurred())
 		Eventually(seenBy).Should(Equal([]string{"a", "b"}))
-		Expect(c.store.Delete(ctx, middle)).Error().NotTo(HaveOccurred())
+		Expect(c.store.Delete(ctx, middle, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Eventually(seenBy).Should(Equal([]string{"a", "b", "a"}))
 	}, SpecTimeout(time.Minute))
 

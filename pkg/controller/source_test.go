@@ -42,7 +42,7 @@ var _ = Describe("A source", func() {
 		site.Spec.Replicas++
 		Expect(m.Store().Update(ctx, site)).Error().NotTo(HaveOccurred())
 		Eventually(calls.len).Should(Equal(3))
-		Expect(m.Store().Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Eventually(calls.all).Should(Equal([]string{"old", "new", "new", "new"}))
 	}, SpecTimeout(time.Minute))
 
@@ -61,7 +61,7 @@ var _ = Describe("A source", func() {
 		child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), b)}
 		Expect(m.Store().Update(ctx, child)).Error().NotTo(HaveOccurred())
 		Eventually(calls.all).Should(ConsistOf("a", "a", "b"))
-		Expect(m.Store().Delete(ctx, child)).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, child, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Eventually(calls.all).Should(ConsistOf("a", "a", "b", "b"))
 	}, SpecTimeout(time.Minute))
 
@@ -156,7 +156,7 @@ var _ = Describe("A source", func() {
 		site := newSite("a", 10)
 		create(ctx, m.Store(), site)
 		Eventually(keys.all).Should(Equal([]int{10, 11}))
-		Expect(m.Store().Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Eventually(keys.all).Should(Equal([]int{10, 11, -1}))
 	}, SpecTimeout(time.Minute))
 

@@ -48,7 +48,7 @@ var _ = Describe("A transactional controller", func() {
 		}).Should(Succeed())
 
 		// A deleted child comes back.
-		_, err = m.Store().Delete(ctx, newDeployment("a"))
+		_, err = m.Store().Delete(ctx, newDeployment("a"), store.DeleteOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(func() error {
 			_, err := store.Get[*appsv1.Deployment](ctx, m.Store(), store.KeyOf(site))

@@ -208,7 +208,7 @@ var _ = Describe("Apply", func() {
 		held := config("a", "k", "v")
 		held.Finalizers = []string{"example.com/hold"}
 		apply(ctx, held)
-		Expect(m.Store().Delete(ctx, get(ctx, "a"))).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, get(ctx, "a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		before := get(ctx, "a").ResourceVersion
 		Expect(apply(ctx, config("a", "k", "w"))).To(BeEmpty())
 		Expect(apply(ctx)).To(BeEmpty())
@@ -232,7 +232,7 @@ var _ = Describe("Apply", func() {
 			return nil
 		})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(m.Store().Delete(ctx, newSite("a", 1))).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, newSite("a", 1), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Expect(apply(ctx, config("a", "k", "v"), config("c"))).To(HaveLen(1))
 		Expect(there(ctx)).To(Equal([]string{"a"}))
 		Expect(get(ctx, "a").Data).To(HaveKeyWithValue("k", "v"))

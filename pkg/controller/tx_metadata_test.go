@@ -50,7 +50,7 @@ var _ = Describe("In a transaction", func() {
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
 		Eventually(seen.all).Should(Equal([]string{"added", "there"}))
-		Expect(m.Store().Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Eventually(func() error {
 			_, err := store.Get[*Site](ctx, m.Store(), store.KeyOf(site))
 			return err

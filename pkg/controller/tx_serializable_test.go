@@ -53,7 +53,7 @@ var _ = Describe("A serializable transaction", func() {
 		Expect(err).NotTo(HaveOccurred())
 	}
 	vanish := func(ctx context.Context, s *store.Store) {
-		Expect(s.Delete(ctx, newConfigMap("read"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newConfigMap("read"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 	}
 	appearElsewhere := func(ctx context.Context, s *store.Store) {
 		m := newConfigMap("absent")

@@ -45,7 +45,7 @@ var _ = Describe("A transaction", func() {
 		doomed := in("default", "doomed")
 		doomed.Finalizers = []string{"example.com/last"}
 		create(ctx, m.Store(), in("default", "c"), in("default", "g"), in("default-2", "x"), in("zone", "z"), held, doomed)
-		Expect(m.Store().Delete(ctx, doomed.DeepCopy())).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, doomed.DeepCopy(), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 
 		list := func(tx *controller.Tx, o informer.ListOptions) (keys []string) {
 			for obj := range controller.List[*corev1.ConfigMap](tx, o) {
@@ -250,7 +250,7 @@ var _ = Describe("A transaction", func() {
 				tx.Delete(changes, store.DeleteOptions{})
 			case there:
 				seen.note("deletes what goes")
-				Expect(m.Store().Delete(ctx, goes.DeepCopy())).Error().NotTo(HaveOccurred())
+				Expect(m.Store().Delete(ctx, goes.DeepCopy(), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 				tx.Delete(goes, store.DeleteOptions{})
 			case changes != nil:
 				seen.note("deletes whatever it is")
@@ -412,7 +412,7 @@ var _ = Describe("A transaction", func() {
 				results.note("looked again")
 				return controller.Result{}, nil
 			}
-			Expect(m.Store().Delete(ctx, site.DeepCopy())).Error().NotTo(HaveOccurred())
+			Expect(m.Store().Delete(ctx, site.DeepCopy(), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 			create(ctx, m.Store(), newSite("a", 2))
 			site.Spec.Replicas = 7
 			tx.Update(site)
@@ -439,7 +439,7 @@ var _ = Describe("A transaction", func() {
 		a := newSite("a", 1)
 		create(ctx, m.Store(), a)
 		Eventually(seen.len).Should(Equal(1))
-		Expect(m.Store().Delete(ctx, a)).Error().NotTo(HaveOccurred())
+		Expect(m.Store().Delete(ctx, a, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		create(ctx, m.Store(), newSite("b", 1))
 		Eventually(seen.all).Should(Equal([]string{"a", "b"}))
 	}, SpecTimeout(time.Minute))

@@ -222,7 +222,7 @@ var _ = Describe("A process that is killed while it writes checkpoints under loa
 				if _, err := s.Update(writing, cm); err != nil {
 					_, _ = s.Create(writing, cm)
 				} else if dice.IntN(4) == 0 {
-					_, _ = s.Delete(writing, cm)
+					_, _ = s.Delete(writing, cm, store.DeleteOptions{})
 				}
 				pause(writing, time.Duration(dice.IntN(int(8*time.Millisecond))))
 			}

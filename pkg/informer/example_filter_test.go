@@ -56,7 +56,7 @@ func tell(filter func(maps exampleMaps) (exampleFilter, error)) {
 	})
 	coral := &corev1.ConfigMap{}
 	coral.Namespace, coral.Name = "sea", "coral"
-	_, err2 := s.Delete(ctx, coral)
+	_, err2 := s.Delete(ctx, coral, store.DeleteOptions{})
 	if err := errors.Join(err1, err2); err != nil {
 		log.Fatal(err)
 	}

@@ -538,7 +538,7 @@ func ExampleOptions_checkpoint() {
 	}
 	process(func(context.Context, informer.Event[*corev1.ConfigMap]) {})()
 
-	if _, err := s.Delete(ctx, rose); err != nil {
+	if _, err := s.Delete(ctx, rose, store.DeleteOptions{}); err != nil {
 		log.Fatal(err)
 	}
 

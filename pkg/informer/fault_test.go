@@ -240,7 +240,7 @@ func (f *faultRun) write(ctx context.Context, r *rand.Rand, first, step int) {
 			case err != nil:
 				t.Create(obj)
 			case remove:
-				t.Delete(obj)
+				t.Delete(obj, store.DeleteOptions{})
 			default:
 				t.Update(obj)
 			}

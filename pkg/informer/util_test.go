@@ -188,7 +188,7 @@ func setValue(ctx context.Context, s *store.Store, cm *corev1.ConfigMap, v strin
 
 func remove(ctx context.Context, s *store.Store, obj store.Object) int64 {
 	GinkgoHelper()
-	rev, err := s.Delete(ctx, obj)
+	rev, err := s.Delete(ctx, obj, store.DeleteOptions{})
 	Expect(err).NotTo(HaveOccurred())
 	return rev
 }

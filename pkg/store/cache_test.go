@@ -58,7 +58,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(w.during(func() { Expect(cached.UpdateStatus(ctx, site)).Error().NotTo(HaveOccurred()) })).To(Equal([]string{"Txn"}))
 		knows(ctx, "a")
 		Expect(w.during(func() { Expect(cached.Update(ctx, site)).Error().NotTo(HaveOccurred()) })).To(Equal([]string{"Txn"}), "writes nothing, but verifies")
-		Expect(w.during(func() { Expect(cached.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred()) })).To(Equal([]string{"Txn"}))
+		Expect(w.during(func() { Expect(cached.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred()) })).To(Equal([]string{"Txn"}))
 	})
 
 	It("needs a read where the cache knows another revision", func(ctx SpecContext) {
@@ -85,7 +85,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(cached.UpdateStatus(ctx, status)).Error().NotTo(HaveOccurred())
 		scribble(status)
 		marked := newSite("a")
-		Expect(cached.Delete(ctx, marked)).Error().NotTo(HaveOccurred())
+		Expect(cached.Delete(ctx, marked, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		scribble(marked)
 		Expect(shared).To(Equal(known))
 	})
@@ -127,7 +127,7 @@ var _ = Describe("A store with a cache", func() {
 		created(ctx, s, "a", labelled("protected", "true"))
 		knows(ctx, "a")
 		overtake(ctx, "a", func(s *Site) { s.Labels = nil })
-		Expect(cached.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred(), "it is protected no more")
+		Expect(cached.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred(), "it is protected no more")
 
 		created(ctx, s, "a")
 		newer := get(ctx, s, "a")
@@ -138,12 +138,12 @@ var _ = Describe("A store with a cache", func() {
 	It("finds out that an object is gone", func(ctx SpecContext) {
 		created(ctx, s, "a")
 		shared, _ := knows(ctx, "a")
-		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		site := shared.DeepCopy()
 		site.Spec.Image = "x"
 		_, err := cached.Update(ctx, site)
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
-		_, err = cached.Delete(ctx, newSite("a"))
+		_, err = cached.Delete(ctx, newSite("a"), store.DeleteOptions{})
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	})
 
@@ -152,7 +152,7 @@ var _ = Describe("A store with a cache", func() {
 		knows(ctx, "a")
 		overtake(ctx, "a", func(s *Site) { s.Finalizers = []string{"example.com/f"} })
 		site := newSite("a")
-		Expect(cached.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Expect(cached.Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Expect(get(ctx, s, "a").DeletionTimestamp).NotTo(BeNil())
 	})
 })

@@ -44,9 +44,9 @@ type DeleteOptions struct {
 // cannot read. If Delete succeeds, obj is the last state of the object, with the
 // deletion's revision, or the marked object. obj is unchanged if the value did not
 // decode.
-func (s *Store) Delete(ctx context.Context, obj Object, opts ...DeleteOptions) (int64, error) {
+func (s *Store) Delete(ctx context.Context, obj Object, o DeleteOptions) (int64, error) {
 	t := s.Txn()
-	t.Delete(obj, opts...)
+	t.Delete(obj, o)
 	return t.Commit(ctx)
 }
 

@@ -103,8 +103,8 @@ var _ = Describe("DeleteCollection", func() {
 			changed := get(ctx, s, "b")
 			changed.Spec.Image = "x"
 			Expect(s.Update(ctx, changed)).Error().NotTo(HaveOccurred())
-			Expect(s.Delete(ctx, newSite("c"))).Error().NotTo(HaveOccurred())
-			Expect(s.Delete(ctx, newSite("d"))).Error().NotTo(HaveOccurred())
+			Expect(s.Delete(ctx, newSite("c"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
+			Expect(s.Delete(ctx, newSite("d"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 			created(ctx, s, "d", labelled("doomed", "yes"))
 			created(ctx, s, "e", labelled("doomed", "yes"))
 			return call()

@@ -23,7 +23,7 @@ var _ = Describe("Delete", func() {
 		s := newStore()
 		last := created(ctx, s, "a", labelled("x", "y"))
 		site := newSite("a")
-		rev, err := s.Delete(ctx, site)
+		rev, err := s.Delete(ctx, site, store.DeleteOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(rev).To(Equal(revision(ctx, s)))
 		Expect(site.ResourceVersion).To(Equal(store.FormatRevision(rev)))
@@ -33,17 +33,17 @@ var _ = Describe("Delete", func() {
 	})
 
 	It("says when there is no such object", func(ctx SpecContext) {
-		_, err := newStore().Delete(ctx, newSite("a"))
+		_, err := newStore().Delete(ctx, newSite("a"), store.DeleteOptions{})
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	})
 
 	It("spares what took the name later", func(ctx SpecContext) {
 		s := newStore()
 		old := created(ctx, s, "a")
-		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		created(ctx, s, "a")
 		before := old.DeepCopy()
-		_, err := s.Delete(ctx, old)
+		_, err := s.Delete(ctx, old, store.DeleteOptions{})
 		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
 		Expect(old).To(Equal(before))
 		get(ctx, s, "a")
@@ -55,7 +55,7 @@ var _ = Describe("Delete", func() {
 		other := site.DeepCopy()
 		other.Spec.Image = "x"
 		Expect(s.Update(ctx, other)).Error().NotTo(HaveOccurred())
-		Expect(s.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		gone(ctx, s, "a")
 	})
 
@@ -76,16 +76,14 @@ var _ = Describe("Delete", func() {
 		created(ctx, s, "a")
 		_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{ResourceVersion: "x"})
 		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
-		_, err = s.Delete(ctx, newSite("a"), store.DeleteOptions{}, store.DeleteOptions{})
-		Expect(err).To(MatchError(ContainSubstring("one at most")))
-		_, err = s.Delete(ctx, newSite(""))
+		_, err = s.Delete(ctx, newSite(""), store.DeleteOptions{})
 		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
 	})
 
 	It("asks the kind's own rule", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a", labelled("protected", "true"))
-		_, err := s.Delete(ctx, newSite("a"))
+		_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{})
 		Expect(err).To(MatchError(apierrors.IsInvalid, "Invalid"))
 	})
 
@@ -93,13 +91,13 @@ var _ = Describe("Delete", func() {
 		s := newStore()
 		created(ctx, s, "a", finalizer("example.com/f"))
 		site := newSite("a")
-		rev, err := s.Delete(ctx, site)
+		rev, err := s.Delete(ctx, site, store.DeleteOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(site.DeletionTimestamp).NotTo(BeNil())
 		Expect(site.DeletionGracePeriodSeconds).To(Equal(ptr.To(int64(0))))
 		Expect(site.Generation).To(BeEquivalentTo(2))
 		Expect(get(ctx, s, "a").DeletionTimestamp).NotTo(BeNil())
-		Expect(s.Delete(ctx, newSite("a"))).To(Equal(rev))
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).To(Equal(rev))
 		Expect(revision(ctx, s)).To(Equal(rev))
 	})
 
@@ -123,7 +121,7 @@ var _ = Describe("Delete", func() {
 		Expect(site.DeletionTimestamp.Time).To(BeTemporally("==", start.Add(30*time.Second)), "not later than before")
 		Expect(site.Generation).To(BeEquivalentTo(2))
 
-		Expect(s.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		gone(ctx, s, "a")
 	})
 })

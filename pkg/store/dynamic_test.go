@@ -89,7 +89,7 @@ var _ = Describe("A value that does not decode", func() {
 		key := s.Prefix() + "example.com/sites/default/broken"
 		at := put(ctx, key, text)
 		site := newSite("broken")
-		_, err := s.Delete(ctx, site)
+		_, err := s.Delete(ctx, site, store.DeleteOptions{})
 		var undecodable *store.UndecodableError
 		Expect(errors.As(err, &undecodable)).To(BeTrue())
 		Expect(undecodable.Revisions).To(Equal([]int64{at}))
@@ -124,7 +124,7 @@ var _ = Describe("A value that does not decode", func() {
 
 		t := s.Txn()
 		t.Delete(newSite("broken"), store.DeleteOptions{ResourceVersion: store.FormatRevision(at)})
-		t.Delete(good)
+		t.Delete(good, store.DeleteOptions{})
 		Expect(t.Commit(ctx)).Error().NotTo(HaveOccurred())
 		Expect(sites.Count(ctx, "")).To(BeZero())
 	})

@@ -81,7 +81,7 @@ func Example() {
 	}
 	fmt.Println("read with brightness", there.Spec.Brightness, "lit", there.Status.Lit, "and generation", there.Generation)
 
-	if _, err := s.Delete(ctx, lamp); err != nil {
+	if _, err := s.Delete(ctx, lamp, store.DeleteOptions{}); err != nil {
 		log.Fatal(err)
 	}
 	_, err = store.Get[*Lamp](ctx, s, store.KeyOf(lamp))
@@ -158,7 +158,7 @@ func ExampleWatch() {
 	if _, err := s.Create(ctx, newLamp("shelf")); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := s.Delete(ctx, newLamp("desk")); err != nil {
+	if _, err := s.Delete(ctx, newLamp("desk"), store.DeleteOptions{}); err != nil {
 		log.Fatal(err)
 	}
 	for e, err := range store.Watch[*Lamp](ctx, s, store.WatchOptions{From: list.Revision + 1}) {
@@ -194,7 +194,7 @@ func ExampleStore_Txn() {
 	fmt.Println("one revision:", desk.ResourceVersion == shelf.ResourceVersion)
 
 	t = s.Txn()
-	t.Delete(newLamp("desk"))
+	t.Delete(newLamp("desk"), store.DeleteOptions{})
 	t.Create(newLamp("shelf"))
 	_, err := t.Commit(ctx)
 	fmt.Println("already exists:", apierrors.IsAlreadyExists(err))

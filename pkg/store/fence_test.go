@@ -33,7 +33,7 @@ var _ = Describe("A fence", func() {
 		put(ctx, f.Key, "still me")
 		site.Spec.Image = "x"
 		Expect(fenced.Update(ctx, site)).Error().NotTo(HaveOccurred())
-		Expect(fenced.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+		Expect(fenced.Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 	})
 
 	It("refuses every write once its key is gone, and nothing is written", func(ctx SpecContext) {
@@ -59,7 +59,7 @@ var _ = Describe("A fence", func() {
 		write(func(t *store.Txn) { t.Create(newSite("b")) })
 		write(func(t *store.Txn) { t.Update(changed) })
 		write(func(t *store.Txn) { t.UpdateStatus(changed) })
-		write(func(t *store.Txn) { t.Delete(newSite("a")) })
+		write(func(t *store.Txn) { t.Delete(newSite("a"), store.DeleteOptions{}) })
 		write(func(t *store.Txn) { t.Update(site) }) // would change nothing
 		Expect(changed).To(Equal(before))
 		Expect(revision(ctx, s)).To(Equal(now))
@@ -148,7 +148,7 @@ var _ = Describe("A fence", func() {
 		site := get(ctx, s, "a")
 		for _, s := range []*store.Store{fenced, both} {
 			t := s.Txn()
-			t.Delete(site)
+			t.Delete(site, store.DeleteOptions{})
 			_, deleted := t.Commit(ctx)
 			_, created := s.Create(ctx, newSite("d"))
 			_, _, changed := store.Mutate(ctx, s, store.KeyOf(site), func(site *Site) error { site.Spec.Replicas++; return nil })

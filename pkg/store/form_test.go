@@ -233,7 +233,7 @@ var _ = Describe("A further version of a kind", func() {
 		list, err := store.List[*OldSite](ctx, s, store.ListOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(list.Items).To(HaveLen(1))
-		_, err = s.Delete(ctx, changed)
+		_, err = s.Delete(ctx, changed, store.DeleteOptions{})
 		Expect(err).NotTo(HaveOccurred())
 	})
 
@@ -242,7 +242,7 @@ var _ = Describe("A further version of a kind", func() {
 		picky.To = func(from *OldSite, to *Site) error { return errors.New("spec.replicas is missing") }
 		s := newStore(func(o *store.Options) { o.Kinds = append(o.Kinds, picky) })
 		created(ctx, s, "a")
-		_, err := s.Delete(ctx, &OldSite{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}})
+		_, err := s.Delete(ctx, &OldSite{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}, store.DeleteOptions{})
 		Expect(err).NotTo(HaveOccurred())
 	})
 

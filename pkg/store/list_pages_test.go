@@ -72,7 +72,7 @@ var _ = Describe("List in pages", func() {
 		then := revision(ctx, s)
 		got := pages(ctx, s, store.ListOptions{Limit: 2}, func() {
 			created(ctx, s, fmt.Sprint("s0004-", revision(ctx, s)))
-			Expect(s.Delete(ctx, newSite("s0004"))).Error().To(Or(BeNil(), MatchError(apierrors.IsNotFound, "NotFound")))
+			Expect(s.Delete(ctx, newSite("s0004"), store.DeleteOptions{})).Error().To(Or(BeNil(), MatchError(apierrors.IsNotFound, "NotFound")))
 		})
 		Expect(got).To(HaveLen(3))
 		var all []string
@@ -298,7 +298,7 @@ var _ = Describe("Stream", func() {
 				Expect(site.Name).To(Equal("s0000"))
 				break // that no goroutine remains is verified after every spec
 			}
-			Expect(s.Delete(ctx, newSite("s0000"))).Error().NotTo(HaveOccurred())
+			Expect(s.Delete(ctx, newSite("s0000"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 			n := 0
 			for _, err := range stream.All() {
 				Expect(err).NotTo(HaveOccurred())

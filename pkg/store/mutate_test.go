@@ -144,7 +144,7 @@ var _ = Describe("Mutate", func() {
 	It("completes a deletion", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a", finalizer("example.com/f"))
-		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		_, rev, err := store.Mutate(ctx, s, key, func(s *Site) error { s.Finalizers = nil; return nil })
 		Expect(err).NotTo(HaveOccurred())
 		Expect(rev).To(Equal(revision(ctx, s)))

@@ -87,7 +87,7 @@ var _ = Describe("ObserveWrites", func() {
 		created(ctx, s, "a")
 		w.onTxn(2, func(func() error) error { return status.Error(codes.Unavailable, "error reading from server: EOF") })
 		under, write := observed(ctx)
-		_, err := s.Delete(under, newSite("a"))
+		_, err := s.Delete(under, newSite("a"), store.DeleteOptions{})
 		Expect(store.IsUnknownOutcome(err)).To(BeTrue())
 		Expect(write().Revision).To(BeZero())
 	})

@@ -111,7 +111,7 @@ var _ = Describe("List", func() {
 		created(ctx, s, "a")
 		then := revision(ctx, s)
 		created(ctx, s, "b")
-		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		got := list(ctx, s, store.ListOptions{Revision: then})
 		Expect(names(got.Items)).To(Equal([]string{"default/a"}))
 		Expect(got.Revision).To(Equal(then))

@@ -122,7 +122,7 @@ func workOnce(ctx context.Context, s *store.Store, writer string, i int) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Delete(ctx, site)
+	_, err = s.Delete(ctx, site, store.DeleteOptions{})
 	return err
 }
 

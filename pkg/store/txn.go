@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 )
 
 // Txn collects writes of several objects of any kinds. They all happen at one
@@ -51,17 +50,7 @@ func (t *Txn) Update(obj Object) { t.add(updateVerb{}, obj, op{main: obj}) }
 func (t *Txn) UpdateStatus(obj Object) { t.add(updateVerb{}, obj, op{status: obj}) }
 
 // Delete adds a deletion, as [Store.Delete].
-func (t *Txn) Delete(obj Object, opts ...DeleteOptions) {
-	part := op{}
-	switch len(opts) {
-	case 0:
-	case 1:
-		part.del = opts[0]
-	default:
-		t.fail(fmt.Errorf("delete: %d DeleteOptions, want one at most", len(opts)))
-	}
-	t.add(deleteVerb{}, obj, part)
-}
+func (t *Txn) Delete(obj Object, o DeleteOptions) { t.add(deleteVerb{}, obj, op{del: o}) }
 
 // Commit executes the transaction and returns its revision. If no object
 // changes, Commit writes nothing and returns the newest of the objects'

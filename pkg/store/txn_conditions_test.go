@@ -38,7 +38,7 @@ var _ = Describe("A transaction with conditions", func() {
 	It("refuses when an object is gone", func(ctx SpecContext) {
 		s := newStore()
 		there := created(ctx, s, "there")
-		Expect(s.Delete(ctx, newSite("there"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("there"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		t := s.Txn()
 		t.Unchanged(there)
 		_, err := t.Commit(ctx)
@@ -65,7 +65,7 @@ var _ = Describe("A transaction with conditions", func() {
 		write := map[string]func(t *store.Txn, obj *Site){
 			"update":        func(t *store.Txn, obj *Site) { t.Update(obj) },
 			"status update": func(t *store.Txn, obj *Site) { t.UpdateStatus(obj) },
-			"delete":        func(t *store.Txn, obj *Site) { t.Delete(obj) },
+			"delete":        func(t *store.Txn, obj *Site) { t.Delete(obj, store.DeleteOptions{}) },
 		}
 		for what, add := range write {
 			for order, first := range map[string]bool{"before": true, "after": false} {
@@ -153,7 +153,7 @@ var _ = Describe("A transaction with conditions", func() {
 			now := revision(ctx, s)
 			Expect(s.Create(ctx, in("default-2", "x"))).Error().NotTo(HaveOccurred())
 			Expect(s.Create(ctx, &Region{ObjectMeta: a.ObjectMeta})).Error().To(HaveOccurred())
-			Expect(s.Delete(ctx, a)).Error().NotTo(HaveOccurred())
+			Expect(s.Delete(ctx, a, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 			Expect(commit(ctx, s, "default", now)).To(Succeed(), "a deletion leaves nothing to see")
 		})
 

@@ -119,7 +119,7 @@ var _ = Describe("A transaction that may be split", func() {
 		fence := store.Fence{Key: s.Prefix() + "fence", CreateRevision: put(ctx, s.Prefix()+"fence", "")}
 		for _, disturb := range []func(){
 			func() {
-				Expect(s.Delete(context.WithoutCancel(ctx), newSite("other"))).Error().NotTo(HaveOccurred())
+				Expect(s.Delete(context.WithoutCancel(ctx), newSite("other"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 			},
 			func() { Expect(server.Client().Delete(ctx, fence.Key)).Error().NotTo(HaveOccurred()) },
 		} {
@@ -167,7 +167,7 @@ var _ = Describe("A transaction that may be split", func() {
 		t := s.Txn()
 		t.AllowSplit(parent)
 		Expect(t.Commit(ctx)).Error().NotTo(HaveOccurred())
-		Expect(s.Delete(ctx, newSite("parent"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("parent"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		t = s.Txn()
 		t.AllowSplit(parent)
 		Expect(t.Commit(ctx)).Error().To(MatchError(apierrors.IsNotFound, "NotFound"))

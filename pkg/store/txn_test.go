@@ -26,7 +26,7 @@ var _ = Describe("A transaction", func() {
 		t.Create(region)
 		t.Create(m)
 		t.Update(changed)
-		t.Delete(old)
+		t.Delete(old, store.DeleteOptions{})
 		Expect(t.Len()).To(Equal(5))
 		before := revision(ctx, s)
 		rev, err := t.Commit(ctx)
@@ -208,8 +208,8 @@ var _ = Describe("A transaction", func() {
 				t.Update(b)
 			}),
 			Entry("create twice", func(t *store.Txn, a, _ *Site) { a.ResourceVersion = ""; t.Create(a); t.Create(a) }),
-			Entry("update and delete", func(t *store.Txn, a, b *Site) { t.Update(a); t.Delete(b) }),
-			Entry("delete and update", func(t *store.Txn, a, b *Site) { t.Delete(a); t.Update(b) }),
+			Entry("update and delete", func(t *store.Txn, a, b *Site) { t.Update(a); t.Delete(b, store.DeleteOptions{}) }),
+			Entry("delete and update", func(t *store.Txn, a, b *Site) { t.Delete(a, store.DeleteOptions{}); t.Update(b) }),
 			Entry("check and create", func(t *store.Txn, a, b *Site) { t.Unchanged(a); b.ResourceVersion = ""; t.Create(b) }),
 			Entry("absence and update", func(t *store.Txn, a, b *Site) { t.Absent(a); t.Update(b) }),
 			Entry("absence and presence", func(t *store.Txn, a, b *Site) { t.Unchanged(a); t.Absent(b) }),

@@ -94,7 +94,7 @@ var _ = Describe("A write", func() {
 			write(func(t *store.Txn) { t.Update(site) })
 			Expect(site).To(Equal(before))
 			Expect(get(ctx, sure, "a").Spec.Image).To(Equal("x"))
-			write(func(t *store.Txn) { t.Delete(gone) })
+			write(func(t *store.Txn) { t.Delete(gone, store.DeleteOptions{}) })
 		})
 
 		// beaten has another writer come first, and the request get lost.
@@ -205,7 +205,7 @@ var _ = Describe("A write", func() {
 		It("is not called unknown when only the reading before it failed", func(ctx SpecContext) {
 			created(ctx, sure, "a")
 			w.onTxn(1, func(func() error) error { return rpctypes.ErrGRPCPermissionDenied })
-			_, err := s.Delete(ctx, newSite("a"))
+			_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{})
 			Expect(errors.Is(err, rpctypes.ErrPermissionDenied)).To(BeTrue())
 			Expect(store.IsUnknownOutcome(err)).To(BeFalse())
 		})
@@ -213,7 +213,7 @@ var _ = Describe("A write", func() {
 		DescribeTable("is read again when it is the reading before it that is lost", func(ctx SpecContext, answer func(call func() error) error) {
 			created(ctx, sure, "a")
 			w.onTxn(1, answer)
-			Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+			Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		},
 			Entry("with the connection", lost),
 			Entry("with the leader", func(func() error) error { return rpctypes.ErrGRPCLeaderChanged }),

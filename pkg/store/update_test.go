@@ -70,7 +70,7 @@ var _ = Describe("Update", func() {
 		_, err := s.Update(ctx, newSite("a"))
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 		site := created(ctx, s, "a")
-		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		_, err = s.Update(ctx, site)
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	})
@@ -203,7 +203,7 @@ var _ = Describe("Update", func() {
 	It("conflicts for an object that was deleted and created again", func(ctx SpecContext) {
 		s := newStore()
 		old := created(ctx, s, "a")
-		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		created(ctx, s, "a")
 		_, err := s.Update(ctx, old)
 		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
@@ -218,7 +218,7 @@ var _ = Describe("Update", func() {
 		It("adds no finalizer", func(ctx SpecContext) {
 			s := newStore()
 			site := created(ctx, s, "a", finalizer("example.com/f"))
-			Expect(s.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+			Expect(s.Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 			site.Finalizers = append(site.Finalizers, "example.com/g")
 			_, err := s.Update(ctx, site)
 			Expect(err).To(MatchError(apierrors.IsInvalid, "Invalid"))
@@ -227,7 +227,7 @@ var _ = Describe("Update", func() {
 		It("completes the deletion with the last finalizer", func(ctx SpecContext) {
 			s := newStore()
 			site := created(ctx, s, "a", finalizer("example.com/f", "example.com/g"))
-			Expect(s.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+			Expect(s.Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 			site.Finalizers = site.Finalizers[:1]
 			Expect(s.Update(ctx, site)).Error().NotTo(HaveOccurred())
 			get(ctx, s, "a")
@@ -247,7 +247,7 @@ var _ = Describe("Update", func() {
 			site.Finalizers = nil
 			Expect(s.Update(ctx, site)).Error().NotTo(HaveOccurred())
 			get(ctx, s, "a")
-			Expect(s.Delete(ctx, site)).Error().NotTo(HaveOccurred())
+			Expect(s.Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 			_, err := store.Get[*Site](ctx, s, store.KeyOf(site))
 			Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 		})

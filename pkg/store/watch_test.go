@@ -62,7 +62,7 @@ var _ = Describe("Watch", func() {
 		first := site.DeepCopy()
 		change(ctx, s, site, func(s *Site) { s.Spec.Image = "x" })
 		second := site.DeepCopy()
-		rev, err := s.Delete(ctx, site)
+		rev, err := s.Delete(ctx, site, store.DeleteOptions{})
 		Expect(err).NotTo(HaveOccurred())
 
 		next := watching(ctx, s, store.WatchOptions{From: from})
@@ -129,7 +129,7 @@ var _ = Describe("Watch", func() {
 		change(ctx, s, site, func(s *Site) { s.Spec.Image = "y" })
 		matched := site.DeepCopy()
 		change(ctx, s, site, labelled("x", "2"))
-		Expect(s.Delete(ctx, newSite("a"))).Error().NotTo(HaveOccurred())
+		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		created(ctx, s, "end", labelled("x", "1"))
 
 		next := watching(ctx, s, store.WatchOptions{From: from, Selector: labels.SelectorFromSet(labels.Set{"x": "1"})})

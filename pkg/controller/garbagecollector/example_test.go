@@ -44,7 +44,7 @@ func ExampleAdd() {
 	owned.OwnerReferences = append(owned.OwnerReferences, ref)
 	_, err = s.Create(ctx, owned)
 	check(err)
-	_, err = s.Delete(ctx, owner)
+	_, err = s.Delete(ctx, owner, store.DeleteOptions{})
 	check(err)
 	check(m.Run(ctx))
 	// Output:

@@ -111,7 +111,7 @@ func create[T store.Object](ctx context.Context, s *store.Store, obj T) T {
 
 func remove(ctx context.Context, s *store.Store, obj store.Object) {
 	GinkgoHelper()
-	Expect(s.Delete(ctx, obj)).Error().NotTo(HaveOccurred())
+	Expect(s.Delete(ctx, obj, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 }
 
 // owned gives an object these owners.

@@ -161,7 +161,7 @@ func TestApply(t *testing.T) {
 
 func remove(t *testing.T, s *store.Store, obj store.Object) {
 	t.Helper()
-	if _, err := s.Delete(t.Context(), obj); err != nil {
+	if _, err := s.Delete(t.Context(), obj, store.DeleteOptions{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -33,6 +33,6 @@ func cacheBehind[T store.Object](e *env[T]) {
 	e.same(e.get("a"), back)
 	equal(e.t, "status", *e.kind.status(back), 7)
 	equal(e.t, "generation", back.GetGeneration(), 3)
-	e.done(cached.Delete(e.t.Context(), e.kind.named("a")))
+	e.done(cached.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{}))
 	e.refuses(cached.Update, e.kind.sized("a", 1), isNotFound)
 }

@@ -93,7 +93,7 @@ func createOneWins[T store.Object](e *env[T]) {
 
 func createAgain[T store.Object](e *env[T]) {
 	first := e.created("a")
-	e.done(e.s.Delete(e.t.Context(), first.DeepCopyObject().(T)))
+	e.done(e.s.Delete(e.t.Context(), first.DeepCopyObject().(T), store.DeleteOptions{}))
 	second := e.created("a")
 	if first.GetUID() == second.GetUID() {
 		e.t.Fatal("both have the same uid")

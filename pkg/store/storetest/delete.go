@@ -17,7 +17,7 @@ func deleteRules[T store.Object]() []rule[T] {
 func deleteReturns[T store.Object](e *env[T]) {
 	there := e.created("a", func(obj T) { *e.kind.spec(obj) = 3 })
 	obj := e.kind.named("a")
-	rev := e.done(e.s.Delete(e.t.Context(), obj))
+	rev := e.done(e.s.Delete(e.t.Context(), obj, store.DeleteOptions{}))
 	e.at(obj, rev)
 	equal(e.t, "revision", rev, e.revision())
 	there.SetResourceVersion(obj.GetResourceVersion())
@@ -33,11 +33,11 @@ func deleteMissing[T store.Object](e *env[T]) {
 
 func deleteUID[T store.Object](e *env[T]) {
 	first := e.created("a")
-	e.done(e.s.Delete(e.t.Context(), e.kind.named("a")))
+	e.done(e.s.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{}))
 	second := e.created("a")
 	e.refuses(e.deleted(store.DeleteOptions{}), first, isConflict)
 	e.same(e.get("a"), second)
-	e.done(e.s.Delete(e.t.Context(), second))
+	e.done(e.s.Delete(e.t.Context(), second, store.DeleteOptions{}))
 	e.gone("a")
 }
 
@@ -56,7 +56,7 @@ func deleteStale[T store.Object](e *env[T]) {
 	now := e.get("a")
 	*e.kind.spec(now) = 2
 	e.done(e.s.Update(e.t.Context(), now))
-	e.done(e.s.Delete(e.t.Context(), stale))
+	e.done(e.s.Delete(e.t.Context(), stale, store.DeleteOptions{}))
 	equal(e.t, "the last spec", *e.kind.spec(stale), 2)
 	e.gone("a")
 }
@@ -65,7 +65,7 @@ func deleteOnce[T store.Object](e *env[T]) {
 	e.created("a")
 	won := 0
 	for _, err := range together(16, func(int) error {
-		_, err := e.s.Delete(e.t.Context(), e.kind.named("a"))
+		_, err := e.s.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{})
 		return err
 	}) {
 		if err == nil {
@@ -93,6 +93,6 @@ func deleteGrace[T store.Object](e *env[T]) {
 	if *shorter.GetDeletionGracePeriodSeconds() != 30 || shorter.GetDeletionTimestamp().After(obj.GetDeletionTimestamp().Time) {
 		e.t.Fatalf("deletionTimestamp %v, grace period %v", shorter.GetDeletionTimestamp(), shorter.GetDeletionGracePeriodSeconds())
 	}
-	e.done(e.s.Delete(e.t.Context(), e.kind.named("a")))
+	e.done(e.s.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{}))
 	e.gone("a")
 }

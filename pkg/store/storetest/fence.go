@@ -45,7 +45,7 @@ func fenceHolds[T store.Object](e *env[T]) {
 	e.done(fenced.UpdateStatus(e.t.Context(), obj))
 	_, _, err = store.Mutate(e.t.Context(), fenced, key("a"), e.increment)
 	e.must(err)
-	e.done(fenced.Delete(e.t.Context(), e.kind.named("a")))
+	e.done(fenced.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{}))
 }
 
 func fenceFallen[T store.Object](e *env[T]) {

@@ -16,7 +16,7 @@ func (e *env[T]) marked(name string, finalizers ...string) T {
 	e.t.Helper()
 	e.created(name, func(obj T) { obj.SetFinalizers(finalizers) })
 	obj := e.kind.named(name)
-	e.done(e.s.Delete(e.t.Context(), obj))
+	e.done(e.s.Delete(e.t.Context(), obj, store.DeleteOptions{}))
 	return obj
 }
 
@@ -30,7 +30,7 @@ func finalizerMarks[T store.Object](e *env[T]) {
 	equal(e.t, "generation", obj.GetGeneration(), 2)
 	before := e.revision()
 	again := e.kind.named("a")
-	e.done(e.s.Delete(e.t.Context(), again))
+	e.done(e.s.Delete(e.t.Context(), again, store.DeleteOptions{}))
 	e.same(again, obj)
 	e.stillAt(before)
 }

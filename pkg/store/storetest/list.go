@@ -83,7 +83,7 @@ func listEarlier[T store.Object](e *env[T]) {
 	then := e.revision()
 	*e.kind.spec(obj) = 2
 	e.done(e.s.Update(e.t.Context(), obj))
-	e.done(e.s.Delete(e.t.Context(), gone))
+	e.done(e.s.Delete(e.t.Context(), gone, store.DeleteOptions{}))
 	list := e.list(store.ListOptions{Revision: then})
 	equal(e.t, "revision", list.Revision, then)
 	equal(e.t, "names", names(list.Items), "default/a default/b")

@@ -54,7 +54,7 @@ func ownClusterScoped(e *env[*widget]) {
 	if _, err := store.List[*zone](e.t.Context(), e.s, store.ListOptions{Namespace: "default"}); err == nil {
 		e.t.Fatal("a list of a namespace is not refused")
 	}
-	e.done(e.s.Delete(e.t.Context(), there))
+	e.done(e.s.Delete(e.t.Context(), there, store.DeleteOptions{}))
 }
 
 func plainGeneration(e *env[*corev1.ConfigMap]) {

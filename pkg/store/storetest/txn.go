@@ -42,7 +42,7 @@ func txnOneRevision[T store.Object](e *env[T]) {
 	t.Create(fresh)
 	t.Create(cm)
 	t.Update(changed)
-	t.Delete(gone)
+	t.Delete(gone, store.DeleteOptions{})
 	equal(e.t, "length", t.Len(), 4)
 	rev := e.done(t.Commit(e.t.Context()))
 	equal(e.t, "revision", rev, e.revision())
@@ -70,7 +70,7 @@ func txnNothing[T store.Object](e *env[T]) {
 	}{
 		{isConflict, func(t *store.Txn) { t.Update(stale) }},
 		{isTaken, func(t *store.Txn) { t.Create(e.kind.named("a")) }},
-		{isNotFound, func(t *store.Txn) { t.Delete(e.kind.named("none")) }},
+		{isNotFound, func(t *store.Txn) { t.Delete(e.kind.named("none"), store.DeleteOptions{}) }},
 	} {
 		e.refuses(e.commit(func(t *store.Txn, obj store.Object) {
 			t.Create(e.kind.named("fresh"))
@@ -94,12 +94,12 @@ func txnConditions[T store.Object](e *env[T]) {
 	*e.kind.spec(obj) = 3
 	e.created("absent")
 	e.refuses(e.commit(add), obj, isTaken)
-	e.done(e.s.Delete(e.t.Context(), e.kind.named("absent")))
+	e.done(e.s.Delete(e.t.Context(), e.kind.named("absent"), store.DeleteOptions{}))
 	now := e.get("relied")
 	*e.kind.spec(now) = 9
 	e.done(e.s.Update(e.t.Context(), now))
 	e.refuses(e.commit(add), obj, isConflict)
-	e.done(e.s.Delete(e.t.Context(), now))
+	e.done(e.s.Delete(e.t.Context(), now, store.DeleteOptions{}))
 	e.refuses(e.commit(add), obj, isNotFound)
 	e.refuses(e.commit(func(t *store.Txn, obj store.Object) { t.Unchanged(obj) }), e.kind.named("a"), isBadRequest)
 }
@@ -114,7 +114,7 @@ func txnRange[T store.Object](e *env[T]) {
 	}
 	e.created("appeared")
 	e.refuses(e.commit(add), obj, isConflict)
-	e.done(e.s.Delete(e.t.Context(), e.kind.named("appeared")))
+	e.done(e.s.Delete(e.t.Context(), e.kind.named("appeared"), store.DeleteOptions{}))
 	e.done(e.commit(add)(e.t.Context(), obj))
 	*e.kind.spec(obj) = 3
 	e.refuses(e.commit(add), obj, isConflict)
@@ -157,7 +157,7 @@ func txnTwice[T store.Object](e *env[T]) {
 	}), obj, twice)
 	e.refuses(e.commit(func(t *store.Txn, obj store.Object) {
 		t.Update(obj)
-		t.Delete(obj)
+		t.Delete(obj, store.DeleteOptions{})
 	}), obj, twice)
 }
 

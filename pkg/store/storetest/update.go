@@ -59,7 +59,7 @@ func updateReplaces[T store.Object](e *env[T]) {
 
 func updateMissing[T store.Object](e *env[T]) {
 	obj := e.created("a")
-	e.done(e.s.Delete(e.t.Context(), e.kind.named("a")))
+	e.done(e.s.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{}))
 	for _, missing := range []T{obj, e.kind.named("never")} {
 		e.refuses(e.s.Update, missing, isNotFound)
 		e.refuses(e.s.UpdateStatus, missing, isNotFound)
@@ -68,7 +68,7 @@ func updateMissing[T store.Object](e *env[T]) {
 
 func updateRecreated[T store.Object](e *env[T]) {
 	stale := e.created("a")
-	e.done(e.s.Delete(e.t.Context(), e.kind.named("a")))
+	e.done(e.s.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{}))
 	now := e.created("a")
 	*e.kind.spec(stale) = 7
 	e.refuses(e.s.Update, stale, isConflict)

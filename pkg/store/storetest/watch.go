@@ -56,7 +56,7 @@ func watchContinues[T store.Object](e *env[T]) {
 	*e.kind.spec(obj) = 2
 	modified := e.done(e.s.Update(e.t.Context(), obj))
 	added := e.done(e.s.Create(e.t.Context(), e.kind.named("b")))
-	deleted := e.done(e.s.Delete(e.t.Context(), e.kind.named("a")))
+	deleted := e.done(e.s.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{}))
 	w := e.watch(store.WatchOptions{From: list.Revision + 1})
 	ev := w.expect(store.Modified, "a", modified)
 	e.same(ev.Object, obj)
@@ -79,7 +79,7 @@ func watchInterrupted[T store.Object](e *env[T]) {
 		}
 		*e.kind.spec(obj) = 2
 		w.expectAfter(store.Modified, "a", func() (int64, error) { return e.s.Update(e.t.Context(), obj) })
-		w.expectAfter(store.Deleted, "a", func() (int64, error) { return e.s.Delete(e.t.Context(), obj) })
+		w.expectAfter(store.Deleted, "a", func() (int64, error) { return e.s.Delete(e.t.Context(), obj, store.DeleteOptions{}) })
 	}
 }
 
@@ -99,7 +99,7 @@ func watchSelector[T store.Object](e *env[T]) {
 	}
 	begins, stays, ceases := set("yes", 1), set("yes", 2), set("no", 3)
 	begins2 := set("yes", 4)
-	gone := e.done(e.s.Delete(e.t.Context(), e.kind.named("a")))
+	gone := e.done(e.s.Delete(e.t.Context(), e.kind.named("a"), store.DeleteOptions{}))
 	w := e.watch(store.WatchOptions{From: from, Selector: labels.SelectorFromSet(labels.Set{"in": "yes"})})
 	w.expect(store.Added, "a", begins)
 	w.expect(store.Modified, "a", stays)
