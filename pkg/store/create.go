@@ -9,22 +9,22 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 )
 
-// Create writes a new object and returns the revision that it made. It fills
-// obj in with what the store decides: uid, creationTimestamp, generation,
-// resourceVersion, the name where generateName asked for one, and defaults. The
-// status is dropped, as Kubernetes does: write it with [Store.UpdateStatus].
+// Create writes a new object and returns the revision of the write. It sets what the
+// store decides in obj: uid, creationTimestamp, generation, resourceVersion, defaults,
+// and the name if obj has a generateName. Like Kubernetes, it drops the status; write
+// that with [Store.UpdateStatus].
 //
-// The error is an AlreadyExists when there is an object of that name, an
-// Invalid when a field is wrong, and a BadRequest when obj has a
-// resourceVersion. When Create fails, obj is as it was.
+// Create returns an AlreadyExists if there is an object of that name, an Invalid if a
+// field is wrong, and a BadRequest if obj has a resourceVersion. If Create fails, obj is
+// unchanged.
 func (s *Store) Create(ctx context.Context, obj Object) (int64, error) {
 	t := s.Txn()
 	t.Create(obj)
 	return t.Commit(ctx)
 }
 
-// maxGenerateNames is how many taken names a generateName may meet. With five
-// characters of 27 each, more than a few say that something else is wrong.
+// maxGenerateNames is how many generated names may be taken. A name has five random
+// characters out of 27 each, so more than a few show that something else is wrong.
 const maxGenerateNames = 8
 
 type createVerb struct{}
@@ -72,8 +72,7 @@ func (v createVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	return effect{action: put, value: value, result: obj}, err
 }
 
-// generateName picks a name, and another one when etcd has said that the last
-// one is taken.
+// generateName generates a name, and another one if etcd refused the last as taken.
 func (createVerb) generateName(s *Store, o *op, prior *stored) (err error) {
 	if prior == nil && o.etcdKey != "" {
 		return nil
@@ -81,7 +80,7 @@ func (createVerb) generateName(s *Store, o *op, prior *stored) (err error) {
 	if o.generated++; o.generated > maxGenerateNames {
 		return apierrors.NewGenerateNameConflict(o.kind.resource, o.name.Name, 1)
 	}
-	// Kubernetes' own limits: 63 characters, of which five are random.
+	// These are Kubernetes' limits: 63 characters, of which five are random.
 	const random, longest = 5, 63
 	base := o.obj.GetGenerateName()
 	base = base[:min(len(base), longest-random)]

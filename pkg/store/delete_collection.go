@@ -16,24 +16,24 @@ import (
 // deleteBatch is how many objects of a collection are deleted at once.
 const deleteBatch = 100
 
-// DeleteCollection deletes the objects of one kind that a list would return,
-// each by the rules of [Store.Delete], in transactions of many objects. What is
-// created meanwhile stays. An object that is changed meanwhile is looked at
-// again, and stays if it is no longer selected.
+// DeleteCollection deletes the objects of one kind that a list would return. It deletes
+// each by the rules of [Store.Delete], in transactions of many objects. Objects that are
+// created meanwhile stay. If an object is changed meanwhile, DeleteCollection reads it
+// again, and leaves it if the list no longer selects it.
 //
-// It returns how many objects it deleted or marked as being deleted, without
-// those that were marked already, and the newest revision that it made. When
-// there was nothing to write, the revision is that of the list.
+// It returns how many objects it deleted or marked as being deleted, without those that
+// were marked before, and the newest revision of its writes. If there was nothing to
+// write, it returns the revision of the list.
 //
-// An object that must not be deleted, or cannot be decoded, stays as it is and
-// keeps no other from being deleted; the error names them all. Any other error
-// ends the work, and what was deleted until then remains so. It is
-// [apierrors.IsResourceExpired] when the list is compacted before its end: call
-// again. A Limit, a Continue, an order or a Revision, and a condition on a
-// resourceVersion, are a BadRequest.
+// DeleteCollection skips objects that must not be deleted or do not decode, and deletes
+// the others; the error names all skipped objects. Any other error stops the deletion;
+// objects deleted so far stay deleted. If [apierrors.IsResourceExpired] is true for the
+// error, the list was compacted before its end: call again. DeleteCollection returns a
+// BadRequest if the options have a Limit, a Continue, an order, a Revision or a
+// ResourceVersion.
 func DeleteCollection[T Object](ctx context.Context, s *Store, o ListOptions, d DeleteOptions) (deleted int, revision int64, err error) {
 	if o.Revision != 0 || d.ResourceVersion != "" {
-		return 0, 0, fmt.Errorf("delete collection: %w", apierrors.NewBadRequest("a collection is deleted as it is now: leave the revision out"))
+		return 0, 0, fmt.Errorf("delete collection: %w", apierrors.NewBadRequest("a collection is deleted in its present state: leave the revision empty"))
 	}
 	k, err := s.kinds.ofType(reflect.TypeFor[T]())
 	if err != nil {
@@ -57,7 +57,7 @@ func DeleteCollection[T Object](ctx context.Context, s *Store, o ListOptions, d 
 	return c.deleted, c.revision, errors.Join(err, errors.Join(c.refused...), c.undecodable.orNil())
 }
 
-// collection is a deletion of many objects under way.
+// collection is the state of one DeleteCollection.
 type collection struct {
 	store   *Store
 	list    *listing // tells which objects are selected
@@ -74,7 +74,7 @@ func (c *collection) batchSize() int {
 	return max(1, min(deleteBatch, MaxTxnOps-len(c.store.fences)))
 }
 
-// batches yields the objects of a stream, several at a time.
+// batches yields the objects of a stream in groups.
 func (st *ObjectStream[T]) batches(size int) func(yield func([]Object, error) bool) {
 	return func(yield func([]Object, error) bool) {
 		var batch []Object
@@ -115,8 +115,8 @@ func (c *collection) deleteAll(ctx context.Context, batches func(yield func([]Ob
 	return nil
 }
 
-// delete deletes objects together. Where that fails because of some of them, it
-// halves them until it knows which.
+// delete deletes objects in one transaction. If some of them make it fail, it halves the
+// group until it has found them.
 func (c *collection) delete(ctx context.Context, batch []Object) error {
 	var others contention
 	for len(batch) > 0 {
@@ -151,17 +151,17 @@ func (c *collection) halve(ctx context.Context, batch []Object) error {
 	return c.delete(ctx, batch[len(batch)/2:])
 }
 
-// outdated reports whether an object is not what it was when it was read.
+// outdated reports whether an object has changed since it was read.
 func outdated(err error) bool { return apierrors.IsConflict(err) || apierrors.IsNotFound(err) }
 
-// ofObject reports whether a transaction failed because of one of its objects,
-// or because of how many they are.
+// ofObject reports whether a transaction failed because of one of its objects or because
+// of their number.
 func ofObject(err error) bool {
 	var undecodable *UndecodableError
 	return outdated(err) || apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) || errors.As(err, &undecodable)
 }
 
-// try deletes objects together if none has changed.
+// try deletes objects in one transaction if none has changed.
 func (c *collection) try(ctx context.Context, batch []Object) error {
 	t := c.store.Txn()
 	for _, obj := range batch {
@@ -191,8 +191,8 @@ func (c *collection) try(ctx context.Context, batch []Object) error {
 	return nil
 }
 
-// reread returns what is left of a batch: those of its objects that are still
-// there and selected, as they are now.
+// reread returns the present state of those objects of a batch that still exist and are
+// selected.
 func (c *collection) reread(ctx context.Context, batch []Object) (left []Object, err error) {
 	gets := make([]clientv3.Op, len(batch))
 	uids := map[types.UID]bool{}

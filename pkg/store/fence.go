@@ -9,22 +9,22 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Fence is a condition on a key that does not belong to any object, such as a
-// leadership key. It holds while the key exists and was created at
-// CreateRevision: from the moment that the key is deleted, or expires with its
-// lease, etcd refuses the write, whatever the writer still believes.
+// Fence is a condition on a key that belongs to no object, such as a leadership key. It
+// holds while the key exists with the given CreateRevision. Once the key is deleted, or
+// expires with its lease, etcd refuses the write, whatever the writer believes. Use it
+// with [Store.WithFences].
 type Fence struct {
-	// Key is the whole etcd key; the store's prefix is not put before it.
+	// Key is the full etcd key. The store's prefix is not added.
 	Key string
 	// CreateRevision is the revision that created the key.
 	CreateRevision int64
-	// Lease, when set, is the lease that the key must be attached to. It tells
-	// the key from one that another holder created at the same revision of an
-	// etcd whose data were wiped meanwhile. It costs a second comparison.
+	// Lease is the lease that the key must be attached to. It distinguishes the key
+	// from one that another holder created at the same revision after etcd was wiped.
+	// It costs a second comparison. Defaults to any lease or none.
 	Lease clientv3.LeaseID
 }
 
-// valid refuses the fence that would hold while its key does not exist.
+// valid returns an error for a fence that would hold while its key does not exist.
 func (f Fence) valid() error {
 	if f.Key == "" || f.CreateRevision <= 0 {
 		return fmt.Errorf("fence on key %q at revision %d: key and revision must be set", f.Key, f.CreateRevision)
@@ -40,8 +40,8 @@ func (f Fence) compares() []clientv3.Cmp {
 	return []clientv3.Cmp{created, clientv3.Compare(clientv3.LeaseValue(f.Key), "=", f.Lease)}
 }
 
-// get reads what check looks at. An answer without values, which is cheaper, has
-// no lease.
+// get returns the operation that reads what check needs. An answer without values would
+// be cheaper but has no lease.
 func (f Fence) get() clientv3.Op {
 	if f.Lease == clientv3.NoLease {
 		return clientv3.OpGet(f.Key, clientv3.WithKeysOnly())
@@ -49,7 +49,7 @@ func (f Fence) get() clientv3.Op {
 	return clientv3.OpGet(f.Key)
 }
 
-// check looks at what etcd says of the key.
+// check returns an error if the key's state breaks the fence.
 func (f Fence) check(kvs []*mvccpb.KeyValue) error {
 	if len(kvs) == 0 {
 		return &FencedError{Fence: f}
@@ -61,19 +61,18 @@ func (f Fence) check(kvs []*mvccpb.KeyValue) error {
 	return nil
 }
 
-// WithFences returns a store whose every write carries these fences beside
-// those of s. Reads do not. A fence that lacks its key or its revision makes
-// every write fail.
+// WithFences returns a store whose writes carry these fences in addition to those of s.
+// Reads carry none. If a fence lacks its key or its revision, every write fails.
 func (s *Store) WithFences(fences ...Fence) *Store {
 	d := *s
 	d.fences = append(append([]Fence(nil), s.fences...), fences...)
 	return &d
 }
 
-// WithFencesFrom returns a store that asks for further fences before every write:
-// those that a function finds in the write's context. The function's error
-// refuses the write, which is then not sent. So no write gets by without a
-// fence that only some contexts carry.
+// WithFencesFrom returns a store that calls a function with the context of each write to
+// get further fences. If the function returns an error, the write fails with it and is
+// not sent. So a program can make sure that no write lacks a fence that only some
+// contexts carry.
 func (s *Store) WithFencesFrom(find func(ctx context.Context) ([]Fence, error)) *Store {
 	d := *s
 	d.findFences = find
@@ -108,12 +107,11 @@ func (s *Store) fencesFor(ctx context.Context) ([]Fence, error) {
 	return fences, nil
 }
 
-// FencedError says that etcd refused a write because a [Fence] no longer held.
-// Nothing was written. Trying again with the same fence is useless.
+// FencedError says that etcd refused a write because a [Fence] no longer held. Nothing
+// was written. Another attempt with the same fence fails too.
 type FencedError struct {
 	Fence Fence
-	// Found is the revision at which the key was created that stands there
-	// now, or 0 when there is none.
+	// Found is the CreateRevision of the present key, or 0 if there is none.
 	Found int64
 }
 

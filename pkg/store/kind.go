@@ -15,58 +15,55 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Kind says how objects of the Go type T are stored and which rules hold for
-// them. A type that the scheme of [Options] knows needs a Kind only where it
-// differs from the defaults; a type of the user's own needs one with its
-// GroupVersionKind. T is a pointer type, as in
+// Kind says how objects of the Go type T are stored, and which rules they obey. A type of
+// the scheme in [Options] needs a Kind only if it differs from the defaults. A type of
+// your own needs one with its GroupVersionKind. T is a pointer type, as in
 //
 //	store.Kind[*Site]{GroupVersionKind: schema.GroupVersionKind{
 //		Group: "example.com", Version: "v1", Kind: "Site"}}
 //
-// The hooks run inside a write and must neither block nor keep the objects
-// they are given.
+// The hooks run during a write. They must not block and must not keep the objects that
+// they receive. They may be called concurrently.
 type Kind[T Object] struct {
-	// GroupVersionKind may be left out when the scheme knows T under exactly
-	// one.
+	// GroupVersionKind may be empty if the scheme knows T under exactly one.
 	GroupVersionKind schema.GroupVersionKind
 
 	// Resource is the plural under which the objects are stored. Defaults to
 	// the lower-case plural of the kind, as Kubernetes derives it.
 	Resource string
 
-	// ClusterScoped says that the objects have no namespace. Defaults to what
-	// Kubernetes says for its own kinds, and to false for others.
+	// ClusterScoped says that the objects have no namespace. For Kubernetes' own
+	// kinds it defaults to what Kubernetes says; for others, to false.
 	ClusterScoped bool
 
-	// Default fills in what the writer left out. It runs on create and on
-	// update, before validation, and must be idempotent.
+	// Default sets fields that the writer left empty. It runs before validation on
+	// create and update, and must be idempotent. Defaults to none.
 	Default func(obj T)
 
-	// ValidateCreate and ValidateUpdate report what is wrong with an object,
-	// with the paths of the fields. Names, labels, annotations and owner
-	// references are checked without them. ValidateUpdate also runs for a
-	// status update; old is shared and must not be changed. When it is nil,
-	// ValidateCreate is used for updates too.
+	// ValidateCreate and ValidateUpdate report what is wrong with an object, with the
+	// paths of the fields. The store itself checks names, labels, annotations and owner
+	// references. ValidateUpdate also runs for a status update. It must not change old,
+	// which is shared. It defaults to ValidateCreate, and that to none.
 	ValidateCreate func(obj T) field.ErrorList
 	ValidateUpdate func(obj, old T) field.ErrorList
 
-	// ValidateDelete may refuse a deletion.
+	// ValidateDelete may refuse a deletion. Defaults to allowing it.
 	ValidateDelete func(obj T) field.ErrorList
 
-	// Fields tells by which fields, beside metadata.name and metadata.namespace,
-	// a list can select, and their values in an object. It returns the same
-	// fields for every object, be it empty, and must not change it.
+	// Fields returns the fields by which a list can select, in addition to
+	// metadata.name and metadata.namespace, with their values in an object. It must
+	// return the same fields for every object, even an empty one, and must not change
+	// the object. Defaults to none.
 	Fields func(obj T) fields.Set
 }
 
-// AnyKind is a [Kind] or a [Version] of any type. Only this package implements
-// it.
+// AnyKind is a [Kind] or a [Version] of any type. Only this package implements it.
 type AnyKind interface {
 	info(*runtime.Scheme) (*kindInfo, error)
 }
 
-// kindInfo is a Kind without its type parameter, its defaults worked out.
-// It does not change after New.
+// kindInfo is a Kind without its type parameter and with its defaults set. It does not
+// change after New.
 type kindInfo struct {
 	gvk           schema.GroupVersionKind
 	resource      schema.GroupResource
@@ -83,8 +80,8 @@ type kindInfo struct {
 	codec  *codec
 	prefix string // of the etcd keys
 
-	// versions are the further versions that are stored as this kind. A further
-	// version has, instead, what it is stored as and how.
+	// versions are the further versions that are stored as this kind. The fields below
+	// are set for a further version.
 	versions             []*kindInfo
 	storedAs             reflect.Type
 	stored               *kindInfo
@@ -157,8 +154,8 @@ func newKindInfo(gvk schema.GroupVersionKind, t reflect.Type) (*kindInfo, error)
 	}, nil
 }
 
-// checkCopiesItself refuses a type that has the copying from a type that it
-// embeds: its copies would be of that type.
+// checkCopiesItself returns an error for a type that inherits DeepCopyObject from an
+// embedded type: its copies would have that type.
 func checkCopiesItself(t reflect.Type) error {
 	obj := reflect.New(t).Interface().(Object)
 	if c := obj.DeepCopyObject(); reflect.TypeOf(c) != reflect.TypeOf(obj) {
@@ -196,15 +193,13 @@ func assign(dst, src Object) {
 	reflect.ValueOf(dst).Elem().Set(reflect.ValueOf(src).Elem())
 }
 
-// copyField copies one field shallowly: what is copied must not be shared
-// afterwards.
+// copyField makes a shallow copy of one field. The caller must not share it afterwards.
 func (k *kindInfo) copyField(index []int, dst, src Object) {
 	reflect.ValueOf(dst).Elem().FieldByIndex(index).Set(reflect.ValueOf(src).Elem().FieldByIndex(index))
 }
 
-// copyStatus gives dst the status of src, where the kind has one, without
-// sharing anything: it copies an object that is nothing but the status, which
-// costs less than a whole one.
+// copyStatus makes a deep copy of the status of src in dst, if the kind has a status. It
+// copies an object with nothing but the status, which is cheaper than a whole one.
 func (k *kindInfo) copyStatus(dst, src Object) {
 	if k.status == nil {
 		return
@@ -222,7 +217,7 @@ func (k *kindInfo) fieldOf(index []int, obj Object) any {
 	return reflect.ValueOf(obj).Elem().FieldByIndex(index).Addr().Interface()
 }
 
-// guessResource is Kubernetes' rule for the plural, with its one exception.
+// guessResource applies Kubernetes' rule for plurals, with its one exception.
 func guessResource(gvk schema.GroupVersionKind) schema.GroupResource {
 	if gvk.Kind == "Endpoints" {
 		return schema.GroupResource{Group: gvk.Group, Resource: "endpoints"}
@@ -280,8 +275,7 @@ func newKinds(scheme *runtime.Scheme, own []AnyKind) (*kinds, error) {
 	return ks, ks.linkVersions()
 }
 
-// addScheme adds the kinds of a scheme for which there is no Kind, in an order
-// that does not depend on chance.
+// addScheme adds the types of a scheme for which there is no Kind, in a fixed order.
 func (ks *kinds) addScheme(scheme *runtime.Scheme) error {
 	known := scheme.AllKnownTypes()
 	byName := func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) }
@@ -307,8 +301,8 @@ func isObject(t reflect.Type) bool {
 	return ptr.Implements(reflect.TypeFor[Object]()) && t.Kind() == reflect.Struct
 }
 
-// addOwn adds a kind of [Options]. Two versions of a scheme's kind do share
-// their keys; among the kinds that are chosen one by one it is a mistake.
+// addOwn adds a kind of [Options]. Versions of a scheme's kind share their keys; two kinds
+// of Options must not.
 func (ks *kinds) addOwn(k *kindInfo) error {
 	for _, other := range ks.byType {
 		if k.storedAs == nil && other.storedAs == nil && other.resource == k.resource && other.gvk != k.gvk {
@@ -348,14 +342,15 @@ func (ks *kinds) ofType(ptr reflect.Type) (*kindInfo, error) {
 	return nil, fmt.Errorf("type %s is not known to this store: add it to Options.Scheme or Options.Kinds", ptr)
 }
 
-// KindInfo is what a store knows of one kind.
+// KindInfo describes a kind of a store.
 type KindInfo struct {
 	GroupVersionKind schema.GroupVersionKind
 	Resource         schema.GroupResource
 	ClusterScoped    bool
 }
 
-// KindOf returns what the store knows of the type T.
+// KindOf returns the kind of the type T. It returns an error if the store does not know
+// the type.
 func KindOf[T Object](s *Store) (KindInfo, error) {
 	k, err := s.kinds.ofType(reflect.TypeFor[T]())
 	if err != nil {
@@ -364,7 +359,8 @@ func KindOf[T Object](s *Store) (KindInfo, error) {
 	return k.public(), nil
 }
 
-// KindOf returns what the store knows of an object's type.
+// KindOf returns the kind of an object's type. It returns an error if the store does not
+// know the type.
 func (s *Store) KindOf(obj Object) (KindInfo, error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {
@@ -373,8 +369,8 @@ func (s *Store) KindOf(obj Object) (KindInfo, error) {
 	return k.public(), nil
 }
 
-// LookupKind returns what the store knows of a GroupVersionKind, and false
-// when it knows nothing of it.
+// LookupKind returns the kind of a GroupVersionKind, and false if the store does not know
+// it.
 func (s *Store) LookupKind(gvk schema.GroupVersionKind) (KindInfo, bool) {
 	k := s.kinds.byGVK[gvk]
 	if k == nil {
@@ -383,8 +379,8 @@ func (s *Store) LookupKind(gvk schema.GroupVersionKind) (KindInfo, bool) {
 	return k.public(), true
 }
 
-// NewObject returns an empty object of a kind, or false when the store does
-// not know it.
+// NewObject returns an empty object of a kind, and false if the store does not know the
+// kind.
 func (s *Store) NewObject(gvk schema.GroupVersionKind) (Object, bool) {
 	k := s.kinds.byGVK[gvk]
 	if k == nil {
@@ -393,8 +389,8 @@ func (s *Store) NewObject(gvk schema.GroupVersionKind) (Object, bool) {
 	return k.newObject(), true
 }
 
-// Default fills in what a write would: the Default of obj's [Kind]. An object of
-// another version than the stored one is left alone.
+// Default sets the defaults that a write would set: it calls the Default of obj's [Kind].
+// It does nothing for an object of a [Version].
 func (s *Store) Default(obj Object) error {
 	k, err := s.kinds.of(obj)
 	if err != nil {

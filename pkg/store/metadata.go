@@ -7,8 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// hasPlainMetadata reports whether the kind's metadata are where
-// metav1.PartialObjectMetadata has them.
+// hasPlainMetadata reports whether the kind has its metadata where
+// metav1.PartialObjectMetadata has it.
 func (k *kindInfo) hasPlainMetadata() bool {
 	f, ok := k.goType.FieldByName("ObjectMeta")
 	if !ok || f.Type != reflect.TypeFor[metav1.ObjectMeta]() || len(f.Index) != 1 {
@@ -19,8 +19,8 @@ func (k *kindInfo) hasPlainMetadata() bool {
 	return name == "metadata" && (!isProto || strings.HasPrefix(f.Tag.Get("protobuf"), "bytes,1,"))
 }
 
-// decodeMetadata decodes an object's metadata and leaves the rest empty. The rest
-// of another version may be needed to convert its metadata.
+// decodeMetadata decodes an object's metadata and leaves the rest empty. It decodes a
+// value of another version as a whole, since a conversion may need all of it.
 func (k *kindInfo) decodeMetadata(c *codec, plain []byte) (Object, error) {
 	var partial metav1.PartialObjectMetadata
 	lenient := *c

@@ -8,12 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// protobufPrefix is what Kubernetes puts before its protobuf values.
+// protobufPrefix is the prefix of Kubernetes' protobuf values.
 var protobufPrefix = []byte("k8s\x00")
 
-// protoMessage is what Kubernetes' types with a protobuf form implement. A type
-// that embeds both TypeMeta and ObjectMeta does not get the methods from them,
-// since they are ambiguous.
+// protoMessage is implemented by Kubernetes' types with a protobuf form. A type that
+// embeds TypeMeta and ObjectMeta does not inherit the methods, because they are
+// ambiguous.
 type protoMessage interface {
 	Reset()
 	Marshal() ([]byte, error)
@@ -34,8 +34,7 @@ func encodeProtobuf(gvk schema.GroupVersionKind, message protoMessage) ([]byte, 
 	return value, err
 }
 
-// decodeProtobuf says what kind the value is of, even when it is none that obj
-// can be.
+// decodeProtobuf returns the kind of the value, even if it does not fit obj.
 func decodeProtobuf(plain []byte, obj Object) (schema.GroupVersionKind, error) {
 	var envelope runtime.Unknown
 	if err := envelope.Unmarshal(plain[len(protobufPrefix):]); err != nil {

@@ -12,9 +12,9 @@ import (
 // tracedKeys is how many of a transaction's keys its span names.
 const tracedKeys = 8
 
-// startSpan begins an OpenTelemetry span for a transaction, as a child of the one
-// in ctx and with that one's provider; where there is none, it costs nothing. end
-// is told what came of it.
+// startSpan starts an OpenTelemetry span for a transaction: a child of the span in ctx,
+// from the same provider. Without a span in ctx it does nothing. end ends the span with
+// the result.
 func (t *Txn) startSpan(ctx context.Context) (_ context.Context, end func(revision int64, err error)) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -46,9 +46,8 @@ func (t *Txn) endSpan(ctx context.Context, span trace.Span, revision int64, err 
 	}
 }
 
-// isRefusal reports whether a transaction was not committed because what is there
-// is not what it was made for. Whether that is a fault only its maker knows: mostly
-// somebody else was faster.
+// isRefusal reports whether etcd refused a transaction because of the present state.
+// Usually another writer was faster, so it is not a fault of its own.
 func isRefusal(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || IsFenced(err)
 }

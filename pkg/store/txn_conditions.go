@@ -11,20 +11,20 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// Unchanged adds the condition that an object still has obj's resourceVersion.
-// It may be one that the transaction writes, too.
+// Unchanged adds the condition that an object still has obj's resourceVersion. The
+// transaction may write the object too.
 func (t *Txn) Unchanged(obj Object) { t.add(unchangedVerb{}, obj, op{}) }
 
 // Absent adds the condition that no object of obj's type has obj's name.
 func (t *Txn) Absent(obj Object) { t.add(absentVerb{}, obj, op{}) }
 
-// UnchangedSince adds the condition that nobody has created or changed an object
-// of like's type after a revision, in a namespace or, where that is empty, in
-// any. Commit gives a Conflict when somebody has. Deletions go unnoticed, since
-// nothing of them is left to look at: add Unchanged for the objects that matter.
+// UnchangedSince adds the condition that no object of like's type was created or changed
+// after a revision, in a namespace, or in all namespaces if it is empty. Otherwise Commit
+// returns a Conflict. Deletions go unnoticed, because etcd keeps nothing to compare: add
+// Unchanged for the objects that matter.
 //
-// etcd reads all of these objects, with their values, to verify it: keep it to
-// where they are few, or the transaction rare.
+// To verify the condition, etcd reads all of these objects with their values. Use it
+// for few objects or rare transactions.
 func (t *Txn) UnchangedSince(revision int64, like Object, namespace string) {
 	k, err := t.store.kinds.of(like)
 	if err != nil {
@@ -43,27 +43,26 @@ func (t *Txn) UnchangedSince(revision int64, like Object, namespace string) {
 	}
 }
 
-// rangeCondition holds while no key of the range has a ModRevision above
-// revision.
+// rangeCondition holds while no key of the range has a ModRevision above revision.
 type rangeCondition struct {
 	keys     etcd.Range
 	resource schema.GroupResource
 	revision int64
 }
 
-// compare holds for each key of the range. Where there is none, etcd compares
-// with a revision of 0, so that it holds too.
+// compare returns a comparison for each key of the range. In an empty range etcd compares
+// with revision 0, so that it holds too.
 func (c rangeCondition) compare() clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(c.keys.Start), "<", c.revision+1).WithRange(c.keys.End)
 }
 
-// explain is the request whose answer tells why the condition does not hold.
+// explain returns the request whose answer shows why the condition does not hold.
 func (c rangeCondition) explain() clientv3.Op {
 	return clientv3.OpGet(c.keys.Start, clientv3.WithRange(c.keys.End),
 		clientv3.WithMinModRev(c.revision+1), clientv3.WithKeysOnly(), clientv3.WithLimit(1))
 }
 
-// check looks at what etcd says of the range.
+// check returns an error if the state of the range breaks the condition.
 func (c rangeCondition) check(kvs []*mvccpb.KeyValue) error {
 	if len(kvs) == 0 {
 		return nil
@@ -79,7 +78,7 @@ type (
 	absentVerb    struct{}
 )
 
-// isCondition reports whether an object is only looked at.
+// isCondition reports whether the operation only checks its object.
 func (o *op) isCondition() bool {
 	switch o.verb.(type) {
 	case unchangedVerb, absentVerb:

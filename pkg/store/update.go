@@ -8,28 +8,27 @@ import (
 	"reflect"
 )
 
-// Update writes everything of an object but its status, and returns the
-// revision that it made. When obj has a resourceVersion, the object must not
-// have changed since; when it has none, obj replaces whatever is there. An
-// update that changes nothing writes nothing.
+// Update writes all of an object except its status and returns the revision of the
+// write. If obj has a resourceVersion, the object must not have changed since. Without
+// one, obj replaces the stored object. An update that changes nothing writes nothing and
+// returns the object's own revision.
 //
-// The uid and the timestamps of creation and deletion cannot be changed; they
-// may be left empty. The generation moves when the spec changes. When the
-// object is being deleted, no finalizer can be added, and removing the last one
-// completes the deletion: the revision is then the deletion's.
+// Update does not change the uid or the timestamps of creation and deletion; they may be
+// empty in obj. It increments the generation if the spec changes. While the object is
+// being deleted, no finalizer can be added; removing the last one completes the deletion,
+// and Update returns the revision of that.
 //
-// The error is a NotFound, a Conflict or an Invalid. When Update fails, obj is
-// as it was; otherwise it is what is stored now.
+// Update returns a NotFound, a Conflict or an Invalid. If it fails, obj is unchanged;
+// otherwise obj is the stored object.
 func (s *Store) Update(ctx context.Context, obj Object) (int64, error) {
 	t := s.Txn()
 	t.Update(obj)
 	return t.Commit(ctx)
 }
 
-// UpdateStatus writes the status of an object and its annotations, and nothing
-// else of it; that it takes the annotations is what Kubernetes does for its own
-// kinds, whose controllers keep notes there. In all else it is as
-// [Store.Update].
+// UpdateStatus writes the status and the annotations of an object, and nothing else of
+// it. It writes annotations because Kubernetes does so for its own kinds, whose
+// controllers keep data there. Otherwise it works like [Store.Update].
 func (s *Store) UpdateStatus(ctx context.Context, obj Object) (int64, error) {
 	t := s.Txn()
 	t.UpdateStatus(obj)
@@ -82,14 +81,15 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	return effect{action: put, value: value, result: obj}, err
 }
 
-// deletionComplete reports whether nothing holds a marked object back any more.
+// deletionComplete reports whether an object is marked as being deleted and nothing
+// holds it back.
 func deletionComplete(obj Object) bool {
 	grace := obj.GetDeletionGracePeriodSeconds()
 	return obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && (grace == nil || *grace == 0)
 }
 
-// merge puts together what the caller may write and what stays as it is. The
-// result shares nothing with either.
+// merge combines what the caller may write with what stays. The result shares nothing
+// with either.
 func (o *op) merge(old Object) (Object, error) {
 	for _, part := range []Object{o.main, o.status} {
 		if part != nil && part.GetUID() != "" && part.GetUID() != old.GetUID() {
@@ -112,9 +112,8 @@ func (o *op) merge(old Object) (Object, error) {
 	return obj, nil
 }
 
-// mergeStatus takes over what a status update may write: the status, and what
-// it changed of the old annotations, so that a joined Update keeps its own
-// changes of them.
+// mergeStatus copies what a status update may write: the status, and its changes to the
+// old annotations. A combined Update keeps its own changes to annotations.
 func (o *op) mergeStatus(obj Object, old map[string]string) {
 	o.kind.copyStatus(obj, o.status)
 	merged, from := obj.GetAnnotations(), o.status.GetAnnotations()
@@ -137,8 +136,8 @@ func (o *op) mergeStatus(obj Object, old map[string]string) {
 	obj.SetAnnotations(merged)
 }
 
-// keepImmutable fills in what the caller may leave empty but not change, and
-// overrides what is the store's alone.
+// keepImmutable restores the fields that the caller may leave empty but not change, and
+// those that only the store sets.
 func keepImmutable(obj, old Object) {
 	if obj.GetUID() == "" {
 		obj.SetUID(old.GetUID())
@@ -160,9 +159,8 @@ func clone[T any](p *T) *T {
 	return &c
 }
 
-// fieldChanged compares a field, which the kind may not have, as it is stored:
-// what JSON does not show, such as an unexported field or the nanoseconds of a
-// timestamp, is no change.
+// fieldChanged compares the stored form of a field, which the kind may lack. What JSON
+// does not show, such as an unexported field or nanoseconds, is no change.
 func (k *kindInfo) fieldChanged(index []int, obj, old Object) (bool, error) {
 	if index == nil {
 		return false, nil

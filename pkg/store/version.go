@@ -9,21 +9,19 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Version is a further version of a kind, which can be read and written like the
-// kind itself but is stored as the version S, for which there is a [Kind] or a
-// type of the scheme. V and S are pointer types. Every function of the package
-// takes either; a value that was stored as V, before S was, is read as well.
+// Version is a further version V of a kind that is stored as S. There must be a [Kind]
+// or a type of the scheme for S. V and S are pointer types. Every function of the
+// package accepts both, and the store also reads values that were stored as V.
 //
-// The conversions are given objects whose metadata is set already; they copy
-// the rest. They must lose nothing on the way from V to S and back, nor from S to
-// V and back, since an update through V writes all of S: what V has no field for
-// can go into an annotation. They must not block, and must not keep or change what
-// they convert from; what they make may not share anything with it. Defaults and
+// To and From receive objects whose metadata is already set, and copy the rest. They
+// must lose nothing from V to S and back, or from S to V and back, because an update
+// through V writes all of S. Put what V has no field for into an annotation. They must
+// not block, keep or change their argument, or share memory with it. Defaults and
 // validation are those of S.
 type Version[V, S Object] struct {
-	// GroupVersionKind is V's. Group and kind are those of S.
+	// GroupVersionKind is V's. It has the group and the kind of S. Required.
 	GroupVersionKind schema.GroupVersionKind
-	// To converts to the stored version, and From from it.
+	// To converts to the stored version, and From converts from it. Required.
 	To   func(from V, to S) error
 	From func(from S, to V) error
 }
@@ -64,7 +62,7 @@ func structOf[T Object]() (reflect.Type, error) {
 	return t.Elem(), nil
 }
 
-// linkVersions finds the kinds that further versions are stored as.
+// linkVersions links further versions with the kinds that they are stored as.
 func (ks *kinds) linkVersions() error {
 	for _, k := range ks.byType {
 		if k.storedAs == nil {
@@ -85,7 +83,7 @@ func (ks *kinds) linkVersions() error {
 	return nil
 }
 
-// storage returns the kind that objects of this kind are stored as.
+// storage returns the kind that this kind is stored as.
 func (k *kindInfo) storage() *kindInfo {
 	if k.stored != nil {
 		return k.stored
@@ -107,8 +105,8 @@ func (k *kindInfo) version(gvk schema.GroupVersionKind) *kindInfo {
 	return nil
 }
 
-// convert makes of an object of one version an object of another. It returns
-// the object itself where they are the same.
+// convert converts an object to another version. It returns the object itself if the
+// versions are the same.
 func convert(obj Object, from, to *kindInfo) (Object, error) {
 	if from.stored != nil && from != to {
 		var err error
