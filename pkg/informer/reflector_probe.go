@@ -155,7 +155,7 @@ func (l *probe) read(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	}
 	resp, err := l.replica.store.Client().Txn(timed).Then(gets...).Commit()
 	if err != nil && timed.Err() != nil {
-		return nil, l.replica.unanswered(ctx, err)
+		return nil, l.replica.unanswered(ctx, context.Cause(timed))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read etcd's revision, with %d keys: %w", len(gets), err)
