@@ -59,10 +59,13 @@ func Rewrite[T Object](ctx context.Context, s *Store) (int, error) {
 // rewriteOne rewrites one object. If another writer changes the object first,
 // rewriteOne rewrites the new state, since that writer may use the old form.
 func rewriteOne[T Object](ctx context.Context, s *Store, obj T) (bool, error) {
+	var others contention
 	for {
+		others.attempt()
 		before := obj.GetResourceVersion()
 		_, err := s.Update(ctx, obj)
 		if apierrors.IsConflict(err) {
+			others.wait(ctx)
 			if obj, err = Get[T](ctx, s, KeyOf(obj)); err == nil {
 				continue
 			}

@@ -6,17 +6,21 @@
 package patch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"time"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/utils/clock"
 	kjson "sigs.k8s.io/json"
 
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -33,7 +37,8 @@ type Patch struct {
 // Apply patches the object that has the type, namespace and name of obj. It changes
 // everything but the status, as store.Update does, and returns the revision of the
 // write. If another writer changes the object meanwhile, Apply patches the new object
-// again. If the patch or obj has a resourceVersion, the object must have it.
+// after a pause. If the patch or obj has a resourceVersion, the object must have it; if
+// both have one, it must have both.
 //
 // On success, Apply sets obj to the stored object. On failure, obj is unchanged.
 //
@@ -55,6 +60,7 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 	if isAny(wanted) {
 		wanted = ""
 	}
+	pauses := retry.NewBackoff(clock.RealClock{}, time.Millisecond, time.Second)
 	for {
 		there, err := s.GetObject(ctx, obj)
 		if err != nil {
@@ -64,18 +70,18 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 		if err != nil {
 			return 0, fmt.Errorf("patch %T %s: %w", obj, store.KeyOf(obj), err)
 		}
-		if wanted != "" {
+		switch {
+		case isAny(next.GetResourceVersion()):
+			next.SetResourceVersion(cmp.Or(wanted, there.GetResourceVersion()))
+		case wanted != "" && next.GetResourceVersion() == there.GetResourceVersion():
 			next.SetResourceVersion(wanted)
-		}
-		if isAny(next.GetResourceVersion()) { // the patch was made for what is there, and for nothing else
-			next.SetResourceVersion(there.GetResourceVersion())
-		}
-		// Another identity would conflict for ever, however often it is tried.
+		} // otherwise the patch names another resourceVersion, which is a Conflict
+		// Another identity would conflict in every attempt.
 		fixed := next.GetResourceVersion() != there.GetResourceVersion() || next.GetUID() != "" && next.GetUID() != there.GetUID()
 		txn := s.Txn()
 		write(txn, next)
 		rev, err := txn.Commit(ctx)
-		if apierrors.IsConflict(err) && wanted == "" && !fixed {
+		if apierrors.IsConflict(err) && wanted == "" && !fixed && pauses.Wait(ctx) == nil {
 			continue
 		}
 		if err != nil {
