@@ -2,6 +2,7 @@ package informer
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -13,8 +14,8 @@ import (
 // With the zero value, a batch has the changes that arrived while the handler was
 // busy with the batch before.
 type Debounce struct {
-	// Quiet is how long no change must arrive before the batch is delivered.
-	// Defaults to 0.
+	// Quiet is how long no change must arrive before the batch is delivered. Defaults
+	// to Max: the batch is delivered when its first change has waited for Max.
 	Quiet time.Duration
 	// Max is the longest that the first change of a batch waits, even if further
 	// changes keep arriving. Defaults to ten times Quiet.
@@ -99,9 +100,12 @@ func (l *handlerQueue) noteArrival(first bool, revision int64) {
 // due returns when a batch is to be delivered whose first and last changes arrived
 // at first and last.
 func (d Debounce) due(first, last time.Time) time.Time {
+	if d.Quiet <= 0 {
+		return first.Add(max(d.Max, 0))
+	}
 	longest := d.Max
 	if longest <= 0 {
-		longest = 10 * d.Quiet
+		longest = 10 * min(d.Quiet, math.MaxInt64/10)
 	}
 	quiet, latest := last.Add(d.Quiet), first.Add(longest)
 	if latest.Before(quiet) {

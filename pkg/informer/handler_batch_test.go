@@ -2,6 +2,7 @@ package informer
 
 import (
 	"context"
+	"math"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ func TestWindowDue(t *testing.T) {
 		"busy":                  {Debounce{Quiet: 100 * time.Millisecond}, 0, 950, 1000},
 		"busy, with a maximum":  {Debounce{Quiet: 100 * time.Millisecond, Max: 300 * time.Millisecond}, 0, 290, 300},
 		"a maximum below quiet": {Debounce{Quiet: 100 * time.Millisecond, Max: 30 * time.Millisecond}, 10, 10, 40},
+		"a maximum alone":       {Debounce{Max: 300 * time.Millisecond}, 10, 20, 310},
+		"quiet for ever":        {Debounce{Quiet: math.MaxInt64, Max: 300 * time.Millisecond}, 10, 20, 310},
 		"none":                  {Debounce{}, 10, 20, 10},
 	} {
 		if got := c.window.due(at(c.first), at(c.last)); !got.Equal(at(c.due)) {
