@@ -2,8 +2,8 @@ package informer
 
 import (
 	"context"
-	"math"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
