@@ -72,15 +72,15 @@ func TestVictim(t *testing.T) {
 
 // victim is such a process, as its parent sees it.
 type victim struct {
-	cmd *exec.Cmd
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process has ended
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards all that follows
 	from    int64
 	initial []string
 	changes []string
 	synced  bool
 	damaged string
-	ended   chan struct{}
 }
 
 func startVictim(endpoint, prefix, path string) *victim {

@@ -12,10 +12,10 @@ import (
 // KeyGlob holds for objects with a key that matches a pattern. The pattern is
 // namespace/name, or only a name, which matches in any namespace and in none:
 //
-//   - any number of characters, or none
-//     ?       one character
-//     [a-z0]  one of these characters; [^a-z0] any other character
-//     \       takes the next character literally
+//	?       one character
+//	*       any number of characters, or none
+//	[a-z0]  one of these characters; [^a-z0] any other character
+//	\       takes the next character literally
 //
 // All other characters stand for themselves. A pattern must match the whole
 // namespace and the whole name. The namespace of a cluster-scoped object is empty.

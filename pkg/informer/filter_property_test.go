@@ -25,23 +25,23 @@ func (w *world) expected(r reference, s mapState) map[string]*corev1.ConfigMap {
 
 // view is what a handler knows from what it was told.
 type view struct {
-	*world
+	world *world
 	known map[string]*corev1.ConfigMap
 	calls int
 }
 
 func (v *view) learn(e mapEvent) {
-	v.Helper()
+	v.world.t.Helper()
 	v.calls++
 	key := store.KeyOf(e.Object).String()
 	known := v.known[key]
 	switch {
 	case e.Type == store.Added && known != nil:
-		v.failf("%s added, but it was known", key)
+		v.world.failf("%s added, but it was known", key)
 	case e.Type == store.Modified && (known == nil || e.Old != known || e.Old.UID != e.Object.UID):
-		v.failf("%s modified from %v, told was %v", key, e.Old, known)
+		v.world.failf("%s modified from %v, told was %v", key, e.Old, known)
 	case e.Type == store.Deleted && (known == nil || e.Object != known):
-		v.failf("%s deleted as %v, told was %v", key, e.Object, known)
+		v.world.failf("%s deleted as %v, told was %v", key, e.Object, known)
 	}
 	if v.known[key] = e.Object; e.Type == store.Deleted {
 		delete(v.known, key)
@@ -49,9 +49,9 @@ func (v *view) learn(e mapEvent) {
 }
 
 func (v *view) mustBe(want map[string]*corev1.ConfigMap) {
-	v.Helper()
+	v.world.t.Helper()
 	if !maps.Equal(v.known, want) {
-		v.failf("the handler knows %v, there are %v", slices.Sorted(maps.Keys(v.known)), slices.Sorted(maps.Keys(want)))
+		v.world.failf("the handler knows %v, there are %v", slices.Sorted(maps.Keys(v.known)), slices.Sorted(maps.Keys(want)))
 	}
 }
 
@@ -70,9 +70,9 @@ func (l *handlerQueue) told(most int) {
 }
 
 func (w *world) wander(l *handlerQueue) {
-	for range w.IntN(120) {
+	for range w.dice.IntN(120) {
 		w.step()
-		l.told(w.IntN(5))
+		l.told(w.dice.IntN(5))
 	}
 	l.told(1 << 20)
 }
@@ -87,11 +87,11 @@ func TestFilteredHandlerKnowsWhatPasses(t *testing.T) {
 		w := newWorld(t, r.store, seed)
 		v := &view{world: w, known: map[string]*corev1.ConfigMap{}}
 		f, ref := w.objectFilter(3)
-		for range w.IntN(10) {
+		for range w.dice.IntN(10) {
 			w.step()
 		}
 		l := w.maps.AddHandler(func(_ context.Context, e mapEvent) { v.learn(e) }, f).queue
-		l.backlog = newBacklog(w.IntN(8))
+		l.backlog = newBacklog(w.dice.IntN(8))
 		w.wander(l)
 		v.mustBe(w.expected(ref, w.now))
 		calls += v.calls
@@ -113,7 +113,7 @@ func TestFilterPassesWhatItIsDefinedTo(t *testing.T) {
 		var got, want []string
 		l := w.maps.AddHandler(func(_ context.Context, e mapEvent) { got = append(got, describe(e)) }, f, g).queue
 		both := func(old, new, at *corev1.ConfigMap) bool { return ref(old, new, at) && refG(old, new, at) }
-		for range w.IntN(60) {
+		for range w.dice.IntN(60) {
 			for _, c := range w.step() {
 				want = append(want, w.defined(both, c)...)
 			}
@@ -175,7 +175,7 @@ func TestBatchesAreTheDifferenceBetweenRevisions(t *testing.T) {
 		w := newWorld(t, r.store, seed)
 		v := &view{world: w, known: map[string]*corev1.ConfigMap{}}
 		f, ref := w.objectFilter(3)
-		for range w.IntN(10) {
+		for range w.dice.IntN(10) {
 			w.step()
 		}
 		first := true

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -45,8 +46,8 @@ func number(cm *corev1.ConfigMap) int {
 
 // world is a replica without an etcd, whose objects change at random.
 type world struct {
-	*testing.T
-	*rand.Rand
+	t    *testing.T
+	dice *rand.Rand
 	seed uint64
 
 	reflector *reflector
@@ -65,27 +66,27 @@ func newWorld(t *testing.T, s *store.Store, seed uint64) *world {
 	}
 	(&reflector{replica: r}).install(r.kindLists(), 1, epochID{}, false)
 	return &world{
-		T: t, Rand: rand.New(rand.NewPCG(seed, 1)), seed: seed,
+		t: t, dice: rand.New(rand.NewPCG(seed, 1)), seed: seed,
 		reflector: &reflector{replica: r}, maps: maps,
 		now: mapState{}, revision: 1, history: map[int64]mapState{1: {}},
 	}
 }
 
 func (w *world) failf(format string, args ...any) {
-	w.Helper()
-	w.Fatalf("seed %d, revision %d: "+format, append([]any{w.seed, w.revision}, args...)...)
+	w.t.Helper()
+	w.t.Fatalf("seed %d, revision %d: "+format, append([]any{w.seed, w.revision}, args...)...)
 }
 
 // objectFilter returns a random leaf or tree of leaves about objects.
 func (w *world) objectFilter(depth int) (mapFilter, reference) {
-	if depth > 0 && w.IntN(3) > 0 {
+	if depth > 0 && w.dice.IntN(3) > 0 {
 		return w.composed(func() (mapFilter, reference) { return w.objectFilter(depth - 1) })
 	}
-	switch w.IntN(4) {
+	switch w.dice.IntN(4) {
 	case 0:
 		f, err := KeyGlob[*corev1.ConfigMap]("a/[xy]*")
 		if err != nil {
-			w.Fatal(err)
+			w.t.Fatal(err)
 		}
 		return f, func(_, _, at *corev1.ConfigMap) bool { return at.Namespace == "a" && at.Name != "z" }
 	case 1:
@@ -115,10 +116,10 @@ func (w *world) objectFilter(depth int) (mapFilter, reference) {
 
 // anyFilter returns a random filter that may have leaves about changes too.
 func (w *world) anyFilter(depth int) (mapFilter, reference) {
-	if depth > 0 && w.IntN(3) > 0 {
+	if depth > 0 && w.dice.IntN(3) > 0 {
 		return w.composed(func() (mapFilter, reference) { return w.anyFilter(depth - 1) })
 	}
-	switch w.IntN(4) {
+	switch w.dice.IntN(8) {
 	case 0:
 		return Operations[*corev1.ConfigMap](Create, Delete), func(old, new, _ *corev1.ConfigMap) bool { return old == nil || new == nil }
 	case 1:
@@ -126,14 +127,34 @@ func (w *world) anyFilter(depth int) (mapFilter, reference) {
 	case 2:
 		grows := func(old, new *corev1.ConfigMap) bool { return number(new) > number(old) }
 		return Transition(grows), func(old, new, _ *corev1.ConfigMap) bool { return grows(old, new) }
+	case 3:
+		return GenerationChanged[*corev1.ConfigMap](), updates(func(old, new *corev1.ConfigMap) bool {
+			return new.Generation == 0 || new.Generation != old.Generation || (new.DeletionTimestamp == nil) != (old.DeletionTimestamp == nil)
+		})
+	case 4:
+		return LabelsChanged[*corev1.ConfigMap](), updates(func(old, new *corev1.ConfigMap) bool {
+			return old.Labels["color"] != new.Labels["color"]
+		})
+	case 5:
+		return AnnotationsChanged[*corev1.ConfigMap](), updates(func(old, new *corev1.ConfigMap) bool {
+			return old.Annotations["size"] != new.Annotations["size"]
+		})
+	case 6:
+		return FieldChanged(number), updates(func(old, new *corev1.ConfigMap) bool { return number(old) != number(new) })
 	}
 	return w.objectFilter(0)
+}
+
+// updates returns the definition of a filter that holds for all creations and
+// deletions, and for the updates for which changed returns true.
+func updates(changed func(old, new *corev1.ConfigMap) bool) reference {
+	return func(old, new, _ *corev1.ConfigMap) bool { return old == nil || new == nil || changed(old, new) }
 }
 
 func (w *world) composed(part func() (mapFilter, reference)) (mapFilter, reference) {
 	f, rf := part()
 	g, rg := part()
-	switch w.IntN(3) {
+	switch w.dice.IntN(3) {
 	case 0:
 		return And(f, g), func(old, new, at *corev1.ConfigMap) bool { return rf(old, new, at) && rg(old, new, at) }
 	case 1:
@@ -145,16 +166,21 @@ func (w *world) composed(part func() (mapFilter, reference)) (mapFilter, referen
 // change changes an object, or makes or deletes one.
 func (w *world) change() change {
 	w.revision++
-	namespace, name := string("ab"[w.IntN(2)]), string("xyz"[w.IntN(3)])
+	namespace, name := string("ab"[w.dice.IntN(2)]), string("xyz"[w.dice.IntN(3)])
 	c := change{kind: w.maps.kind, key: namespace + "/" + name, old: w.now[namespace+"/"+name], revision: w.revision}
-	if c.old != nil && w.IntN(3) == 0 {
+	if c.old != nil && w.dice.IntN(3) == 0 {
 		delete(w.now, c.key)
 		return c
 	}
 	cm := &corev1.ConfigMap{}
 	cm.Namespace, cm.Name, cm.ResourceVersion = namespace, name, store.FormatRevision(w.revision)
-	cm.Data = map[string]string{"n": strconv.Itoa(w.IntN(5))}
-	cm.Labels = map[string]string{"color": []string{"red", "blue"}[w.IntN(2)]}
+	cm.Data = map[string]string{"n": strconv.Itoa(w.dice.IntN(5))}
+	cm.Labels = map[string]string{"color": []string{"red", "blue"}[w.dice.IntN(2)]}
+	cm.Annotations = map[string]string{"size": []string{"small", "large"}[w.dice.IntN(2)]}
+	cm.Generation = int64(w.dice.IntN(3))
+	if w.dice.IntN(4) == 0 {
+		cm.DeletionTimestamp = new(metav1.Unix(1, 0))
+	}
 	if w.made++; c.old != nil {
 		cm.UID = c.old.obj.GetUID()
 	} else {
@@ -168,7 +194,7 @@ func (w *world) change() change {
 // respond has the replica take in some changes as one response of a watch.
 func (w *world) respond() []change {
 	var changes []change
-	for range 1 + w.IntN(4) {
+	for range 1 + w.dice.IntN(4) {
 		changes = append(changes, w.change())
 	}
 	b := &changeSet{reflector: w.reflector, changes: slices.Clone(changes), touched: map[*kind]bool{w.maps.kind: true}}
@@ -180,7 +206,7 @@ func (w *world) respond() []change {
 // relist has it miss some, and list.
 func (w *world) relist() []change {
 	before := maps.Clone(w.now)
-	for range w.IntN(12) {
+	for range w.dice.IntN(12) {
 		w.change()
 	}
 	return w.list(before)
@@ -190,7 +216,7 @@ func (w *world) relist() []change {
 func (w *world) restore() []change {
 	revisions := slices.Sorted(maps.Keys(w.history))
 	before := w.now
-	w.revision = revisions[w.IntN(len(revisions))]
+	w.revision = revisions[w.dice.IntN(len(revisions))]
 	w.now = maps.Clone(w.history[w.revision])
 	return w.list(before)
 }
@@ -220,7 +246,7 @@ func (w *world) list(before mapState) []change {
 
 // step lets something happen, and returns what the replica saw change.
 func (w *world) step() []change {
-	switch w.IntN(12) {
+	switch w.dice.IntN(12) {
 	case 0:
 		return w.relist()
 	case 1:

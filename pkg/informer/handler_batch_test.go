@@ -17,7 +17,7 @@ func TestWindowDue(t *testing.T) {
 	start := time.Unix(0, 0)
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	for name, c := range map[string]struct {
-		window           Debounce
+		debounce         Debounce
 		first, last, due int
 	}{
 		"quiet":                 {Debounce{Quiet: 100 * time.Millisecond}, 0, 50, 150},
@@ -28,7 +28,7 @@ func TestWindowDue(t *testing.T) {
 		"quiet for ever":        {Debounce{Quiet: math.MaxInt64, Max: 300 * time.Millisecond}, 10, 20, 310},
 		"none":                  {Debounce{}, 10, 20, 10},
 	} {
-		if got := c.window.due(at(c.first), at(c.last)); !got.Equal(at(c.due)) {
+		if got := c.debounce.due(at(c.first), at(c.last)); !got.Equal(at(c.due)) {
 			t.Errorf("%s: due at %v, want %d ms", name, got.Sub(start), c.due)
 		}
 	}
@@ -36,7 +36,6 @@ func TestWindowDue(t *testing.T) {
 
 // batchTest runs a batch handler in a bubble of its own time.
 type batchTest struct {
-	*testing.T
 	maps  *Informer[*corev1.ConfigMap]
 	start time.Time
 	told  []string
@@ -49,7 +48,7 @@ func inBubble(t *testing.T, w Debounce, f func(b *batchTest, reg *Registration),
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		_, maps := offline(t)
-		b := &batchTest{T: t, maps: maps, start: time.Now()}
+		b := &batchTest{maps: maps, start: time.Now()}
 		reg := maps.AddBatchHandler(w, b.handle)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -168,7 +167,7 @@ func TestBatchHandlerIsNotToldOnceItIsRemoved(t *testing.T) {
 func TestBatchIsKeptBetweenRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, maps := offline(t)
-		b := &batchTest{T: t, maps: maps, start: time.Now()}
+		b := &batchTest{maps: maps, start: time.Now()}
 		reg := maps.AddBatchHandler(Debounce{Quiet: time.Second}, b.handle)
 		run := func(d time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
