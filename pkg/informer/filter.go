@@ -106,9 +106,9 @@ func Not[T store.Object](f Filter[T]) Filter[T] {
 	}}
 }
 
-// judge returns the change with only the objects for which the filter holds. The
+// apply returns the change with only the objects for which the filter holds. The
 // error is that of a leaf that failed.
-func (f Filter[T]) judge(c change) (change, error) {
+func (f Filter[T]) apply(c change) (change, error) {
 	var in sides
 	var err error
 	for step := range c.steps() {

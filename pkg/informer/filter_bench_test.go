@@ -40,7 +40,7 @@ func BenchmarkFilter(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if left, err := bench.filter.judge(c); err != nil || left.new == nil && left.old == nil {
+				if left, err := bench.filter.apply(c); err != nil || left.new == nil && left.old == nil {
 					b.Fatal(left, err)
 				}
 			}

@@ -69,7 +69,7 @@ func TestChangedFilters(t *testing.T) {
 		"and an object leaf: of another":       {And(red, generation), updated(spec), "none"},
 		"and an object leaf: creation matches": {And(red, generation), created(relabel), "new"},
 	} {
-		left, err := c.filter.judge(c.change)
+		left, err := c.filter.apply(c.change)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -20,7 +20,7 @@ import (
 
 // on reports whether a filter holds for an object of a key.
 func (f Filter[T]) on(key store.Key, obj T) bool {
-	c, _ := f.judge(change{key: string(appendKey(nil, key)), new: &entry{obj: obj}})
+	c, _ := f.apply(change{key: string(appendKey(nil, key)), new: &entry{obj: obj}})
 	return c.new != nil
 }
 
@@ -183,7 +183,7 @@ func TestFiltersAskNoMoreThanNeeded(t *testing.T) {
 	}
 	is := &entry{obj: &corev1.ConfigMap{}}
 	f := Or(And(leaf("a", true), leaf("b", false), leaf("c", true)), leaf("d", true), leaf("e", true))
-	if _, err := f.judge(change{key: "x", old: is, new: is}); err != nil {
+	if _, err := f.apply(change{key: "x", old: is, new: is}); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"a", "b", "d"}; !slices.Equal(asked, want) {

@@ -52,7 +52,7 @@ func (i *Informer[T]) AddHandler(handle Handler[T], filters ...Filter[T]) *Regis
 
 func (i *Informer[T]) register(l *handlerQueue, filters []Filter[T]) *Registration {
 	if len(filters) > 0 {
-		l.filter = And(filters...).judge
+		l.filter = And(filters...).apply
 	}
 	i.replica.addHandler(l)
 	return &Registration{l}

@@ -216,7 +216,7 @@ func (k *statusKeeper) observed(asked time.Time, revision, at int64) {
 	k.fresh.observed(asked, revision, at)
 }
 
-// caughtUp is told that a list was taken in.
+// caughtUp records that a list was applied.
 func (k *statusKeeper) caughtUp(asked time.Time, revision int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

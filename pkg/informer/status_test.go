@@ -161,7 +161,7 @@ homeostat_replica_objects{group="",kind="Secret",version="v1"} 0
 # TYPE homeostat_replica_undecodable_keys gauge
 homeostat_replica_undecodable_keys{group="",kind="ConfigMap",version="v1"} 1
 homeostat_replica_undecodable_keys{group="",kind="Secret",version="v1"} 0
-# HELP homeostat_replica_handler_backlog_changes Changes that the handler which is furthest behind was not told yet.
+# HELP homeostat_replica_handler_backlog_changes Undelivered changes of the handler that is furthest behind.
 # TYPE homeostat_replica_handler_backlog_changes gauge
 homeostat_replica_handler_backlog_changes{group="",kind="ConfigMap",version="v1"} 2
 homeostat_replica_handler_backlog_changes{group="",kind="Secret",version="v1"} 0
