@@ -14,9 +14,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store/internal/seal"
 )
 
-// Codec is a form in which values are written. Every value says in which form it
-// is, and a store reads all of them, whichever it writes: so a store can be
-// moved from one to another, value by value, with [Rewrite].
+// Codec is an encoding of values. Each value shows its own encoding, and a store reads
+// all encodings, whichever it writes. Use [Rewrite] to move a store from one to
+// another.
 type Codec string
 
 const (
@@ -152,7 +152,7 @@ func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, mo
 	obj.SetNamespace(key.Namespace) // the same, but without memory of its own
 	obj.SetName(key.Name)
 	obj.SetResourceVersion(FormatRevision(modRevision))
-	if IsPartial(obj) { // somebody has put it there as he read it
+	if IsPartial(obj) { // another program has written a partial object
 		obj.SetSelfLink("")
 	}
 	return obj, nil
@@ -202,11 +202,13 @@ func (c *codec) unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, er
 // returns equals what a read does.
 func timestamp(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second).Local()) }
 
-// FormatRevision is a revision in the form of a resourceVersion.
+// FormatRevision returns a revision in the form of a resourceVersion, for example for
+// [DeleteOptions].ResourceVersion.
 func FormatRevision(revision int64) string { return strconv.FormatInt(revision, 10) }
 
-// ParseRevision is the inverse of [FormatRevision]. The empty string and "0"
-// are 0, which stands for "any".
+// ParseRevision is the inverse of [FormatRevision]. For the empty string and "0" it
+// returns 0, which stands for any revision. It returns an error for anything else that
+// is not a positive number.
 func ParseRevision(resourceVersion string) (int64, error) {
 	if resourceVersion == "" {
 		return 0, nil

@@ -10,22 +10,30 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// DeleteOptions refine a deletion.
+// DeleteOptions configure a deletion. The zero value deletes an object at once, unless
+// it has finalizers.
 type DeleteOptions struct {
-	// ResourceVersion, when set, must be the object's current one.
+	// ResourceVersion is a condition: if the stored object has another one, the
+	// deletion is a Conflict. Defaults to any, as does "0".
 	ResourceVersion string
-	// GracePeriodSeconds, when above 0, marks the object as being deleted and
-	// leaves it to whoever looks after it to delete it for good, with 0, in at
-	// most this many seconds.
+	// GracePeriodSeconds, if above 0, only marks the object as being deleted. The
+	// controller that manages the object has this many seconds to finish, and then
+	// deletes the object again with 0. The store does not do that by itself. A later
+	// deletion can only shorten the period. Defaults to 0.
 	GracePeriodSeconds int64
-	// Propagation says what becomes of the objects that have the deleted one as
-	// their owner. It is a note to the garbage collector, without which nothing
-	// becomes of them: Foreground keeps the object, marked and with the finalizer
-	// [metav1.FinalizerDeleteDependents], until those that block its deletion are
-	// gone; Orphan keeps it likewise, with [metav1.FinalizerOrphanDependents],
-	// until they no longer refer to it; Background keeps it for neither. It takes
-	// the place of what an earlier deletion said. Defaults to what the object's
-	// finalizers say, and to Background where they say nothing.
+	// Propagation tells the garbage collector what to do with the dependents, the
+	// objects that have the deleted one as an owner:
+	//
+	//   - Background deletes the object at once, and its dependents afterwards.
+	//   - Foreground keeps the object, marked as being deleted, until the dependents
+	//     that block its deletion are gone.
+	//   - Orphan keeps the object, marked as being deleted, until no dependent refers
+	//     to it. The dependents stay.
+	//
+	// Foreground and Orphan add [metav1.FinalizerDeleteDependents] or
+	// [metav1.FinalizerOrphanDependents], which only a garbage collector removes; see
+	// package garbagecollector. Propagation replaces that of an earlier deletion.
+	// Defaults to what the object's finalizers say, or else to Background.
 	Propagation metav1.DeletionPropagation
 }
 
@@ -106,8 +114,8 @@ func (deleteVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	return effect{action: put, value: value, result: obj}, err
 }
 
-// setPropagation has the object's finalizers say what becomes of its dependents,
-// and nothing else about it. It reports whether anything changed.
+// setPropagation sets the finalizer of a propagation, and removes that of any other.
+// It reports whether anything changed.
 func setPropagation(obj Object, policy metav1.DeletionPropagation) bool {
 	var own string
 	switch policy {

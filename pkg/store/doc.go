@@ -44,26 +44,27 @@
 //   - A write that changes nothing makes no revision. It is verified like any other.
 //   - A [Cache] saves a write from reading and never makes it wrong. Every success and
 //     every refusal is verified with etcd.
-//   - With [Store.WithFences], nothing is written after a fence has fallen, even if the
-//     writer does not know yet, because etcd compares the fence within the write. With
-//     [Store.WithFencesFrom], nothing is written if the context has no fence.
-//   - Get, and List without a revision, are linearizable. A list is of one revision, and
+//   - With [Store.WithFences], nothing is written once a fence no longer holds, even if
+//     the writer does not know that yet: etcd compares the fence within the write. With
+//     [Store.WithFencesFrom], a program can refuse writes whose context has no fence.
+//   - Get, and List without a revision, are linearizable. A list shows one revision, and
 //     a watch from the next revision continues it without a gap.
 //   - A watch yields each change once, in the order of revisions, across lost
 //     connections. If it cannot, it ends with an error that says why.
 //
 // # Not guaranteed
 //
-//   - If the response to a write is lost, the store searches etcd for the write. It
-//     recognizes a creation by its uid, an update that another writer preceded, and,
-//     with encryption, any update. For other updates it returns an error for which
-//     [IsUnknownOutcome] is true: the write may have happened or may still happen. A
-//     write that found no connection, or that etcd clearly refused, is never unknown.
+//   - If the response to a write is lost, the store reads the keys to find out whether
+//     the write happened. It can tell if it finds a created object, by its uid; if
+//     another writer changed the object first; and, with encryption, if it finds the
+//     value that it wrote. Otherwise [IsUnknownOutcome] is true for the error: the write
+//     may have happened, or may still happen. This is never so for a write that found
+//     no connection, or that etcd clearly refused.
 //   - A watch yields the objects of one revision one by one. If you need them together,
 //     wait for the next revision, or use a replica of package informer.
-//   - A watch notices that etcd was wiped or restored only when it is opened, or opened
-//     again, before etcd reaches the revision at which the watch was. Package informer
-//     checks more.
+//   - A watch may not notice that etcd was wiped or restored. It notices only if it is
+//     opened, or opened again, while etcd's revision is below the one that the watch has
+//     reached. Package informer checks more.
 //   - Owner references are stored and validated. The store deletes nothing because of
 //     them; package garbagecollector does.
 //   - A value of a version that the store does not know is undecodable, see [Version].

@@ -36,7 +36,8 @@ func (s *Store) Dynamic(gvk schema.GroupVersionKind) (DynamicKind, error) {
 	return DynamicKind{s, k}, nil
 }
 
-// Kinds returns all kinds of the store, ordered by group, kind and version.
+// Kinds returns all kinds of the store, each [Version] as a kind of its own. They are
+// ordered by group, kind and version.
 func (s *Store) Kinds() []KindInfo {
 	var all []KindInfo
 	for k := range maps.Values(s.kinds.byType) {
@@ -63,25 +64,25 @@ func (s *Store) LookupResource(resource schema.GroupResource) (KindInfo, bool) {
 	return KindInfo{}, false
 }
 
-// Info returns what the store knows of the kind.
+// Info describes the kind, as [KindOf] does.
 func (d DynamicKind) Info() KindInfo { return d.kind.public() }
 
-// Get is [Get] for the kind.
+// Get reads one object of the kind, as the function [Get] does.
 func (d DynamicKind) Get(ctx context.Context, key Key) (Object, error) {
 	return d.store.get(ctx, d.kind, key)
 }
 
-// List is [List] for the kind.
+// List reads the objects of the kind, as the function [List] does.
 func (d DynamicKind) List(ctx context.Context, o ListOptions) (ListResult[Object], error) {
 	return listKind[Object](ctx, d.store, d.kind, o)
 }
 
-// Stream is [Stream] for the kind.
+// Stream reads many objects of the kind, as the function [Stream] does.
 func (d DynamicKind) Stream(ctx context.Context, o ListOptions) (*ObjectStream[Object], error) {
 	return streamKind[Object](ctx, d.store, d.kind, o)
 }
 
-// Watch is [Watch] for the kind.
+// Watch yields the changes of the kind, as the function [Watch] does.
 func (d DynamicKind) Watch(ctx context.Context, o WatchOptions) iter.Seq2[Event[Object], error] {
 	return watchKind[Object](ctx, d.store, d.kind, o)
 }

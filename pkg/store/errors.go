@@ -5,17 +5,12 @@ import (
 	"fmt"
 )
 
-// Errors of this package wrap Kubernetes' own where it has one, so that
-// apierrors.IsNotFound, IsAlreadyExists, IsConflict, IsInvalid,
-// IsResourceExpired and IsRequestEntityTooLarge answer as a user of Kubernetes
-// expects. What is etcd's alone is found with errors.Is and errors.As.
-
 // UndecodableError names the stored values that could not be decoded. The values stay
 // in etcd. To remove one, repair it with another program, or call [Store.Delete] or
 // [DynamicKind.Delete] with its revision as [DeleteOptions].ResourceVersion.
 type UndecodableError struct {
-	// Keys are full etcd keys. Revisions and Reasons have the ModRevision and the error
-	// of each.
+	// Keys are full etcd keys. Revisions and Reasons have, at the same indices, the
+	// ModRevision of each value and why it could not be decoded.
 	Keys      []string
 	Revisions []int64
 	Reasons   []error
@@ -44,19 +39,22 @@ func (e *UndecodableError) orNil() error {
 	return e
 }
 
-// UnknownOutcomeError says that a write was sent and that its answer did not
-// arrive, so that it may have happened, or may yet. Read the object again and
-// decide by what is there.
-type UnknownOutcomeError struct{ Err error }
+// UnknownOutcomeError says that a write was sent, and that no answer shows whether it
+// happened. It may also still happen. Read the object again before you write again.
+type UnknownOutcomeError struct {
+	// Err is why there is no answer.
+	Err error
+}
 
 func (e *UnknownOutcomeError) Error() string {
 	return fmt.Sprintf("outcome unknown, read again before writing again: %v", e.Err)
 }
 
-// Unwrap returns what kept the answer from arriving.
+// Unwrap returns Err.
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
-// IsUnknownOutcome reports whether a write may or may not have happened.
+// IsUnknownOutcome reports whether an error leaves open if the write happened; see
+// [UnknownOutcomeError].
 func IsUnknownOutcome(err error) bool {
 	var unknown *UnknownOutcomeError
 	return errors.As(err, &unknown)

@@ -69,10 +69,10 @@ func (s *Store) WithFences(fences ...Fence) *Store {
 	return &d
 }
 
-// WithFencesFrom returns a store that calls a function with the context of each write to
-// get further fences. If the function returns an error, the write fails with it and is
-// not sent. So a program can make sure that no write lacks a fence that only some
-// contexts carry.
+// WithFencesFrom returns a store that calls find with the context of each write to get
+// further fences. If find returns an error, the write is not sent and fails with that
+// error. Use it when fences come with a context, and return an error for a context
+// without one.
 func (s *Store) WithFencesFrom(find func(ctx context.Context) ([]Fence, error)) *Store {
 	d := *s
 	d.findFences = find
@@ -110,6 +110,7 @@ func (s *Store) fencesFor(ctx context.Context) ([]Fence, error) {
 // FencedError says that etcd refused a write because a [Fence] no longer held. Nothing
 // was written. Another attempt with the same fence fails too.
 type FencedError struct {
+	// Fence is the one that did not hold.
 	Fence Fence
 	// Found is the CreateRevision of the present key, or 0 if there is none.
 	Found int64
@@ -125,7 +126,8 @@ func (e *FencedError) Error() string {
 	return fmt.Sprintf("fenced: key %s was created at revision %d, want %d", e.Fence.Key, e.Found, e.Fence.CreateRevision)
 }
 
-// IsFenced reports whether a write was refused because of a [Fence].
+// IsFenced reports whether etcd refused a write because of a [Fence]. Nothing was
+// written then. Stop the work that the fence protects.
 func IsFenced(err error) bool {
 	var fenced *FencedError
 	return errors.As(err, &fenced)

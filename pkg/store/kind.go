@@ -43,7 +43,8 @@ type Kind[T Object] struct {
 	// ValidateCreate and ValidateUpdate report what is wrong with an object, with the
 	// paths of the fields. The store itself checks names, labels, annotations and owner
 	// references. ValidateUpdate also runs for a status update. It must not change old,
-	// which is shared. It defaults to ValidateCreate, and that to none.
+	// which is shared. ValidateCreate defaults to no rules, and ValidateUpdate to
+	// ValidateCreate.
 	ValidateCreate func(obj T) field.ErrorList
 	ValidateUpdate func(obj, old T) field.ErrorList
 
@@ -342,11 +343,13 @@ func (ks *kinds) ofType(ptr reflect.Type) (*kindInfo, error) {
 	return nil, fmt.Errorf("type %s is not known to this store: add it to Options.Scheme or Options.Kinds", ptr)
 }
 
-// KindInfo describes a kind of a store.
+// KindInfo describes a kind of a store; see [KindOf] and [Store.Kinds].
 type KindInfo struct {
 	GroupVersionKind schema.GroupVersionKind
-	Resource         schema.GroupResource
-	ClusterScoped    bool
+	// Resource names the kind in etcd keys: the group, and the plural of the kind.
+	Resource schema.GroupResource
+	// ClusterScoped says that the objects have no namespace.
+	ClusterScoped bool
 }
 
 // KindOf returns the kind of the type T. It returns an error if the store does not know

@@ -17,7 +17,7 @@ type Object interface {
 // object is empty.
 type Key = types.NamespacedName
 
-// KeyOf returns an object's key.
+// KeyOf returns the namespace and the name of an object as a [Key].
 func KeyOf(obj metav1.Object) Key {
 	return Key{Namespace: obj.GetNamespace(), Name: obj.GetName()}
 }

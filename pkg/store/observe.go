@@ -6,7 +6,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Write describes a write, or an attempt to write, to an observer.
+// Write describes a write, or an attempt to write, to the function that [ObserveWrites]
+// was given.
 type Write struct {
 	// Client is the etcd client of the store that wrote. Revisions of different
 	// clusters cannot be compared.
@@ -14,8 +15,8 @@ type Write struct {
 	// Keys are the full etcd keys of the objects written or checked.
 	Keys []string
 	// Revision is the revision of the write. If the write changed nothing or was
-	// refused, it is a revision that shows why. It is 0 if no answer arrived or
-	// nothing was sent.
+	// refused, it is a revision at which etcd shows why. It is 0 if no answer arrived
+	// or nothing was sent.
 	Revision int64
 	// Err is the error that the writer received.
 	Err error
@@ -23,8 +24,8 @@ type Write struct {
 
 type observerKey struct{}
 
-// ObserveWrites returns a context for writes that are to be observed. Every write
-// with that context, through any store, calls observe before it returns. Package
+// ObserveWrites returns a context that reports writes. Every write with that context,
+// through any store, calls observe before it returns. Package
 // controller uses it to learn which revision a key's next reconcile must see.
 //
 // If ctx already has observers, they are called too. observe runs in the

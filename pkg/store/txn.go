@@ -40,16 +40,18 @@ func (s *Store) Txn() *Txn {
 // Len returns how many objects the transaction writes or checks.
 func (t *Txn) Len() int { return len(t.ops) }
 
-// Create adds the creation of an object, as [Store.Create].
+// Create adds the creation of an object. It follows the rules of [Store.Create].
 func (t *Txn) Create(obj Object) { t.add(createVerb{}, obj, op{}) }
 
-// Update adds an update of everything but the status, as [Store.Update].
+// Update adds an update of everything but the status. It follows the rules of
+// [Store.Update].
 func (t *Txn) Update(obj Object) { t.add(updateVerb{}, obj, op{main: obj}) }
 
-// UpdateStatus adds an update of the status, as [Store.UpdateStatus].
+// UpdateStatus adds an update of the status and the annotations. It follows the rules
+// of [Store.UpdateStatus].
 func (t *Txn) UpdateStatus(obj Object) { t.add(updateVerb{}, obj, op{status: obj}) }
 
-// Delete adds a deletion, as [Store.Delete].
+// Delete adds a deletion. It follows the rules of [Store.Delete].
 func (t *Txn) Delete(obj Object, o DeleteOptions) { t.add(deleteVerb{}, obj, op{del: o}) }
 
 // Commit executes the transaction and returns its revision. If no object

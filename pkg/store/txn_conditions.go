@@ -11,11 +11,12 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// Unchanged adds the condition that an object still has obj's resourceVersion. The
-// transaction may write the object too.
+// Unchanged adds the condition that an object still has obj's resourceVersion.
+// Otherwise Commit returns a Conflict. The transaction may write the object too.
 func (t *Txn) Unchanged(obj Object) { t.add(unchangedVerb{}, obj, op{}) }
 
-// Absent adds the condition that no object of obj's type has obj's name.
+// Absent adds the condition that no object has the type, namespace and name of obj.
+// Otherwise Commit returns an AlreadyExists.
 func (t *Txn) Absent(obj Object) { t.add(absentVerb{}, obj, op{}) }
 
 // UnchangedSince adds the condition that no object of like's type was created or changed

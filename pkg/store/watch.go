@@ -16,20 +16,23 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// EventType is a kind of change.
+// EventType says what an [Event] reports.
 type EventType string
 
-// The kinds of change.
+// The types of events, with the names that Kubernetes' watches use.
 const (
 	Added    EventType = "ADDED"
 	Modified EventType = "MODIFIED"
 	Deleted  EventType = "DELETED"
-	// Bookmark is not a change. It says how far a watch has come.
+	// Bookmark is not a change. Its Revision says how far a watch has come; see
+	// [WatchOptions].Bookmarks.
 	Bookmark EventType = "BOOKMARK"
 )
 
-// Event is one change of one object.
+// Event is one change of one object. [Watch] yields events, and handlers of package
+// informer receive them.
 type Event[T Object] struct {
+	// Type says what happened to the object.
 	Type EventType
 	// Object is the object after the change. For Deleted it is the last known
 	// state; a watch sets its resourceVersion to the deletion's revision. For a
@@ -45,8 +48,8 @@ type Event[T Object] struct {
 	Key string
 	// Size is the size of the stored value in bytes. It is 0 for Deleted.
 	Size int
-	// Initial is true if the object already existed when the handler was
-	// registered.
+	// Initial is true if the object already existed when a handler of package informer
+	// was registered. Watch never sets it.
 	Initial bool
 }
 

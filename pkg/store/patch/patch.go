@@ -24,7 +24,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Patch is a serialized change of an object.
+// Patch is a change of an object in one of the forms that Kubernetes' API accepts.
 type Patch struct {
 	// Type is types.JSONPatchType, types.MergePatchType or
 	// types.StrategicMergePatchType. The last one needs a Go type with patch tags, as
@@ -37,8 +37,11 @@ type Patch struct {
 // Apply patches the object that has the type, namespace and name of obj. It changes
 // everything but the status, as store.Update does, and returns the revision of the
 // write. If another writer changes the object meanwhile, Apply patches the new object
-// after a pause. If the patch or obj has a resourceVersion, the object must have it; if
-// both have one, it must have both.
+// after a pause.
+//
+// A resourceVersion in obj is a condition, and so is one that the patch sets: if the
+// stored object has another one, Apply returns a Conflict. The empty string and "0" are
+// no condition.
 //
 // On success, Apply sets obj to the stored object. On failure, obj is unchanged.
 //
@@ -49,8 +52,8 @@ func Apply(ctx context.Context, s *store.Store, obj store.Object, p Patch) (int6
 	return apply(ctx, s, obj, p, (*store.Txn).Update)
 }
 
-// ApplyStatus is [Apply] for the status and the annotations, which it writes as
-// store.UpdateStatus does.
+// ApplyStatus is [Apply] for the status and the annotations: it writes only those, as
+// store.UpdateStatus does, and leaves the rest of the object as it is.
 func ApplyStatus(ctx context.Context, s *store.Store, obj store.Object, p Patch) (int64, error) {
 	return apply(ctx, s, obj, p, (*store.Txn).UpdateStatus)
 }
@@ -76,7 +79,7 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 		case wanted != "" && next.GetResourceVersion() == there.GetResourceVersion():
 			next.SetResourceVersion(wanted)
 		} // otherwise the patch names another resourceVersion, which is a Conflict
-		// Another identity would conflict in every attempt.
+		// Another uid or resourceVersion would conflict in every attempt.
 		fixed := next.GetResourceVersion() != there.GetResourceVersion() || next.GetUID() != "" && next.GetUID() != there.GetUID()
 		txn := s.Txn()
 		write(txn, next)
