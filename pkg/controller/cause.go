@@ -10,7 +10,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// CauseType is the kind of a [Cause].
+// CauseType says what sort of reason a [Cause] is.
 type CauseType string
 
 // The causes of reconciles.
@@ -37,18 +37,20 @@ const (
 	CauseChannel CauseType = "channel"
 )
 
-// Cause is one reason to reconcile a key.
+// Cause is one reason to reconcile a key; see [Causes] and [KeyState].
 type Cause struct {
+	// Type is the sort of reason.
 	Type CauseType
 	// Kind and Object name the object that changed. They are empty if the cause is
 	// not the change of an object.
 	Kind   string
 	Object store.Key
-	// Revision is that of the change, or the one that the key waited for.
+	// Revision is the revision of the change, or, for CauseOwnWrites, the one that the
+	// key waited for. It is 0 for other causes.
 	Revision int64
 }
 
-// String formats a cause as "modified Pod town/web at 57".
+// String formats a cause for logs, such as "modified Pod town/web at 57".
 func (c Cause) String() string {
 	switch {
 	case c.Kind != "":
@@ -101,9 +103,9 @@ func causesText(c *causes) string {
 	return strings.Join(all, ", ")
 }
 
-// Tenant is implemented by types of keys whose keys form groups. The groups share a
-// controller's workers fairly: a group with many keys does not delay the others. The
-// tenant of a [Request] is its namespace.
+// Tenant divides the keys of a type into groups that share a controller's workers
+// fairly: a group with many keys does not delay the others. Implement it for keys of
+// your own type. The tenant of a [Request] is its namespace.
 type Tenant interface {
 	// Tenant returns the name of the key's group. It always returns the same for the
 	// same key. If it panics, the key belongs to the group without a name.

@@ -52,7 +52,8 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 	return add(m, name, r, o, primary, filter, sources)
 }
 
-// TxFunc reconciles one object in a transaction; see [New].
+// TxFunc reconciles one object in a transaction. [New] describes when it is called and
+// when its writes are committed.
 type TxFunc[T store.Object] func(ctx context.Context, tx *Tx, obj T) (Result, error)
 
 // New adds a transactional controller of the objects of kind T to a manager that has

@@ -6,7 +6,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller/internal/queue"
 )
 
-// KeyPhase is what a key does or waits for.
+// KeyPhase says what a key does or waits for; see [Controller.KeyState].
 type KeyPhase string
 
 // The phases of a key.
@@ -21,10 +21,10 @@ const (
 	// KeyWaitingForRevision is a key that waits until the replica has what the key's
 	// last reconcile wrote.
 	KeyWaitingForRevision KeyPhase = "waiting for revision"
-	// KeyInBackoff is a key that failed, or lost a race, and is tried again.
+	// KeyInBackoff is a key that failed, or lost a race, and waits for its retry.
 	KeyInBackoff KeyPhase = "in backoff"
-	// KeyWaitingForTime is a key that comes back when its time comes: see
-	// [Result].RequeueAfter and [Controller.RequeueAfter].
+	// KeyWaitingForTime is a key that waits for the time that [Result].RequeueAfter or
+	// [Controller.RequeueAfter] set.
 	KeyWaitingForTime KeyPhase = "waiting for time"
 	// KeyFailed is a key that failed with a [TerminalError]. It waits for a change.
 	// The controller remembers the latest thousand or so; older ones are idle.
@@ -38,7 +38,9 @@ var keyPhases = map[queue.Phase]KeyPhase{
 }
 
 // KeyState says why a key is not being reconciled, since when, and what comes next.
+// [Controller.KeyState] returns it. Begin with Phase, then LastError and Next.
 type KeyState[R comparable] struct {
+	// Key is the key, and Phase what it does or waits for.
 	Key   R
 	Phase KeyPhase
 	// Since is when the phase began: for a queued key and one that waits for a
@@ -56,18 +58,18 @@ type KeyState[R comparable] struct {
 	// queued meanwhile.
 	Again bool
 
-	// Failures is how many reconciles failed or lost a race in a row. LastError is
-	// what the latest of them returned, at LastErrorTime. They are zero after a
-	// success.
+	// Failures is how many reconciles in a row failed or lost a race. LastError is the
+	// error of the latest of them, and LastErrorTime is when it returned. They are
+	// zero after a success.
 	Failures      int
 	LastError     string
 	LastErrorTime time.Time
 
-	// Next is when the key comes back if nothing brings it back before. It is zero if
-	// nothing will.
+	// Next is when the key comes back, unless a change brings it back earlier. It is
+	// zero if no time is set.
 	Next time.Time
-	// Revision is what the replica must reach before the key is reconciled again; 0 if
-	// there is nothing to wait for.
+	// Revision is the revision that the replica must reach before the key is
+	// reconciled again, or 0 if the key waits for none.
 	Revision int64
 	// UnknownOutcome says that a write of the key may or may not have happened. The
 	// next reconcile first asks etcd for its revision.
@@ -80,13 +82,16 @@ type ControllerState struct {
 	// Running says whether the controller runs in this process. If not, everything
 	// below but Workers is zero.
 	Running bool
+	// Workers is [Options].Workers, or its default.
 	Workers int
 
+	// The number of keys in each phase; see [KeyPhase]. If Reconciling equals Workers
+	// and Queued grows, the controller needs more workers or faster reconciles.
 	Reconciling, Queued, WaitingForRevision, InBackoff, WaitingForTime, Failed int
 
-	// OldestWait is for how long the key that has waited longest has had causes that
-	// no reconcile has served. LongestReconcile is how long the longest of the
-	// running reconciles has taken, and TotalReconcile is all of them together.
+	// OldestWait is how long the oldest cause has waited for a reconcile.
+	// LongestReconcile is how long the longest of the running reconciles has taken,
+	// and TotalReconcile is the sum over all running reconciles.
 	OldestWait, LongestReconcile, TotalReconcile time.Duration
 }
 
@@ -106,8 +111,9 @@ func (c *Controller[R]) State() ControllerState {
 	return s
 }
 
-// KeyState returns what the controller knows of a key in this process. A key is idle
-// while the controller does not run, or while its bucket belongs to another process.
+// KeyState returns what the controller knows of a key in this process: why the key is
+// not being reconciled, since when, and what comes next. A key is idle while the
+// controller does not run, or while the key's bucket belongs to another process.
 func (c *Controller[R]) KeyState(key R) KeyState[R] {
 	r := c.sources.current()
 	if r == nil {
@@ -116,9 +122,9 @@ func (c *Controller[R]) KeyState(key R) KeyState[R] {
 	return newKeyState(r.queue.KeyState(key))
 }
 
-// KeyStates returns the states of keys that are not idle, at most so many: first the
-// keys that are being reconciled, then those that have causes, the oldest first, and
-// then the others in no order.
+// KeyStates returns the states of at most so many keys that are not idle. Keys that are
+// being reconciled come first, then those that have causes, the oldest first, and then
+// the others in no particular order. [Controller.State] counts all of them.
 func (c *Controller[R]) KeyStates(most int) []KeyState[R] {
 	r := c.sources.current()
 	if r == nil {

@@ -60,6 +60,18 @@
 // clears it: by its [Result], or as the backoff after a failure.
 // [Controller.RequeueAfter] changes it in between.
 //
+// # Why is a key not running?
+//
+// [Controller.KeyState] says what a key does or waits for, since when, what failed last,
+// and when the key comes back. [Controller.KeyStates] lists the keys that are not idle,
+// and [Controller.State] counts them:
+//
+//	s := sites.KeyState(controller.Request{Key: store.KeyOf(site)})
+//	fmt.Println(s.Phase, s.Since, s.LastError, s.Next) // in backoff, ...
+//
+// All three answer for this process. Under leadership, ask the leader; under sharding,
+// the process that owns the key's bucket.
+//
 // # Causes
 //
 // Each reconcile has a number and causes, such as "modified Pod town/web at 57". Log
@@ -125,7 +137,7 @@
 //     again. The process and the replica go on. A write that is refused because of the
 //     fence does not count as a failure of its key.
 //
-// Two processes can both believe that they lead, until one learns better. Their writes
+// Two processes can both believe that they lead, until one learns that it does not. Their writes
 // to etcd are fenced; their effects elsewhere are not. Use [Manager.FencingToken] for
 // those. Writes through another store than the manager's are not fenced. A reconcile
 // that ignores its context delays the next campaign until it returns.
@@ -146,15 +158,15 @@
 // compute by rendezvous hashing which of them should own a bucket. A process owns a
 // bucket from when it creates the bucket's key in etcd until the key is gone.
 //
-//   - What is said above of a term holds for the ownership of a bucket: its key fences
-//     all writes of its reconciles, these begin when the replica has all that earlier
-//     owners wrote, and their contexts are cancelled when the bucket is lost. The token
-//     of a bucket only grows.
+//   - The ownership of a bucket has the guarantees of a term. The bucket's key fences all
+//     writes of its reconciles. They begin when the replica has all that earlier owners
+//     wrote, and their contexts are cancelled when the bucket is lost. The token of a
+//     bucket only grows.
 //   - When a process joins, it takes its share of buckets from the others, and no other
 //     bucket moves. When a process leaves, only its buckets move.
 //   - A process that hands over a bucket begins no more reconciles in it, and keeps it
-//     until those that run have ended. After the grace period it cancels them. The new
-//     owner reconciles all objects of the bucket.
+//     until the running reconciles have ended. After the grace period it cancels them.
+//     The new owner reconciles all objects of the bucket.
 //   - The buckets of a process that stops are taken over at once; those of one that
 //     crashed, when its lease has expired. [Manager.Sharding] lists buckets that have
 //     had no owner for too long.
@@ -179,8 +191,8 @@
 // # What is not guaranteed
 //
 //   - Objects that a transaction only reads may have changed when it is committed,
-//     unless it is serializable. Two reconciles that each decide by what the other one
-//     writes can both succeed.
+//     unless it is serializable. If each of two reconciles reads what the other one
+//     writes, both can succeed.
 //   - A key may be reconciled any number of times. Reconcilers must be idempotent.
 //   - Reconciles of different keys may see different snapshots.
 //   - A write whose outcome is unknown may be executed by etcd after the next reconcile

@@ -73,7 +73,8 @@ func identityOr(given string) string {
 // name contains none.
 func leadershipKey(s *store.Store, name string) string { return leadershipPrefix + s.Prefix() + name }
 
-// Leader is who holds a leadership. The zero value means nobody.
+// Leader is the holder of a leadership; see [Leaders] and [LeadershipStatus]. The zero
+// value means that nobody holds it.
 type Leader struct {
 	// Identity is the leader's [Leadership].Identity.
 	Identity string
@@ -85,12 +86,13 @@ type Leader struct {
 	Revision int64
 }
 
-// LeadershipStatus is a manager's part in its leadership.
+// LeadershipStatus is a manager's part in its leadership; see [Manager.Leadership].
 type LeadershipStatus struct {
+	// Name and Identity are those of [Leadership], with defaults applied.
 	Name, Identity string
 	// Leading reports whether the manager holds the leadership, as far as it knows. It
-	// turns false as soon as the manager knows better, even while its reconciles still
-	// end.
+	// turns false as soon as the manager learns that it does not, even if reconciles
+	// of the term are still running.
 	Leading bool
 	// Leader is who leads, as the manager last saw it.
 	Leader Leader
@@ -99,8 +101,8 @@ type LeadershipStatus struct {
 	Terms, Lost int
 	// LastLoss is why the last of the lost terms ended.
 	LastLoss error
-	// Err is why the manager can neither campaign nor see who leads. It is nil while
-	// the manager can.
+	// Err is what keeps the manager from campaigning and from learning who leads, or
+	// nil.
 	Err error
 }
 

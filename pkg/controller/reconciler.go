@@ -14,7 +14,8 @@ type Request struct {
 	store.Key
 }
 
-// Result says when a key comes back after a reconcile.
+// Result says when a key comes back after a reconcile. The zero value means that it
+// comes back only after a change.
 type Result struct {
 	// RequeueAfter makes the key come back after this time, unless a change brings it
 	// back earlier. Only the latest reconcile of a key counts. If the reconcile also
@@ -37,14 +38,15 @@ type Reconciler[R comparable] interface {
 	Reconcile(ctx context.Context, key R) (Result, error)
 }
 
-// ReconcilerFunc is a function that is a [Reconciler].
+// ReconcilerFunc makes a [Reconciler] of a function, for [NewFor] and [NewReconciler].
 type ReconcilerFunc[R comparable] func(ctx context.Context, key R) (Result, error)
 
 // Reconcile calls f.
 func (f ReconcilerFunc[R]) Reconcile(ctx context.Context, key R) (Result, error) { return f(ctx, key) }
 
-// TerminalError wraps an error that another attempt would meet again. The key is not
-// tried again until something changes. TerminalError returns nil for nil.
+// TerminalError marks an error as permanent: a retry would fail again. Return it from a
+// reconcile, and the key is reconciled again only after a change. TerminalError returns
+// nil for nil.
 func TerminalError(err error) error {
 	if err == nil {
 		return nil

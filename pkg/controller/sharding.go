@@ -86,18 +86,19 @@ func (k shardKeys) bucketIn(key string) (int, bool) {
 	return n, err == nil && k.bucket(n) == key
 }
 
-// ShardingStatus is a manager's part in its sharding.
+// ShardingStatus is a manager's part in its sharding; see [Manager.Sharding].
 type ShardingStatus struct {
+	// Name and Identity are those of [Sharding], with defaults applied.
 	Name, Identity string
 	// Buckets is the number of buckets.
 	Buckets int
 	// Members are the identities of the live processes, as the manager last saw them,
 	// its own included. They are sorted.
 	Members []string
-	// Owned is how many buckets this process owns. Waiting counts those of them whose
-	// keys it does not reconcile yet, because its replica has not reached what the
-	// previous owners wrote. Draining counts those that it hands over when their
-	// reconciles have ended.
+	// Owned is how many buckets this process owns. Of these, Waiting counts buckets
+	// that are not reconciled yet, because the replica has not reached what their
+	// previous owners wrote. Draining counts buckets that the process hands over as
+	// soon as their running reconciles have ended.
 	Owned, Waiting, Draining int
 	// Ownerless lists the buckets that no process has owned for longer than the lease
 	// time. Their keys are not reconciled. It should be empty.
@@ -107,8 +108,8 @@ type ShardingStatus struct {
 	Gained, Released, Lost int
 	// LastLoss is why the last of the lost buckets was lost.
 	LastLoss error
-	// Err is why the manager can neither take part nor see who does. It is nil while
-	// the manager can.
+	// Err is what keeps the manager from taking part and from learning who does, or
+	// nil.
 	Err error
 }
 

@@ -64,7 +64,8 @@ func (tx *Tx) SetCondition(obj store.Object, conditions *[]metav1.Condition, c m
 	return true
 }
 
-// EventRecorder records Events about objects. [events.Recorder] is one.
+// EventRecorder records Events about objects, for [ManagerOptions].Events.
+// [events.Recorder] is one.
 //
 // [events.Recorder]: https://pkg.go.dev/github.com/homeostat/homeostat/pkg/events#Recorder
 type EventRecorder interface {

@@ -17,7 +17,7 @@
 //
 //   - A reconcile sees everything that was put or written before it.
 //   - Nothing else happens. No other controller runs, nothing is tried again, and no
-//     source is asked. Call Reconcile again for the next step.
+//     source runs. Call Reconcile again for the next step.
 //   - The etcd is a real one. Conflicts, fences, validation and defaults work as in
 //     production.
 //

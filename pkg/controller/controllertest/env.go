@@ -68,7 +68,8 @@ func (e *Env) Reconcile(c *controller.Controller[controller.Request], key store.
 	return ReconcileKey(e, c, controller.Request{Key: key})
 }
 
-// ReconcileKey is [Env.Reconcile] for a controller whose keys have another type.
+// ReconcileKey is [Env.Reconcile] for a controller made with controller.NewReconciler,
+// with keys of any type.
 func ReconcileKey[R comparable](e *Env, c *controller.Controller[R], key R) Outcome {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
@@ -82,7 +83,8 @@ func ReconcileKey[R comparable](e *Env, c *controller.Controller[R], key R) Outc
 	return Outcome{Result: result, Err: err, Changes: diff(before, e.state(ctx))}
 }
 
-// Get returns an object from etcd, or false if it does not exist.
+// Get returns an object as it is in etcd now, and false if it does not exist. Use it
+// to check the state after one or several reconciles.
 func Get[T store.Object](e *Env, key store.Key) (T, bool) {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)

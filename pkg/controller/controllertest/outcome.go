@@ -17,20 +17,22 @@ import (
 
 // Outcome is what a reconcile did.
 type Outcome struct {
-	// Result and Err are what the reconciler returned. Err is also the failure of its
-	// commit, or its panic.
+	// Result and Err are what the reconciler returned. If the commit failed or the
+	// reconciler panicked, Err says so.
 	Result controller.Result
 	Err    error
 	// Changes has the net change of each object that was created, changed or deleted
-	// meanwhile, in the order of etcd's keys.
+	// during the reconcile, in the order of etcd's keys.
 	Changes Changes
 }
 
-// Changes are the changes of several objects. Compare them by String.
+// Changes are the changes of several objects, in the order of etcd's keys. A test
+// compares String with what it expects.
 type Changes []Change
 
-// Change is the net change of one object.
+// Change is the net change of one object during a reconcile.
 type Change struct {
+	// Type is store.Added, store.Modified or store.Deleted.
 	Type store.EventType
 	// Key is the etcd key without the store's prefix.
 	Key string

@@ -27,12 +27,12 @@
 //     value cannot be decoded. The collector reads an object and its owners from one
 //     snapshot, and the transaction that deletes the object checks that the owners'
 //     keys in etcd are as the snapshot had them.
-//   - No garbage is missed because an owner went while the collector was not
-//     running. Every decision follows from the objects in etcd, so the collector
+//   - The collector also finds dependents of owners that disappeared while it did not
+//     run. Every decision follows from the objects in etcd, so the collector
 //     continues after a crash where it stopped.
 //   - Every dependent that existed when its owner's deletion began is deleted or
-//     orphaned, as the deletion said. Before the collector removes its finalizer from
-//     the owner, it reads a snapshot that has the owner's deletionTimestamp and no
+//     orphaned, as the deletion's propagation says. Before the collector removes its
+//     finalizer from the owner, it reads a snapshot that has the owner's deletionTimestamp and no
 //     remaining dependent. The write checks that the owner is as it was in that
 //     snapshot. For an orphaning owner, it also checks that no object of the
 //     collector's kinds in the owner's namespace has changed since.
@@ -43,9 +43,9 @@
 // # What is not guaranteed
 //
 //   - The collector cannot prevent the creation of a dependent whose owner is being
-//     deleted. One that it sees before the owner is gone is treated like the others,
-//     and an orphaning owner goes only after the collector has seen all. Any other
-//     becomes garbage, and is deleted. To avoid this, do not create dependents for an
+//     deleted. If it sees the new dependent before the owner is gone, it treats it like
+//     the others. Otherwise the dependent becomes garbage and is deleted, even if the owner
+//     was deleted with Orphan. To avoid this, do not create dependents for an
 //     owner with a deletionTimestamp, and make their creation conditional on the
 //     owner, as controller.Apply does.
 //   - The collector knows only the kinds given to Add. A reference to another kind
@@ -55,6 +55,6 @@
 //   - The same holds for dependents that cannot be decoded, and for objects outside the
 //     manager's replica; see [informer.Scope].
 //
-// The collector reads nothing but metadata, so a replica that keeps only those of a
-// kind is enough; see [informer.Restrict].
+// The collector reads only metadata, so the replica may keep only the metadata of a
+// kind; see [informer.Restrict].
 package garbagecollector
