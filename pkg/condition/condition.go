@@ -99,7 +99,8 @@ func (c *Condition) needsOnlyValues() error {
 	return nil
 }
 
-// MatchesChange reports whether a change meets the condition.
+// MatchesChange is Matches for a change of an etcd key, so the expression may also use
+// key, value and revision.
 func (c *Condition) MatchesChange(change Change) (bool, error) {
 	return c.matches(change.variables())
 }

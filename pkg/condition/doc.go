@@ -1,5 +1,4 @@
-// Package condition evaluates an expression, which a user writes, about a change of
-// an object:
+// Package condition evaluates expressions that users write about changes of objects:
 //
 //	old.status.phase == "Pending" && new.status.phase == "Failed"
 //

@@ -24,17 +24,17 @@
 //		}
 //	}
 //
-// [Get] reads a few keys out of many, [ReadTxn] any reads, each in one round trip at
-// one revision. [CurrentRevision] asks for etcd's revision.
+// [Get] reads a few keys out of many, and [ReadTxn] executes any reads. Both take one
+// round trip and read at one revision. [CurrentRevision] asks for etcd's revision.
 //
 // # Guarantees
 //
-//   - A list is of one revision, whether the server streams it or it comes in pages.
+//   - A list shows one revision, whether the server streams it or it comes in pages.
 //     At revision 0 it is linearizable.
 //   - A watch delivers each change from its first revision on once, in the order of
-//     revisions, with all events of a revision in one response, or it ends with an
-//     error. It never continues on another connection, so it cannot miss that etcd
-//     was wiped or restored in between.
+//     revisions, with all events of a revision in one response. If it cannot, it ends
+//     with an error. It never continues on another connection, where etcd may have
+//     been wiped or restored.
 //   - When Close returns, no goroutine of the watch is left.
 //   - Errors name the range and the revision. They wrap Kubernetes' errors where one
 //     has the same meaning, such as ResourceExpired for a compacted revision, and

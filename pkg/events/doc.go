@@ -15,13 +15,13 @@
 //
 // # Series
 //
-// One Event stands for all calls that agree in the object that they are about
-// (regarding), the related object, the type, reason, action and controller. The first
-// call is written at once. Later calls become its series, a count and the time of the
-// last call, which is written at most once every 10 seconds. The objects' resource
-// versions do not matter. Neither does the note, since notes hold counters and error
-// texts that differ each time: an Event shows the note of its last call. A series ends
-// after 6 minutes without a call; the next call begins a new Event.
+// Calls with the same objects (regarding and related), type, reason, action and
+// controller share one Event. The first call is written at once. Later calls only update
+// the Event's series: the number of calls, and the time of the last one. A series is
+// written at most once every 10 seconds. The objects' resourceVersions may differ, and
+// so may the note, since notes hold counters and error texts: an Event shows the note of
+// its last call. A series ends after 6 minutes without a call; the next call begins a
+// new Event.
 //
 // # Guarantees
 //

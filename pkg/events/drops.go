@@ -7,7 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Drops counts the calls of Eventf that no Event shows, by cause.
+// Drops counts, by cause, the calls of [Recorder.Eventf] that no Event shows. Alert on
+// Full and Failed; Limited only says that a controller repeats itself.
 type Drops struct {
 	// Invalid counts calls whose arguments cannot become an Event.
 	Invalid uint64
@@ -18,11 +19,11 @@ type Drops struct {
 	// running, or there are more Events than [Options.Buffer] allows in 10 seconds.
 	Full uint64
 	// Failed counts calls that could not be written: etcd did not answer for 5 minutes,
-	// or until the recorder had to stop.
+	// or did not answer while the recorder stopped.
 	Failed uint64
 }
 
-// Total is the sum of all causes.
+// Total returns the number of dropped calls: the sum of all causes.
 func (d Drops) Total() uint64 { return d.Invalid + d.Limited + d.Full + d.Failed }
 
 // Dropped returns how many calls were dropped so far. It includes the calls of recorders

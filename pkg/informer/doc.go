@@ -16,8 +16,8 @@
 //
 // A [Filter] selects the changes that a handler gets: by key, labels, fields,
 // operation, changed part, or any function of the object or the change.
-// A [BatchHandler] gets the net changes of an interval in one call, as
-// [Debounce] bounds it:
+// A [BatchHandler] gets the net changes of an interval in one call; [Debounce]
+// bounds the interval:
 //
 //	web, err := informer.KeyGlob[*Site]("team-*/web-?")
 //	sites.AddHandler(handle, web, informer.Where(func(s *Site) bool { return s.Status.Ready }))
