@@ -29,21 +29,22 @@ type Scope[T store.Object] struct {
 	// decoded. Defaults to keeping obj.
 	Transform func(obj T) T
 
-	// StatusWhole says that Transform does not change the status and the
-	// annotations, so that objects of the replica can be given to UpdateStatus.
-	StatusWhole bool
+	// StatusComplete says that Transform leaves the status and the annotations as
+	// they are, so that [store.Store.UpdateStatus] accepts objects of the replica. It
+	// has no effect with MetadataOnly. Defaults to false.
+	StatusComplete bool
 }
 
 // Restrict is [For] for a kind of which the replica keeps only a part. It returns an
 // error if the kind is registered, since others may rely on all of it. So the code
 // that decides what a program keeps must call it first.
 //
-// What was stripped must not be lost by a write. Objects of a kind with MetadataOnly
-// or Transform have a mark in their selfLink, which copies keep. The store refuses
-// marked objects in Create, in Update, and in UpdateStatus unless StatusWhole is
-// set; see [store.MarkPartial]. To change such an object use [store.Mutate], which
-// reads the whole object. Deletions and conditions accept marked objects.
-// [Replica.Cached] does not return them.
+// A write of a stripped object would delete from etcd what the object lacks. So
+// objects of a kind with MetadataOnly or Transform have a mark in their selfLink,
+// which copies keep. The store refuses marked objects in Create, in Update, and in
+// UpdateStatus unless StatusComplete is set; see [store.MarkPartial]. To change such
+// an object, use [store.Mutate], which reads the whole object. Deletions and
+// conditions accept marked objects. [Replica.Cached] does not return them.
 func Restrict[T store.Object](r *Replica, s Scope[T]) (*Informer[T], error) {
 	info, err := store.KindOf[T](r.store)
 	if err != nil {
@@ -65,14 +66,14 @@ func (i *Informer[T]) Keeps(key store.Key) bool {
 
 // scope is a [Scope] without its type parameter.
 type scope struct {
-	keep         func(store.Key) bool
-	metadataOnly bool
-	transform    func(store.Object) store.Object
-	statusWhole  bool
+	keep           func(store.Key) bool
+	metadataOnly   bool
+	transform      func(store.Object) store.Object
+	statusComplete bool
 }
 
 func (s Scope[T]) erased() *scope {
-	e := &scope{keep: s.Keep, metadataOnly: s.MetadataOnly, statusWhole: s.StatusWhole && !s.MetadataOnly}
+	e := &scope{keep: s.Keep, metadataOnly: s.MetadataOnly, statusComplete: s.StatusComplete && !s.MetadataOnly}
 	if s.Transform != nil {
 		e.transform = func(obj store.Object) store.Object {
 			var none T
@@ -134,7 +135,7 @@ func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object
 			return nil, err
 		}
 	}
-	store.MarkPartial(obj, store.PartialOptions{StatusComplete: k.scope.statusWhole})
+	store.MarkPartial(obj, store.PartialOptions{StatusComplete: k.scope.statusComplete})
 	return obj, nil
 }
 

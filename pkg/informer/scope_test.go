@@ -206,10 +206,10 @@ var _ = Describe("A working set", func() {
 		Expect(err).NotTo(HaveOccurred())
 	}, SpecTimeout(specTimeout))
 
-	It("lets a status that is whole be written", func(ctx SpecContext) {
+	It("accepts a status update of an object with StatusComplete", func(ctx SpecContext) {
 		create(ctx, s, full("d"))
 		deploys := restrict(r, informer.Scope[*appsv1.Deployment]{
-			StatusWhole: true,
+			StatusComplete: true,
 			Transform: func(d *appsv1.Deployment) *appsv1.Deployment {
 				d.Spec.Template = corev1.PodTemplateSpec{}
 				return d
