@@ -10,14 +10,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// ExplainError adds to an error of etcd's client what the user can do about it. It
-// wraps the Kubernetes error with the same meaning, where there is one:
-// [apierrors.IsResourceExpired] for a compacted revision,
-// [apierrors.IsRequestEntityTooLargeError] for a request above etcd's limits. The
-// result also wraps err. Any other error, and nil, is returned as it is.
+// ExplainError adds to an error of etcd's client what the user can do about it. The
+// result wraps err. It also wraps the Kubernetes error with the same meaning, if
+// there is one: [apierrors.IsResourceExpired] reports true for a compacted revision,
+// and [apierrors.IsRequestEntityTooLargeError] for a request above etcd's limits.
+// ExplainError returns any other error, and nil, as it is.
 //
-// Errors of this package are explained already. Use ExplainError for calls that
-// you make with the client yourself.
+// The functions of this package return errors that are explained already. Use
+// ExplainError for calls that you make with the client yourself.
 func ExplainError(err error) error {
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):

@@ -20,10 +20,10 @@ const MaxGetKeys = 128
 // Get reads several keys at one revision in one round trip. It returns the keys
 // that exist, in the order of keys. Revision 0 means etcd's current revision.
 //
-// Per key, Get costs etcd more than [List] does. Use it for a few keys out of a
-// large range. The response is as large as the values together. If the revision is
-// compacted, the error is [apierrors.IsResourceExpired]. For more than
-// [MaxGetKeys] keys, it is [apierrors.IsRequestEntityTooLargeError].
+// Per key, Get costs etcd more than List does. Use it for a few keys out of a large
+// range. The response is as large as the values together. If the revision is
+// compacted, [apierrors.IsResourceExpired] is true for the error, and for more than
+// MaxGetKeys keys, [apierrors.IsRequestEntityTooLargeError] is.
 func Get(ctx context.Context, client *clientv3.Client, keys []string, revision int64) ([]*mvccpb.KeyValue, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -46,9 +46,9 @@ func Get(ctx context.Context, client *clientv3.Client, keys []string, revision i
 // ReadTxn executes gets at one revision in one round trip. The response has one
 // element for each get, in their order.
 //
-// If a member is lost or the leader changes, etcd's client retries a single read,
-// but no transaction, since it could be a write. ReadTxn retries as often as the
-// client retries a read. All operations must therefore be gets.
+// If a member is lost or the leader changes, ReadTxn retries, as etcd's client does
+// for a single read. The client itself retries no transaction, since it could be a
+// write. All operations passed to ReadTxn must therefore be gets.
 func ReadTxn(ctx context.Context, client *clientv3.Client, gets []clientv3.Op) (*clientv3.TxnResponse, error) {
 	const attempts, pause = 100, 25 * time.Millisecond
 	for attempt := 1; ; attempt++ {
@@ -65,8 +65,8 @@ func ReadTxn(ctx context.Context, client *clientv3.Client, gets []clientv3.Op) (
 // CurrentRevision asks etcd for its current revision. The read is linearizable:
 // the revision is at least that of every write that returned before the call.
 //
-// To ask, it reads the first key of r, without its value. Pass a range that the
-// etcd user may read; the result does not depend on it otherwise.
+// It asks by a read of the first key of r, which need not exist. Pass any range that
+// the etcd user may read: the result is the same for each.
 func CurrentRevision(ctx context.Context, client *clientv3.Client, r Range) (int64, error) {
 	resp, err := client.Get(ctx, r.Start, clientv3.WithCountOnly())
 	if err != nil {

@@ -28,11 +28,12 @@ const MaxPageSize = 10_000
 // Options such as clientv3.WithKeysOnly reduce what is read. They must not set the
 // order, the revision or the limit.
 //
-// Each may keep the chunk. If each returns an error, List stops and returns that
-// error unwrapped. If the revision is or becomes compacted, the error is
-// [apierrors.IsResourceExpired]. If etcd has not reached the revision yet, it is a
-// Timeout with the cause [metav1.CauseTypeResourceVersionTooLarge]. After an error,
-// each may have seen some of the keys.
+// The function each may keep the chunk. If it returns an error, List stops and
+// returns that error unwrapped. If the revision is or becomes compacted,
+// [apierrors.IsResourceExpired] is true for the error. If etcd has not reached the
+// revision yet, the error is a Timeout with the cause
+// [metav1.CauseTypeResourceVersionTooLarge]. When List fails, each may have been
+// called for some of the keys.
 func List(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error, opts ...clientv3.OpOption) (int64, error) {
 	if revision < 0 {
 		return 0, fmt.Errorf("list %s at revision %d: must not be negative", r.Start, revision)

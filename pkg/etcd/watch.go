@@ -16,29 +16,29 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// Watch is one etcd watch on a gRPC stream of its own. It needs its own stream
-// because etcd's client may take a progress notification for one watch as one for
-// another watch on the same stream, which then silently loses the events before it.
+// Watch is one etcd watch on a gRPC stream of its own. Two watches must not share a
+// stream: etcd's client may pass the progress notification of one to the other,
+// which then silently loses events.
 //
 // A Watch ends when the context passed to [OpenWatch] is done or Close is called.
 // One of them must happen, or the stream leaks. A Watch also ends when its
-// connection is lost. etcd's own client would continue on the next etcd that it
-// reaches, even one that was wiped or restored. [Resumable] reports true for the
-// error of a lost connection. Compare etcd's revision before you open the next
-// watch.
+// connection is lost, with an error for which [Resumable] reports true. etcd's own
+// client would continue on the next etcd that it reaches, even one that was wiped or
+// restored. So before you open the next watch, check that etcd's revision is not
+// below the last one that you have seen.
 //
 // If the client's Watcher was replaced, for example by one from clientv3/namespace,
-// the Watch uses that Watcher and outlives lost connections.
+// the Watch uses that Watcher, and a lost connection does not end it.
 //
-// etcd's progress notifications for an idle range come about every ten minutes. Use
-// RequestProgress to get one sooner.
+// While a range is idle, etcd sends a progress notification about every ten minutes.
+// Use RequestProgress to get one sooner.
 type Watch struct {
 	// Created is etcd's revision when it created the watch.
 	Created int64
 	// Responses delivers the changes. All events of one revision are in one
-	// response. It is closed when the watch ends; the last response may say why, see
-	// [WatchError]. Read it without delay: etcd's client buffers responses without
-	// bound. To limit the buffer, see [WatchOptions].OnReceive.
+	// response. The channel is closed when the watch ends; the last response may say
+	// why, see [WatchError]. Read it without delay: etcd's client buffers responses
+	// without bound. To limit the buffer, use [WatchOptions].OnReceive.
 	Responses clientv3.WatchChan
 
 	stream          *singleStream
@@ -52,21 +52,22 @@ type WatchOptions struct {
 	// event. Defaults to false: the event of a deletion then has a key and no value.
 	PreviousValues bool
 
-	// OnReceive, if set, is called for each response when it arrives, which may be
-	// long before it is read from Responses. It sees the fragments of a large
-	// response one by one. If it returns an error, the watch ends and drops what was
-	// not read yet. Calls do not overlap. It must be fast. It is never called if the
-	// client's Watcher was replaced.
+	// OnReceive is called for each response when it arrives, which may be long before
+	// it is read from Responses. If etcd sends a large response in fragments,
+	// OnReceive is called for each fragment. If it returns an error, the watch ends
+	// and drops all responses that were not read yet. Calls do not overlap. It must
+	// be fast. It is never called if the client's Watcher was replaced. Defaults to
+	// none.
 	OnReceive func(*pb.WatchResponse) error
 }
 
 // OpenWatch opens a watch on a range, for the changes at revision from and later. It
-// returns when etcd has created the watch. From must be above 0.
+// returns when etcd has created the watch. The revision from must be above 0.
 //
-// If etcd has compacted some of the changes, the watch ends, usually right after
-// OpenWatch has returned it: [WatchError] then returns a [CompactedError]. A revision
-// that etcd has not reached is no error: the watch waits for it. Compare it with
-// Created if that is not wanted.
+// If etcd has compacted some of the changes, OpenWatch still succeeds. The watch
+// ends soon afterwards, and [WatchError] returns a [CompactedError]. If etcd has not
+// reached the revision from, the watch waits for it. To refuse such a revision,
+// compare it with Created.
 func OpenWatch(ctx context.Context, client *clientv3.Client, r Range, from int64, o WatchOptions) (*Watch, error) {
 	w, err := openWatch(ctx, client, r, from, o)
 	if err != nil {
@@ -160,15 +161,15 @@ func (w *Watch) RequestProgress() error { return w.requestProgress() }
 // belongs to it. Calls after the first do nothing.
 func (w *Watch) Close() { w.close() }
 
-// Explain adds the cause to the error of a watch that ended, if the watch knows more
-// than etcd's client reported.
+// Explain takes the error of [WatchError] and adds the cause to it, if the watch
+// knows more than etcd's client reported. Otherwise it returns err as it is.
 func (w *Watch) Explain(err error) error { return w.stream.explain(err) }
 
 // ErrWatchClosed means that a watch ended and etcd gave no reason.
 var ErrWatchClosed = errors.New("the watch was closed")
 
-// CompactedError means that etcd has compacted some of the requested changes. It is
-// [apierrors.IsResourceExpired].
+// CompactedError means that etcd has compacted some of the requested changes.
+// [apierrors.IsResourceExpired] is true for it.
 type CompactedError struct {
 	// Revision is the oldest revision that etcd still has.
 	Revision int64
@@ -210,9 +211,9 @@ func restoreError(err error) error {
 	return err
 }
 
-// Resumable reports whether a watch that ended with err can be opened again at the
-// revision where it ended: the cause was the connection or the cluster, not the
-// request. A lost connection also makes a read or a write fail with such an error.
+// Resumable reports whether the connection or the cluster caused err, and not the
+// request. If a watch ended with such an error, open it again at the revision where
+// it ended. Resumable also works for errors of reads and writes.
 func Resumable(err error) bool {
 	if errors.Is(err, ErrWatchClosed) || errors.Is(err, rpctypes.ErrNoLeader) {
 		return true
