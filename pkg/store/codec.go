@@ -14,9 +14,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store/internal/seal"
 )
 
-// Codec is an encoding of values. Each value shows its own encoding, and a store reads
-// all encodings, whichever it writes. Use [Rewrite] to move a store from one to
-// another.
+// Codec is an encoding of values. A store reads values of every encoding, since each
+// value shows which one it has; Codec is only what the store writes. Use [Rewrite] to
+// convert the values of a running store.
 type Codec string
 
 const (
@@ -28,11 +28,11 @@ const (
 )
 
 // EncryptionKey is an AES key for values. Values are encrypted with AES-GCM under a
-// random nonce. The etcd key of a value is authenticated with it: a value that was
-// copied to another key does not decrypt. Do not write more than about 2^32 values
-// with one key.
+// random nonce, and bound to their etcd key: a value that was copied to another key
+// does not decrypt. Do not write more than about 2^32 values with one key.
 type EncryptionKey struct {
-	// Name is stored in each value, to find the key. It must not contain a colon.
+	// Name is stored in each value and says which key decrypts it. It must not
+	// contain a colon.
 	Name string
 	// Secret has 16, 24 or 32 bytes, for AES-128, AES-192 or AES-256.
 	Secret []byte
@@ -52,13 +52,13 @@ type codec struct {
 	strict bool
 	keys   *seal.Keyring // nil: values are not encrypted
 
-	// strings has what comes again and again in values, for objects to share, and
-	// shared all else that does, where objects are never changed.
+	// strings has strings that recur in values; objects share them. shared has other
+	// recurring parts of values. It is nil unless the decoded objects are never changed.
 	strings *kubejson.Interner
 	shared  *kubejson.Values
 }
 
-// setCodec completes the kinds with what depends on the store.
+// setCodec sets the codec and the key prefix of each kind.
 func (ks *kinds) setCodec(o Options, l layout) error {
 	c := &codec{form: o.Codec, strict: o.Strict, strings: kubejson.NewInterner()}
 	switch c.form {
@@ -78,9 +78,9 @@ func (ks *kinds) setCodec(o Options, l layout) error {
 	return nil
 }
 
-// encode returns the stored form of an object, with apiVersion and kind and
-// without a resourceVersion, which is the key's ModRevision and never stored.
-// obj must be the caller's own: it is changed on the way and put back.
+// encode returns the stored form of an object. It has apiVersion and kind, and no
+// resourceVersion, which is the key's ModRevision. encode changes obj while it runs and
+// restores it, so nothing else may use obj meanwhile.
 func (k *kindInfo) encode(obj Object) (string, error) {
 	plain, err := k.encodePlain(obj)
 	if err != nil {
@@ -109,8 +109,8 @@ func (k *kindInfo) encodePlain(obj Object) (plain []byte, err error) {
 	return plain, nil
 }
 
-// holds reports whether a key already holds an object, of which plain is the
-// encoding, in the form in which it would be written now.
+// holds reports whether the prior value is exactly what a write of obj would store now.
+// plain is the encoding of obj.
 func (k *kindInfo) holds(obj Object, plain []byte, prior *stored) (bool, error) {
 	if prior.value == nil { // from a cache, which does not know the form
 		changed, err := k.fieldChanged(k.status, obj, prior.obj)
@@ -127,9 +127,9 @@ func (k *kindInfo) holds(obj Object, plain []byte, prior *stored) (bool, error) 
 	return bytes.Equal(plain, old), err
 }
 
-// decode turns a stored value, of whatever form and version, into an object of
-// this kind. The object's name must be its key's: a value copied to another key
-// by hand is a mistake that no controller should act on.
+// decode decodes a stored value of any encoding and version into an object of this
+// kind. It returns an error if the object's name is not that of its key: somebody has
+// copied the value by hand, and no controller should act on the copy.
 func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Object, error) {
 	return k.decodeBy(k.decodePlain, k.codec, key, value, modRevision)
 }
@@ -149,7 +149,7 @@ func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, mo
 	if got := KeyOf(obj); got != key {
 		return nil, fmt.Errorf("value is of object %q, want %q", got, key)
 	}
-	obj.SetNamespace(key.Namespace) // the same, but without memory of its own
+	obj.SetNamespace(key.Namespace) // an equal string that shares the key's memory
 	obj.SetName(key.Name)
 	obj.SetResourceVersion(FormatRevision(modRevision))
 	if IsPartial(obj) { // another program has written a partial object
@@ -158,8 +158,8 @@ func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, mo
 	return obj, nil
 }
 
-// decodePlain decodes into this kind's own type, or into that of the version
-// that the value is of, from which it converts.
+// decodePlain decodes a value into this kind's type. If the value has another version of
+// the kind, decodePlain decodes that version and converts it.
 func (k *kindInfo) decodePlain(c *codec, plain []byte) (Object, error) {
 	obj := k.newObject()
 	gvk, err := c.unmarshal(plain, obj)
@@ -180,9 +180,9 @@ func (k *kindInfo) decodePlain(c *codec, plain []byte) (Object, error) {
 	return convert(obj, stored, k)
 }
 
-// unmarshal decodes a value that is not encrypted into a zero object, and says what kind it is of,
-// even when it is none that obj can be. In JSON, field names are matched exactly
-// and integers stay integers.
+// unmarshal decodes a value that is not encrypted into a zero object. It returns the
+// kind of the value, even if obj has another type or decoding fails. In JSON, field
+// names are matched exactly, and integers stay integers.
 func (c *codec) unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, error) {
 	if isProtobuf(plain) {
 		return decodeProtobuf(plain, obj)
@@ -198,8 +198,7 @@ func (c *codec) unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, er
 	return tag.GroupVersionKind(), err
 }
 
-// timestamp is a time as it is after it has been stored, so that what a write
-// returns equals what a read does.
+// timestamp rounds a time to what a read of the stored object returns.
 func timestamp(t time.Time) metav1.Time { return metav1.NewTime(t.Truncate(time.Second).Local()) }
 
 // FormatRevision returns a revision in the form of a resourceVersion, for example for

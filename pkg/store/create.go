@@ -9,12 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 )
 
-// Create writes a new object and returns the revision of the write. It sets what the
-// store decides in obj: uid, creationTimestamp, generation, resourceVersion, defaults,
-// and the name if obj has a generateName. Like Kubernetes, it drops the status; write
-// that with [Store.UpdateStatus].
+// Create writes a new object and returns the revision of the write. In obj, it sets uid,
+// creationTimestamp, generation and resourceVersion, applies the defaults of the kind,
+// and generates a name if obj has a generateName and no name. Like Kubernetes, it drops the
+// status; write that with [Store.UpdateStatus].
 //
-// Create returns an AlreadyExists if there is an object of that name, an Invalid if a
+// Create returns an AlreadyExists if an object of that name exists, an Invalid if a
 // field is wrong, and a BadRequest if obj has a resourceVersion. If Create fails, obj is
 // unchanged.
 func (s *Store) Create(ctx context.Context, obj Object) (int64, error) {

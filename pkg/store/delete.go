@@ -16,10 +16,11 @@ type DeleteOptions struct {
 	// ResourceVersion is a condition: if the stored object has another one, the
 	// deletion is a Conflict. Defaults to any, as does "0".
 	ResourceVersion string
-	// GracePeriodSeconds, if above 0, only marks the object as being deleted. The
-	// controller that manages the object has this many seconds to finish, and then
-	// deletes the object again with 0. The store does not do that by itself. A later
-	// deletion can only shorten the period. Defaults to 0.
+	// GracePeriodSeconds gives the controller that manages the object time to finish.
+	// If it is above 0, the deletion only marks the object as being deleted. The
+	// controller deletes the object again with 0 when it has finished or the time is
+	// over: the store never does that by itself. A later deletion can only shorten the
+	// period. Defaults to 0.
 	GracePeriodSeconds int64
 	// Propagation tells the garbage collector what to do with the dependents, the
 	// objects that have the deleted one as an owner:
@@ -42,16 +43,17 @@ type DeleteOptions struct {
 // that uid, and not one that took its name later. The resourceVersion of obj is not
 // a condition; [DeleteOptions] has one.
 //
-// Delete only marks an object with finalizers, by a deletionTimestamp. The update
-// that removes the last finalizer completes the deletion. Marking an object again
-// writes nothing.
+// If the object has finalizers, Delete only marks it with a deletionTimestamp. The
+// update that removes the last finalizer completes the deletion. Deleting a marked
+// object again writes nothing.
 //
 // Delete returns a NotFound or a Conflict. It returns an [UndecodableError] for a
 // value that does not decode, unless the options have the value's revision as
-// ResourceVersion: then it removes the value, without regard to finalizers that it
-// cannot read. If Delete succeeds, obj is the last state of the object, with the
-// deletion's revision, or the marked object. obj is unchanged if the value did not
-// decode.
+// ResourceVersion. Delete then removes the value, whether or not it has finalizers.
+//
+// On success, obj is the last state of the object, with the revision of the deletion
+// as its resourceVersion, or it is the marked object. If Delete fails or has removed
+// a value that does not decode, obj is unchanged.
 func (s *Store) Delete(ctx context.Context, obj Object, o DeleteOptions) (int64, error) {
 	t := s.Txn()
 	t.Delete(obj, o)

@@ -55,11 +55,12 @@
 // # Not guaranteed
 //
 //   - If the response to a write is lost, the store reads the keys to find out whether
-//     the write happened. It can tell if it finds a created object, by its uid; if
-//     another writer changed the object first; and, with encryption, if it finds the
-//     value that it wrote. Otherwise [IsUnknownOutcome] is true for the error: the write
-//     may have happened, or may still happen. This is never so for a write that found
-//     no connection, or that etcd clearly refused.
+//     the write happened. The answer is certain in three cases: it finds the created
+//     object, with the same uid; it finds that another writer changed the object first;
+//     or the values are encrypted, and it finds the value that it wrote. In all other
+//     cases [IsUnknownOutcome] is true for the error: the write may have happened, or
+//     may still happen. A write that found no connection, or that etcd clearly refused,
+//     never has an unknown outcome.
 //   - A watch yields the objects of one revision one by one. If you need them together,
 //     wait for the next revision, or use a replica of package informer.
 //   - A watch may not notice that etcd was wiped or restored. It notices only if it is
@@ -75,8 +76,7 @@
 //
 // The etcd key of an object is <prefix><group>/<resource>/<namespace>/<name>. The
 // empty group is written as "core". A cluster-scoped kind has no namespace in its keys.
-// Names that could lead out of their part of the key, such as ".." and "a/b", are
-// refused.
+// The store refuses names that would change this structure, such as ".." and "a/b".
 //
 // # Errors
 //

@@ -53,8 +53,8 @@ func (s *Store) Kinds() []KindInfo {
 }
 
 // LookupResource returns the kind that is stored as a resource, such as "deployments"
-// in the group "apps", and false if there is none. If the kind has several versions, it
-// is the one that values are stored as.
+// in the group "apps", and false if there is none. If the kind has several versions,
+// LookupResource returns the one that values are stored as.
 func (s *Store) LookupResource(resource schema.GroupResource) (KindInfo, bool) {
 	for k := range maps.Values(s.kinds.byType) {
 		if k.stored == nil && k.resource == resource {

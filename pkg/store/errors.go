@@ -39,10 +39,11 @@ func (e *UndecodableError) orNil() error {
 	return e
 }
 
-// UnknownOutcomeError says that a write was sent, and that no answer shows whether it
-// happened. It may also still happen. Read the object again before you write again.
+// UnknownOutcomeError says that a write was sent, and that the store could not find out
+// whether it happened. It may also still happen. Read the object before you write it
+// again.
 type UnknownOutcomeError struct {
-	// Err is why there is no answer.
+	// Err is the error of the request whose outcome is unknown.
 	Err error
 }
 
@@ -53,8 +54,8 @@ func (e *UnknownOutcomeError) Error() string {
 // Unwrap returns Err.
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
-// IsUnknownOutcome reports whether an error leaves open if the write happened; see
-// [UnknownOutcomeError].
+// IsUnknownOutcome reports whether err is or wraps an [UnknownOutcomeError]: the write
+// may or may not have happened.
 func IsUnknownOutcome(err error) bool {
 	var unknown *UnknownOutcomeError
 	return errors.As(err, &unknown)

@@ -45,9 +45,9 @@ func newSelection(k *kindInfo, o ListOptions) (selection, error) {
 
 // Selects returns a function that reports whether a list with options o would
 // contain an object of a kind. Use it to apply a list's namespace and selectors
-// to objects from elsewhere; it ignores the other options. The function may be
-// called concurrently. It returns an error if an object cannot be converted to
-// the stored version. Selects returns an error for an unknown kind or field.
+// to objects from elsewhere; it ignores the other options. Selects returns an error
+// for an unknown kind or field. The returned function may be called concurrently,
+// and returns an error if an object cannot be converted to the stored version.
 func (s *Store) Selects(gvk schema.GroupVersionKind, o ListOptions) (func(obj Object) (bool, error), error) {
 	k := s.kinds.byGVK[gvk]
 	if k == nil {

@@ -15,8 +15,8 @@ import (
 // Get reads one object from etcd. The read is linearizable: it sees every write
 // that returned before the call. The object is the caller's own.
 //
-// The error is a NotFound, or an [UndecodableError] when the value is not what
-// the store would have written.
+// Get returns a NotFound if there is no such object, and an [UndecodableError] if the
+// value does not decode as the object of that key.
 func Get[T Object](ctx context.Context, s *Store, key Key) (T, error) {
 	var none T
 	k, err := s.kinds.ofType(reflect.TypeFor[T]())
@@ -111,10 +111,10 @@ func (s *Store) Decoder(obj Object, o DecodeOptions) (prefix string, decode Deco
 	}, nil
 }
 
-// Encoder is the counterpart of [Store.Decoder]: it returns a function that
-// encodes objects of one kind as a write would, encrypted where this store
-// encrypts. An encrypted value decodes under its object's own key only. The
-// object is not changed.
+// Encoder is the counterpart of [Store.Decoder]: it returns a function that encodes
+// objects of obj's kind as a write would. Use it to write values yourself. If the store
+// has encryption keys, the value is encrypted and decodes only under the etcd key of
+// the object. The function does not change the object.
 func (s *Store) Encoder(obj Object) (encode func(obj Object) (value []byte, err error), err error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {

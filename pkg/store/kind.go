@@ -409,9 +409,10 @@ func (k *kindInfo) public() KindInfo {
 	return KindInfo{GroupVersionKind: k.gvk, Resource: k.resource, ClusterScoped: k.clusterScoped}
 }
 
-// OwnerReference returns a reference that makes owner the controller of
-// another object and blocks the owner's foreground deletion, as
-// metav1.NewControllerRef does, with the owner's kind as this store knows it.
+// OwnerReference returns a reference to owner, for an object that owner
+// controls. Like the one of metav1.NewControllerRef, it blocks the owner's
+// foreground deletion. Its apiVersion and kind are those under which the store
+// knows the type of owner.
 func (s *Store) OwnerReference(owner Object) (metav1.OwnerReference, error) {
 	k, err := s.kinds.of(owner)
 	if err != nil {

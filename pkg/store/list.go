@@ -21,8 +21,8 @@ type ListOptions struct {
 	// Selector selects objects by their labels. Defaults to all.
 	Selector labels.Selector
 	// Fields selects objects by fields. Every kind has metadata.name and
-	// metadata.namespace; [Kind.Fields] adds more. A field that the kind lacks is
-	// a BadRequest. Defaults to all.
+	// metadata.namespace; [Kind.Fields] adds more. A list by any other field
+	// returns a BadRequest. Defaults to all.
 	Fields fields.Selector
 	// Revision is the revision to list at. Defaults to the newest.
 	Revision int64

@@ -15,8 +15,8 @@ type Write struct {
 	// Keys are the full etcd keys of the objects written or checked.
 	Keys []string
 	// Revision is the revision of the write. If the write changed nothing or was
-	// refused, it is a revision at which etcd shows why. It is 0 if no answer arrived
-	// or nothing was sent.
+	// refused, Revision is one at which a read of the keys shows why. It is 0 if etcd
+	// was not asked or did not answer.
 	Revision int64
 	// Err is the error that the writer received.
 	Err error

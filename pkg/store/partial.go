@@ -33,7 +33,8 @@ func MarkPartial(obj Object, o PartialOptions) {
 	obj.SetSelfLink(mark)
 }
 
-// IsPartial reports whether an object has the mark of [MarkPartial].
+// IsPartial reports whether [MarkPartial] marked the object or the one that it was
+// copied from.
 func IsPartial(obj metav1.Object) bool {
 	mark := obj.GetSelfLink()
 	return mark == partialMark || mark == partialMarkStatus

@@ -9,13 +9,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Rewrite migrates the stored values of a kind. It rewrites every object whose
-// value differs from what the store would write now: another [Codec], another
-// encryption key or none, another [Version]. It returns the number of objects
-// that it wrote. T is the type that the kind is stored as.
+// Rewrite migrates the stored values of a kind after a change of [Codec], encryption
+// keys or stored version. It writes every object whose value differs from what the
+// store would write now, and returns the number of objects that it wrote. T is the
+// type that the kind is stored as.
 //
-// Other writers may continue meanwhile. Writers that start later must already
-// write the new form, or their objects are left in the old one.
+// Other writers may continue meanwhile. Before you call Rewrite, make all of them
+// write the new form: Rewrite may miss what they write in the old form while it runs.
 //
 // Rewrite skips an object that does not decode or is no longer valid, and
 // continues with the others. Its error names all skipped objects. If the error

@@ -100,10 +100,12 @@ func (s *Store) Client() *clientv3.Client { return s.client }
 // Prefix returns the prefix of all of the store's keys. It ends in a slash.
 func (s *Store) Prefix() string { return s.layout.prefix }
 
-// Cache has objects as they were at some revision. With one, a write need not
-// read the object that it replaces. etcd verifies the object's revision within
-// the write, so a cache may be stale. It must never be wrong: an object must be
-// exactly what its key held at the object's resourceVersion.
+// Cache returns objects from memory, so that a write need not read the object that
+// it replaces; see [Store.WithCache]. A replica of package informer is a Cache.
+//
+// A cache may be stale, because etcd verifies the object's revision within the write.
+// It must never be wrong: an object must be exactly what its key held at the object's
+// resourceVersion.
 type Cache interface {
 	// Cached returns the object at an etcd key, or false. The store does not
 	// change the object. Cached may be called concurrently.

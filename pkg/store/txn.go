@@ -70,12 +70,13 @@ func (t *Txn) Commit(ctx context.Context) (int64, error) {
 	}
 	rev, err := t.commit(ctx)
 	t.err = errCommitted
-	t.tell(ctx, rev, err)
+	t.notify(ctx, rev, err)
 	return rev, err
 }
 
-// tell tells who observes writes what became of the transaction.
-func (t *Txn) tell(ctx context.Context, rev int64, err error) {
+// notify reports the result of the transaction to the observers of ctx; see
+// [ObserveWrites].
+func (t *Txn) notify(ctx context.Context, rev int64, err error) {
 	w := Write{Client: t.store.client, Keys: make([]string, len(t.ops)), Revision: rev, Err: err}
 	for i, o := range t.ops {
 		w.Keys[i] = o.etcdKey

@@ -13,10 +13,10 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// commit plans every write on what its key is believed to hold and has etcd
-// verify that belief and execute the plan in one transaction. When the belief
-// was wrong, etcd's answer carries the truth, and the plan is made anew: either
-// a rule now says no, or the next attempt may succeed.
+// commit plans each write for the state that its key is assumed to have. One etcd
+// transaction verifies these assumptions and executes the plan. If an assumption is
+// wrong, etcd's answer has the actual state. commit then plans again for that state:
+// either a rule refuses the write, or the next attempt may succeed.
 func (t *Txn) commit(ctx context.Context) (rev int64, err error) {
 	if t.err != nil {
 		return 0, t.err
@@ -47,7 +47,7 @@ func (t *Txn) commit(ctx context.Context) (rev int64, err error) {
 	}
 }
 
-// attempt is done when etcd has executed the transaction.
+// attempt plans and sends the transaction once. done reports whether etcd executed it.
 func (t *Txn) attempt(ctx context.Context) (rev int64, done bool, err error) {
 	for again := true; again; {
 		if err := t.readPriors(ctx); err != nil {
@@ -60,15 +60,16 @@ func (t *Txn) attempt(ctx context.Context) (rev int64, done bool, err error) {
 	return t.try(ctx)
 }
 
-// forget has the next attempt read what is there.
+// forget discards all priors, so that the next attempt reads them from etcd.
 func (t *Txn) forget() {
 	for _, o := range t.ops {
 		o.known, o.fresh = false, true
 	}
 }
 
-// plan applies the rules to every write. It asks for another round of reading
-// where a rule said no on the word of a cache.
+// plan applies the rules to every write. If a rule refuses a write because of an object
+// from the cache, plan forgets that object and returns again: the caller must read it
+// from etcd and plan once more.
 func (t *Txn) plan() (again bool, err error) {
 	for _, o := range t.ops {
 		switch err := t.planOne(o); {
@@ -85,11 +86,11 @@ func (t *Txn) plan() (again bool, err error) {
 	if err := t.checkSize(); err == nil || !t.distrustCache() {
 		return false, err
 	}
-	return true, nil // what is there now may be smaller
+	return true, nil // the stored objects may be smaller than the cached ones
 }
 
-// distrustCache has what came from a cache read anew, and reports whether
-// anything did.
+// distrustCache discards the priors that came from the cache, so that they are read
+// from etcd. It reports whether there were any.
 func (t *Txn) distrustCache() (any bool) {
 	for _, o := range t.ops {
 		if o.needsObject() && o.prior != nil && o.prior.cached {
@@ -102,7 +103,7 @@ func (t *Txn) distrustCache() (any bool) {
 func (t *Txn) planOne(o *op) (err error) {
 	o.effect, err = o.verb.plan(t.store, o, o.prior)
 	for err == nil && t.hasTwin(o) {
-		o.etcdKey = "" // have another name generated
+		o.etcdKey = "" // the verb then generates another name
 		o.effect, err = o.verb.plan(t.store, o, o.prior)
 	}
 	if err == nil {
@@ -111,8 +112,8 @@ func (t *Txn) planOne(o *op) (err error) {
 	return err
 }
 
-// hasTwin reports whether the name generated for an object is that of another
-// object of the transaction. etcd takes a key only once.
+// hasTwin reports whether another object of the transaction has the name that was
+// generated for o. etcd accepts each key only once in a transaction.
 func (t *Txn) hasTwin(o *op) bool {
 	if o.generated == 0 {
 		return false
@@ -120,7 +121,7 @@ func (t *Txn) hasTwin(o *op) bool {
 	return slices.ContainsFunc(t.ops, func(other *op) bool { return other != o && other.etcdKey == o.etcdKey })
 }
 
-// readPriors finds out what the keys hold about which nothing is known yet.
+// readPriors gets the missing priors from the cache or from etcd.
 func (t *Txn) readPriors(ctx context.Context) error {
 	var unknown []*op
 	var gets []clientv3.Op
@@ -134,7 +135,7 @@ func (t *Txn) readPriors(ctx context.Context) error {
 	}
 	resp, err := etcd.ReadTxn(ctx, t.store.client, gets)
 	if err != nil {
-		return fmt.Errorf("%s: read what is there: %w", t.what(), err)
+		return fmt.Errorf("%s: read the current state: %w", t.what(), err)
 	}
 	t.seen = resp.Header.Revision
 	for i, o := range unknown {
@@ -145,8 +146,9 @@ func (t *Txn) readPriors(ctx context.Context) error {
 	return nil
 }
 
-// fromCache takes what a key holds from the store's cache, the first time and
-// where the cache has the very revision that the caller saw.
+// fromCache sets the prior to the store's cached object, and reports whether it did. It
+// does so only once for each operation, and only if the cached revision is the one that
+// the caller's object has, if it has one.
 func (t *Txn) fromCache(o *op) bool {
 	if t.store.cache == nil || o.fresh {
 		return false
@@ -190,8 +192,8 @@ func (o *op) learnFrom(kvs []*mvccpb.KeyValue) error {
 	return nil
 }
 
-// try sends the transaction. It is done when etcd has executed it; otherwise
-// the priors are now what etcd says they are.
+// try sends the transaction. done reports whether etcd executed it. If etcd did not,
+// and err is nil, the priors now have the state from etcd's answer.
 func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 	conds, then, orElse := t.requests()
 	if err := t.store.awaitConnection(ctx); err != nil {
@@ -211,9 +213,9 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 	return 0, false, t.learn(resp.Responses)
 }
 
-// learn takes in what etcd says of each condition of a transaction that it has
-// refused, in the order of requests. The error is the condition that will not
-// hold however often it is tried.
+// learn sets the priors from etcd's answer to a transaction whose conditions did not
+// all hold. The responses have the order of [Txn.requests]. learn returns an error if
+// no further attempt can succeed, such as for a fence that is gone.
 func (t *Txn) learn(responses []*etcdserverpb.ResponseOp) error {
 	kvs := make([][]*mvccpb.KeyValue, len(responses))
 	for i, r := range responses {

@@ -8,15 +8,15 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// AllowSplit lets Commit use several etcd transactions if one is too small. The
-// writes are then not atomic: if Commit fails, the first of them may have
+// AllowSplit lets Commit use several etcd transactions if the writes do not fit into
+// one. The writes are then not atomic: if Commit fails, some of them may have
 // happened. Use it for a reconcile that creates hundreds of children.
 //
 // Commit writes in the order in which the writes were added. Every part has all
 // conditions of the transaction, and one more: last is still at its
-// resourceVersion. If the transaction writes last, Commit does so at the very
-// end, so last shows whether everything was written. Pass the object that the
-// others are derived from. The transaction need not write it.
+// resourceVersion. As last, pass the object that the others are derived from. The
+// transaction need not write it. If it does, Commit writes it in the last part, so
+// that last shows whether everything was written.
 //
 // A transaction with UnchangedSince cannot be split, because its first part
 // would break the condition of the others.
@@ -42,7 +42,7 @@ func (t *Txn) commitSplit(ctx context.Context) (int64, error) {
 	default:
 		return t.commitParts(ctx, err)
 	}
-	whole.tell(ctx, rev, err)
+	whole.notify(ctx, rev, err)
 	return rev, err
 }
 
@@ -71,10 +71,10 @@ func (t *Txn) commitParts(ctx context.Context, tooLarge error) (rev int64, err e
 			continue
 		case err != nil:
 			err = fmt.Errorf("%d objects, of which %d were written before this: %w", total, total-len(writes), err)
-			part.tell(ctx, made, err)
+			part.notify(ctx, made, err)
 			return rev, err
 		}
-		part.tell(ctx, made, nil)
+		part.notify(ctx, made, nil)
 		rev, writes = max(rev, made), writes[size:]
 	}
 	return rev, nil

@@ -13,11 +13,11 @@ import (
 // or a type of the scheme for S. V and S are pointer types. Every function of the
 // package accepts both, and the store also reads values that were stored as V.
 //
-// To and From receive objects whose metadata is already set, and copy the rest. They
-// must lose nothing from V to S and back, or from S to V and back, because an update
-// through V writes all of S. Put what V has no field for into an annotation. They must
-// not block, keep or change their argument, or share memory with it. Defaults and
-// validation are those of S.
+// To and From receive objects whose metadata is already set, and copy the rest. A
+// conversion to the other type and back must lose nothing, because an update through V
+// writes all of S. If one type lacks a field of the other, keep its value in an
+// annotation. To and From must not block, keep or change their argument, or share
+// memory with it. Defaults and validation are those of S.
 type Version[V, S Object] struct {
 	// GroupVersionKind is V's. It has the group and the kind of S. Required.
 	GroupVersionKind schema.GroupVersionKind

@@ -69,15 +69,15 @@ type WatchOptions struct {
 }
 
 // Watch yields each change of the objects of one kind once, in the order of
-// revisions, starting at o.From. It ends when ctx is done, when the consumer
-// stops, or when the watch fails. In the first and the last case, the final
-// element has an error and no event, and the error names the last revision that
-// was watched. After a lost connection Watch resumes where it was.
+// revisions, starting at o.From. After a lost connection Watch resumes where it
+// was. It ends when the consumer breaks out of the loop. If ctx is done or the
+// watch fails, the last element has an error and no event. The error names the
+// last revision that was watched.
 //
-// Two failures satisfy [apierrors.IsResourceExpired], and the caller must list
-// again. With an [etcd.CompactedError], the revisions asked for are compacted;
-// the error has the oldest one left. Without, etcd has not reached the revision
-// because it was wiped or restored.
+// If [apierrors.IsResourceExpired] is true for the error, the caller must list
+// again. Either etcd has compacted the requested revisions: the error then wraps
+// an [etcd.CompactedError], which has the oldest revision left. Or etcd was wiped
+// or restored, and its revision is below the one to watch.
 //
 // An undecodable value yields an [UndecodableError] and does not end the watch.
 // If the last value of a deleted object is unknown, because it was compacted or

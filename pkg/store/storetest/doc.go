@@ -30,6 +30,6 @@
 //
 // The rules use the public API only. They show that package store keeps each promise in the
 // situations that they create, some with many writers at once, and with [RunInterrupted]
-// across interruptions. They show nothing about speed, or about data that are wiped or
-// restored.
+// across interruptions. They show nothing about speed, or about a store whose data were
+// wiped or restored.
 package storetest
