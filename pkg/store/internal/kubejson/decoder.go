@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep a value may be nested before the original is asked, which
-// has a limit of its own.
+// maxDepth is the nesting depth above which the fast path gives up. The original has a
+// higher limit.
 const maxDepth = 500
 
-// decoder reads one value from its beginning to its end. Each method reads what it
-// is named for and returns false to give up.
+// decoder reads JSON from data. A method that reads something returns false, as its
+// last result, to make the fast path give up.
 type decoder struct {
 	data    []byte
 	pos     int
@@ -32,7 +32,8 @@ func (d *decoder) peek() byte {
 	return 0
 }
 
-// take reads one byte if it is the next.
+// take skips white space and reads the byte c. It returns false if the next byte is
+// another one.
 func (d *decoder) take(c byte) bool {
 	if d.peek() != c {
 		return false
@@ -41,7 +42,7 @@ func (d *decoder) take(c byte) bool {
 	return true
 }
 
-// end reports whether nothing is left.
+// end reports whether only white space is left.
 func (d *decoder) end() bool { return d.peek() == 0 && d.pos == len(d.data) }
 
 func (d *decoder) literal(word string) bool {
@@ -53,7 +54,7 @@ func (d *decoder) literal(word string) bool {
 	return true
 }
 
-// null reads a null, if it is the next.
+// null reads a null if the next value is one.
 func (d *decoder) null() (isNull, ok bool) {
 	if d.peek() != 'n' {
 		return false, true
@@ -62,8 +63,8 @@ func (d *decoder) null() (isNull, ok bool) {
 	return ok, ok
 }
 
-// open reads an opening bracket, and more what is between two values, or the closing
-// bracket. They tell whether a value follows:
+// open reads an opening bracket, and more reads the comma between two values. Either
+// also reads the closing bracket if that is next. They report whether a value follows:
 //
 //	more, ok := d.open('[', ']')
 //	for ; more; more, ok = d.more(']') {
@@ -93,14 +94,14 @@ func (d *decoder) more(shut byte) (more, ok bool) {
 	return false, false
 }
 
-// name reads the name of an object's field, and what is before the value.
+// name reads the name of an object's field and the colon after it.
 func (d *decoder) name() ([]byte, bool) {
 	name, ok := d.text()
 	return name, ok && d.take(':')
 }
 
-// text reads a string. The bytes are part of the input, unless they had to be
-// made; in either case they are only good for now.
+// text reads a string and returns its content. The bytes may be part of the input, so the
+// caller must copy them to keep them.
 func (d *decoder) text() ([]byte, bool) {
 	if !d.take('"') {
 		return nil, false
@@ -121,11 +122,12 @@ func (d *decoder) text() ([]byte, bool) {
 	return nil, false
 }
 
-// special returns where, from i on, the first byte of a string is that does not
-// stand for itself: one that ends it, begins an escape, is a control character, or
-// is not ASCII. It looks at eight bytes at a time, of which it marks those: to
-// subtract borrows from what is above a marked byte only, so that the lowest mark
-// is right.
+// special returns the index of the first byte, from i on, that is a quote, a backslash, a
+// control character or not ASCII. It returns len(data) if there is none.
+//
+// It tests eight bytes at a time and sets the high bit of each such byte in marks. The
+// subtractions can carry from a marked byte into the bytes above it and mark those
+// wrongly. The lowest mark is always right, and only that one is used.
 func special(data []byte, i int) int {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	for ; len(data)-i >= 8; i += 8 {
@@ -165,8 +167,8 @@ func (d *decoder) escaped(start, i int) ([]byte, bool) {
 	return nil, false
 }
 
-// escape reads what is behind a backslash, and returns its length; 0 to give up, as
-// it does for surrogates.
+// escape decodes the escape sequence after a backslash and returns its length. The length
+// is 0 if the sequence is invalid or a surrogate.
 func escape(b []byte) (r rune, length int) {
 	if len(b) == 0 {
 		return 0, 0
@@ -197,7 +199,8 @@ func escape(b []byte) (r rune, length int) {
 	return r, 5
 }
 
-// number reads a number as it is written, and tells whether it is an integer.
+// number reads a number. It returns the text, and whether it has neither a fraction nor
+// an exponent.
 func (d *decoder) number() (text []byte, integer, ok bool) {
 	d.peek()
 	start := d.pos
@@ -234,7 +237,7 @@ func (d *decoder) digits() (n int) {
 	return n
 }
 
-// raw reads any value, and returns it as it is written.
+// raw reads any value and returns its text.
 func (d *decoder) raw() ([]byte, bool) {
 	d.peek()
 	start := d.pos
@@ -242,7 +245,7 @@ func (d *decoder) raw() ([]byte, bool) {
 	return d.data[start:d.pos], ok
 }
 
-// skip reads any value.
+// skip reads any value and drops it.
 func (d *decoder) skip() (ok bool) {
 	switch d.peek() {
 	case '{':

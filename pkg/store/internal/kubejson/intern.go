@@ -5,10 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// Interner remembers strings that come again and again, so that many objects
-// share one: the names of labels, namespaces, the values of enumerations. It is of
-// a fixed size and forgets one string for another. It is safe for concurrent use;
-// a nil one remembers nothing.
+// Interner caches short strings, so that objects share those that recur: label names,
+// namespaces and values of enumerations. It has a fixed size: a new string replaces an
+// older one. It is safe for concurrent use. A nil Interner caches nothing.
 type Interner struct {
 	seed  maphash.Seed
 	slots [internSlots]internSlot
@@ -16,22 +15,23 @@ type Interner struct {
 
 const (
 	internSlots = 4096
-	// internMax is the length beyond which a string is not likely to come again.
+	// internMax is the maximum length of a cached string in bytes. Longer strings rarely
+	// recur.
 	internMax = 64
 )
 
-// internSlot has a string, and the hash of the last one that was asked for. A
-// string is remembered when it is asked for twice in a row, so that what is unique,
-// such as names, costs nothing.
+// internSlot has a cached string, and a part of the hash of the last string that missed.
+// A string is cached only if it misses twice in a row in its slot. Unique strings, such
+// as object names, therefore replace nothing.
 type internSlot struct {
 	last   atomic.Uint32
 	string atomic.Pointer[string]
 }
 
-// NewInterner returns an interner that remembers nothing yet.
+// NewInterner returns an empty interner.
 func NewInterner() *Interner { return &Interner{seed: maphash.MakeSeed()} }
 
-// get returns the bytes as a string.
+// get returns b as a string, from the cache if it is there.
 func (i *Interner) get(b []byte) string {
 	if i == nil || len(b) == 0 || len(b) > internMax {
 		return string(b)

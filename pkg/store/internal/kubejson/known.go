@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// known has plans for types that decode themselves, but by way of another JSON
-// decoder, and for strings that are never the same.
+// known has plans for types with an UnmarshalJSON method that calls another JSON
+// decoder, and for strings that are always unique.
 var known = map[reflect.Type]plan{
 	reflect.TypeFor[metav1.Time]():        decodeTime,
 	reflect.TypeFor[intstr.IntOrString](): decodeIntOrString,
@@ -23,7 +23,7 @@ func decodeTime(d *decoder, v reflect.Value) bool {
 	}
 	text, ok := d.text()
 	t := v.Addr().Interface().(*metav1.Time)
-	// This takes RFC 3339 to the letter, and makes of it what time.Parse does.
+	// UnmarshalText accepts only strict RFC 3339, with the same result as time.Parse.
 	if !ok || t.UnmarshalText(text) != nil {
 		return false
 	}

@@ -21,7 +21,7 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// sorts has a field of each sort that a type can have.
+// sorts has a field of each kind of type.
 type sorts struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -57,7 +57,7 @@ type sorts struct {
 	Object   *unstructured.Unstructured `json:"object,omitempty"`
 	Loose    map[string]any             `json:"loose,omitempty"`
 	Unnamed  struct{ metav1.Time }      `json:"unnamed,omitempty"`
-	//lint:ignore SA5008 such a tag names the field "-", and that is what is tested
+	//lint:ignore SA5008 the test is about this tag, which names the field "-"
 	Dash  string `json:"-,"`
 	None  string `json:"-"`
 	Plain string
@@ -70,7 +70,7 @@ type inner struct {
 	Inner string `json:"inner,omitempty"`
 }
 
-// odd has what the fast path leaves to the original.
+// odd has fields for which the fast path gives up.
 type odd struct {
 	Quoted int            `json:"quoted,string"`
 	Number json.Number    `json:"number"`
@@ -96,13 +96,13 @@ var targets = []func() any{
 	func() any { return new(metav1.PartialObjectMetadata) },
 }
 
-// compare checks that where the fast path does not give up it does what the
-// original does, and reports for how many targets it did not.
+// compare checks that the fast path either gives up or has the result of the original.
+// It returns how often the fast path did not give up.
 func compare(t *testing.T, data []byte) (fast int) {
 	t.Helper()
 	sharing := Options{Strings: NewInterner(), Values: NewValues()}
 	for _, target := range targets {
-		for n := range 4 { // the third time, strings and values come again
+		for n := range 4 { // strings and values are shared from the third time on
 			o := sharing
 			if n == 0 {
 				o.Values = nil
@@ -110,7 +110,7 @@ func compare(t *testing.T, data []byte) (fast int) {
 			got, want := target(), target()
 			input := append([]byte(nil), data...)
 			ok := decode(input, got, o)
-			clear(input) // whose bytes nothing may have kept
+			clear(input) // the result must not share its memory
 			err := kjson.UnmarshalCaseSensitivePreserveInts(append([]byte(nil), data...), want)
 			switch {
 			case ok && err != nil:
@@ -182,7 +182,7 @@ func somePod() *corev1.Pod {
 	}
 }
 
-// What Kubernetes writes is decoded on the fast path.
+// The fast path decodes everything that Kubernetes writes.
 func TestFastPath(t *testing.T) {
 	for _, obj := range []any{
 		someDeployment(), somePod(), &corev1.Secret{ObjectMeta: someMeta(), Data: map[string][]byte{"a": []byte("\x00\xff"), "b": {}, "c": nil}},
@@ -210,7 +210,7 @@ func TestFastPath(t *testing.T) {
 	}
 }
 
-// The original's errors are what the user sees.
+// Unmarshal returns the errors of the original.
 func TestErrors(t *testing.T) {
 	for _, data := range []string{``, `{`, `{"spec":{"replicas":"x"}}`, `{"metadata":{"creationTimestamp":"yesterday"}}`, `[]`, `{} x`, `{"spec":{"replicas":4294967296}}`} {
 		got, want := new(appsv1.Deployment), new(appsv1.Deployment)
@@ -263,7 +263,7 @@ func hostile() []string {
 	return append(all, "\x00", "{}\x00", "\ufeff{}", "{\"text\u00a0\":1}", "nul", "tru", "nullx", `{"text":"`+strings.Repeat("x", 10000)+`"}`)
 }
 
-// endless is what keeps resource.Quantity busy for seconds, whoever calls it.
+// endless matches exponents that take resource.Quantity seconds to parse.
 var endless = regexp.MustCompile(`[eE][+-]?[0-9]{4}`)
 
 func FuzzUnmarshal(f *testing.F) {
@@ -289,11 +289,11 @@ func TestInterner(t *testing.T) {
 		i.get(word)
 	}
 	if n := testing.AllocsPerRun(100, func() { i.get(word) }); n != 0 {
-		t.Errorf("what comes again costs %v allocations", n)
+		t.Errorf("a cached string costs %v allocations", n)
 	}
 	long := []byte(strings.Repeat("x", internMax+1))
 	if n := testing.AllocsPerRun(100, func() { i.get(long) }); n != 1 {
-		t.Errorf("what is long costs %v allocations", n)
+		t.Errorf("a long string costs %v allocations", n)
 	}
 	got := i.get(word)
 	word[0] = 'b'
@@ -302,7 +302,7 @@ func TestInterner(t *testing.T) {
 	}
 }
 
-// Equal parts of objects are one, and parts that only look alike are not.
+// Objects share parts with equal JSON texts, and no others.
 func TestValuesAreShared(t *testing.T) {
 	o := Options{Values: NewValues()}
 	var pods [4]*corev1.Pod
@@ -321,12 +321,12 @@ func TestValuesAreShared(t *testing.T) {
 	if &pods[2].Spec.Containers[0] != &pods[3].Spec.Containers[0] {
 		t.Error("containers are not shared")
 	}
-	pods[2].Labels["a"] = "changed" // which nobody may do
+	pods[2].Labels["a"] = "changed" // only to see who shares it
 	if pods[3].Labels["a"] != "changed" || pods[3].Annotations["a"] != "1" {
 		t.Error("labels are not shared")
 	}
 	if pods[3].Spec.Containers[0].Env == nil || pods[3].Spec.Containers[0].Command == nil {
-		t.Error("what is empty is nil")
+		t.Error("an empty slice is nil")
 	}
 }
 

@@ -41,7 +41,7 @@ func newMap(t reflect.Type) plan {
 	}
 }
 
-// decodeStringMap is for labels and annotations.
+// decodeStringMap decodes a map[string]string, such as labels and annotations.
 func decodeStringMap(d *decoder, v reflect.Value) bool {
 	if isNull, ok := d.null(); isNull || !ok {
 		return ok
@@ -71,7 +71,7 @@ func decodeStringMap(d *decoder, v reflect.Value) bool {
 	return ok
 }
 
-// decodeAny decodes what no type describes.
+// decodeAny decodes into an empty interface.
 func decodeAny(d *decoder, v reflect.Value) bool {
 	value, ok := d.any()
 	if ok && value != nil {
@@ -131,7 +131,7 @@ func (d *decoder) anyList() (value any, ok bool) {
 	return slices.Clip(list), ok
 }
 
-// anyNumber makes an integer of what is one, if it is not too large.
+// anyNumber returns an int64 for an integer that fits in one, and else a float64.
 func (d *decoder) anyNumber() (value any, ok bool) {
 	text, integer, ok := d.number()
 	if !ok {

@@ -9,12 +9,12 @@ import (
 	"sync"
 )
 
-// plan decodes into a zero value of the type that it was made for, which can be
-// set. It returns false to give up.
+// plan decodes the next value into v, a settable zero value of the plan's type. It
+// returns false to make the fast path give up.
 type plan func(d *decoder, v reflect.Value) bool
 
-// plans remembers what planOf worked out: a pure function of the type, so that
-// sharing it shares no state.
+// plans caches the plan of each type. A plan depends on its type alone, so users of the
+// cache share no state.
 var plans sync.Map // reflect.Type -> plan
 
 func planOf(t reflect.Type) plan {
@@ -25,7 +25,8 @@ func planOf(t reflect.Type) plan {
 	return p.(plan)
 }
 
-// later is planOf when it is needed: types may contain themselves.
+// later returns a plan that calls planOf when it is first used, since a type can contain
+// itself.
 func later(t reflect.Type) plan {
 	var once sync.Once
 	var p plan
@@ -44,7 +45,7 @@ func newPlan(t reflect.Type) plan {
 	switch ptr := reflect.PointerTo(t); {
 	case ptr.Implements(reflect.TypeFor[json.Unmarshaler]()):
 		if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface || t.Name() == "" {
-			return giveUp // the methods are another type's
+			return giveUp // t has the methods of another type
 		}
 		return decodeItself
 	case ptr.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()), t == reflect.TypeFor[json.Number]():
@@ -77,7 +78,7 @@ func newPlan(t reflect.Type) plan {
 	return giveUp
 }
 
-// decodeItself has a value decode itself.
+// decodeItself calls the UnmarshalJSON method of the value.
 func decodeItself(d *decoder, v reflect.Value) bool {
 	raw, ok := d.raw()
 	return ok && v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw) == nil
@@ -110,7 +111,7 @@ func decodeInt(d *decoder, v reflect.Value) bool {
 	return true
 }
 
-// parseInt parses what is an integer.
+// parseInt parses a valid JSON integer. It returns false if it overflows an int64.
 func parseInt(text []byte) (n int64, ok bool) {
 	digits := text
 	if text[0] == '-' {
@@ -208,7 +209,7 @@ func newSlice(t reflect.Type) plan {
 				return false
 			}
 		}
-		if n == 0 || n < v.Cap() { // objects stay for long
+		if n == 0 || n < v.Cap() { // objects live long: waste no capacity
 			exact := reflect.MakeSlice(t, n, n)
 			reflect.Copy(exact, v)
 			v.Set(exact)
@@ -227,6 +228,6 @@ func decodeBytes(d *decoder, v reflect.Value) bool {
 	}
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Decode(b, text)
-	v.SetBytes(b[:n:n]) // who appends to what is shared must make his own
+	v.SetBytes(b[:n:n]) // an append to a shared slice must copy it
 	return err == nil
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// checkScan checks what finds the ends of strings and values, against what reads
-// them.
+// checkScan compares special and ahead, which find the ends of strings and values, with
+// a plain loop and with the decoder.
 func checkScan(t *testing.T, data []byte) {
 	t.Helper()
 	for i := range data {
@@ -15,14 +15,14 @@ func checkScan(t *testing.T, data []byte) {
 			want++
 		}
 		if got := special(data, i); got != want {
-			t.Fatalf("%q: what is special comes at %d, want %d", data[i:], got, want)
+			t.Fatalf("%q: special returns %d, want %d", data[i:], got, want)
 		}
 	}
 	reader, scanner := decoder{data: data}, decoder{data: data}
 	text, ok := reader.raw()
 	ahead := scanner.ahead()
 	switch {
-	case !ok: // no more is asked of it than to return
+	case !ok: // ahead need only return
 	case string(text) == "null" || len(text) > valueMax:
 		if ahead != nil {
 			t.Fatalf("%q: ahead is %q", data, ahead)
@@ -32,8 +32,8 @@ func checkScan(t *testing.T, data []byte) {
 	}
 }
 
-// runsOn reports whether a value is a number or a word that has behind it
-// what cannot stand there.
+// runsOn reports whether text is a number or a literal, followed by a byte that cannot
+// follow a value.
 func runsOn(text, data []byte) bool {
 	rest := strings.TrimPrefix(strings.TrimLeft(string(data), " \t\r\n"), string(text))
 	return !strings.ContainsRune(`{["`, rune(text[0])) && rest != "" && !strings.ContainsRune(",]} \t\r\n", rune(rest[0]))
@@ -46,7 +46,7 @@ func TestScan(t *testing.T) {
 		}
 		checkScan(t, []byte(data))
 	}
-	// Each byte, at each place among eight.
+	// Each byte, at each offset in a word of eight bytes.
 	for c := range 256 {
 		for n := range 20 {
 			for _, fill := range []string{"x", "!", "\x7f", "#", "[", "]", " "} {

@@ -11,8 +11,8 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// compareShared checks that what was decoded before changes nothing in what is
-// decoded next, from a text that may have much in common with it.
+// compareShared checks that decoding data gives the same result after the cache has seen
+// before, a text that may have parts in common with data.
 func compareShared(t *testing.T, before, data []byte, targets ...func() any) {
 	t.Helper()
 	for _, strict := range []bool{false, true} {
@@ -63,7 +63,7 @@ func TestSharingHostileInput(t *testing.T) {
 			compareShared(t, before, before[:len(before)-2], like)
 		}
 	}
-	// What was remembered at no depth is found where the original would be asked.
+	// Values cached at depth 0 are found at depths where the fast path gives up.
 	for _, depth := range []int{maxDepth - 2, maxDepth - 1, maxDepth, 9_990, 10_010} {
 		compareShared(t, []byte(`{"ints":[1],"map":{}}`), []byte(strings.Repeat(`{"self":`, depth)+`{"ints":[1],"map":{}}`+strings.Repeat(`}`, depth)), like)
 	}
@@ -89,8 +89,8 @@ func FuzzSharing(f *testing.F) {
 	})
 }
 
-// One memory serves decoders that run side by side.
-func TestSharingSideBySide(t *testing.T) {
+// Decoders that run concurrently can share one cache.
+func TestConcurrentSharing(t *testing.T) {
 	o := Options{Strings: NewInterner(), Values: NewValues()}
 	values := make([][]byte, 3)
 	for i := range values {
@@ -116,21 +116,20 @@ func TestSharingSideBySide(t *testing.T) {
 	all.Wait()
 }
 
-// What objects share has no room behind it, so that who appends to it makes his
-// own.
-func TestNoRoomToAppend(t *testing.T) {
+// Shared slices have no spare capacity, so that an append copies them.
+func TestNoSpareCapacity(t *testing.T) {
 	data := []byte(`{"bytes":"AAEC","secrets":{"a":"AA=="},"ints":[1,2,3],"lists":[["a","b","c"]],"any":[1,2,3],"loose":{"a":[1,2,3]}}`)
 	for _, o := range []Options{{}, {Values: NewValues()}} {
 		var s sorts
 		if !decode(data, &s, o) {
-			t.Fatal("gives up")
+			t.Fatal("the fast path gives up")
 		}
 		for what, room := range map[string]int{
 			"bytes": cap(s.Bytes) - len(s.Bytes), "secrets": cap(s.Secrets["a"]) - len(s.Secrets["a"]), "ints": cap(s.Ints) - len(s.Ints),
 			"lists": cap(s.Lists[0]) - len(s.Lists[0]), "any": cap(s.Any.([]any)) - 3, "loose": cap(s.Loose["a"].([]any)) - 3,
 		} {
 			if room != 0 {
-				t.Errorf("%s: room for %d", what, room)
+				t.Errorf("%s: spare capacity of %d", what, room)
 			}
 		}
 	}

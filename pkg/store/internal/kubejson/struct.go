@@ -5,19 +5,20 @@ import (
 	"strings"
 )
 
-// field is one that JSON can have, possibly one of an embedded struct.
+// field is a field of a struct, or of a struct embedded in it.
 type field struct {
-	token string // the name, as it is written with what is before the value
+	token string // the quoted name and the colon
 	index []int
 	plan  plan
 }
 
-// maxFields is how many fields are told apart to see which comes twice.
+// maxFields is the maximum number of fields of a struct, for the bit set that finds
+// duplicates.
 const maxFields = 128
 
-// structPlan decodes into one type of structs.
+// structPlan decodes one struct type.
 type structPlan struct {
-	fields []field // in the order in which they are written
+	fields []field // in the order in which Go encodes them
 	byName map[string]int
 }
 
@@ -29,9 +30,8 @@ func newStruct(t reflect.Type) plan {
 	return p.decode
 }
 
-// add takes in the fields of a struct. It returns false where the rules of Go's
-// JSON are not simple: for names that conflict, tags that are out of the
-// ordinary, and pointers that are embedded.
+// add adds the fields of a struct. It returns false where Go's rules for JSON are not
+// simple: for conflicting names, unusual tags and embedded pointers.
 func (p *structPlan) add(t reflect.Type, path []int) bool {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -64,8 +64,8 @@ func (p *structPlan) add(t reflect.Type, path []int) bool {
 	return true
 }
 
-// plain reports whether a name is one that Go's JSON takes for one, without
-// looking at all that it does.
+// plain reports whether a name has only characters that Go certainly accepts in a JSON
+// tag. Go accepts more.
 func plain(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != '.' && r != '/' && r != '$'
@@ -91,7 +91,7 @@ func (p *structPlan) decode(d *decoder, v reflect.Value) bool {
 			continue
 		}
 		if seen[i/64]&(1<<(i%64)) != 0 {
-			return false // the original decodes the second into the first
+			return false // the original merges the second value into the first
 		}
 		seen[i/64] |= 1 << (i % 64)
 		next = i + 1
@@ -106,8 +106,8 @@ func (p *structPlan) decode(d *decoder, v reflect.Value) bool {
 	return ok
 }
 
-// find reads a field's name and finds the field, sooner when it is one of the next:
-// Go writes fields in their order, and without white space.
+// find reads a field's name and returns the index of the field. It first tries the fields
+// from next on, because Go encodes fields in their order and without white space.
 func (p *structPlan) find(d *decoder, next int) (i int, known, ok bool) {
 	d.peek()
 	rest := d.data[d.pos:]

@@ -1,16 +1,16 @@
-// Package kubejson decodes JSON exactly as sigs.k8s.io/json does, which
-// Kubernetes' serializers use, and several times faster.
+// Package kubejson decodes JSON exactly as sigs.k8s.io/json does, but several times
+// faster. Kubernetes' serializers use sigs.k8s.io/json; this package calls it the
+// original.
 //
-// It has no rules of its own: a fast path decodes what is as Kubernetes writes
-// it, and gives up at anything that it has the least doubt about, be it a syntax
-// error, a value of a wrong type, a field that comes twice, or a Go type of which
-// it does not know how the original treats it. Then the original decodes the
-// whole value, and its result and its errors count. So being right means one
-// thing only: when the fast path does not give up, it has made what the original
-// makes. That is what the fuzz test checks.
+// A fast path decodes JSON in the form that Kubernetes writes. It gives up at anything
+// else: a syntax error, a value of a wrong type, a duplicate field, or a Go type that
+// the original may treat specially. The original then decodes the whole value, and
+// Unmarshal returns its result and its errors. So the fast path has to keep one rule:
+// if it does not give up, its result equals that of the original. The fuzz tests check
+// this.
 //
-// There are no tricks with unsafe pointers: all is done through reflect, planned
-// once for each type.
+// The package uses reflect and no unsafe pointers. It plans the decoding of each type
+// once.
 package kubejson
 
 import (
@@ -20,22 +20,22 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// Options say what may be used again, and how strict to be.
+// Options say which memory decoded values share, and how strict the decoding is.
 type Options struct {
-	// Strings, when set, has strings that come again and again.
+	// Strings makes equal strings share memory. Defaults to nil: none do.
 	Strings *Interner
-	// Values, when set, has values that come again and again, which are shared: what
-	// is decoded must not be changed.
+	// Values makes equal maps, slices and pointers share memory; decoded objects must
+	// then not be changed. Defaults to nil: none do.
 	Values *Values
-	// Strict has fields told of that the type does not have, and fields that come
-	// twice.
+	// Strict makes unknown and duplicate fields errors. Defaults to false: they are
+	// ignored.
 	Strict bool
 }
 
-// Unmarshal decodes a value into what into points to, which must be zero. Field
-// names are matched exactly, and integers stay integers where no type says
-// otherwise. Nothing of data is kept. When it fails, what into points to is of no
-// use. The errors are those of sigs.k8s.io/json.
+// Unmarshal decodes a value. into must point to a zero value; if Unmarshal fails, that
+// value has undefined content. Field names are matched exactly. An integer decoded
+// into an interface stays an integer. The result shares no memory with data. The
+// errors are those of sigs.k8s.io/json.
 func Unmarshal(data []byte, into any, o Options) error {
 	if decode(data, into, o) {
 		return nil
@@ -47,8 +47,8 @@ func Unmarshal(data []byte, into any, o Options) error {
 	return errors.Join(append([]error{err}, strict...)...)
 }
 
-// decode is the fast path. When it gives up, it returns false and what into
-// points to is zero again.
+// decode is the fast path. If it gives up, it sets the value that into points to back
+// to zero and returns false.
 func decode(data []byte, into any, o Options) bool {
 	ptr := reflect.ValueOf(into)
 	if ptr.Kind() != reflect.Pointer || ptr.IsNil() {

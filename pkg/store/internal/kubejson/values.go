@@ -6,14 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// Values remembers what maps, slices and pointers were made of which text, so that
-// many objects share one: their labels, their selectors, the resources and ports
-// of their containers. Whoever decodes with it must not change what he gets. It
-// is of a fixed size and forgets one value for another. It is safe for concurrent
-// use.
+// Values caches decoded maps, slices and pointers by their JSON text, so that objects
+// share them: labels, selectors, and the resources and ports of containers. Objects
+// decoded with it must not be changed. It has a fixed size: a new value replaces an
+// older one. It is safe for concurrent use.
 //
-// It takes for granted that types which decode themselves make the same of the
-// same text.
+// It assumes that a type with an UnmarshalJSON method decodes equal texts to equal
+// values.
 type Values struct {
 	seed  maphash.Seed
 	slots [valueSlots]valueSlot
@@ -21,28 +20,28 @@ type Values struct {
 
 const (
 	valueSlots = 2048
-	// valueMax is the length of text beyond which a value is not likely to come
-	// again.
+	// valueMax is the maximum length of a cached text in bytes. Longer texts rarely
+	// recur.
 	valueMax = 512
 )
 
-// valueSlot is as internSlot.
+// valueSlot works like internSlot.
 type valueSlot struct {
 	last  atomic.Uint32
-	value atomic.Pointer[madeOf]
+	value atomic.Pointer[decoded]
 }
 
-// madeOf is a value with the text that it was made of.
-type madeOf struct {
+// decoded is a value with the text that it was decoded from.
+type decoded struct {
 	text  string
 	value reflect.Value
 }
 
-// NewValues returns one that remembers nothing yet. Values of a strict and of a
-// lenient decoder must not be mixed.
+// NewValues returns an empty cache. Do not use one cache for both strict and lenient
+// decoding.
 func NewValues() *Values { return &Values{seed: maphash.MakeSeed()} }
 
-// shared is a plan that takes what it can from the decoder's values.
+// shared wraps a plan with the decoder's cache of values.
 func shared(t reflect.Type, p plan) plan {
 	return func(d *decoder, v reflect.Value) bool {
 		if d.values == nil {
@@ -66,15 +65,16 @@ func shared(t reflect.Type, p plan) plan {
 		if tag := uint32(hash >> 32); d.pos == end && slot.last.Swap(tag) == tag {
 			value := reflect.New(t).Elem()
 			value.Set(v)
-			slot.value.Store(&madeOf{string(text), value})
+			slot.value.Store(&decoded{string(text), value})
 		}
 		return true
 	}
 }
 
-// ahead returns the text of the next value, provided that it is valid, which is not
-// looked at: a text that was decoded before is, and what is to be remembered has to
-// have been decoded up to the same end. It returns nil for what is long, or a null.
+// ahead returns the text of the next value without reading it, or nil if the value is
+// null or longer than valueMax. It does not check the syntax, so for invalid JSON the
+// text is arbitrary. That is safe: a text found in the cache was decoded before, and a
+// text is only cached if decoding ends where the text does.
 func (d *decoder) ahead() []byte {
 	first := d.peek()
 	data := d.data[d.pos:min(d.pos+valueMax+1, len(d.data))]
@@ -94,8 +94,8 @@ func (d *decoder) ahead() []byte {
 	return data[:end]
 }
 
-// bracketed returns the length of a value in brackets or quotes, or 0 if it has no
-// end.
+// bracketed returns the length of the value in brackets or quotes at the start of data,
+// or 0 if data ends before the value.
 func bracketed(data []byte) int {
 	depth := 0
 	for i := 0; i < len(data); i++ {
