@@ -75,9 +75,9 @@ type pendingCheckpoint struct {
 
 // waitingFor returns a handler that has undelivered changes of the snapshot, or nil.
 func (c *pendingCheckpoint) waitingFor() *handlerQueue {
-	for _, l := range c.handlers {
-		if !l.reachedWatermark() {
-			return l
+	for _, q := range c.handlers {
+		if !q.reachedWatermark() {
+			return q
 		}
 	}
 	return nil
@@ -131,8 +131,8 @@ func (c *checkpointer) poll() {
 	if c.pending == nil {
 		return
 	}
-	if l := c.pending.waitingFor(); l != nil {
-		c.reportLate(l)
+	if q := c.pending.waitingFor(); q != nil {
+		c.reportLate(q)
 		return
 	}
 	c.ready, c.pending = c.pending, nil
@@ -143,13 +143,13 @@ func (c *checkpointer) poll() {
 }
 
 // reportLate reports a handler that delays a checkpoint by more than the interval.
-func (c *checkpointer) reportLate(l *handlerQueue) {
+func (c *checkpointer) reportLate(q *handlerQueue) {
 	if c.replica.clock.Since(c.pending.taken) < c.interval {
 		return
 	}
 	c.late = true
 	c.failed(fmt.Errorf("a handler of %s has not returned from the changes up to revision %d since %s; %d changes are undelivered",
-		l.kind.info.GroupVersionKind.Kind, c.pending.snapshot.revision, c.pending.taken.Format(time.RFC3339), l.pending()))
+		q.kind.info.GroupVersionKind.Kind, c.pending.snapshot.revision, c.pending.taken.Format(time.RFC3339), q.pending()))
 }
 
 // capture returns the newest snapshot whose changes are in all handlers' queues, and
@@ -173,9 +173,9 @@ func (c *checkpointer) capture() *pendingCheckpoint {
 			continue
 		}
 		t.kinds = append(t.kinds, k)
-		for _, l := range k.handlers {
-			l.setWatermark()
-			t.handlers = append(t.handlers, l)
+		for _, q := range k.handlers {
+			q.setWatermark()
+			t.handlers = append(t.handlers, q)
 		}
 	}
 	return t

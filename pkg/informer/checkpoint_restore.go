@@ -86,14 +86,14 @@ func (f *reflector) rejectCheckpoint(cause error) {
 // probe returns a probe that shows whether etcd has the data of the checkpoint and has
 // lost none of it.
 func (s *savedState) probe(f *reflector) *probe {
-	l := f.newProbe()
-	l.at, l.knownEpoch = s.header.Revision, epochID{s.header.Cluster, s.header.Epoch}
+	p := f.newProbe()
+	p.at, p.knownEpoch = s.header.Revision, epochID{s.header.Cluster, s.header.Epoch}
 	for _, w := range s.header.Sentinels {
 		if f.replica.kindOf(w.Key) != nil {
-			l.sentinels = append(l.sentinels, sentinel{w.Key, w.Revision, w.Sum})
+			p.sentinels = append(p.sentinels, sentinel{w.Key, w.Revision, w.Sum})
 		}
 	}
-	return l
+	return p
 }
 
 // useCheckpoint makes the checkpoint the replica's state, delivers it to the handlers, and

@@ -42,8 +42,8 @@ func (known epochID) differs(read epochID, epochKey string) error {
 
 // ensureEpoch creates the epoch key if a probe found none, and records its value. If the
 // etcd user may not write, the replica continues without the key.
-func (f *reflector) ensureEpoch(ctx context.Context, l *probe) {
-	if l.epoch.key != "" || l.blind {
+func (f *reflector) ensureEpoch(ctx context.Context, p *probe) {
+	if p.epoch.key != "" || p.blind {
 		return
 	}
 	ctx, cancel := retry.WithTimeout(ctx, f.replica.clock, f.replica.timing.answer)
@@ -62,10 +62,10 @@ func (f *reflector) ensureEpoch(ctx context.Context, l *probe) {
 	}
 	for _, r := range resp.Responses {
 		for _, kv := range r.GetResponseRange().GetKvs() {
-			l.epoch.key = string(kv.Value)
+			p.epoch.key = string(kv.Value)
 		}
 	}
-	l.now = max(l.now, resp.Header.Revision)
+	p.now = max(p.now, resp.Header.Revision)
 }
 
 // adoptEpoch records the epoch of the replica's data.

@@ -56,25 +56,25 @@ func (v *view) mustBe(want map[string]*corev1.ConfigMap) {
 }
 
 // told has a listener tell some of what waits.
-func (l *handlerQueue) told(most int) {
+func (q *handlerQueue) told(most int) {
 	for range most {
-		if l.pending() == 0 {
+		if q.pending() == 0 {
 			return
 		}
-		if l.debouncer != nil {
-			l.deliverNextBatch(context.Background())
+		if q.debouncer != nil {
+			q.deliverNextBatch(context.Background())
 		} else {
-			l.deliverNext(context.Background())
+			q.deliverNext(context.Background())
 		}
 	}
 }
 
-func (w *world) wander(l *handlerQueue) {
+func (w *world) wander(q *handlerQueue) {
 	for range w.dice.IntN(120) {
 		w.step()
-		l.told(w.dice.IntN(5))
+		q.told(w.dice.IntN(5))
 	}
-	l.told(1 << 20)
+	q.told(1 << 20)
 }
 
 const seeds = 1000
@@ -90,9 +90,9 @@ func TestFilteredHandlerKnowsWhatPasses(t *testing.T) {
 		for range w.dice.IntN(10) {
 			w.step()
 		}
-		l := w.maps.AddHandler(func(_ context.Context, e mapEvent) { v.learn(e) }, f).queue
-		l.backlog = newBacklog(w.dice.IntN(8))
-		w.wander(l)
+		q := w.maps.AddHandler(func(_ context.Context, e mapEvent) { v.learn(e) }, f).queue
+		q.backlog = newBacklog(w.dice.IntN(8))
+		w.wander(q)
 		v.mustBe(w.expected(ref, w.now))
 		calls += v.calls
 	}
@@ -111,14 +111,14 @@ func TestFilterPassesWhatItIsDefinedTo(t *testing.T) {
 		f, ref := w.anyFilter(3)
 		g, refG := w.anyFilter(1)
 		var got, want []string
-		l := w.maps.AddHandler(func(_ context.Context, e mapEvent) { got = append(got, describe(e)) }, f, g).queue
+		q := w.maps.AddHandler(func(_ context.Context, e mapEvent) { got = append(got, describe(e)) }, f, g).queue
 		both := func(old, new, at *corev1.ConfigMap) bool { return ref(old, new, at) && refG(old, new, at) }
 		for range w.dice.IntN(60) {
 			for _, c := range w.step() {
 				want = append(want, w.defined(both, c)...)
 			}
 		}
-		l.told(1 << 20)
+		q.told(1 << 20)
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
@@ -179,7 +179,7 @@ func TestBatchesAreTheDifferenceBetweenRevisions(t *testing.T) {
 			w.step()
 		}
 		first := true
-		l := w.maps.AddBatchHandler(Debounce{}, func(_ context.Context, b Batch[*corev1.ConfigMap]) {
+		q := w.maps.AddBatchHandler(Debounce{}, func(_ context.Context, b Batch[*corev1.ConfigMap]) {
 			if b.Initial != first || !b.Initial && len(b.Events) == 0 {
 				w.failf("a batch of %d events, initial: %v", len(b.Events), b.Initial)
 			}
@@ -198,8 +198,8 @@ func TestBatchesAreTheDifferenceBetweenRevisions(t *testing.T) {
 			v.mustBe(w.expected(ref, w.history[b.Revision]))
 			batches++
 		}, f).queue
-		l.deliverNextBatch(t.Context())
-		w.wander(l)
+		q.deliverNextBatch(t.Context())
+		w.wander(q)
 		v.mustBe(w.expected(ref, w.now))
 	}
 	if batches < 5*seeds {

@@ -44,18 +44,18 @@ func (r *Registration) Backlog() int { return r.queue.pending() }
 // listed the kind. Use [Informer.AddBatchHandler] if the work is done once for many
 // changes, and [Registration.Remove] to end the calls.
 func (i *Informer[T]) AddHandler(handle Handler[T], filters ...Filter[T]) *Registration {
-	l := newHandlerQueue(i.kind, func(ctx context.Context, c change, initial bool) {
+	q := newHandlerQueue(i.kind, func(ctx context.Context, c change, initial bool) {
 		handle(ctx, eventOf[T](c, initial))
 	})
-	return i.register(l, filters)
+	return i.register(q, filters)
 }
 
-func (i *Informer[T]) register(l *handlerQueue, filters []Filter[T]) *Registration {
+func (i *Informer[T]) register(q *handlerQueue, filters []Filter[T]) *Registration {
 	if len(filters) > 0 {
-		l.filter = And(filters...).apply
+		q.filter = And(filters...).apply
 	}
-	i.replica.addHandler(l)
-	return &Registration{l}
+	i.replica.addHandler(q)
+	return &Registration{q}
 }
 
 func eventOf[T store.Object](c change, initial bool) Event[T] {

@@ -62,12 +62,12 @@ type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 //
 // The times are those of [Options].Clock.
 func (i *Informer[T]) AddBatchHandler(d Debounce, handle BatchHandler[T], filters ...Filter[T]) *Registration {
-	l := newHandlerQueue(i.kind, nil)
-	l.backlog = newBacklog(0) // joins all changes of an object
-	l.debouncer = &debouncer{debounce: d, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
+	q := newHandlerQueue(i.kind, nil)
+	q.backlog = newBacklog(0) // joins all changes of an object
+	q.debouncer = &debouncer{debounce: d, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
 		handle(ctx, batchOf[T](changes, revision, initial))
 	}}
-	return i.register(l, filters)
+	return i.register(q, filters)
 }
 
 func batchOf[T store.Object](changes []change, revision int64, initial bool) Batch[T] {
@@ -88,12 +88,12 @@ type debouncer struct {
 	call     func(ctx context.Context, changes []change, revision int64, initial bool)
 }
 
-// arrived is called with l.mu held when changes have come. first says that none
+// arrived is called with q.mu held when changes have come. first says that none
 // waited before.
-func (l *handlerQueue) noteArrival(first bool, revision int64) {
-	l.lastAt, l.batchRevision = l.debouncer.clock.Now(), revision
+func (q *handlerQueue) noteArrival(first bool, revision int64) {
+	q.lastAt, q.batchRevision = q.debouncer.clock.Now(), revision
 	if first {
-		l.firstAt = l.lastAt
+		q.firstAt = q.lastAt
 	}
 }
 
@@ -115,34 +115,34 @@ func (d Debounce) due(first, last time.Time) time.Time {
 }
 
 // deliverNextBatch delivers a batch, or waits until there is something to do.
-func (l *handlerQueue) deliverNextBatch(ctx context.Context) {
-	l.mu.Lock()
-	initial := l.initial
-	l.mu.Unlock()
+func (q *handlerQueue) deliverNextBatch(ctx context.Context) {
+	q.mu.Lock()
+	initial := q.initial
+	q.mu.Unlock()
 	if initial != nil {
-		l.deliverInitialBatch(ctx, initial)
+		q.deliverInitialBatch(ctx, initial)
 		return
 	}
-	changes, revision, left := l.nextBatch()
+	changes, revision, left := q.nextBatch()
 	switch {
 	case len(changes) > 0:
-		l.deliverBatch(ctx, changes, revision, false)
-		l.markDelivered(ctx)
+		q.deliverBatch(ctx, changes, revision, false)
+		q.markDelivered(ctx)
 	case left > 0:
-		due := l.debouncer.clock.NewTimer(left)
+		due := q.debouncer.clock.NewTimer(left)
 		defer due.Stop()
-		l.wait(ctx, due.C())
+		q.wait(ctx, due.C())
 	default:
-		l.wait(ctx, nil)
+		q.wait(ctx, nil)
 	}
 }
 
 // deliverInitialBatch delivers the first batch, unless ctx ends before the filter
 // has seen all objects.
-func (l *handlerQueue) deliverInitialBatch(ctx context.Context, i *initialObjects) {
+func (q *handlerQueue) deliverInitialBatch(ctx context.Context, i *initialObjects) {
 	var changes []change
 	i.objects.Scan(func(key string, e *entry) bool {
-		if c, ok := l.applyFilterTo(change{l.kind, key, nil, e, e.rev}); ok {
+		if c, ok := q.applyFilterTo(change{q.kind, key, nil, e, e.rev}); ok {
 			changes = append(changes, c)
 		}
 		return ctx.Err() == nil
@@ -150,43 +150,43 @@ func (l *handlerQueue) deliverInitialBatch(ctx context.Context, i *initialObject
 	if ctx.Err() != nil {
 		return
 	}
-	l.mu.Lock()
-	l.initial = nil
-	l.mu.Unlock()
-	l.deliverBatch(ctx, changes, i.revision, true)
+	q.mu.Lock()
+	q.initial = nil
+	q.mu.Unlock()
+	q.deliverBatch(ctx, changes, i.revision, true)
 }
 
 // nextBatch removes and returns the collected changes if they are due. Otherwise it
 // returns the time until they are; 0 if there are none.
-func (l *handlerQueue) nextBatch() (changes []change, revision int64, left time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.backlog.live == 0 {
+func (q *handlerQueue) nextBatch() (changes []change, revision int64, left time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.backlog.live == 0 {
 		return nil, 0, 0
 	}
-	b := l.debouncer
-	if left := b.debounce.due(l.firstAt, l.lastAt).Sub(b.clock.Now()); left > 0 {
+	b := q.debouncer
+	if left := b.debounce.due(q.firstAt, q.lastAt).Sub(b.clock.Now()); left > 0 {
 		return nil, 0, left
 	}
-	changes = make([]change, 0, l.backlog.live)
+	changes = make([]change, 0, q.backlog.live)
 	for {
-		c, ok := l.backlog.pop()
+		c, ok := q.backlog.pop()
 		if !ok {
-			l.delivering = true
-			return changes, l.batchRevision, 0
+			q.delivering = true
+			return changes, q.batchRevision, 0
 		}
 		changes = append(changes, c)
 	}
 }
 
-func (l *handlerQueue) deliverBatch(ctx context.Context, changes []change, revision int64, initial bool) {
-	if l.isRemoved() {
+func (q *handlerQueue) deliverBatch(ctx context.Context, changes []change, revision int64, initial bool) {
+	if q.isRemoved() {
 		return
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			l.panicked(p, "revision", revision, "changes", len(changes))
+			q.panicked(p, "revision", revision, "changes", len(changes))
 		}
 	}()
-	l.debouncer.call(ctx, changes, revision, initial)
+	q.debouncer.call(ctx, changes, revision, initial)
 }

@@ -57,200 +57,200 @@ func newHandlerQueue(k *kind, call func(ctx context.Context, c change, initial b
 
 // setInitial makes the kind's objects at a revision the first that the handler receives.
 // It does nothing if that has happened before. The tree is never changed.
-func (l *handlerQueue) setInitial(objects *btree.Map[string, *entry], revision int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.started || l.removed {
+func (q *handlerQueue) setInitial(objects *btree.Map[string, *entry], revision int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.started || q.removed {
 		return
 	}
-	l.started = true
-	if objects.Len() > 0 || l.debouncer != nil {
-		l.initial = &initialObjects{objects, revision, objects.Iter(), objects.Len()}
-		signal(l.wake)
+	q.started = true
+	if objects.Len() > 0 || q.debouncer != nil {
+		q.initial = &initialObjects{objects, revision, objects.Iter(), objects.Len()}
+		signal(q.wake)
 	}
 }
 
 // enqueue adds the changes that lead to a revision, and ignores those of other kinds. It
 // does not block, except in the filter.
-func (l *handlerQueue) enqueue(changes []change, revision int64) {
-	if l.filter != nil {
-		changes = l.applyFilter(changes)
+func (q *handlerQueue) enqueue(changes []change, revision int64) {
+	if q.filter != nil {
+		changes = q.applyFilter(changes)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.removed || !l.started {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.removed || !q.started {
 		return
 	}
-	idle, took := l.backlog.live == 0, false
+	idle, took := q.backlog.live == 0, false
 	for _, c := range changes {
-		if c.kind == l.kind {
-			l.backlog.push(c)
+		if c.kind == q.kind {
+			q.backlog.push(c)
 			took = true
 		}
 	}
-	if took && l.debouncer != nil {
-		l.noteArrival(idle, revision)
+	if took && q.debouncer != nil {
+		q.noteArrival(idle, revision)
 	}
-	if idle && l.backlog.live > 0 {
-		signal(l.wake)
+	if idle && q.backlog.live > 0 {
+		signal(q.wake)
 	}
 }
 
 // next removes and returns what to deliver next.
-func (l *handlerQueue) next() (c change, initial, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if i := l.initial; i != nil {
+func (q *handlerQueue) next() (c change, initial, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := q.initial; i != nil {
 		i.next.Next()
 		if i.left--; i.left == 0 {
-			l.initial = nil
+			q.initial = nil
 		}
 		e := i.next.Value()
-		return change{l.kind, e.key, nil, e, e.rev}, true, true
+		return change{q.kind, e.key, nil, e, e.rev}, true, true
 	}
-	c, ok = l.backlog.pop()
-	l.delivering = ok
+	c, ok = q.backlog.pop()
+	q.delivering = ok
 	return c, false, ok
 }
 
 // markDelivered is called when the handler has returned. A handler whose context is done
 // may have skipped the change, so that does not count.
-func (l *handlerQueue) markDelivered(ctx context.Context) {
+func (q *handlerQueue) markDelivered(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.delivering = false
-	l.undelivered = max(0, l.undelivered-1)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.delivering = false
+	q.undelivered = max(0, q.undelivered-1)
 }
 
 // setWatermark counts what the handler has not received yet, for reachedWatermark.
 // Initial objects do not count: after a restart from a checkpoint they are delivered
 // again.
-func (l *handlerQueue) setWatermark() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.debouncer != nil {
-		l.undelivered = min(1, l.backlog.live) // a batch has all
+func (q *handlerQueue) setWatermark() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.debouncer != nil {
+		q.undelivered = min(1, q.backlog.live) // a batch has all
 	} else {
-		l.undelivered = l.backlog.setWatermark()
+		q.undelivered = q.backlog.setWatermark()
 	}
-	if l.delivering {
-		l.undelivered++
+	if q.delivering {
+		q.undelivered++
 	}
 }
 
 // reachedWatermark reports whether the handler has received all changes up to the last
 // watermark, or was removed.
-func (l *handlerQueue) reachedWatermark() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.removed || l.undelivered == 0 || l.backlog.live == 0 && !l.delivering
+func (q *handlerQueue) reachedWatermark() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.removed || q.undelivered == 0 || q.backlog.live == 0 && !q.delivering
 }
 
-func (l *handlerQueue) pending() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := l.backlog.live
-	if l.initial != nil {
-		n += l.initial.left
+func (q *handlerQueue) pending() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := q.backlog.live
+	if q.initial != nil {
+		n += q.initial.left
 	}
 	return n
 }
 
 // run delivers until the handler is removed or ctx is done. It may be called again after
 // it has returned, and continues where it was.
-func (l *handlerQueue) run(ctx context.Context) {
+func (q *handlerQueue) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l.mu.Lock()
-	l.cancel, l.delivering = cancel, false
-	l.mu.Unlock()
-	for !l.isRemoved() && ctx.Err() == nil {
-		if l.debouncer != nil {
-			l.deliverNextBatch(ctx)
+	q.mu.Lock()
+	q.cancel, q.delivering = cancel, false
+	q.mu.Unlock()
+	for !q.isRemoved() && ctx.Err() == nil {
+		if q.debouncer != nil {
+			q.deliverNextBatch(ctx)
 		} else {
-			l.deliverNext(ctx)
+			q.deliverNext(ctx)
 		}
 	}
 }
 
 // deliverNext delivers one change, or waits until there is something to do.
-func (l *handlerQueue) deliverNext(ctx context.Context) {
-	c, initial, ok := l.next()
+func (q *handlerQueue) deliverNext(ctx context.Context) {
+	c, initial, ok := q.next()
 	if initial {
-		c, ok = l.applyFilterTo(c)
+		c, ok = q.applyFilterTo(c)
 	}
 	switch {
 	case ok:
-		if l.deliver(ctx, c, initial); !initial {
-			l.markDelivered(ctx)
+		if q.deliver(ctx, c, initial); !initial {
+			q.markDelivered(ctx)
 		}
 	case !initial:
-		l.wait(ctx, nil)
+		q.wait(ctx, nil)
 	}
 }
 
 // wait waits until there is something to do.
-func (l *handlerQueue) wait(ctx context.Context, due <-chan time.Time) {
+func (q *handlerQueue) wait(ctx context.Context, due <-chan time.Time) {
 	select {
-	case <-l.wake:
+	case <-q.wake:
 	case <-due:
-	case <-l.removedCh:
+	case <-q.removedCh:
 	case <-ctx.Done():
 	}
 }
 
 // deliver calls the handler: twice if an object was deleted and another one of the same
 // name was created.
-func (l *handlerQueue) deliver(ctx context.Context, c change, initial bool) {
+func (q *handlerQueue) deliver(ctx context.Context, c change, initial bool) {
 	for step := range c.steps() {
-		if l.isRemoved() {
+		if q.isRemoved() {
 			return
 		}
-		l.tryCall(ctx, step, initial)
+		q.tryCall(ctx, step, initial)
 	}
 }
 
 // tryCall calls the handler and logs a panic. The next change is delivered all the same.
-func (l *handlerQueue) tryCall(ctx context.Context, c change, initial bool) {
+func (q *handlerQueue) tryCall(ctx context.Context, c change, initial bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.panicked(p, "key", c.key, "revision", c.revision)
+			q.panicked(p, "key", c.key, "revision", c.revision)
 		}
 	}()
-	l.call(ctx, c, initial)
+	q.call(ctx, c, initial)
 }
 
-func (l *handlerQueue) panicked(p any, over ...any) {
-	l.log().WithValues(over...).Error(nil, "handler panicked", "panic", p, "stack", string(debug.Stack()))
+func (q *handlerQueue) panicked(p any, over ...any) {
+	q.log().WithValues(over...).Error(nil, "handler panicked", "panic", p, "stack", string(debug.Stack()))
 }
 
-func (l *handlerQueue) log() logr.Logger {
-	return l.kind.replica.log.WithValues("kind", l.kind.info.GroupVersionKind.Kind)
+func (q *handlerQueue) log() logr.Logger {
+	return q.kind.replica.log.WithValues("kind", q.kind.info.GroupVersionKind.Kind)
 }
 
-func (l *handlerQueue) isRemoved() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.removed
+func (q *handlerQueue) isRemoved() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.removed
 }
 
-func (l *handlerQueue) remove() {
-	l.mu.Lock()
-	removed := l.removed
-	l.removed, l.initial, l.backlog = true, nil, newBacklog(backlogLimit)
-	cancel := l.cancel
-	l.mu.Unlock()
+func (q *handlerQueue) remove() {
+	q.mu.Lock()
+	removed := q.removed
+	q.removed, q.initial, q.backlog = true, nil, newBacklog(backlogLimit)
+	cancel := q.cancel
+	q.mu.Unlock()
 	if removed {
 		return
 	}
-	close(l.removedCh)
+	close(q.removedCh)
 	if cancel != nil {
 		cancel()
 	}
-	l.kind.replica.removeHandler(l)
+	q.kind.replica.removeHandler(q)
 }
 
 // steps yields the change. If an object was deleted and another one of the same name was
@@ -272,8 +272,8 @@ func enqueueAll(handlers []*handlerQueue, changes []change, revision int64) {
 	if len(changes) == 0 {
 		return
 	}
-	for _, l := range handlers {
-		l.enqueue(changes, revision)
+	for _, q := range handlers {
+		q.enqueue(changes, revision)
 	}
 }
 
@@ -297,27 +297,27 @@ func (k *kind) deliverInitial() {
 		return
 	}
 	s := k.replica.Snapshot()
-	for _, l := range k.handlers {
-		l.setInitial(s.kind(k).objects, s.revision)
+	for _, q := range k.handlers {
+		q.setInitial(s.kind(k).objects, s.revision)
 	}
 }
 
-func (r *Replica) addHandler(l *handlerQueue) {
+func (r *Replica) addHandler(q *handlerQueue) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.kind.handlers = append(l.kind.handlers, l)
-	if s := r.Snapshot(); s.kind(l.kind).objects != nil {
-		l.setInitial(s.kind(l.kind).objects, s.revision)
+	q.kind.handlers = append(q.kind.handlers, q)
+	if s := r.Snapshot(); s.kind(q.kind).objects != nil {
+		q.setInitial(s.kind(q.kind).objects, s.revision)
 	}
 	if r.launch != nil {
-		r.launch(l)
+		r.launch(q)
 	}
 }
 
-func (r *Replica) removeHandler(l *handlerQueue) {
+func (r *Replica) removeHandler(q *handlerQueue) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.kind.handlers = slices.DeleteFunc(slices.Clone(l.kind.handlers), func(other *handlerQueue) bool { return other == l })
+	q.kind.handlers = slices.DeleteFunc(slices.Clone(q.kind.handlers), func(other *handlerQueue) bool { return other == q })
 }
 
 // markRunning returns an error if the replica runs already.
@@ -343,10 +343,10 @@ func (r *Replica) startHandlers(ctx context.Context) (stop func()) {
 	defer r.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	var handlers sync.WaitGroup
-	r.launch = func(l *handlerQueue) { handlers.Go(func() { l.run(ctx) }) }
+	r.launch = func(q *handlerQueue) { handlers.Go(func() { q.run(ctx) }) }
 	for _, k := range r.kinds {
-		for _, l := range k.handlers {
-			r.launch(l)
+		for _, q := range k.handlers {
+			r.launch(q)
 		}
 	}
 	return func() {
@@ -359,13 +359,13 @@ func (r *Replica) startHandlers(ctx context.Context) (stop func()) {
 }
 
 // applyFilter returns what the filter leaves of the changes of the queue's kind.
-func (l *handlerQueue) applyFilter(changes []change) []change {
+func (q *handlerQueue) applyFilter(changes []change) []change {
 	var left []change
 	for _, c := range changes {
-		if c.kind != l.kind {
+		if c.kind != q.kind {
 			continue
 		}
-		if c, ok := l.applyFilterTo(c); ok {
+		if c, ok := q.applyFilterTo(c); ok {
 			left = append(left, c)
 		}
 	}
@@ -373,13 +373,13 @@ func (l *handlerQueue) applyFilter(changes []change) []change {
 }
 
 // applyFilterTo returns what the filter leaves of a change, and false if that is nothing.
-func (l *handlerQueue) applyFilterTo(c change) (change, bool) {
-	if l.filter == nil {
+func (q *handlerQueue) applyFilterTo(c change) (change, bool) {
+	if q.filter == nil {
 		return c, true
 	}
-	left, err := l.filter(c)
-	if n := l.failures.add(err); n > 0 {
-		l.log().Error(err, "a filter cannot tell; the change passes", "key", c.key, "revision", c.revision, "failures", n)
+	left, err := q.filter(c)
+	if n := q.failures.add(err); n > 0 {
+		q.log().Error(err, "a filter cannot tell; the change passes", "key", c.key, "revision", c.revision, "failures", n)
 	}
 	return left, left.old != nil || left.new != nil
 }

@@ -120,8 +120,8 @@ func (r *Replica) Status() Status {
 				ks.Undecodable++
 			}
 		}
-		for _, l := range k.handlers {
-			ks.Backlogs = append(ks.Backlogs, l.pending())
+		for _, q := range k.handlers {
+			ks.Backlogs = append(ks.Backlogs, q.pending())
 		}
 		for _, x := range k.indexes {
 			ks.Indexes = append(ks.Indexes, x.status())
