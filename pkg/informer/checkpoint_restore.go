@@ -72,7 +72,8 @@ func (f *reflector) loadCheckpoint(ctx context.Context) (*savedState, error) {
 	return saved, nil
 }
 
-// refuse reports why a checkpoint is not used. It is silent if there is none.
+// rejectCheckpoint reports why the checkpoint is not used. If there is none, it logs
+// this at level 1 only.
 func (f *reflector) rejectCheckpoint(cause error) {
 	start := "not used: " + cause.Error()
 	log := f.replica.log
@@ -98,7 +99,7 @@ func (s *savedState) probe(f *reflector) *probe {
 
 // useCheckpoint makes the checkpoint the replica's state, delivers it to the handlers, and
 // decides how to continue. If etcd has other data now, the snapshot has no revision, so
-// that it satisfies nobody who waits for a revision of the present data.
+// that a wait for a revision of the new data does not end too early.
 func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	revision := saved.header.Revision
 	if startsEpoch(p.reason) {

@@ -40,14 +40,16 @@
 //     gets the difference between what it last got and the current state,
 //     including missed deletions with the last known object. An object that was
 //     deleted and created again never looks modified.
-//   - A handler whose filter has only leaves about objects sees exactly the
-//     objects that match. An object that starts to match arrives as Added, and
-//     one that stops matching as Deleted. A change that a filter drops is never
-//     queued.
+//   - A handler with a filter on objects, such as [LabelSelector] or [Where], sees
+//     exactly the objects that match. An object that starts to match arrives as
+//     Added, and one that stops matching as Deleted. [Filter] says how filters on
+//     changes, such as [GenerationChanged], differ. A change that a filter drops is
+//     never queued.
 //   - A batch is the net difference between two revisions, with each object once.
 //     It never shows a part of a transaction.
 //   - A handler that is slow or panics does not disturb other handlers. Its queue
-//     is bounded by the number of objects. If a filter panics, the change passes.
+//     is bounded by the number of objects. If a filter panics, its handler gets the
+//     change.
 //   - Memory follows the size of what the replica holds, not the rate of changes.
 //     Changes that arrive faster than the replica applies them are queued up to
 //     the greater of 32 MiB and the size of the replica. Beyond that, the replica
@@ -133,8 +135,8 @@
 // replica stores a random value under the key <prefix>.epoch, where no object can
 // be, and every replica reads it with its periodic check. If the key is gone or
 // has changed, the replica reads all values, delivers the difference, and logs
-// a warning. A backup contains the key as well. So after a restore delete it, and
-// a replica creates another:
+// a warning. A backup also contains the key, so it does not change by a restore.
+// Therefore delete it after each restore; a replica then creates another one:
 //
 //	etcdctl del /registry/.epoch
 //
@@ -156,29 +158,31 @@
 //     [Status] and the log say so.
 //   - The file is written periodically, and at the end of Run, which waits for
 //     it. The next process delivers again whatever was delivered after the last
-//     write. A returned call counts as done: a handler that only passes events on
-//     to something that forgets must treat the initial events as changes, and so
-//     must a handler that the previous process did not have. Handlers that were
-//     removed are not waited for. If Run is called again, the deliveries of the
-//     earlier Run count as done as well.
+//     write.
+//   - A call of a handler that has returned counts as done. If the handler only
+//     puts the event into memory, such as a queue of its own, the work that is left
+//     is lost with the process. Such a handler must not ignore initial events.
+//     Neither must a handler that the previous process did not have.
+//   - The replica does not wait for handlers that were removed. If Run is called
+//     again, calls that were interrupted by the end of the earlier Run count as
+//     done.
 //   - If the process is killed or the machine stops, the file has either its old
-//     or its new content. Damage is detected. Two replicas cannot write the same
-//     file at the same time, on a file system with locks.
+//     or its new content. The replica detects a damaged file. On a file system
+//     with locks, two replicas cannot write the same file at the same time.
 //   - Nothing of the file is visible before the replica has compared it with
 //     etcd: the cluster, the epoch key, the revision and the newest objects. Then
 //     the state is visible at its own revision, and [Replica.WaitForSync] waits
-//     until the replica has reached the revision of etcd at that comparison.
-//   - The replica does not use a file that is damaged, or of another format,
-//     cluster or prefix, or has an object that cannot be decoded. It lists, and
-//     all objects are initial. If etcd was wiped or restored since, or another
-//     program wrote the file, the replica reads all values and delivers the
-//     difference. The log and [CheckpointStatus].Start name the case. Until that
-//     list, a snapshot of the file is at revision 0, since it is at no revision of
-//     this etcd.
+//     until the replica has reached the revision that etcd had at the comparison.
+//   - The replica does not use a file that is damaged, that has another format,
+//     cluster or prefix, or that has an object that cannot be decoded. It then lists
+//     as if there were no file, and all objects are initial.
+//   - If etcd was wiped or restored since, or another program wrote the file, the
+//     replica uses the file, reads all values and delivers the difference. Until
+//     then, the revision of its snapshot is 0, because this etcd never had that
+//     state. The log and [CheckpointStatus].Start name the case.
 //   - Kinds must be registered before Run to be read from the file. Kinds that the
 //     file lacks are listed, and so are kinds that [Restrict] keeps only in part,
 //     since the next process may keep another part.
 //   - Values are encoded as in the store, and encrypted if the store encrypts.
-//     Keys and decoding errors are legible to those who may read the file, which
-//     is its owner only.
+//     Keys and decoding errors are not encrypted. Only the owner may read the file.
 package informer

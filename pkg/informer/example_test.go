@@ -206,7 +206,7 @@ func ExampleRestrict() {
 	for cm := range maps.List(r.Snapshot(), informer.ListOptions{}) {
 		fmt.Println(cm.Name, len(cm.Data))
 	}
-	// What is kept in part is not written back, but changed where it is whole.
+	// The replica has only a part of the object. Mutate reads and changes all of it.
 	rose, _, err := store.Mutate(ctx, s, store.Key{Namespace: "garden", Name: "rose"}, func(cm *corev1.ConfigMap) error {
 		cm.Labels = map[string]string{"thorns": "yes"}
 		return nil
@@ -217,7 +217,7 @@ func ExampleRestrict() {
 	// red <nil>
 }
 
-// Tests find who changes what is shared.
+// Tests find code that changes shared objects.
 func ExampleMutation() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -392,7 +392,7 @@ func ExampleInformer_AddBatchHandler() {
 	// ADDED tulip
 }
 
-// Each write has a revision. Who waits for it reads his own writes.
+// Each write returns a revision. To read your own writes, wait for it.
 func ExampleReplica_WaitForRevision() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)

@@ -41,8 +41,8 @@ type Batch[T store.Object] struct {
 
 // BatchHandler is called with the changes of the objects of one kind, one batch at
 // a time. The rules of [Handler] apply: objects are shared, the handler may take its
-// time but must return when ctx is done, and a batch is not delivered again if it
-// panics.
+// time but must return when ctx is done, and if it panics, the batch is not delivered
+// again.
 type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 
 // AddBatchHandler registers a handler of batches. The first batch has all objects
@@ -56,11 +56,11 @@ type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 // an empty batch is not delivered. The number of collected changes is bounded by the
 // number of objects. They are kept while the replica does not run.
 //
-// A process that starts from a checkpoint may deliver an object as initial and then
-// as Deleted that the process before never delivered, because it was created and
-// deleted within one batch.
+// With a checkpoint, the next process may deliver an object, as initial and then as
+// Deleted, that this process never delivered: one that was created and deleted within
+// one batch.
 //
-// The times are those of [Options].Clock.
+// The replica measures the times with [Options].Clock.
 func (i *Informer[T]) AddBatchHandler(d Debounce, handle BatchHandler[T], filters ...Filter[T]) *Registration {
 	q := newHandlerQueue(i.kind, nil)
 	q.backlog = newBacklog(0) // joins all changes of an object

@@ -12,10 +12,10 @@ import (
 // names the cause and can go to a readiness probe as it is. An unhealthy replica
 // stays readable, and recovers by itself when it can.
 //
-// [Status] says what Lag counts. The lag of a replica that follows etcd reaches a
-// little more than 5 s. With a maxLag of 15 s, Healthy fails soon after a real
-// disturbance, and only then; below 10 s it fails now and then without one. While
-// a running replica lists an added kind, it is healthy as long as its lag allows.
+// The lag is that of [Status]. While a replica follows etcd, the lag reaches a little
+// more than 5 s, so pass a maxLag of 15 s: Healthy then fails soon after a real
+// disturbance, and only then. Below 10 s it also fails now and then without one. A
+// running replica that lists an added kind is healthy until its lag exceeds maxLag.
 func (r *Replica) Healthy(maxLag time.Duration) error {
 	st := r.Status()
 	missing, lags := st.missing(), st.CurrentAt.IsZero() || st.Lag > maxLag

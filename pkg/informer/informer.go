@@ -48,7 +48,8 @@ func ForObject(r *Replica, obj store.Object) (*Informer[store.Object], error) {
 func (i *Informer[T]) Replica() *Replica { return i.replica }
 
 // Listed reports whether the snapshot has the kind. A snapshot that is older than
-// the first list of the kind does not.
+// the first list of the kind does not. Use it to tell a kind without objects from one
+// that the replica has not read yet.
 func (i *Informer[T]) Listed(s *Snapshot) bool { return s.kind(i.kind).objects != nil }
 
 // Get returns an object of a snapshot. The object is shared: change only a copy.

@@ -120,8 +120,9 @@ func (r *Replica) Store() *store.Store { return r.store }
 // revision 0.
 func (r *Replica) Snapshot() *Snapshot { return r.snapshot.Load() }
 
-// Covers reports whether the replica keeps the object with this etcd key, if there
-// is one.
+// Covers reports whether an object with this etcd key, if there is one, is in the
+// replica: its kind is registered, and the kind's [Scope] keeps the key. Use it to
+// decide whether to wait for a write to arrive in the replica.
 func (r *Replica) Covers(etcdKey string) bool {
 	k := r.kindOf(etcdKey)
 	if k == nil {

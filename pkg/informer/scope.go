@@ -57,8 +57,8 @@ func Restrict[T store.Object](r *Replica, s Scope[T]) (*Informer[T], error) {
 	return &Informer[T]{replica: r, kind: k}, nil
 }
 
-// Keeps reports whether the replica keeps the object with a key, if there is one; see
-// [Scope].
+// Keeps reports whether an object with this key, if there is one, is in the replica. It
+// returns the result of [Scope].Keep, and true for a kind without one.
 func (i *Informer[T]) Keeps(key store.Key) bool {
 	kept, _ := i.kind.keeps(string(appendKey(nil, key)))
 	return kept

@@ -16,8 +16,8 @@ import (
 // changes, and stays readable as long as it is held. Reading it takes no lock. Its
 // objects are shared: make a DeepCopy to change one.
 //
-// Read a snapshot through an [Informer] or an [Index] of the same replica; those of
-// another replica panic.
+// Read a snapshot through an [Informer] or an [Index] of the same replica. One of
+// another replica panics.
 type Snapshot struct {
 	replica  *Replica
 	revision int64

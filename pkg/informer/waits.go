@@ -50,10 +50,15 @@ func (w *revisionWaiters) furthest() int64 {
 // it already, AfterRevision calls f before it returns. Otherwise the replica's own
 // goroutine calls f, which must not block.
 //
-// If etcd was wiped or restored, f is also called after the relist that follows,
-// since the revision may never come; [Replica.WaitForRevision] says what holds before
-// that. If no event brings the replica to the revision, the replica asks etcd for
-// its progress. stop prevents the call of f; it returns false if it was too late.
+// The revision may be that of a write to a key outside the replica: if no event
+// arrives, the replica asks etcd for its progress.
+//
+// If etcd was wiped or restored, the revision may never come. The replica then calls f
+// after the relist that follows. See [Replica.WaitForRevision] for the time before
+// that.
+//
+// The function stop cancels the call of f. It returns false if f was called already or
+// the call has begun.
 func (r *Replica) AfterRevision(revision int64, f func()) (stop func() bool) {
 	x := &waiter{revision, f}
 	r.waiters.mu.Lock()
@@ -122,10 +127,10 @@ func (r *Replica) FreshSnapshot(ctx context.Context) (*Snapshot, error) {
 	return r.Snapshot(), nil
 }
 
-// CurrentRevision asks etcd for its current revision, with one linearizable read.
-// It reads a key of one of the replica's kinds, since the etcd user may have no
-// permission for the rest of the store's prefix. It is cheap: use it rather than
-// Status to learn how far behind a replica is.
+// CurrentRevision asks etcd for its current revision, with one cheap linearizable
+// read. Use it with [Replica.WaitForRevision] or [Replica.AfterRevision] to wait until
+// the replica has everything that was written before the call. Unlike
+// [store.Store.Revision], it needs permission only for one of the replica's kinds.
 func (r *Replica) CurrentRevision(ctx context.Context) (int64, error) {
 	return etcd.CurrentRevision(ctx, r.store.Client(), r.readableRange())
 }
