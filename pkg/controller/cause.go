@@ -70,10 +70,10 @@ func (c Cause) priority() queue.Priority {
 	return queue.High
 }
 
-// Causes returns why the reconcile runs that ctx, or a parent of ctx, belongs to.
-// Each cause belongs to one reconcile: the first that begins after it. total is how
-// many causes there were; causes has the first four and the last four, in order. For
-// a context of no reconcile, Causes returns nothing.
+// Causes returns the causes of a reconcile. ctx is the context that the reconciler
+// received, or comes from it; for any other context, Causes returns nothing. Each cause
+// belongs to one reconcile: the first that begins after it. total is how many causes
+// there were; causes has the first four and the last four, in order.
 //
 // Causes are for logs, traces and curiosity. A reconciler decides by the state of the
 // objects, not by what happened to them.
@@ -107,8 +107,8 @@ func causesText(c *causes) string {
 // fairly: a group with many keys does not delay the others. Implement it for keys of
 // your own type. The tenant of a [Request] is its namespace.
 type Tenant interface {
-	// Tenant returns the name of the key's group. It always returns the same for the
-	// same key. If it panics, the key belongs to the group without a name.
+	// Tenant returns the name of the key's group. It must always return the same name
+	// for the same key. If it panics, the key belongs to the group with the empty name.
 	Tenant() string
 }
 

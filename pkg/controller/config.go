@@ -31,10 +31,10 @@ import (
 //	controllers:
 //	  deployment: {workers: 8, timeout: 30s, backoffBase: 10ms, backoffMax: 1m}
 //
-// Each setting has a flag too; see [Config.Flags]. What is read later wins, over
-// what was read before and over what the program says. False, 0 and "" are values:
-// they replace what was there, and then mean what they mean in [ManagerOptions] and
-// [Options]. A setting that is left out or null changes nothing.
+// Each setting has a flag too; see [Config.Flags]. A setting replaces the program's
+// option, and the same setting read earlier. The values false, 0 and "" replace it too,
+// and then mean what they mean in [ManagerOptions] and [Options]. A setting that is
+// left out or null changes nothing.
 //
 // Config also reads itself from JSON, so it can be a field of a program's own
 // configuration. It is not safe for concurrent use.

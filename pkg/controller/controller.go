@@ -12,10 +12,10 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Controller calls a [Reconciler] for the keys that its sources name. R is the type
-// of the keys. [New], [NewFor] and [NewReconciler] make a Controller and add it to a
-// manager, which runs it. Under [Leadership] it runs once in each term, and starts
-// each time with an empty queue.
+// Controller calls a [Reconciler] for the keys that its sources name. R is the type of
+// the keys. [New], [NewFor] and [NewReconciler] make a Controller and add it to a
+// manager, which runs it. Under [Leadership] it runs while this process leads, and
+// starts each term with an empty queue.
 //
 // Its methods may be called at any time and from any goroutine, reconcilers
 // included.

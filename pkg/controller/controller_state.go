@@ -54,8 +54,8 @@ type KeyState[R comparable] struct {
 	// HighPriority says that something changed: the key goes before those that come
 	// by time or were there at the start.
 	HighPriority bool
-	// Again says that the key is being reconciled and will be once more, since it was
-	// queued meanwhile.
+	// Again says that the key is being reconciled, and will be reconciled again,
+	// because it was queued meanwhile.
 	Again bool
 
 	// Failures is how many reconciles in a row failed or lost a race. LastError is the

@@ -91,18 +91,19 @@
 //   - A change that passes a source's filters leads to a reconcile that begins after
 //     the change and sees it. Several changes may lead to one reconcile.
 //   - A reconcile sees what the last reconcile of its key wrote: objects that were
-//     created are in the snapshot, and deleted ones are not. This holds for writes
-//     that returned before the reconcile did, were made with its context, and went
-//     through stores with the manager's etcd client. If the outcome of a write is
-//     unknown, the key waits until the replica has all that etcd had committed when it
-//     was asked.
+//     created are in the snapshot, and deleted ones are not. This holds for writes that
+//     returned before the reconcile did, were made with its context, and went through
+//     stores with the manager's etcd client. If the outcome of a write is unknown, the
+//     controller asks etcd for its revision, and the key waits until the replica has
+//     reached it.
 //   - Losing a race against another writer is not a failure. After a Conflict, and
 //     after a transaction that found an object created or deleted since its snapshot,
 //     the key is reconciled again on a snapshot that has the other write. A key that
 //     loses ten times in a row counts as failed, since the obstacle may be permanent.
 //   - A transaction is committed as a whole or not at all, and only if the objects that
-//     it writes are as it read them. With [Tx.Serializable], all objects that it read
-//     must be. With [Tx.AllowSplit], a first part of it may be committed alone.
+//     it writes have not changed since it read them. With [Tx.Serializable], this holds
+//     for all objects that it read. With [Tx.AllowSplit], the commit may fail after a
+//     part of the writes.
 //   - A failed key is retried after a pause, which doubles with each failure up to a
 //     maximum. A panic is a failure: the worker and the process go on.
 //   - When [Manager.Run] returns, all goroutines that it started have ended, and no
@@ -152,11 +153,13 @@
 //	})
 //
 // Keys are divided into buckets, and each bucket has one owner among the live
-// processes. An object's bucket follows from the name of its root: its owner, the
-// owner's owner and so on, by controller references, through the kinds of the sharded
-// controllers. So an object and all that it owns are in one bucket. All processes
-// compute by rendezvous hashing which of them should own a bucket. A process owns a
-// bucket from when it creates the bucket's key in etcd until the key is gone.
+// processes. The name of an object's root decides in which bucket it is. To find the
+// root, follow the controller references: from the object to its controller, to that
+// object's controller, and so on. The root is the first object that has no controller,
+// does not exist, or is of a kind that no sharded controller reconciles. So an object
+// and all that it owns are in one bucket. All processes compute by rendezvous hashing
+// which of them should own a bucket. A process owns a bucket from when it creates the
+// bucket's key in etcd until the key is gone.
 //
 //   - The ownership of a bucket has the guarantees of a term. The bucket's key fences all
 //     writes of its reconciles. They begin when the replica has all that earlier owners
@@ -172,21 +175,23 @@
 //     had no owner for too long.
 //
 // When an object gets another root, it moves with all that it owns to the new root's
-// bucket, whose process reconciles them. During the move, two processes may reconcile
-// the same key, each under the fence of one of the buckets. Only the conditions on what
-// was read keep them apart then.
+// bucket, and the owner of that bucket reconciles them. During the move, two processes
+// may reconcile the same key, each under the fence of one of the buckets. Their writes
+// then conflict only if they write, or depend on, the same objects.
 //
-// The key of an object that does not exist belongs to a bucket by its own name, and is
-// not reconciled again when that bucket moves. So work can be lost for an object that
-// was deleted; use a finalizer. Work can also be lost for a key that other objects name
-// before its object exists; use a key that exists, such as one of those objects. Every
-// process drops keys that are not in its buckets, from whatever source. A key sent
-// through a channel must be sent in the process that owns it.
+// The name of a key decides its bucket if the key's object does not exist. When a
+// bucket moves, the new owner reconciles objects that exist, and no other keys. So a
+// reconcile that should follow a deletion can be lost: use a finalizer. It can also be
+// lost for a key that a source names before the object exists: name the key of an
+// object that exists instead.
 //
-// All processes must shard the same kinds, since kinds decide about roots. While two
-// versions of a program with different kinds run, a key may be reconciled by two
-// processes, or by none until the last old process has ended. A process that is alive
-// but stuck keeps its buckets.
+// Every process drops keys that are not in its buckets, from whatever source. A key
+// sent through a channel must be sent in the process that owns it.
+//
+// All processes must shard the same kinds, since the kinds decide which object is a
+// root. While two versions of a program with different kinds run, a key may be
+// reconciled by two processes, or by none until the last old process has ended. A
+// process that is alive but stuck keeps its buckets.
 //
 // # What is not guaranteed
 //

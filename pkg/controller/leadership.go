@@ -94,22 +94,22 @@ type LeadershipStatus struct {
 	// turns false as soon as the manager learns that it does not, even if reconciles
 	// of the term are still running.
 	Leading bool
-	// Leader is who leads, as the manager last saw it.
+	// Leader is the current leader, as far as the manager knows.
 	Leader Leader
 	// Terms counts the terms that the manager has won. Lost counts those that ended
 	// while the manager wanted to go on.
 	Terms, Lost int
 	// LastLoss is why the last of the lost terms ended.
 	LastLoss error
-	// Err is what keeps the manager from campaigning and from learning who leads, or
-	// nil.
+	// Err is why the manager can neither campaign nor learn which process leads. It is
+	// nil while it can.
 	Err error
 }
 
-// Leaders yields who holds the leadership of a name, on stores with the prefix of s,
-// and then each change, until ctx is done. Use it in programs that do not take part,
-// such as one that finds the leader's address; a manager that takes part has
-// [Manager.Leadership].
+// Leaders yields the current leader, and then the leader after each change, until ctx
+// is done. name is that of a [Leadership] of managers on stores with the prefix of s.
+// Use Leaders in programs that do not take part, such as one that finds the leader's
+// address. A manager that takes part has [Manager.Leadership].
 //
 // While etcd does not answer, Leaders yields the last known leader with an error that
 // says why, and goes on. It may miss leaders that came and went within such

@@ -34,10 +34,11 @@ type ManagerOptions struct {
 	// process.
 	Leadership *Leadership
 	// Sharding, when set, divides the keys of the controllers made with [New] and
-	// [NewFor] among all live processes, except those of controllers with
-	// EveryProcess. Other controllers and runnables follow the Leadership. Without
-	// one, the runnables run in every process, and the other controllers must have
-	// EveryProcess. Defaults to nil: every process reconciles all keys.
+	// [NewFor] among all live processes, except those of controllers with EveryProcess.
+	// Other controllers and runnables run in the leader if there is a Leadership.
+	// Without one, runnables run in every process, and controllers made with
+	// [NewReconciler] must have EveryProcess. Defaults to nil: every process reconciles
+	// all keys.
 	Sharding *Sharding
 	// Events records the Events of transactions; see [Tx.Eventf]. The manager does
 	// not run it: add it as a runnable with StopLast. Defaults to dropping Events.
@@ -51,8 +52,8 @@ type ManagerOptions struct {
 	// profiles while it runs; see [Manager.Handler]. The host may be left out. The
 	// manager stops when it cannot serve them. Defaults to "": it does not serve.
 	Address string
-	// Pprof serves profiles too. They reveal the program's inside, and taking one
-	// costs time. Defaults to false.
+	// Pprof serves profiles too. A profile reveals internals of the program and slows
+	// it down while it is taken. Defaults to false.
 	Pprof bool
 	// Checkpoint stores the state of the manager's replica in a file, so that the
 	// next process reads only changes from etcd. With or without it, sources do not
@@ -211,10 +212,10 @@ type RunnableOptions struct {
 	// EveryProcess runs the function in every process, whichever one leads. Its writes
 	// carry no fence. Defaults to false: the function runs while this process leads.
 	EveryProcess bool
-	// StopLast cancels the function's context only when the controllers and the
-	// other runnables have ended and the leadership is given up. It is for functions
-	// that the others use until their end, such as a recorder of Events, which still
-	// has to write their last Events. It implies EveryProcess. Defaults to false.
+	// StopLast cancels the function's context only when the controllers and the other
+	// runnables have ended and the leadership is given up. It is for functions that the
+	// others use until they end, such as a recorder of Events, which has to write their
+	// last Events. It implies EveryProcess. Defaults to false.
 	StopLast bool
 }
 

@@ -16,10 +16,10 @@ const checkTimeout = 5 * time.Second
 
 var errNoAnswer = errors.New("the check has not answered in time")
 
-// Check returns an error that says what is wrong, or nil. It is called for every
-// answer of /healthz or /readyz, possibly by several goroutines at once. It must
-// return when ctx is done: until it does, it counts as failed, and its goroutine
-// remains.
+// Check returns nil if all is well, and otherwise an error that says what is wrong. It
+// is called for every request to /healthz or /readyz, possibly by several goroutines at
+// once. It must return when ctx is done. A call that does not return then counts as
+// failed, and its goroutine remains until it returns.
 type Check func(ctx context.Context) error
 
 // checks are the checks that were added to a manager.

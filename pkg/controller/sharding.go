@@ -108,8 +108,8 @@ type ShardingStatus struct {
 	Gained, Released, Lost int
 	// LastLoss is why the last of the lost buckets was lost.
 	LastLoss error
-	// Err is what keeps the manager from taking part and from learning who does, or
-	// nil.
+	// Err is why the manager can neither take part nor learn which processes do. It is
+	// nil while it can.
 	Err error
 }
 

@@ -47,7 +47,7 @@ type starter[R comparable] func(enqueue func(R, Cause)) (stop func())
 
 // For reconciles objects of kind T when they change. T must be the controller's kind.
 // If there are filters, only changes that pass all of them count. [New] and [NewFor]
-// add For by themselves: use it to give filters.
+// add For if it is missing, so pass it only to give filters.
 func For[T store.Object](filters ...informer.Filter[T]) Source[Request] {
 	keys := func(_ context.Context, e informer.Event[T]) []Request {
 		return []Request{{store.KeyOf(e.Object)}}
@@ -80,8 +80,9 @@ func Watches[T store.Object, R comparable](keys func(ctx context.Context, e info
 
 // WatchesInformer is [Watches] for a given informer. Use it for a replica other than
 // the manager's, or for a kind that is known only at run time. Add another replica to
-// the manager with [Manager.AddReplica], or run it yourself. Reconciles do not wait
-// for another replica to have their own writes.
+// the manager with [Manager.AddReplica], or run it yourself. A reconcile waits only
+// until the manager's replica has the earlier writes of its key; another replica may
+// not have them yet.
 func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, e informer.Event[T]) []R, filters ...informer.Filter[T]) Source[R] {
 	return Source[R]{watches: true, bind: func(b *binding[R]) (starter[R], error) {
 		if inf == nil {

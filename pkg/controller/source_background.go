@@ -74,8 +74,8 @@ func Every[R comparable](interval time.Duration, keys func(ctx context.Context) 
 }
 
 // Resync reconciles all objects of kind T each time interval has passed. It adds up to
-// a tenth to each interval. Use it if what an object describes can change outside
-// etcd without notice. It is not needed to see changes of objects.
+// a tenth to each interval. Use it if objects describe something outside etcd that can
+// change without notice. It is not needed to see changes of objects.
 func Resync[T store.Object](interval time.Duration) Source[Request] {
 	return Source[Request]{bind: func(b *binding[Request]) (starter[Request], error) {
 		if interval <= 0 {

@@ -18,8 +18,8 @@ import (
 // Owns reconciles both the owner before and the owner after. Use it for a controller
 // that creates objects of kind T, with [Apply] or [Tx.Own].
 //
-// If there are filters, only changes that pass all of them count, and changes of the
-// owner.
+// If there are filters, only changes that pass all of them count. A change of the owner
+// counts without passing them.
 func Owns[T store.Object](filters ...informer.Filter[T]) Source[Request] {
 	return owns(filters, func(ref metav1.OwnerReference) bool { return ref.Controller != nil && *ref.Controller })
 }

@@ -49,9 +49,9 @@ import (
 //
 // Apply makes owner the controller of each object. An existing object without a
 // controller gets owner as its controller; one with another controller makes Apply
-// fail. Apply leaves objects alone that are being deleted. If such an object has the
-// name of a declared one, the latter is created once the former is gone. An owner that
-// is being deleted gets no new objects.
+// fail. Apply does not change objects that are being deleted. If a declared object has
+// the name of one of them, a later reconcile creates it when the old one is gone. If
+// owner is being deleted, Apply creates no objects.
 func Apply[T store.Object](tx *Tx, owner store.Object, declared ...T) ([]T, error) {
 	applied, err := apply(tx, owner, declared)
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 // updates it. It reports whether it did so. It does nothing if the object has the
 // finalizer, or if it is being deleted, which is too late.
 //
-// Create nothing outside etcd that the finalizer is to clean up before the finalizer
-// is committed: return when AddFinalizer reports true, and create it in the reconcile
-// that follows.
+// If the finalizer is there to clean up something outside etcd, do not create that
+// before the finalizer is committed: return when AddFinalizer reports true, and create
+// it in the reconcile that follows.
 func (tx *Tx) AddFinalizer(obj store.Object, name string) bool {
 	if obj.GetDeletionTimestamp() != nil || slices.Contains(obj.GetFinalizers(), name) {
 		return false

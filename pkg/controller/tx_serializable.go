@@ -10,13 +10,14 @@ import (
 )
 
 // Serializable makes the commit conditional on everything that the Tx reads being
-// unchanged: objects that were found, objects that were not, and lists, into which no
-// object may have come and out of which none may have gone. If something has changed,
-// the controller reconciles again on a newer snapshot. Use it where two reconciles
-// must not each decide by what the other one is about to change (write skew).
+// unchanged. The objects that it found must be unchanged, those that it did not find
+// must still not exist, and no object may have entered or left a list. If something has
+// changed, the controller reconciles again on a newer snapshot. Use it to prevent write
+// skew: two reconciles that each read what the other one writes, and that both succeed.
 //
 // Call Serializable before anything is read. Reads from [Tx.Snapshot] do not count. A
-// Tx that writes nothing is not compared: all that it read was true at one revision.
+// Tx that writes nothing is not verified, since all its reads were true at one
+// revision.
 //
 // Each object that was read takes one of the [store.MaxTxnOps] operations of an etcd
 // transaction; a Tx that needs more fails and writes nothing. A list depends on all
