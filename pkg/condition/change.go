@@ -30,8 +30,8 @@ type Change struct {
 	// decoded JSON. nil means that there is no value. A [Lazy] value is computed only
 	// if the expression needs it.
 	Old, New any
-	// Op is OpCreate, OpUpdate or OpDelete. Defaults to what follows from Old and
-	// New: without an old value it is OpCreate.
+	// Op is OpCreate, OpUpdate or OpDelete. Defaults to OpCreate if Old is nil, to
+	// OpDelete if New is nil, and else to OpUpdate.
 	Op string
 	// Key and Value are the etcd key and its value, as text.
 	Key, Value string

@@ -13,10 +13,10 @@ import (
 //
 //	object.status.phase == "Failed"
 //
-// The only name in the expression is object. Fields have their JSON names; a field
-// that JSON omits when it is empty is missing when it is empty. The error is
-// a [*CompileError] if the expression is at fault. If it fails while it runs, the
-// filter passes the object; see informer.Filter.
+// The only name in the expression is object. Fields have their JSON names. If a field
+// is empty and its JSON tag has omitempty or omitzero, it is missing. The error is a
+// [*CompileError] if the expression is at fault. If it fails while it runs, the filter
+// passes the object; see informer.Filter.
 func Where[T store.Object](expr string) (informer.Filter[T], error) {
 	matches, err := forObject[T](expr)
 	if err != nil {

@@ -14,8 +14,8 @@
 //
 // # Not guaranteed
 //
-//   - That the connection lasts. The client reconnects by itself; a replica reports how
-//     long it has been without news.
+//   - That the connection lasts. The client reconnects by itself; the status of a
+//     replica (package informer) says how long it has been out of date.
 //   - That certificates are reloaded. Only the client's certificate and key are read again,
 //     for each new connection.
 package connect

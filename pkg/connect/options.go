@@ -60,8 +60,8 @@ func List(s string) []string {
 	return items
 }
 
-// Secured reports whether certificates or a user are set. A program that can start an etcd
-// of its own uses it to notice settings that only make sense for another one.
+// Secured reports whether certificates or a user are set. Use it in a program that can
+// also start an etcd of its own: these settings make no sense with that one.
 func (o Options) Secured() bool {
 	return o.CACert != "" || o.Cert != "" || o.Key != "" || o.User != "" || o.PasswordFile != ""
 }

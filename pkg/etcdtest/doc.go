@@ -39,15 +39,15 @@
 //
 // # Not guaranteed
 //
-//   - Fitness for production. There is no TLS and no compaction. Raft's clocks run about
-//     ten times as fast as usual: the election timeout is 100 ms in a cluster of one
-//     member, and 200 ms in larger ones.
+//   - Fitness for production. There is no TLS and no automatic compaction. Raft's
+//     clocks run about ten times as fast as usual: the election timeout is 100 ms in a
+//     cluster of one member, and 200 ms in larger ones.
 //   - That data survive a crash of the machine, unless [Options.Fsync] is set.
 //   - That all faults occur. Stopping a member is like a kill that leaves its files
 //     whole. Torn files, full disks and skewed clocks are not simulated.
-//   - That an isolated leader is without effect at once. Isolate drops raft's messages,
-//     but a follower may pass a lease's keepalive on to an old leader until it notices
-//     that it has no leader.
+//   - That an isolated leader has no effect from the moment of Isolate. Isolate drops
+//     raft's messages. But a follower that has not noticed the isolation may still pass
+//     the keepalive of a lease to the old leader.
 //   - That clusters are free. A member reserves about 130 MB of disk for its log while it
 //     runs, and a new one syncs the disk three times, even without Options.Fsync. Where
 //     that is slow, set TMPDIR to a directory in memory.

@@ -14,11 +14,12 @@ const leakBound = 10 * time.Second
 // when the test ends. Call it first in a test, before Start, because cleanups run in
 // reverse order. In Ginkgo, call it in a BeforeEach with GinkgoT().
 //
-// It ignores the goroutines of clusters, so that tests may share a cluster; the cluster's
-// Close waits for them. This has two limits. While a cluster outlives the test, VerifyNoLeaks
-// only counts the other goroutines by the function that they run. And a lease kept alive
-// through the shared Client looks like a leak, since the client keeps goroutines for the
-// lease until it is closed: use a client of the test's own for leases.
+// It ignores the goroutines of clusters, so that tests may share a cluster; the
+// cluster's Close waits for them. This has two limits. If a cluster outlives the test,
+// VerifyNoLeaks only compares, for each function, the number of goroutines that run it.
+// And a lease kept alive through the shared Client looks like a leak, since the client
+// keeps goroutines for the lease until it is closed: use a client of the test's own for
+// leases.
 //
 // Do not use it in tests that run in parallel: they take each other's goroutines for leaks.
 func VerifyNoLeaks(t TB) {

@@ -43,10 +43,11 @@ type Options struct {
 	// Defaults to 1 hour.
 	TTL time.Duration
 
-	// Buffer is the number of Events kept in memory: those not written yet, those
-	// written less than 10 seconds ago, and, as far as there is room, others whose
-	// series continue. A new Event takes the place of one of the latter; a call is
-	// dropped if there is none. An Event usually takes up to 2 KiB. Defaults to 4096.
+	// Buffer is the maximum number of Events in memory. The recorder keeps Events that
+	// are not written yet and Events written less than 10 seconds ago. In the rest of
+	// the buffer it keeps older Events, to continue their series; a new Event replaces
+	// one of these. If the buffer has no older Event to replace, the call is dropped.
+	// An Event usually takes up to 2 KiB. Defaults to 4096.
 	Buffer int
 
 	// Burst is how many Events a controller may make about one object in quick

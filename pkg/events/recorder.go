@@ -78,9 +78,9 @@ var eventKind = eventsv1.SchemeGroupVersion.WithKind("Event")
 //	list, err := store.List[*eventsv1.Event](ctx, r.Store(), store.ListOptions{Namespace: "default"})
 func (r *Recorder) Store() *store.Store { return r.events }
 
-// WithController returns a recorder for another controller of the same program. It shares
-// everything else with r: one Run serves both. The name is as [Options.Controller]; the
-// error says why it is not valid.
+// WithController returns a recorder for another controller of the same program. It
+// shares everything else with r: one Run serves both. The rules for name are those of
+// [Options.Controller]; the error says why it is not valid.
 func (r *Recorder) WithController(name string) (*Recorder, error) {
 	if err := checkController(name); err != nil {
 		return nil, fmt.Errorf("events: %w", err)
@@ -99,8 +99,8 @@ func (r *Recorder) WithController(name string) (*Recorder, error) {
 // done, in 1 to 128 bytes for machines to read, such as "BackOff" and "PullImage". The
 // note is for people. It is formatted as by fmt.Sprintf, and cut to 1024 bytes.
 //
-// A call with other arguments is logged, and counted as Invalid. See [Drops] for the other
-// causes that leave a call without an Event.
+// A call with invalid arguments is logged, and counted as Invalid. See [Drops] for the
+// other causes that leave a call without an Event.
 func (r *Recorder) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
 	o, err := r.newOccurrence(regarding, related, eventType, reason, action)
 	if err != nil {

@@ -11,7 +11,8 @@
 //	if out.Err != nil { ... }
 //	job, ok := controllertest.Get[*batchv1.Job](env, key)
 //
-// Add the controllers with the same function as the program does, to test what runs.
+// Add the controllers with the function that the program itself uses. The test then
+// covers the program's own setup.
 //
 // # Guarantees
 //

@@ -12,10 +12,10 @@
 // object of the same name is not the owner.
 //
 // An owner deleted with the propagation Foreground stays, with a deletionTimestamp,
-// until the dependents with blockOwnerDeletion are gone. The collector deletes
-// those, and all other dependents that have no other owner. Dependents that have
-// dependents themselves are deleted in the foreground too. Dependents that would
-// wait for each other in a circle do not wait.
+// until the dependents with blockOwnerDeletion are gone. The collector deletes those,
+// and all other dependents that have no other owner. Dependents that have dependents
+// themselves are deleted in the foreground too. If objects own each other in a circle,
+// so that each would wait for the next, the collector deletes them without waiting.
 //
 // An owner deleted with the propagation Orphan stays until no dependent refers to
 // it. The collector removes the references, so the dependents live on. Dependents
@@ -52,8 +52,9 @@
 //     counts as one to an owner that exists. So does a reference from a cluster-scoped
 //     object to a kind with namespaces. Dependents of other kinds do not delay the
 //     deletion of their owner.
-//   - The same holds for dependents that cannot be decoded, and for objects outside the
-//     manager's replica; see [informer.Scope].
+//   - The collector does not know objects outside the manager's replica, or dependents
+//     that cannot be decoded. They are not deleted, and do not delay the deletion of
+//     their owner. See [informer.Scope].
 //
 // The collector reads only metadata, so the replica may keep only the metadata of a
 // kind; see [informer.Restrict].
