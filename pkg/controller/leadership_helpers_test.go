@@ -251,7 +251,8 @@ func tokenIn(s *store.Store, ev *clientv3.Event) int64 {
 		if !strings.HasPrefix(string(ev.Kv.Key), prefix) {
 			continue
 		}
-		obj, _, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)
+		decoded, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)
+		obj := decoded.Object
 		Expect(err).NotTo(HaveOccurred())
 		switch obj := obj.(type) {
 		case *Site:

@@ -85,8 +85,8 @@ func TestCheckpointReadsAsItWasWritten(t *testing.T) {
 		for i, k := range r.kinds {
 			want := c.snapshot.kind(k)
 			got := s.kinds[i]
-			if got.kind != k || got.objects.Len() != want.len() || got.bytes != k.bytes {
-				t.Errorf("kind %s: %d objects, %d bytes; want %d, %d", k.prefix, got.objects.Len(), got.bytes, want.len(), k.bytes)
+			if got.kind != k || got.objects.Len() != want.len() || got.totals.bytes != k.totals.bytes {
+				t.Errorf("kind %s: %d objects, %d bytes; want %d, %d", k.prefix, got.objects.Len(), got.totals.bytes, want.len(), k.totals.bytes)
 			}
 			for e := range want.list(ListOptions{}) {
 				is, ok := got.objects.Get(e.key)

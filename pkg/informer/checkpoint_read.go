@@ -19,6 +19,8 @@ import (
 	"github.com/tidwall/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // savedState is the content of a checkpoint, for the kinds of the replica.
@@ -31,7 +33,7 @@ type savedState struct {
 type savedKind struct {
 	kind    *kind
 	objects *btree.Map[string, *entry]
-	bytes   int64
+	totals  totals
 }
 
 var errDamaged = errors.New("the file is damaged or cut short")
@@ -205,7 +207,7 @@ func (c *checkpointReader) decode(index int, payload []byte) error {
 		return nil
 	}
 	for len(f.rest) > 0 {
-		e, err := f.entry(k)
+		e, err := f.entry(k, c.header.Forms)
 		if err != nil {
 			return err
 		}
@@ -237,7 +239,7 @@ func (c *checkpointReader) state() (*savedState, error) {
 				}
 				last = e.key
 				saved.objects.Load(e.key, e)
-				saved.bytes += int64(e.size)
+				saved.totals.add(e)
 			}
 		}
 		if n := c.header.Kinds[number].Objects; n != saved.objects.Len() {
@@ -275,17 +277,17 @@ func (f *blockFields) bytes(n uint64) []byte {
 	return b
 }
 
-func (f *blockFields) entry(k *kind) (*entry, error) {
+func (f *blockFields) entry(k *kind, forms []store.Form) (*entry, error) {
 	key := string(f.bytes(f.uvarint()))
-	rev, sum, size := f.uvarint(), f.bytes(8), f.uvarint()
+	rev, sum, size, form := f.uvarint(), f.bytes(8), f.uvarint(), f.uvarint()
 	value := f.bytes(f.uvarint())
-	if f.bad || rev == 0 || rev > 1<<62 || size > 1<<40 {
+	if f.bad || rev == 0 || rev > 1<<62 || size > 1<<40 || form >= uint64(len(forms)) {
 		return nil, errDamaged
 	}
 	kv := &mvccpb.KeyValue{Key: []byte(k.prefix + key), Value: value, ModRevision: int64(rev)}
-	obj, err := k.decodeKept(k.prefix+key, kv)
+	obj, _, err := k.decodeKept(k.prefix+key, kv)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", k.prefix+key, err)
 	}
-	return &entry{key: key, obj: obj, rev: int64(rev), sum: binary.LittleEndian.Uint64(sum), size: int(size)}, nil
+	return &entry{key: key, obj: obj, rev: int64(rev), sum: binary.LittleEndian.Uint64(sum), size: int(size), form: k.form(forms[form])}, nil
 }

@@ -110,7 +110,7 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	for i, s := range saved.kinds {
 		k := s.kind
 		changed[i] = k
-		k.objects, k.bytes = s.objects, s.bytes
+		k.objects, k.totals = s.objects, s.totals
 		k.objects.Scan(func(_ string, e *entry) bool {
 			f.replica.mutations.add(k, e)
 			return true

@@ -451,8 +451,8 @@ var _ = Describe("A checkpoint", func() {
 		Entry("damaged", func(b []byte) []byte { b[len(b)/2] ^= 4; return b }, "damaged or cut short", SpecTimeout(specTimeout)),
 		Entry("too long", func(b []byte) []byte { return append(b, 0) }, "damaged or cut short", SpecTimeout(specTimeout)),
 		Entry("something else", func(b []byte) []byte { return []byte("{\"kind\": \"Checkpoint\", \"items\": []}") }, "no checkpoint", SpecTimeout(specTimeout)),
-		Entry("of an older version", informer.OfVersion(1), "version 1 of the format; this program has version 2", SpecTimeout(specTimeout)),
-		Entry("of a newer version", informer.OfVersion(3), "version 3 of the format; this program has version 2", SpecTimeout(specTimeout)),
+		Entry("of an older version", informer.OfVersion(2), "version 2 of the format; this program has version 3", SpecTimeout(specTimeout)),
+		Entry("of a newer version", informer.OfVersion(4), "version 4 of the format; this program has version 3", SpecTimeout(specTimeout)),
 	)
 
 	It("of another cluster is not used", func(ctx SpecContext) {

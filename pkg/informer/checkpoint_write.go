@@ -25,11 +25,11 @@ import (
 //
 // A block of objects has the number of their kind in the header. For each object, in
 // the order of keys, it has the key, the ModRevision, the checksum of the value in
-// etcd, its size there, and the value as the store encodes it. Lengths and numbers
-// other than checksums are uvarints.
+// etcd, its size there, the number of its form in the header, and the value as the
+// store encodes it. Lengths and numbers other than checksums are uvarints.
 const (
 	checkpointMagic   = "homeostat checkpoint "
-	checkpointVersion = 2
+	checkpointVersion = 3
 
 	blockHeader  = 'h'
 	blockObjects = 'o'
@@ -55,6 +55,7 @@ type checkpointHeader struct {
 	Revision    int64
 	Written     time.Time
 	Kinds       []checkpointKind
+	Forms       []store.Form // of the values in etcd
 	Sentinels   []checkpointSentinel
 	Undecodable []checkpointUndecodable
 }
@@ -112,7 +113,8 @@ func (w *checkpointWriter) block(kind byte, payload []byte) error {
 
 // write writes the checkpoint. Several goroutines encode objects at once.
 func (c *pendingCheckpoint) write(ctx context.Context, w *checkpointWriter, workers int) error {
-	header, err := json.Marshal(c.header())
+	head := c.header()
+	header, err := json.Marshal(head)
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,7 @@ func (c *pendingCheckpoint) write(ctx context.Context, w *checkpointWriter, work
 	if err := w.block(blockHeader, header); err != nil {
 		return err
 	}
-	for batches := range inGroups(c.batches(), workers) {
+	for batches := range inGroups(c.batches(head.Forms), workers) {
 		blocks := make([][]byte, len(batches))
 		var group errgroup.Group
 		for i, b := range batches {
@@ -155,6 +157,7 @@ func (c *pendingCheckpoint) header() checkpointHeader {
 			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Objects: c.snapshot.kind(k).len(),
 		})
 	}
+	h.Forms = c.forms()
 	for key, u := range c.undecodable {
 		h.Undecodable = append(h.Undecodable, checkpointUndecodable{[]byte(key), u.revision, u.err.Error()})
 	}
@@ -184,13 +187,32 @@ func (c *pendingCheckpoint) sentinels() []checkpointSentinel {
 type objectBatch struct {
 	kind    *kind
 	number  int
+	forms   map[store.Form]int // by their numbers in the header
 	entries []*entry
 }
 
-func (c *pendingCheckpoint) batches() iter.Seq[objectBatch] {
+// forms returns the forms of the objects.
+func (c *pendingCheckpoint) forms() (forms []store.Form) {
+	seen := map[*store.Form]bool{}
+	for _, k := range c.kinds {
+		for e := range c.snapshot.kind(k).list(ListOptions{}) {
+			if !seen[e.form] {
+				seen[e.form] = true
+				forms = append(forms, e.storedForm())
+			}
+		}
+	}
+	return forms
+}
+
+func (c *pendingCheckpoint) batches(forms []store.Form) iter.Seq[objectBatch] {
+	numbers := map[store.Form]int{}
+	for i, form := range forms {
+		numbers[form] = i
+	}
 	return func(yield func(objectBatch) bool) {
 		for i, k := range c.kinds {
-			b, bytes := objectBatch{kind: k, number: i}, 0
+			b, bytes := objectBatch{kind: k, number: i, forms: numbers}, 0
 			for e := range c.snapshot.kind(k).list(ListOptions{}) {
 				b.entries = append(b.entries, e)
 				if bytes += e.size; bytes < bytesPerBlock && len(b.entries) < objectsPerBlock {
@@ -239,6 +261,7 @@ func (b objectBatch) encode() ([]byte, error) {
 		block = binary.AppendUvarint(block, uint64(e.rev))
 		block = binary.LittleEndian.AppendUint64(block, e.sum)
 		block = binary.AppendUvarint(block, uint64(e.size))
+		block = binary.AppendUvarint(block, uint64(b.forms[e.storedForm()]))
 		block = binary.AppendUvarint(block, uint64(len(value)))
 		block = append(block, value...)
 	}

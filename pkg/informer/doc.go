@@ -105,6 +105,7 @@
 //
 //	objects                  gauge    objects in the newest snapshot
 //	object_bytes             gauge    their size in etcd, including keys
+//	objects_by_form          gauge    objects by the form in which etcd has them (stored_version, codec, encryption_key, unknown_fields)
 //	undecodable_keys         gauge    keys with values that cannot be decoded
 //	handlers                 gauge    registered handlers
 //	handler_backlog_changes  gauge    undelivered changes of the handler that is furthest behind

@@ -38,7 +38,7 @@ var (
 // shouldCompareKeys reports whether to read keys first. After a restore only values
 // show what has changed.
 func (l *kindList) shouldCompareKeys() bool {
-	return l.old != nil && !l.compareValues && l.kind.bytes > l.kind.replica.smallList
+	return l.old != nil && !l.compareValues && l.kind.totals.bytes > l.kind.replica.smallList
 }
 
 // readChanges reads keys, and then the values that have changed.
@@ -63,7 +63,7 @@ func (l *kindList) fetch(ctx context.Context, c *comparison, revision int64) err
 	for _, r := range c.ranges {
 		group.Go(func() error { return l.readRange(ctx, r, revision) })
 	}
-	average := l.kind.bytes / int64(max(1, l.old.Len()))
+	average := l.kind.totals.bytes / int64(max(1, l.old.Len()))
 	for keys := range c.batches(average) {
 		group.Go(func() error {
 			kvs, err := etcd.Get(ctx, l.kind.replica.store.Client(), keys, revision)

@@ -165,11 +165,11 @@ func (l *kindList) isUndecodable(etcdKey string, revision int64) bool {
 
 // replaceObjects replaces the kind's objects by those of the list.
 func (l *kindList) replaceObjects(revision int64) []change {
-	objects, bytes := new(btree.Map[string, *entry]), int64(0)
+	objects, sums := new(btree.Map[string, *entry]), totals{}
 	for e := range l.entries() {
 		l.kind.replica.mutations.add(l.kind, e)
 		objects.Load(e.key, e)
-		bytes += int64(e.size)
+		sums.add(e)
 	}
 	var changes []change
 	if l.kind.objects != nil {
@@ -179,7 +179,7 @@ func (l *kindList) replaceObjects(revision int64) []change {
 		is, _ := objects.Get(e.key)
 		return is == e
 	})
-	l.kind.objects, l.kind.bytes = objects, bytes
+	l.kind.objects, l.kind.totals = objects, sums
 	for _, x := range l.kind.indexes {
 		x.build(objects)
 	}

@@ -3,6 +3,7 @@ package informer
 import (
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -47,6 +48,8 @@ func (r *Replica) Collector() prometheus.Collector {
 			counter[KindStatus]("changes_total", "Changes of objects that were taken in.",
 				func(k KindStatus) float64 { return float64(k.Changes) }, kindLabels...),
 		},
+		forms: descOf("objects_by_form", "Objects by the form in which etcd has them.",
+			append(slices.Clone(kindLabels), "stored_version", "codec", "encryption_key", "unknown_fields")...),
 		lists: descOf("lists_total", "Lists of all kinds, by what they were for.", "reason"),
 	}
 }
@@ -56,6 +59,7 @@ type collector struct {
 	replica *Replica
 	whole   []metric[Status]
 	kinds   []metric[KindStatus]
+	forms   *prometheus.Desc
 	lists   *prometheus.Desc
 }
 
@@ -93,6 +97,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range c.kinds {
 		to <- m.desc
 	}
+	to <- c.forms
 	to <- c.lists
 }
 
@@ -104,6 +109,10 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	for _, k := range st.Kinds {
 		for _, m := range c.kinds {
 			m.collect(to, k, k.Group, k.Version, k.Kind)
+		}
+		for form, n := range k.Forms {
+			to <- prometheus.MustNewConstMetric(c.forms, prometheus.GaugeValue, float64(n), k.Group, k.Version, k.Kind,
+				form.Version, string(form.Codec), form.EncryptionKey, strconv.FormatBool(form.UnknownFields))
 		}
 	}
 	for reason, n := range st.Relists {

@@ -179,7 +179,7 @@ func (r *Replica) undecodable(etcdKey string, kv *mvccpb.KeyValue, err error) {
 // newEntry returns nil for an object that the replica does not keep.
 func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 	etcdKey := string(kv.Key)
-	obj, err := k.decodeKept(etcdKey, kv)
+	obj, form, err := k.decodeKept(etcdKey, kv)
 	if err == errNotKept {
 		k.skipped.Add(1)
 		return nil, nil
@@ -189,7 +189,7 @@ func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 	}
 	return &entry{
 		key: etcdKey[len(k.prefix):], obj: obj, rev: kv.ModRevision,
-		sum: sumOf(kv.Value), size: len(kv.Key) + len(kv.Value),
+		sum: sumOf(kv.Value), size: len(kv.Key) + len(kv.Value), form: k.form(form),
 	}, nil
 }
 

@@ -39,7 +39,7 @@ func (r *Replica) bytes() int64 {
 	defer r.mu.Unlock()
 	var n int64
 	for _, k := range r.kinds {
-		n += k.bytes
+		n += k.totals.bytes
 	}
 	return n
 }

@@ -87,12 +87,13 @@ type kind struct {
 	scope   *scope
 	decode  store.DecodeFunc
 	encode  func(obj store.Object) ([]byte, error)
+	forms   sync.Map     // store.Form -> *store.Form
 	skipped atomic.Int64 // counts values of objects that the scope does not keep
 
 	objects     *btree.Map[string, *entry] // nil until listed
 	indexes     []*index
 	handlers    []*handlerQueue // only ever appended to, or replaced
-	bytes       int64
+	totals      totals
 	changeCount int64 // counts applied changes
 }
 
@@ -133,7 +134,8 @@ func (r *Replica) Covers(etcdKey string) bool {
 }
 
 // Cached implements [store.Cache] with the newest snapshot. It does not return
-// objects of kinds that the replica keeps only in part.
+// objects of kinds that the replica keeps only in part, or whose values have fields
+// that the Go type lacks.
 func (r *Replica) Cached(etcdKey string) (store.Object, bool) {
 	k := r.kindOf(etcdKey)
 	if k == nil || k.scope.partial() {
@@ -144,7 +146,7 @@ func (r *Replica) Cached(etcdKey string) (store.Object, bool) {
 		return nil, false
 	}
 	e, ok := s.kinds[k.slot].objects.Get(etcdKey[len(k.prefix):])
-	if !ok {
+	if !ok || e.form != nil && e.form.UnknownFields {
 		return nil, false
 	}
 	return e.obj, true
@@ -260,14 +262,14 @@ func (k *kind) set(key string, e *entry) (old *entry) {
 	}
 	if old != nil {
 		k.replica.mutations.drop(old)
-		k.bytes -= int64(old.size)
+		k.totals.remove(old)
 		for _, x := range k.indexes {
 			x.remove(old)
 		}
 	}
 	if e != nil {
 		k.replica.mutations.add(k, e)
-		k.bytes += int64(e.size)
+		k.totals.add(e)
 		for _, x := range k.indexes {
 			x.insert(e, nil)
 		}

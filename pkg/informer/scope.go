@@ -114,11 +114,11 @@ var errNotKept = errors.New("the object is not kept")
 
 // decodeKept decodes the kept part of a value. It returns a panic as an error: the
 // types and functions are the user's, and one bad value must not end the process.
-func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object, err error) {
+func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object, form store.Form, err error) {
 	if kept, err := k.keeps(etcdKey[len(k.prefix):]); err != nil {
-		return nil, err
+		return nil, form, err
 	} else if !kept {
-		return nil, errNotKept
+		return nil, form, errNotKept
 	}
 	doing := "decoding"
 	defer func() {
@@ -126,17 +126,19 @@ func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object
 			err = fmt.Errorf("%s panicked: %v", doing, p)
 		}
 	}()
-	if obj, _, err = k.decode(etcdKey, kv.Value, kv.ModRevision); err != nil || !k.scope.partial() {
-		return obj, err
+	decoded, err := k.decode(etcdKey, kv.Value, kv.ModRevision)
+	obj, form = decoded.Object, decoded.Form
+	if err != nil || !k.scope.partial() {
+		return obj, form, err
 	}
 	if k.scope.transform != nil {
 		doing = "the scope's Transform"
 		if obj, err = k.transformed(obj); err != nil {
-			return nil, err
+			return nil, form, err
 		}
 	}
 	store.MarkPartial(obj, store.PartialOptions{StatusComplete: k.scope.statusComplete})
-	return obj, nil
+	return obj, form, nil
 }
 
 func (k *kind) transformed(obj store.Object) (store.Object, error) {

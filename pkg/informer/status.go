@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // Status is the state of a replica; see [Replica.Status].
@@ -75,6 +77,9 @@ type KindStatus struct {
 	// values.
 	Objects int
 	Bytes   int64
+	// Forms counts the objects by the form in which etcd has them. A migration with
+	// [store.Rewrite] is complete when only the wanted form is left.
+	Forms map[store.Form]int
 	// Changes counts the changes that the replica applied, including those that
 	// relists found, but not the objects of the first list.
 	Changes int64
@@ -111,7 +116,7 @@ func (r *Replica) Status() Status {
 	st.Synced = len(r.kinds) > 0 && r.unlisted(len(r.kinds)) == nil && !r.catchingUp
 	for _, k := range r.kinds {
 		gvk := k.info.GroupVersionKind
-		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.bytes, Skipped: k.skipped.Load(), Changes: k.changeCount}
+		ks := KindStatus{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Prefix: k.prefix, Bytes: k.totals.bytes, Forms: k.totals.byForm(), Skipped: k.skipped.Load(), Changes: k.changeCount}
 		if k.objects != nil {
 			ks.Listed, ks.Objects = true, k.objects.Len()
 		}

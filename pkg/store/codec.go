@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
+	"github.com/homeostat/homeostat/pkg/store/internal/preserve"
 	"github.com/homeostat/homeostat/pkg/store/internal/seal"
 )
 
@@ -93,12 +93,16 @@ func (k *kindInfo) seal(obj Object, plain []byte) (string, error) {
 	return k.codec.keys.Seal(k.etcdKey(KeyOf(obj)), plain)
 }
 
-func (k *kindInfo) encodePlain(obj Object) (plain []byte, err error) {
+func (k *kindInfo) encodePlain(obj Object) ([]byte, error) {
+	return k.encodePlainAs(obj, k.codec.form)
+}
+
+func (k *kindInfo) encodePlainAs(obj Object, form Codec) (plain []byte, err error) {
 	rv := obj.GetResourceVersion()
 	obj.SetResourceVersion("")
 	obj.GetObjectKind().SetGroupVersionKind(k.gvk)
 	defer obj.SetResourceVersion(rv)
-	if message, ok := obj.(protoMessage); ok && k.codec.form == Protobuf {
+	if message, ok := obj.(protoMessage); ok && form == Protobuf {
 		plain, err = encodeProtobuf(k.gvk, message)
 	} else {
 		plain, err = json.Marshal(obj)
@@ -109,45 +113,79 @@ func (k *kindInfo) encodePlain(obj Object) (plain []byte, err error) {
 	return plain, nil
 }
 
-// holds reports whether the prior value is exactly what a write of obj would store now.
-// plain is the encoding of obj.
-func (k *kindInfo) holds(obj Object, plain []byte, prior *stored) (bool, error) {
-	if prior.value == nil { // from a cache, which does not know the form
-		changed, err := k.fieldChanged(k.status, obj, prior.obj)
-		if changed || err != nil {
-			return false, err
-		}
-		old, err := k.encodePlain(prior.obj.DeepCopyObject().(Object))
-		return bytes.Equal(plain, old), err
+// encodeOver returns the stored form of an object that replaces prior. Fields of the
+// stored value that the kind's type lacks stay. The value then also keeps its version
+// and its codec, since only they can hold those fields.
+func (k *kindInfo) encodeOver(obj Object, prior *stored) (string, error) {
+	if !prior.form.UnknownFields {
+		return k.encode(obj)
 	}
-	if !k.codec.keys.IsCurrent(prior.value) {
-		return false, nil
+	plain, err := k.mergeInto(obj, prior)
+	if err != nil {
+		return "", fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
 	}
-	old, err := k.codec.keys.Open(k.etcdKey(KeyOf(obj)), prior.value)
-	return bytes.Equal(plain, old), err
+	return k.seal(obj, plain)
+}
+
+func (k *kindInfo) mergeInto(obj Object, prior *stored) ([]byte, error) {
+	plain, err := k.codec.keys.Open(k.etcdKey(KeyOf(obj)), prior.value)
+	if err != nil {
+		return nil, err
+	}
+	gvk := k.gvk
+	gvk.Version = prior.form.Version
+	as := k.version(gvk)
+	old, err := k.encodeAs(prior.obj, as, prior.form.Codec)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := k.encodeAs(obj, as, prior.form.Codec)
+	if err != nil {
+		return nil, err
+	}
+	if prior.form.Codec == Protobuf {
+		return mergeProtobuf(as, plain, old, changed)
+	}
+	return preserve.JSON(as.goType, plain, old, changed)
+}
+
+// encodeAs encodes an object of this kind in a version and a codec.
+func (k *kindInfo) encodeAs(obj Object, version *kindInfo, form Codec) ([]byte, error) {
+	obj, err := convert(obj.DeepCopyObject().(Object), k, version)
+	if err != nil {
+		return nil, err
+	}
+	return version.encodePlainAs(obj, form)
 }
 
 // decode decodes a stored value of any encoding and version into an object of this
 // kind. It returns an error if the object's name is not that of its key: somebody has
 // copied the value by hand, and no controller should act on the copy.
-func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Object, error) {
+func (k *kindInfo) decode(key Key, value []byte, modRevision int64) (Decoded, error) {
 	return k.decodeBy(k.decodePlain, k.codec, key, value, modRevision)
 }
 
 // plainDecoder decodes a value that is not encrypted.
-type plainDecoder func(c *codec, plain []byte) (Object, error)
+type plainDecoder func(c *codec, plain []byte) (Object, valueType, error)
 
-func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, modRevision int64) (Object, error) {
+// valueType is the kind of the object in a value, and whether the value has fields that the
+// kind's type lacks.
+type valueType struct {
+	gvk     schema.GroupVersionKind
+	unknown bool
+}
+
+func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, modRevision int64) (Decoded, error) {
 	plain, err := k.codec.keys.Open(k.etcdKey(key), value)
 	if err != nil {
-		return nil, err
+		return Decoded{}, err
 	}
-	obj, err := by(c, plain)
+	obj, held, err := by(c, plain)
 	if err != nil {
-		return nil, err
+		return Decoded{}, err
 	}
 	if got := KeyOf(obj); got != key {
-		return nil, fmt.Errorf("value is of object %q, want %q", got, key)
+		return Decoded{}, fmt.Errorf("value is of object %q, want %q", got, key)
 	}
 	obj.SetNamespace(key.Namespace) // an equal string that shares the key's memory
 	obj.SetName(key.Name)
@@ -155,47 +193,48 @@ func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, mo
 	if IsPartial(obj) { // another program has written a partial object
 		obj.SetSelfLink("")
 	}
-	return obj, nil
+	return Decoded{obj, key, formOf(held.gvk, plain, seal.KeyName(value), held.unknown)}, nil
 }
 
 // decodePlain decodes a value into this kind's type. If the value has another version of
 // the kind, decodePlain decodes that version and converts it.
-func (k *kindInfo) decodePlain(c *codec, plain []byte) (Object, error) {
+func (k *kindInfo) decodePlain(c *codec, plain []byte) (Object, valueType, error) {
 	obj := k.newObject()
-	gvk, err := c.unmarshal(plain, obj)
-	if gvk == k.gvk {
-		return obj, err
+	held, err := c.unmarshal(plain, obj)
+	if held.gvk == k.gvk {
+		return obj, held, err
 	}
-	stored := k.version(gvk)
+	stored := k.version(held.gvk)
 	if stored == nil {
 		if err != nil {
-			return nil, err
+			return nil, held, err
 		}
-		return nil, fmt.Errorf("value is of kind %q, want %q", gvk, k.gvk)
+		return nil, held, fmt.Errorf("value is of kind %q, want %q", held.gvk, k.gvk)
 	}
 	obj = stored.newObject()
-	if _, err := c.unmarshal(plain, obj); err != nil {
-		return nil, err
+	if held, err = c.unmarshal(plain, obj); err != nil {
+		return nil, held, err
 	}
-	return convert(obj, stored, k)
+	obj, err = convert(obj, stored, k)
+	return obj, held, err
 }
 
 // unmarshal decodes a value that is not encrypted into a zero object. It returns the
 // kind of the value, even if obj has another type or decoding fails. In JSON, field
 // names are matched exactly, and integers stay integers.
-func (c *codec) unmarshal(plain []byte, obj Object) (schema.GroupVersionKind, error) {
+func (c *codec) unmarshal(plain []byte, obj Object) (valueType, error) {
 	if isProtobuf(plain) {
 		return decodeProtobuf(plain, obj)
 	}
-	err := kubejson.Unmarshal(plain, obj, kubejson.Options{Strings: c.strings, Values: c.shared, Strict: c.strict})
+	unknown, err := kubejson.Unmarshal(plain, obj, kubejson.Options{Strings: c.strings, Values: c.shared, Strict: c.strict})
 	if err == nil {
-		return obj.GetObjectKind().GroupVersionKind(), nil
+		return valueType{obj.GetObjectKind().GroupVersionKind(), unknown}, nil
 	}
 	var tag metav1.TypeMeta
-	if kubejson.Unmarshal(plain, &tag, kubejson.Options{}) != nil {
-		return schema.GroupVersionKind{}, err
+	if _, tagErr := kubejson.Unmarshal(plain, &tag, kubejson.Options{}); tagErr != nil {
+		return valueType{}, err
 	}
-	return tag.GroupVersionKind(), err
+	return valueType{gvk: tag.GroupVersionKind()}, err
 }
 
 // timestamp rounds a time to what a read of the stored object returns.

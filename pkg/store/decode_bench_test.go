@@ -136,7 +136,7 @@ func benchDecode(b *testing.B, s *store.Store, like store.Object, v benchValue, 
 	b.SetBytes(int64(len(v.value)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := decode(v.key, v.value, 12345); err != nil {
+		if _, err := decode(v.key, v.value, 12345); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -160,11 +160,11 @@ func BenchmarkRetained(b *testing.B) {
 			b.Fatal(err)
 		}
 		return func(v benchValue) any {
-			obj, _, err := decode(string([]byte(v.key)), v.value, 12345)
+			d, err := decode(string([]byte(v.key)), v.value, 12345)
 			if err != nil {
 				b.Fatal(err)
 			}
-			return obj
+			return d.Object
 		}
 	}
 	for _, c := range []struct {

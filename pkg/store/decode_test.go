@@ -36,7 +36,8 @@ func TestDecodeOptions(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 4 {
-				got, name, err := decode(v.key, v.value, 12345)
+				decoded, err := decode(v.key, v.value, 12345)
+				got, name := decoded.Object, decoded.Key
 				if err != nil || name != store.KeyOf(want) {
 					t.Fatal(name, err)
 				}
@@ -61,7 +62,8 @@ func TestDecodedObjectsAreTheCallers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		obj, _, err := decode(v.key, v.value, 1)
+		decoded, err := decode(v.key, v.value, 1)
+		obj := decoded.Object
 		if err != nil || obj.GetLabels()["tier"] != "front" {
 			t.Fatal(obj, err)
 		}
@@ -88,7 +90,8 @@ func TestKindOfAValueIsMatchedExactly(t *testing.T) {
 		`{"apiVersion":"example.com/v1alpha1","Kind":"Site",` + rest:                false,
 		`{"apiVersion":"example.com/v1alpha1","kind":"Other","KIND":"Site",` + rest: false,
 	} {
-		obj, _, err := decode(s.Prefix()+"example.com/sites/default/a", []byte(value), 1)
+		decoded, err := decode(s.Prefix()+"example.com/sites/default/a", []byte(value), 1)
+		obj := decoded.Object
 		switch {
 		case decodes && (err != nil || obj.(*Site).Spec.Replicas != 2):
 			t.Errorf("%s: %v, %v", value, obj, err)

@@ -112,7 +112,7 @@ func (deleteVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	case !marked && !replaced:
 		return effect{action: keep, result: obj}, nil
 	}
-	value, err := o.kind.encode(obj)
+	value, err := o.kind.encodeOver(obj, prior)
 	return effect{action: put, value: value, result: obj}, err
 }
 

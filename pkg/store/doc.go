@@ -41,7 +41,9 @@
 //     all, except with [Txn.AllowSplit]. It happens only if etcd still holds the
 //     objects to which the rules were applied. No update is lost, if all other writers
 //     compare resourceVersions as this package does.
-//   - A write that changes nothing makes no revision. It is verified like any other.
+//   - A write that changes nothing makes no revision, whatever the form of the stored
+//     value. It is verified like any other.
+//   - A write keeps the fields of a stored value that the Go type lacks; see Upgrades.
 //   - A [Cache] saves a write from reading and never makes it wrong. Every success and
 //     every refusal is verified with etcd.
 //   - With [Store.WithFences], nothing is written once a fence no longer holds, even if
@@ -71,6 +73,30 @@
 //   - A value of a version that the store does not know is undecodable, see [Version].
 //   - The store does not authorize. Use etcd's users and roles, which grant access by
 //     key.
+//
+// # Upgrades
+//
+// Programs of several versions may use the same objects.
+//
+// A program that lacks a field of a type decodes a value without it. Its writes keep the
+// field all the same: they apply the difference that they make to the stored value. In a
+// list, an element keeps its unknown fields if the store finds the old element that it
+// replaces: one with the same key, an equal one, or, if the list keeps its length, the
+// one at the same index. The key is the field in the struct tag patchMergeKey, as in
+// Kubernetes' types, or the first of name, key, id, uid and type by which all elements
+// differ. A field that is removed goes with all that is in it. A value with unknown
+// fields keeps its version and its codec, and writes read it from etcd even with a
+// [Cache]. Types that decode themselves (json.Unmarshaler) are not looked into.
+//
+// Rules may change while objects are stored. An update defaults and validates only the
+// parts of an object that it changes; see [Kind]. A write of the status or of metadata
+// leaves the spec as it is. Removing a finalizer from an object that is being deleted is
+// always valid.
+//
+// To move stored values to another [Version], [Codec] or encryption key: first let every
+// program know the new form, then let every program write it, then call [Rewrite].
+// [Form] says how a value is stored; package informer counts the objects of each form.
+// To go back, take the same steps in the other direction.
 //
 // # Keys
 //

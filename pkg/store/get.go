@@ -41,6 +41,14 @@ func (s *Store) GetObject(ctx context.Context, like Object) (Object, error) {
 }
 
 func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
+	there, err := s.getStored(ctx, k, key)
+	if err != nil {
+		return nil, err
+	}
+	return there.obj, nil
+}
+
+func (s *Store) getStored(ctx context.Context, k *kindInfo, key Key) (*stored, error) {
 	etcdKey, err := s.layout.key(k, key)
 	if err != nil {
 		return nil, fmt.Errorf("get: %w", apierrors.NewBadRequest(err.Error()))
@@ -52,13 +60,13 @@ func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
 	if len(resp.Kvs) == 0 {
 		return nil, fmt.Errorf("get %s: %w", etcdKey, apierrors.NewNotFound(k.resource, key.Name))
 	}
-	obj, err := k.decode(key, resp.Kvs[0].Value, resp.Kvs[0].ModRevision)
+	d, err := k.decode(key, resp.Kvs[0].Value, resp.Kvs[0].ModRevision)
 	if err != nil {
 		undecodable := &UndecodableError{}
 		undecodable.add(etcdKey, resp.Kvs[0].ModRevision, err)
 		return nil, fmt.Errorf("get: %w", undecodable)
 	}
-	return obj, nil
+	return &stored{obj: d.Object, form: d.Form, value: resp.Kvs[0].Value, rev: resp.Kvs[0].ModRevision}, nil
 }
 
 // DecodeOptions configure [Store.Decoder]. The zero value decodes whole objects that
@@ -66,7 +74,7 @@ func (s *Store) get(ctx context.Context, k *kindInfo, key Key) (Object, error) {
 type DecodeOptions struct {
 	// MetadataOnly decodes the metadata alone and leaves the rest of the object empty.
 	// This saves time and memory. The rest of the value is not checked, and
-	// [Options].Strict does not apply. The type must embed metav1.ObjectMeta as
+	// [Options].Strict does not apply, and no unknown fields are noticed. The type must embed metav1.ObjectMeta as
 	// "metadata". Defaults to false.
 	MetadataOnly bool
 	// Shared makes objects share the memory of equal parts of their JSON values, for
@@ -77,7 +85,7 @@ type DecodeOptions struct {
 
 // DecodeFunc decodes the value of an etcd key. The name and the namespace of the
 // object may share memory with etcdKey. It is safe for concurrent use.
-type DecodeFunc = func(etcdKey string, value []byte, modRevision int64) (Object, Key, error)
+type DecodeFunc = func(etcdKey string, value []byte, modRevision int64) (Decoded, error)
 
 // Decoder returns a function that decodes the values of the kind of obj, and the
 // prefix of the kind's etcd keys. Use it to decode what you read from etcd yourself.
@@ -97,17 +105,16 @@ func (s *Store) Decoder(obj Object, o DecodeOptions) (prefix string, decode Deco
 		c.shared = kubejson.NewValues()
 	}
 	prefix = s.layout.kindPrefix(k.resource)
-	return prefix, func(etcdKey string, value []byte, modRevision int64) (Object, Key, error) {
+	return prefix, func(etcdKey string, value []byte, modRevision int64) (Decoded, error) {
 		rest, ok := strings.CutPrefix(etcdKey, prefix)
 		if !ok {
-			return nil, Key{}, fmt.Errorf("key is not below %s", prefix)
+			return Decoded{}, fmt.Errorf("key is not below %s", prefix)
 		}
 		key, ok := k.split(rest)
 		if !ok {
-			return nil, key, fmt.Errorf("key is not one of an object of kind %s", k.gvk.Kind)
+			return Decoded{}, fmt.Errorf("key is not one of an object of kind %s", k.gvk.Kind)
 		}
-		obj, err := k.decodeBy(by, &c, key, value, modRevision)
-		return obj, key, err
+		return k.decodeBy(by, &c, key, value, modRevision)
 	}, nil
 }
 

@@ -67,10 +67,11 @@ func FuzzDecode(f *testing.F) {
 	k := fuzzKind(f, false)
 	key := Key{Namespace: "default", Name: "a"}
 	f.Fuzz(func(t *testing.T, value []byte) {
-		obj, err := k.decode(key, value, 7)
+		d, err := k.decode(key, value, 7)
 		if err != nil {
 			return
 		}
+		obj := d.Object
 		if KeyOf(obj) != key || obj.GetResourceVersion() != "7" {
 			t.Fatalf("decoded %s at %s", KeyOf(obj), obj.GetResourceVersion())
 		}
@@ -82,7 +83,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: cannot be decoded again: %v", encoded, err)
 		}
-		if twice, err := k.encode(again); err != nil || twice != encoded {
+		if twice, err := k.encode(again.Object); err != nil || twice != encoded {
 			t.Fatalf("%s is encoded as %s, then as %s, %v", value, encoded, twice, err)
 		}
 	})

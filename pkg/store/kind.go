@@ -37,14 +37,23 @@ type Kind[T Object] struct {
 	ClusterScoped bool
 
 	// Default sets fields that the writer left empty. It runs before validation on
-	// create and update, and must be idempotent. Defaults to none.
+	// create and update, and must be idempotent. An update stores the defaults only in
+	// the parts of the object that it changes. Defaults to none.
 	Default func(obj T)
 
 	// ValidateCreate and ValidateUpdate report what is wrong with an object, with the
-	// paths of the fields. The store itself checks names, labels, annotations and owner
-	// references. ValidateUpdate also runs for a status update. It must not change old,
-	// which is shared. ValidateCreate defaults to no rules, and ValidateUpdate to
-	// ValidateCreate.
+	// paths of the fields, such as field.NewPath("spec", "size"). The store itself
+	// checks names, labels, annotations and owner references.
+	//
+	// ValidateUpdate runs for every update that changes something, also one of the
+	// status. It gets both objects with all defaults and must change neither. Only its
+	// errors about the parts that the update changes count: a part is a field of the
+	// object, such as the spec or the status, or a field of the metadata. So a rule that
+	// became stricter does not lock objects that are stored already, until somebody
+	// changes the part that violates it. A path that is in no part counts as one of the
+	// spec.
+	//
+	// ValidateCreate defaults to no rules, and ValidateUpdate to ValidateCreate.
 	ValidateCreate func(obj T) field.ErrorList
 	ValidateUpdate func(obj, old T) field.ErrorList
 
@@ -71,6 +80,7 @@ type kindInfo struct {
 	clusterScoped bool
 	goType        reflect.Type // the struct, not the pointer
 	spec, status  []int        // indexes of these fields, nil when there is none
+	parts         []part
 
 	defaults       func(Object)
 	validateCreate func(Object) field.ErrorList
@@ -152,6 +162,7 @@ func newKindInfo(gvk schema.GroupVersionKind, t reflect.Type) (*kindInfo, error)
 		goType:        t,
 		spec:          fieldIndex(t, "Spec"),
 		status:        fieldIndex(t, "Status"),
+		parts:         partsOf(t),
 	}, nil
 }
 

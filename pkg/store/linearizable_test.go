@@ -254,7 +254,8 @@ func linHistory(t *testing.T, client *clientv3.Client, s *store.Store) (objects 
 		t.Fatal(err)
 	}
 	for _, ev := range history(t, client, etcd.PrefixRange(prefix), last) {
-		obj, key, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)
+		decoded, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)
+		obj, key := decoded.Object, decoded.Key
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -122,5 +122,6 @@ func (k *kindInfo) decodeKV(prefix string, kv *mvccpb.KeyValue) (Object, error) 
 	if !ok {
 		return nil, fmt.Errorf("no object of kind %s can have this key", k.gvk.Kind)
 	}
-	return k.decode(key, kv.Value, kv.ModRevision)
+	d, err := k.decode(key, kv.Value, kv.ModRevision)
+	return d.Object, err
 }

@@ -21,26 +21,27 @@ func (k *kindInfo) hasPlainMetadata() bool {
 
 // decodeMetadata decodes an object's metadata and leaves the rest empty. It decodes a
 // value of another version as a whole, since a conversion may need all of it.
-func (k *kindInfo) decodeMetadata(c *codec, plain []byte) (Object, error) {
+func (k *kindInfo) decodeMetadata(c *codec, plain []byte) (Object, valueType, error) {
 	var partial metav1.PartialObjectMetadata
 	lenient := *c
 	if c.strict {
 		lenient.strict, lenient.shared = false, nil
 	}
-	gvk, err := lenient.unmarshal(plain, &partial)
+	held, err := lenient.unmarshal(plain, &partial)
 	if err != nil {
-		return nil, err
+		return nil, held, err
 	}
+	held.unknown = false // the rest of the object was not looked at
 	meta := reflect.ValueOf(&partial.ObjectMeta).Elem()
-	if gvk != k.gvk {
-		whole, err := k.decodePlain(c, plain)
-		if err != nil {
-			return nil, err
+	if held.gvk != k.gvk {
+		var whole Object
+		if whole, held, err = k.decodePlain(c, plain); err != nil {
+			return nil, held, err
 		}
 		meta = metaOf(whole)
 	}
 	obj := k.newObject()
 	metaOf(obj).Set(meta)
 	obj.GetObjectKind().SetGroupVersionKind(k.gvk)
-	return obj, nil
+	return obj, held, nil
 }

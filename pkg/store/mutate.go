@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -20,13 +21,18 @@ import (
 func Mutate[T Object](ctx context.Context, s *Store, key Key, change func(obj T) error) (T, int64, error) {
 	var others contention
 	others.attempt()
-	obj, err := Get[T](ctx, s, key)
+	var none T
+	k, err := s.kinds.ofType(reflect.TypeFor[T]())
+	if err != nil {
+		return none, 0, fmt.Errorf("mutate: %w", err)
+	}
+	there, err := s.getStored(ctx, k, key)
 	for err == nil {
-		read := obj.DeepCopyObject().(Object)
+		obj := there.obj.DeepCopyObject().(T)
 		if err = change(obj); err != nil {
 			break
 		}
-		rev, now, conflict := s.replace(ctx, read, obj)
+		rev, now, conflict := s.replace(ctx, there, obj)
 		switch {
 		case now == nil && conflict == nil:
 			return obj, rev, nil
@@ -35,18 +41,18 @@ func Mutate[T Object](ctx context.Context, s *Store, key Key, change func(obj T)
 		default:
 			again := others.wait(ctx)
 			others.attempt()
-			if obj = now.(T); again {
-				obj, err = Get[T](ctx, s, key)
+			if there = now; again {
+				there, err = s.getStored(ctx, k, key)
 			}
 		}
 	}
-	var none T
 	return none, 0, err
 }
 
-// replace writes obj, which is the changed form of read. On a conflict it also
+// replace writes obj, which is the changed form of there. On a conflict it also
 // returns the current object, which etcd sends when it refuses the write.
-func (s *Store) replace(ctx context.Context, read, obj Object) (rev int64, now Object, err error) {
+func (s *Store) replace(ctx context.Context, there *stored, obj Object) (rev int64, now *stored, err error) {
+	read := there.obj
 	// Another identity would conflict in every attempt.
 	if KeyOf(obj) != KeyOf(read) || obj.GetUID() != read.GetUID() || obj.GetResourceVersion() != read.GetResourceVersion() {
 		return 0, nil, fmt.Errorf("mutate %s: %w", KeyOf(read),
@@ -61,18 +67,18 @@ func (s *Store) replace(ctx context.Context, read, obj Object) (rev int64, now O
 	o := t.ops[0]
 	if o.targets[0].kind != o.kind { // another version than the stored one
 		if rev, err = t.Commit(ctx); apierrors.IsConflict(err) {
-			there, readErr := s.GetObject(ctx, read)
-			if readErr != nil {
+			var readErr error
+			if now, readErr = s.getStored(ctx, o.targets[0].kind, KeyOf(read)); readErr != nil {
 				return 0, nil, readErr
 			}
-			now = there
 		}
 		return rev, now, err
 	}
-	o.learn(&stored{obj: read, rev: o.rev, cached: true})
+	there.cached = true
+	o.learn(there)
 	rev, err = t.Commit(ctx)
 	if apierrors.IsConflict(err) && !o.prior.cached {
-		now = o.prior.obj
+		now = o.prior
 	}
 	return rev, now, err
 }

@@ -3,9 +3,12 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/preserve"
 )
 
 // protobufPrefix is the prefix of Kubernetes' protobuf values.
@@ -27,28 +30,50 @@ func encodeProtobuf(gvk schema.GroupVersionKind, message protoMessage) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	return wrapProtobuf(gvk, raw)
+}
+
+func wrapProtobuf(gvk schema.GroupVersionKind, raw []byte) ([]byte, error) {
 	envelope := runtime.Unknown{TypeMeta: runtime.TypeMeta{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind}, Raw: raw}
 	value := make([]byte, len(protobufPrefix)+envelope.Size())
 	copy(value, protobufPrefix)
-	_, err = envelope.MarshalTo(value[len(protobufPrefix):])
+	_, err := envelope.MarshalTo(value[len(protobufPrefix):])
 	return value, err
 }
 
-// decodeProtobuf returns the kind of the value, even if it does not fit obj.
-func decodeProtobuf(plain []byte, obj Object) (schema.GroupVersionKind, error) {
+// decodeProtobuf says what the value holds, even if it does not fit obj.
+func decodeProtobuf(plain []byte, obj Object) (valueType, error) {
 	var envelope runtime.Unknown
 	if err := envelope.Unmarshal(plain[len(protobufPrefix):]); err != nil {
-		return schema.GroupVersionKind{}, fmt.Errorf("protobuf envelope: %w", err)
+		return valueType{}, fmt.Errorf("protobuf envelope: %w", err)
 	}
 	gvk := envelope.GroupVersionKind()
 	message, ok := obj.(protoMessage)
 	if !ok {
-		return gvk, fmt.Errorf("value of kind %q is protobuf, which %T does not have", gvk, obj)
+		return valueType{gvk: gvk}, fmt.Errorf("value of kind %q is protobuf, which %T does not have", gvk, obj)
 	}
 	message.Reset()
 	if err := message.Unmarshal(envelope.Raw); err != nil {
-		return gvk, fmt.Errorf("protobuf: %w", err)
+		return valueType{gvk: gvk}, fmt.Errorf("protobuf: %w", err)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(gvk)
-	return gvk, nil
+	return valueType{gvk, preserve.HasUnknown(reflect.TypeOf(obj).Elem(), envelope.Raw)}, nil
+}
+
+// mergeProtobuf applies the difference between two encodings of a kind's objects to a
+// stored one; see package preserve.
+func mergeProtobuf(k *kindInfo, values ...[]byte) ([]byte, error) {
+	raw := make([][]byte, len(values))
+	for i, value := range values {
+		var envelope runtime.Unknown
+		if err := envelope.Unmarshal(value[len(protobufPrefix):]); err != nil {
+			return nil, fmt.Errorf("protobuf envelope: %w", err)
+		}
+		raw[i] = envelope.Raw
+	}
+	merged, err := preserve.Protobuf(k.goType, raw[0], raw[1], raw[2])
+	if err != nil {
+		return nil, err
+	}
+	return wrapProtobuf(k.gvk, merged)
 }

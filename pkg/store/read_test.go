@@ -184,10 +184,11 @@ var _ = Describe("A store", func() {
 		Expect(string(value)).To(HavePrefix("k8s:enc:aesgcm:"))
 		rev, err := store.ParseRevision(site.ResourceVersion)
 		Expect(err).NotTo(HaveOccurred())
-		obj, _, err := decode(siteKey(s, "a"), value, rev)
+		decoded, err := decode(siteKey(s, "a"), value, rev)
+		obj := decoded.Object
 		Expect(err).NotTo(HaveOccurred())
 		Expect(obj).To(Equal(before))
-		_, _, err = decode(siteKey(s, "b"), value, rev)
+		_, err = decode(siteKey(s, "b"), value, rev)
 		Expect(err).To(HaveOccurred(), "it is another key's")
 	})
 
@@ -197,7 +198,8 @@ var _ = Describe("A store", func() {
 		prefix, decode, err := s.Decoder(&Site{}, store.DecodeOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(prefix).To(Equal(s.Prefix() + "example.com/sites/"))
-		obj, key, err := decode(prefix+rest, []byte(raw(ctx, siteKey(s, "a"))), 7)
+		decoded, err := decode(prefix+rest, []byte(raw(ctx, siteKey(s, "a"))), 7)
+		obj, key := decoded.Object, decoded.Key
 		if !ok {
 			Expect(err).To(HaveOccurred())
 			return
@@ -217,7 +219,7 @@ var _ = Describe("A store", func() {
 	It("decodes no key of another prefix", func() {
 		_, decode, err := newStore().Decoder(&Site{}, store.DecodeOptions{})
 		Expect(err).NotTo(HaveOccurred())
-		_, _, err = decode("/", nil, 1)
+		_, err = decode("/", nil, 1)
 		Expect(err).To(HaveOccurred())
 	})
 })

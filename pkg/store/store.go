@@ -33,8 +33,9 @@ type Options struct {
 	Codec Codec
 
 	// Strict makes a stored JSON value undecodable if it has a field that its
-	// type lacks, or a field twice. Defaults to ignoring such fields, since a
-	// later version of the program may have written them.
+	// type lacks, or a field twice. Defaults to decoding the value without such
+	// fields and keeping them in etcd, since a later version of the program may
+	// have written them.
 	Strict bool
 
 	// EncryptionKeys encrypt values: the store writes with the first key and
@@ -105,7 +106,8 @@ func (s *Store) Prefix() string { return s.layout.prefix }
 //
 // A cache may be stale, because etcd verifies the object's revision within the write.
 // It must never be wrong: an object must be exactly what its key held at the object's
-// resourceVersion.
+// resourceVersion. It must not have
+// objects whose [Form] has UnknownFields: a write through it would delete those fields.
 type Cache interface {
 	// Cached returns the object at an etcd key, or false. The store does not
 	// change the object. Cached may be called concurrently.

@@ -324,7 +324,8 @@ func checkFenced(t *testing.T, client *clientv3.Client, s *store.Store, lost int
 	for _, ev := range history(t, client, etcd.PrefixRange(prefix), last) {
 		by := strings.HasPrefix(string(ev.Kv.Key), siteKey(s, "holder"))
 		if ev.Type == clientv3.EventTypePut {
-			obj, _, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)
+			decoded, err := decode(string(ev.Kv.Key), ev.Kv.Value, ev.Kv.ModRevision)
+			obj := decoded.Object
 			if err != nil {
 				t.Fatal(err)
 			}

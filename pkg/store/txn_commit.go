@@ -179,7 +179,7 @@ func (o *op) learnFrom(kvs []*mvccpb.KeyValue) error {
 	if !o.needsObject() {
 		return nil
 	}
-	obj, err := o.kind.decode(o.name, kv.Value, kv.ModRevision)
+	d, err := o.kind.decode(o.name, kv.Value, kv.ModRevision)
 	if err != nil && o.deletesValue(kv.ModRevision) {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (o *op) learnFrom(kvs []*mvccpb.KeyValue) error {
 		undecodable.add(o.etcdKey, kv.ModRevision, err)
 		return o.wrap(undecodable)
 	}
-	p.obj = obj
+	p.obj, p.form = d.Object, d.Form
 	return nil
 }
 

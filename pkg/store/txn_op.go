@@ -21,9 +21,10 @@ type verb interface {
 // stored is an object as its key holds it.
 type stored struct {
 	obj    Object // shared if it comes from a cache
-	value  []byte // nil if the object comes from a cache
+	form   Form   // unknown if it comes from a cache
+	value  []byte // nil if it comes from a cache
 	rev    int64
-	cached bool
+	cached bool // it may not be the newest
 }
 
 // effect is what a write does to a key.
@@ -233,7 +234,7 @@ func (o *op) learn(p *stored) { o.prior, o.known = p, true }
 // whether there is one.
 func (o *op) needsObject() bool {
 	switch o.verb.(type) {
-	case updateVerb, deleteVerb:
+	case updateVerb, deleteVerb, rewriteVerb:
 		return true
 	}
 	return false

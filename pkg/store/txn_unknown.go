@@ -133,7 +133,7 @@ func (o *op) wrote(kvs []*mvccpb.KeyValue) bool {
 		return false
 	}
 	there, err := o.kind.decode(o.name, kvs[0].Value, kvs[0].ModRevision)
-	return err == nil && there.GetUID() == o.effect.result.GetUID()
+	return err == nil && there.Object.GetUID() == o.effect.result.GetUID()
 }
 
 // unchanged reports whether a key still holds the prior.

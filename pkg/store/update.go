@@ -1,11 +1,7 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"reflect"
 )
 
 // Update writes all of an object except its status and returns the revision of the
@@ -49,35 +45,17 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	if o.kind.defaults != nil {
-		o.kind.defaults(obj)
-	}
-	changed := false
-	if o.main != nil || o.kind.defaults != nil { // otherwise the spec is a copy
-		if changed, err = o.kind.fieldChanged(o.kind.spec, obj, prior.obj); err != nil {
-			return effect{}, err
-		}
-	}
-	if changed {
-		obj.SetGeneration(prior.obj.GetGeneration() + 1)
-	}
-	if err := o.kind.checkUpdate(obj, prior.obj); err != nil {
+	changed, err := o.kind.applyRules(obj, prior.obj, o.main == nil)
+	if err != nil {
 		return effect{}, err
 	}
 	if deletionComplete(obj) {
 		return effect{action: remove, result: obj}, nil
 	}
-	plain, err := o.kind.encodePlain(obj)
-	if err != nil {
-		return effect{}, err
+	if !changed {
+		return effect{action: keep, result: obj}, nil
 	}
-	if !changed { // otherwise the generation has
-		same, err := o.kind.holds(obj, plain, prior)
-		if same || err != nil {
-			return effect{action: keep, result: obj}, err
-		}
-	}
-	value, err := o.kind.seal(obj, plain)
+	value, err := o.kind.encodeOver(obj, prior)
 	return effect{action: put, value: value, result: obj}, err
 }
 
@@ -157,25 +135,4 @@ func clone[T any](p *T) *T {
 	}
 	c := *p
 	return &c
-}
-
-// fieldChanged compares the stored form of a field, which the kind may lack. What JSON
-// does not show, such as an unexported field or nanoseconds, is no change.
-func (k *kindInfo) fieldChanged(index []int, obj, old Object) (bool, error) {
-	if index == nil {
-		return false, nil
-	}
-	is, was := k.fieldOf(index, obj), k.fieldOf(index, old)
-	if reflect.DeepEqual(is, was) {
-		return false, nil
-	}
-	a, err := json.Marshal(is)
-	if err != nil {
-		return false, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
-	}
-	b, err := json.Marshal(was)
-	if err != nil {
-		return false, fmt.Errorf("encode the old %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
-	}
-	return !bytes.Equal(a, b), nil
 }

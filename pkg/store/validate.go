@@ -18,15 +18,16 @@ func (k *kindInfo) checkCreate(obj Object) error {
 	return k.invalid(obj, errs)
 }
 
-// checkUpdate does so for an update. obj has the old object's resourceVersion.
-func (k *kindInfo) checkUpdate(obj, old Object) error {
+// checkUpdate does so for what an update changes. obj has the old object's
+// resourceVersion.
+func (k *kindInfo) checkUpdate(obj, old Object, c change) error {
 	path := field.NewPath("metadata")
 	errs := validation.ValidateObjectMetaAccessorUpdate(obj, old, path)
 	errs = append(errs, validation.ValidateFinalizers(obj.GetFinalizers(), path.Child("finalizers"))...)
 	if k.validateUpdate != nil {
 		errs = append(errs, k.validateUpdate(obj, old)...)
 	}
-	return k.invalid(obj, errs)
+	return k.invalid(obj, c.concerns(obj, old, errs))
 }
 
 func (k *kindInfo) invalid(obj Object, errs field.ErrorList) error {

@@ -16,8 +16,9 @@ import (
 // To and From receive objects whose metadata is already set, and copy the rest. A
 // conversion to the other type and back must lose nothing, because an update through V
 // writes all of S. If one type lacks a field of the other, keep its value in an
-// annotation. To and From must not block, keep or change their argument, or share
-// memory with it. Defaults and validation are those of S.
+// annotation. A value with fields that its version's type lacks stays in that version.
+// To and From must not block, keep or change their argument, or share memory with it.
+// Defaults and validation are those of S.
 type Version[V, S Object] struct {
 	// GroupVersionKind is V's. It has the group and the kind of S. Required.
 	GroupVersionKind schema.GroupVersionKind

@@ -116,7 +116,8 @@ func (e *Env) decode(etcdKey string, value []byte, revision int64) (store.Object
 	if err != nil {
 		return nil, err
 	}
-	obj, _, err := decode(etcdKey, value, revision)
+	decoded, err := decode(etcdKey, value, revision)
+	obj := decoded.Object
 	return obj, err
 }
 

@@ -89,17 +89,18 @@ func decodeAll(t *testing.T, s *store.Store, like store.Object, value []byte) {
 	etcdKey := prefix + "default/a"
 	gvk := known.GroupVersionKind
 	for _, plain := range [][]byte{value, append([]byte("k8s\x00"), value...), envelope(t, gvk.GroupVersion().String(), gvk.Kind, value)} {
-		obj, _, err := decode(etcdKey, plain, 7)
+		decoded, err := decode(etcdKey, plain, 7)
+		obj := decoded.Object
 		if err == nil {
 			checkDecoded(t, obj, like)
 		}
 		if bytes.HasPrefix(plain, []byte("k8s:enc:")) {
 			continue
 		}
-		if _, _, again := decode(etcdKey, sealed(t, etcdKey, plain), 7); (again == nil) != (err == nil) {
+		if _, again := decode(etcdKey, sealed(t, etcdKey, plain), 7); (again == nil) != (err == nil) {
 			t.Fatalf("encrypted: %v; not encrypted: %v", again, err)
 		}
-		if _, _, err := decode(etcdKey, sealed(t, etcdKey+"b", plain), 7); err == nil {
+		if _, err := decode(etcdKey, sealed(t, etcdKey+"b", plain), 7); err == nil {
 			t.Fatal("a value encrypted for another key was decoded")
 		}
 	}

@@ -20,6 +20,7 @@ type decoder struct {
 	strings *Interner
 	values  *Values // nil: nothing is shared
 	strict  bool
+	unknown bool // a struct lacked a field of the value
 }
 
 // peek skips white space and returns the next byte, or 0 at the end.

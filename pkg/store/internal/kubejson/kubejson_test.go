@@ -109,14 +109,18 @@ func compare(t *testing.T, data []byte) (fast int) {
 			}
 			got, want := target(), target()
 			input := append([]byte(nil), data...)
-			ok := decode(input, got, o)
+			unknown, ok := decode(input, got, o)
 			clear(input) // the result must not share its memory
-			err := kjson.UnmarshalCaseSensitivePreserveInts(append([]byte(nil), data...), want)
+			strict, err := kjson.UnmarshalStrict(append([]byte(nil), data...), want)
 			switch {
 			case ok && err != nil:
 				t.Fatalf("%T takes %q: %v", got, data, err)
 			case ok && !reflect.DeepEqual(got, want):
 				t.Fatalf("%T makes of %q\n%#v\nwant\n%#v", got, data, got, want)
+			case ok && !unknown && len(unknownFields(strict)) > 0:
+				t.Fatalf("%T does not notice in %q: %v", got, data, strict)
+			case ok && unknown && len(strict) == 0:
+				t.Fatalf("%T finds an unknown field in %q", got, data)
 			case !ok && !reflect.DeepEqual(got, target()):
 				t.Fatalf("%T: %q left %#v behind", got, data, got)
 			case ok:
@@ -124,13 +128,49 @@ func compare(t *testing.T, data []byte) (fast int) {
 			}
 		}
 		got, want := target(), target()
-		if decode(data, got, Options{Strict: true}) {
+		if _, ok := decode(data, got, Options{Strict: true}); ok {
 			if strict, err := kjson.UnmarshalStrict(data, want); err != nil || strict != nil || !reflect.DeepEqual(got, want) {
 				t.Fatalf("strictly, %T makes of %q\n%#v\nwant\n%#v\n%v %v", got, data, got, want, strict, err)
 			}
 		}
 	}
 	return fast
+}
+
+// unknownFields returns those of the original's strict errors that are not of fields that
+// come twice: maps take the last one.
+func unknownFields(strict []error) (unknown []error) {
+	for _, err := range strict {
+		if strings.Contains(err.Error(), "unknown field") {
+			unknown = append(unknown, err)
+		}
+	}
+	return unknown
+}
+
+// An unknown field is noticed wherever it is, on the fast path and on the slow one, and
+// when the value comes from those that are shared.
+func TestUnknownFields(t *testing.T) {
+	values := NewValues()
+	for _, o := range []Options{{}, {Values: values}, {Values: values}, {Values: values}, {Values: values}} {
+		for data, want := range map[string]bool{
+			`{"metadata":{"name":"a"},"spec":{"nodeName":"x"}}`:  false,
+			`{"metadata":{"name":"a","labels":{"any":"thing"}}}`: false,
+			`{"tls":"on"}`:                true,
+			`{"metadata":{"owner":"me"}}`: true,
+			`{"spec":{"containers":[{"name":"a"},{"name":"b","gpu":{"count":1}}]}}`:            true,
+			`{"spec":{"containers":[{"name":"a"}],"affinity":{"nodeAffinity":{"weak":true}}}}`: true,
+			`{"spec":{"containers":[{"ports":[{"containerPort":80,"zone":null}]}]}}`:           true,
+			`{"spec":{"containers":[{"ports":[{"containerPort":80}]}]}}`:                       false,
+			`{"spec":{"NodeName":"x"}}`:            true, // names match exactly
+			`{"tls":"\ud83d\ude00"}`:               true, // the slow path
+			`{"spec":{"nodeName":"\ud83d\ude00"}}`: false,
+		} {
+			if unknown, err := Unmarshal([]byte(data), new(corev1.Pod), o); err != nil || unknown != want {
+				t.Errorf("%s (shared: %v): %v, %v", data, o.Values != nil, unknown, err)
+			}
+		}
+	}
 }
 
 func encode(t testing.TB, obj any) []byte {
@@ -197,7 +237,7 @@ func TestFastPath(t *testing.T) {
 		want := reflect.New(reflect.TypeOf(obj).Elem()).Interface()
 		for _, strict := range []bool{false, true} {
 			reflect.ValueOf(got).Elem().SetZero()
-			if !decode(data, got, Options{Strings: NewInterner(), Strict: strict}) {
+			if _, ok := decode(data, got, Options{Strings: NewInterner(), Strict: strict}); !ok {
 				t.Errorf("%T (strict: %v): gives up on %s", obj, strict, data)
 			}
 		}
@@ -214,12 +254,13 @@ func TestFastPath(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for _, data := range []string{``, `{`, `{"spec":{"replicas":"x"}}`, `{"metadata":{"creationTimestamp":"yesterday"}}`, `[]`, `{} x`, `{"spec":{"replicas":4294967296}}`} {
 		got, want := new(appsv1.Deployment), new(appsv1.Deployment)
-		err, wantErr := Unmarshal([]byte(data), got, Options{Strings: NewInterner()}), kjson.UnmarshalCaseSensitivePreserveInts([]byte(data), want)
+		_, err := Unmarshal([]byte(data), got, Options{Strings: NewInterner()})
+		wantErr := kjson.UnmarshalCaseSensitivePreserveInts([]byte(data), want)
 		if err == nil || wantErr == nil || err.Error() != wantErr.Error() {
 			t.Errorf("%s: %v, want %v", data, err, wantErr)
 		}
 	}
-	err := Unmarshal([]byte(`{"kind":"a","kind":"b","spec":{"nonsense":1}}`), new(appsv1.Deployment), Options{Strict: true})
+	_, err := Unmarshal([]byte(`{"kind":"a","kind":"b","spec":{"nonsense":1}}`), new(appsv1.Deployment), Options{Strict: true})
 	if err == nil || !strings.Contains(err.Error(), "kind") || !strings.Contains(err.Error(), "spec.nonsense") {
 		t.Error(err)
 	}
@@ -310,7 +351,7 @@ func TestValuesAreShared(t *testing.T) {
 		pods[i] = new(corev1.Pod)
 		data := []byte(`{"metadata":{"labels":{"a":"1","b":"2"},"annotations":{ "a" : "1","b":"2"}},"spec":{"nodeSelector":{"a":"1","b":"2"},` +
 			`"containers":[{"name":"x","env":[],"ports":[{"containerPort":1}],"command":[]}]}}`)
-		if err := Unmarshal(data, pods[i], o); err != nil {
+		if _, err := Unmarshal(data, pods[i], o); err != nil {
 			t.Fatal(err)
 		}
 		clear(data)
@@ -347,10 +388,10 @@ func BenchmarkUnmarshal(b *testing.B) {
 	sharing := Options{Strings: o.Strings, Values: NewValues()}
 	for name, obj := range map[string]any{"Deployment": someDeployment(), "Pod": somePod()} {
 		b.Run(name+"/fast", func(b *testing.B) {
-			benchmark(b, obj, func(data []byte, into any) error { return Unmarshal(data, into, o) })
+			benchmark(b, obj, func(data []byte, into any) error { _, err := Unmarshal(data, into, o); return err })
 		})
 		b.Run(name+"/shared", func(b *testing.B) {
-			benchmark(b, obj, func(data []byte, into any) error { return Unmarshal(data, into, sharing) })
+			benchmark(b, obj, func(data []byte, into any) error { _, err := Unmarshal(data, into, sharing); return err })
 		})
 		b.Run(name+"/original", func(b *testing.B) { benchmark(b, obj, kjson.UnmarshalCaseSensitivePreserveInts) })
 	}

@@ -23,7 +23,7 @@ func compareShared(t *testing.T, before, data []byte, targets ...func() any) {
 			}
 			for range 2 {
 				got, want := target(), target()
-				if !decode(data, got, o) {
+				if _, ok := decode(data, got, o); !ok {
 					continue
 				}
 				if err := original(data, want, strict); err != nil || !reflect.DeepEqual(got, want) {
@@ -107,7 +107,7 @@ func TestConcurrentSharing(t *testing.T) {
 				if err := original(data, want, false); err != nil {
 					t.Error(err)
 				}
-				if !decode(data, got, o) || !reflect.DeepEqual(got, want) {
+				if _, ok := decode(data, got, o); !ok || !reflect.DeepEqual(got, want) {
 					t.Errorf("got %#v, want %#v", got, want)
 				}
 			}
@@ -121,7 +121,7 @@ func TestNoSpareCapacity(t *testing.T) {
 	data := []byte(`{"bytes":"AAEC","secrets":{"a":"AA=="},"ints":[1,2,3],"lists":[["a","b","c"]],"any":[1,2,3],"loose":{"a":[1,2,3]}}`)
 	for _, o := range []Options{{}, {Values: NewValues()}} {
 		var s sorts
-		if !decode(data, &s, o) {
+		if _, ok := decode(data, &s, o); !ok {
 			t.Fatal("the fast path gives up")
 		}
 		for what, room := range map[string]int{

@@ -88,6 +88,7 @@ func (p *structPlan) decode(d *decoder, v reflect.Value) bool {
 			if d.strict || !d.skip() {
 				return false
 			}
+			d.unknown = true
 			continue
 		}
 		if seen[i/64]&(1<<(i%64)) != 0 {

@@ -36,29 +36,33 @@ type Options struct {
 // value has undefined content. Field names are matched exactly. An integer decoded
 // into an interface stays an integer. The result shares no memory with data. The
 // errors are those of sigs.k8s.io/json.
-func Unmarshal(data []byte, into any, o Options) error {
-	if decode(data, into, o) {
-		return nil
-	}
-	if !o.Strict {
-		return kjson.UnmarshalCaseSensitivePreserveInts(data, into)
+//
+// unknown reports whether data has something that into cannot hold: a field that a
+// struct lacks, or a field twice. What types that decode themselves ignore is not
+// reported.
+func Unmarshal(data []byte, into any, o Options) (unknown bool, err error) {
+	if unknown, ok := decode(data, into, o); ok {
+		return unknown, nil
 	}
 	strict, err := kjson.UnmarshalStrict(data, into)
-	return errors.Join(append([]error{err}, strict...)...)
+	if o.Strict {
+		err = errors.Join(append([]error{err}, strict...)...)
+	}
+	return len(strict) > 0, err
 }
 
 // decode is the fast path. If it gives up, it sets the value that into points to back
 // to zero and returns false.
-func decode(data []byte, into any, o Options) bool {
+func decode(data []byte, into any, o Options) (unknown, ok bool) {
 	ptr := reflect.ValueOf(into)
 	if ptr.Kind() != reflect.Pointer || ptr.IsNil() {
-		return false
+		return false, false
 	}
 	v := ptr.Elem()
 	d := decoder{data: data, strings: o.Strings, values: o.Values, strict: o.Strict}
 	if planOf(v.Type())(&d, v) && d.end() {
-		return true
+		return d.unknown, true
 	}
 	v.SetZero()
-	return false
+	return false, false
 }

@@ -33,8 +33,9 @@ type valueSlot struct {
 
 // decoded is a value with the text that it was decoded from.
 type decoded struct {
-	text  string
-	value reflect.Value
+	text    string
+	value   reflect.Value
+	unknown bool // as decoder.unknown
 }
 
 // NewValues returns an empty cache. Do not use one cache for both strict and lenient
@@ -56,16 +57,20 @@ func shared(t reflect.Type, p plan) plan {
 		if known := slot.value.Load(); known != nil && known.value.Type() == t && known.text == string(text) {
 			v.Set(known.value)
 			d.pos += len(text)
+			d.unknown = d.unknown || known.unknown
 			return true
 		}
-		end := d.pos + len(text)
-		if !p(d, v) {
+		end, before := d.pos+len(text), d.unknown
+		d.unknown = false
+		ok, unknown := p(d, v), d.unknown
+		d.unknown = before || unknown
+		if !ok {
 			return false
 		}
 		if tag := uint32(hash >> 32); d.pos == end && slot.last.Swap(tag) == tag {
 			value := reflect.New(t).Elem()
 			value.Set(v)
-			slot.value.Store(&decoded{string(text), value})
+			slot.value.Store(&decoded{string(text), value, unknown})
 		}
 		return true
 	}

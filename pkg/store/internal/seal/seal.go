@@ -98,11 +98,21 @@ func (r *Keyring) Open(etcdKey string, value []byte) ([]byte, error) {
 // IsCurrent reports whether Seal would encrypt the value with the same key, or would
 // not encrypt it either.
 func (r *Keyring) IsCurrent(value []byte) bool {
-	name, _, encrypted := split(value)
-	if r == nil {
-		return !encrypted
+	first := ""
+	if r != nil {
+		first = r.first
 	}
-	return encrypted && name == r.first
+	return KeyName(value) == first
+}
+
+// KeyName returns the name of the key that a value is encrypted with, or nothing if it
+// is not encrypted.
+func KeyName(value []byte) string {
+	name, _, encrypted := split(value)
+	if !encrypted {
+		return ""
+	}
+	return name
 }
 
 func split(value []byte) (name string, sealed []byte, encrypted bool) {
