@@ -12,10 +12,10 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// maxListDepth bounds how deep Lists may stand in Lists.
+// maxListDepth is the maximum depth of Lists within Lists.
 const maxListDepth = 4
 
-// decode adds the object that data declares, or what is wrong with it. Prefix is the path of data in its document.
+// decode adds the object that data declares, or its errors. prefix is the field path of data in its document.
 func (l *loader) decode(at place, prefix string, data []byte, depth int) {
 	data = bytes.TrimSpace(data)
 	if !bytes.HasPrefix(data, []byte("{")) {
@@ -45,7 +45,7 @@ func (l *loader) decode(at place, prefix string, data []byte, depth int) {
 	l.docs = append(l.docs, Document{Source: at.source, Index: at.index, Object: object})
 }
 
-// typeMeta reads the apiVersion and kind, which decide the type that the rest is decoded to.
+// typeMeta reads apiVersion and kind. They decide to which Go type the rest is decoded.
 func (l *loader) typeMeta(at place, prefix string, data []byte) (meta metav1.TypeMeta, ok bool) {
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &meta); err != nil {
 		if !l.misfits(at, prefix, misfits(node{data: data, t: reflect.TypeFor[metav1.TypeMeta]()})) {
@@ -82,7 +82,8 @@ func (l *loader) list(at place, prefix string, data []byte, depth int) {
 	}
 }
 
-// strict decodes data and reports everything in it that the target has no place for.
+// strict decodes data into the target. It reports unknown and duplicate fields and values of a wrong type, and returns
+// whether there were none.
 func (l *loader) strict(at place, prefix string, data []byte, target any) bool {
 	root := node{data: data, t: reflect.TypeOf(target).Elem()}
 	if mayBeEndless(data) && l.misfits(at, prefix, endlessQuantities(root)) {
@@ -106,7 +107,7 @@ func (l *loader) strict(at place, prefix string, data []byte, target any) bool {
 	return len(found) == 0
 }
 
-// misfits reports what was found and reports whether that is anything.
+// misfits adds an error for each misfit, and returns whether there are any.
 func (l *loader) misfits(at place, prefix string, found []misfit) bool {
 	for _, m := range found {
 		l.fail(at, join(prefix, m.field), m.err)

@@ -6,16 +6,17 @@ import (
 	"unicode"
 )
 
-// maxMessage bounds a message: some quote their input, which may be a whole document.
+// maxMessage is the maximum length of a message. Some messages quote their input, which may be a whole document.
 const maxMessage = 600
 
 // Error is one thing wrong with a source.
 type Error struct {
 	// Source is the name of the file or directory, or "stdin".
 	Source string
-	// Index is the number of the document, from 1; 0 if the source as a whole is meant.
+	// Index is the number of the document, from 1. It is 0 if the error is about the whole source.
 	Index int
-	// Field is the path of the field, such as "spec.template.spec.containers[0].image"; empty if no field is meant.
+	// Field is the path of the field, such as "spec.template.spec.containers[0].image". It is empty if the error is
+	// about no field.
 	Field string
 	// Err says what is wrong.
 	Err error
@@ -36,7 +37,7 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// oneLine makes text fit for one line of a terminal: input may have brought line breaks and escape sequences into it.
+// oneLine makes text safe for one line of a terminal. It may quote input with line breaks and escape sequences.
 func oneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// maxNamed bounds how many kinds a message names.
+// maxNamed is the maximum number of kinds that a message lists.
 const maxNamed = 12
 
 // newObject returns an empty object of the kind, or an error and the field that it is about.
@@ -32,8 +32,8 @@ func newObject(scheme *runtime.Scheme, meta metav1.TypeMeta) (object Object, fie
 	return object, "", nil
 }
 
-// unknownKind names the kinds that can be meant: those of the same name in another version, else those of the same
-// version, else all.
+// unknownKind returns an error that suggests kinds: those of the same name in another version, or else those of the
+// same version, or else all.
 func unknownKind(scheme *runtime.Scheme, meta metav1.TypeMeta) error {
 	all := knownKinds(scheme)
 	known := all
@@ -60,7 +60,7 @@ func unknownKind(scheme *runtime.Scheme, meta metav1.TypeMeta) error {
 	return fmt.Errorf("%s %s is unknown; known: %s", meta.APIVersion, meta.Kind, list)
 }
 
-// knownKinds returns the kinds of objects in the scheme, sorted; lists and the options of requests are none.
+// knownKinds returns the kinds of objects in the scheme, sorted. It leaves out lists and the options of requests.
 func knownKinds(scheme *runtime.Scheme) []metav1.TypeMeta {
 	var kinds []metav1.TypeMeta
 	for gvk, t := range scheme.AllKnownTypes() {

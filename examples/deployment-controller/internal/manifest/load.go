@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// MaxDocument is the size in bytes that a document may have, as written and with its YAML aliases written out. It is
+	// MaxDocument is the maximum size of a document in bytes, both as written and with its YAML aliases expanded. It is
 	// etcd's default limit for a request, so nothing larger could be stored.
 	MaxDocument = 3 << 19
 
-	// MaxSource is the size in bytes that a file or standard input may have.
+	// MaxSource is the maximum size of a file or of standard input in bytes.
 	MaxSource = 16 << 20
 )
 
-// Object is what a manifest declares.
+// Object is an object that a manifest declares.
 type Object interface {
 	metav1.Object
 	runtime.Object
@@ -40,8 +40,8 @@ type Document struct {
 }
 
 // Load reads the manifests at paths, in order, and decodes them to the types of the scheme. It returns the good
-// documents and everything that was wrong with the others; the package comment has the rules. A path that yields neither
-// is an error of its own. Stdin is read when a path is "-", which may be given once; else it may be nil.
+// documents, and the errors of the others; the package comment has the rules. A path with neither documents nor errors
+// is an error itself. Load reads stdin if one path is "-"; otherwise stdin may be nil.
 func Load(scheme *runtime.Scheme, paths []string, stdin io.Reader) ([]Document, []*Error) {
 	l := loader{scheme: scheme, stdin: stdin}
 	for _, path := range paths {
@@ -64,7 +64,7 @@ type loader struct {
 	errs []*Error
 }
 
-// place is where a message points: a source, and a document in it or 0.
+// place is what an error is about: a source, and the number of a document in it or 0.
 type place struct {
 	source string
 	index  int

@@ -20,7 +20,7 @@ import (
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
 )
 
-// newScheme knows a few kinds, so that messages that name them are short.
+// newScheme returns a scheme with few kinds, so that messages that list them are short.
 func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	core, apps := schema.GroupVersion{Version: "v1"}, appsv1.SchemeGroupVersion
@@ -38,7 +38,8 @@ func namespaceJSON(name string) string {
 	return fmt.Sprintf(`{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": %q}}`, name)
 }
 
-// loadText loads text from standard input and returns what came back as lines: "<index> <kind> <name>", then errors.
+// loadText loads text from standard input. It returns a line for each document, "<index> <kind> <name>", and then the
+// errors.
 func loadText(text string) (docs, errs []string) {
 	return lines(manifest.Load(newScheme(), []string{"-"}, strings.NewReader(text)))
 }
@@ -148,7 +149,7 @@ func TestErrors(t *testing.T) {
 		"items":                {"apiVersion: v1\nkind: List\nitems: 3", []string{"items: wants a list, not the number 3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Between good ones, and at an offset of four lines.
+			// The document stands between good ones, four lines down.
 			docs, errs := loadText(namespace("before") + "---\n" + c.text + "\n---\n" + namespace("after"))
 			check(t, "documents", docs, []string{"stdin 1 Namespace before", "stdin 3 Namespace after"})
 			if len(errs) != len(c.want) {
@@ -165,8 +166,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// checkMessage wants the message to begin with the text, and all of it unless the text ends in "does not fit", behind
-// which another package's words follow.
+// checkMessage checks that the message is prefix and want. If want ends in "does not fit", an error text of another
+// package may follow.
 func checkMessage(t *testing.T, got, prefix, want string) {
 	t.Helper()
 	if got != prefix+want && !(strings.HasSuffix(want, "does not fit") && strings.HasPrefix(got, prefix+want+": ")) {

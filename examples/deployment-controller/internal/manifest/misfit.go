@@ -18,8 +18,8 @@ type misfit struct {
 }
 
 // misfits finds the values that do not fit their types. A decoder stops at the first one and often cannot say where it
-// is: quantities, times and the like decode themselves, without their path. So each level is decoded by itself, and only
-// where that fails is the next one looked at.
+// is: types such as quantities and times have their own UnmarshalJSON, which does not know the path. So misfits decodes
+// each value separately, and descends into it only if that fails.
 func misfits(n node) []misfit {
 	err := kjson.UnmarshalCaseSensitivePreserveInts(n.data, reflect.New(n.t).Interface())
 	if err == nil {
@@ -42,8 +42,8 @@ func misfits(n node) []misfit {
 	return inner
 }
 
-// endlessQuantities finds quantities such as 1e-999999999. They are well formed, but whoever rounds or compares them
-// computes that power of ten, so that a manifest of a few bytes would keep a processor busy for hours.
+// endlessQuantities finds quantities such as 1e-999999999. They are well formed, but code that rounds or compares them
+// computes that power of ten. A manifest of a few bytes could thus keep a processor busy for hours.
 func endlessQuantities(n node) []misfit {
 	exponent := regexp.MustCompile(`[eE][+-]?[0-9]{4,}"?$`)
 	if n.t == reflect.TypeFor[resource.Quantity]() {
@@ -62,12 +62,12 @@ func endlessQuantities(n node) []misfit {
 	return found
 }
 
-// mayBeEndless tells cheaply whether it is worth to look for endless quantities.
+// mayBeEndless is a cheap test that is false only if data has no endless quantities.
 func mayBeEndless(data []byte) bool {
 	return regexp.MustCompile(`[0-9.][eE][+-]?[0-9]{4}`).Match(data)
 }
 
-// wanted names what a Go type takes, in the words of a manifest.
+// wanted describes the values that a Go type accepts, in the terms of a manifest.
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map:

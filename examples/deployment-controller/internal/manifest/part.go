@@ -7,20 +7,20 @@ import (
 	"fmt"
 )
 
-// maxBroken bounds how often reading starts again behind a broken JSON value. Each may be read up to the end of the source
-// before it proves broken.
+// maxBroken is the maximum number of broken JSON values before the rest of a chunk is skipped. Each may cost a read up
+// to the end of the source.
 const maxBroken = 20
 
-// part is one document of a chunk as JSON, or what kept it from becoming JSON.
+// part is one document of a chunk: as JSON, or the errors if it could not be converted to JSON.
 type part struct {
 	json []byte
 	errs []error
 }
 
-// isNull tells a document that says nothing, which YAML writes as "null" or "~".
+// isNull reports whether the document is null, which YAML also writes as "~".
 func (p part) isNull() bool { return bytes.Equal(p.json, []byte("null")) }
 
-// parts turns a chunk into documents. Only JSON can give more than one.
+// parts returns the documents of a chunk. There is more than one only if the chunk is JSON.
 func (c chunk) parts() []part {
 	if i := c.invalidUTF8(); i >= 0 {
 		return []part{{errs: []error{fmt.Errorf("line %d: is not UTF-8 text", c.lineAt(i))}}}
@@ -30,7 +30,7 @@ func (c chunk) parts() []part {
 	}
 	parts, clean := c.jsonParts()
 	if !clean {
-		// What opens with a brace and is not JSON may be YAML's own flow style, of which JSON is a part.
+		// A chunk that begins with a brace and is not JSON may be YAML in flow style.
 		if p := c.yamlPart(); len(p.errs) == 0 {
 			return []part{p}
 		}
@@ -38,9 +38,9 @@ func (c chunk) parts() []part {
 	return parts
 }
 
-// jsonParts reads the chunk as JSON values, one behind the other, and reports whether all of them were well formed. A value
-// that is not ends before the next line that begins with a brace, which is where a next value can be expected. Lines of
-// comments may stand between values.
+// jsonParts reads the chunk as a sequence of JSON values. clean reports whether all of them were well formed. After a
+// malformed value, jsonParts continues at the next line that begins with a brace. Comment lines may stand between
+// values.
 func (c chunk) jsonParts() (parts []part, clean bool) {
 	broken := 0
 	for pos := 0; ; {
@@ -65,7 +65,8 @@ func (c chunk) jsonParts() (parts []part, clean bool) {
 	}
 }
 
-// jsonValue returns how many bytes the JSON value takes that text begins with, or those that are lost with the error.
+// jsonValue returns the size of the JSON value at the start of text. If the value is malformed, it returns the error
+// and how many bytes to skip.
 func jsonValue(text []byte) (size int, err error) {
 	var value json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -76,11 +77,11 @@ func jsonValue(text []byte) (size int, err error) {
 	if next := bytes.Index(text, []byte("\n{")); next >= 0 {
 		size = next + 1
 	}
-	// Once more, for an error whose offset counts from the beginning of this value.
+	// The offset in Unmarshal's error counts from the start of this value.
 	return size, json.Unmarshal(text[:size], &value)
 }
 
-// jsonError adds the line in the source to what is wrong with the value at c.text[pos:pos+size].
+// jsonError adds the line in the source to the error of the value at c.text[pos:pos+size].
 func (c chunk) jsonError(pos, size int, err error) error {
 	offset := pos
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {

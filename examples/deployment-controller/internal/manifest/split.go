@@ -5,16 +5,17 @@ import (
 	"unicode/utf8"
 )
 
-// chunk is the text between two separators, and so at most one YAML document.
+// chunk is the text between two separators. It has at most one YAML document.
 type chunk struct {
 	text []byte
 	// line is the number of text's first line in the source, from 1.
 	line int
 }
 
-// split cuts a source at its lines of "---" and "...". It needs no parser, so no document can spoil another: YAML gives
-// such a line its meaning everywhere, even in a block scalar, and JSON has no place for one. What follows the three
-// characters on their line belongs to the next chunk. Chunks without content are left out.
+// split cuts a source at lines that begin with "---" or "...". It uses no parser, so a malformed document does not
+// affect the others. This is correct, because such a line is a separator anywhere in YAML, even in a block scalar, and
+// never occurs in JSON. Text after the three characters belongs to the next chunk. split leaves out chunks without
+// content.
 func split(data []byte) []chunk {
 	var chunks []chunk
 	add := func(text []byte, line int) {
@@ -37,8 +38,8 @@ func split(data []byte) []chunk {
 	return chunks
 }
 
-// separator returns how many bytes of the line separate documents: 0 if it is content. A byte order mark may stand
-// before them where files were put one behind the other.
+// separator returns the length of the separator at the start of the line, or 0 if there is none. A byte order mark may
+// stand before it, since files may have been concatenated.
 func separator(line []byte) int {
 	marker := bytes.TrimPrefix(line, byteOrderMark())
 	if !bytes.HasPrefix(marker, []byte("---")) && !bytes.HasPrefix(marker, []byte("...")) {
@@ -50,8 +51,7 @@ func separator(line []byte) int {
 	return len(line) - len(marker) + 3
 }
 
-// firstByte returns the first byte that is content: not blank, and not in a comment or a directive. It returns 0 if
-// there is none.
+// firstByte returns the first byte that is neither white space nor in a comment or directive, or 0 if there is none.
 func (c chunk) firstByte() byte {
 	if i := c.contentStart(); i < len(c.text) {
 		return c.text[i]

@@ -9,19 +9,20 @@ import (
 	"strings"
 )
 
-// node is a JSON value in a document and the Go type that it is decoded to.
+// node is a JSON value in a document, with the Go type to decode it to.
 type node struct {
 	path string
 	data []byte
 	t    reflect.Type
 }
 
-// decodesItself tells a type whose inside is not ours to know, such as a time or a quantity.
+// decodesItself reports whether a type has its own UnmarshalJSON, such as a time or a quantity.
 func (n node) decodesItself() bool {
 	return reflect.PointerTo(n.t).Implements(reflect.TypeFor[json.Unmarshaler]())
 }
 
-// children returns the values in n that its type has a place for; none if the value does not have the type's form.
+// children returns the values in n for which its type has a field or an element. It returns none if the value does not
+// have the form of the type.
 func (n node) children() []node {
 	switch n.t.Kind() {
 	case reflect.Pointer:

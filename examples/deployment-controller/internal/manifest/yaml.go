@@ -13,12 +13,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// yamlPart turns a chunk of YAML into JSON.
+// yamlPart converts a chunk of YAML to JSON.
 func (c chunk) yamlPart() part {
 	if len(c.text) > MaxDocument {
 		return part{errs: []error{tooLarge(len(c.text))}}
 	}
-	// The parser names no line for what is wrong in the first one; with an empty line in front it names them all.
+	// The parser's errors name no line if the fault is in the first line. An empty line at the start avoids this.
 	text := append([]byte("\n"), c.text...)
 	if err := checkYAML(text); err != nil {
 		return part{errs: c.yamlErrors(err)}
@@ -30,8 +30,8 @@ func (c chunk) yamlPart() part {
 	return part{json: converted}
 }
 
-// checkYAML refuses what the conversion to JSON does not mind: text behind the end of the document, which it drops, and
-// aliases that repeat more than a document may hold, which it writes out.
+// checkYAML returns an error for two faults that the conversion to JSON does not report: text after the end of the
+// document, which it drops, and aliases that expand to more than MaxDocument.
 func checkYAML(text []byte) error {
 	decoder := yamlparser.NewDecoder(bytes.NewReader(text))
 	var value, more any
@@ -49,8 +49,8 @@ func checkYAML(text []byte) error {
 	return nil
 }
 
-// written estimates, from below, how many bytes of JSON a value takes. It does not go on once that is too many, since
-// aliases can make a tree that is too large to be walked.
+// written returns a lower bound of the size of a value as JSON. It stops above MaxDocument, since aliases can make a
+// tree that is too large to walk.
 func written(value any) int {
 	total := 1
 	switch v := value.(type) {
@@ -70,7 +70,8 @@ func written(value any) int {
 	return total
 }
 
-// yamlErrors rewrites the parser's messages to the lines of the source. Some come as several in one.
+// yamlErrors changes the line numbers in the parser's messages to those of the source. One error may hold several
+// messages.
 func (c chunk) yamlErrors(err error) []error {
 	messages := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
 	if several, ok := errors.AsType[*yamlparser.TypeError](err); ok {
@@ -97,7 +98,7 @@ func (c chunk) yamlError(message string) error {
 	if !fromParser(message) {
 		number--
 	}
-	// What is missing at the end is missed in the line behind it.
+	// For something missing at the end, the parser names the line after the last one.
 	number = min(number, bytes.Count(bytes.TrimRight(c.text, "\r\n"), []byte("\n"))+1)
 	if c.tabIndents(number) && !strings.Contains(message, "tab") {
 		message += " (a tab indents this line; YAML wants spaces)"
@@ -105,12 +106,12 @@ func (c chunk) yamlError(message string) error {
 	return fmt.Errorf("line %d: %s", c.line+number-1, message)
 }
 
-// fromParser tells the parser's messages from the scanner's, which are worded alike.
+// fromParser reports whether a message comes from the parser and not from the scanner. Their wording is alike.
 func fromParser(message string) bool {
 	return regexp.MustCompile(`^did not find expected (<|node content|key|'-' indicator|',' or)`).MatchString(message)
 }
 
-// tabIndents reports whether a tab stands before the content of a line of the chunk, counted from 1.
+// tabIndents reports whether the indentation of a line of the chunk, counted from 1, has a tab.
 func (c chunk) tabIndents(number int) bool {
 	lines := bytes.Split(c.text, []byte("\n"))
 	if number < 1 || number > len(lines) {
