@@ -8,7 +8,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// cache is a [store.Cache] that knows what it is told.
+// cache is a [store.Cache] with the objects that a spec puts into it.
 type cache map[string]store.Object
 
 func (c cache) Cached(key string) (store.Object, bool) {
@@ -46,7 +46,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(err).NotTo(HaveOccurred())
 	}
 
-	It("writes with a single request what the cache knows", func(ctx SpecContext) {
+	It("writes an object from the cache with a single request", func(ctx SpecContext) {
 		created(ctx, s, "a")
 		shared, known := knows(ctx, "a")
 		site := shared.DeepCopy()
@@ -61,7 +61,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(w.during(func() { Expect(cached.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred()) })).To(Equal([]string{"Txn"}))
 	})
 
-	It("needs a read where the cache knows another revision", func(ctx SpecContext) {
+	It("reads the object if the cache has another revision", func(ctx SpecContext) {
 		created(ctx, s, "a")
 		knows(ctx, "a")
 		overtake(ctx, "a", func(s *Site) { s.Spec.Image = "x" })
@@ -71,7 +71,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(get(ctx, s, "a").Spec.Image).To(Equal("x"))
 	})
 
-	It("never shares with the caller what is cached", func(ctx SpecContext) {
+	It("never shares a cached object with the caller", func(ctx SpecContext) {
 		created(ctx, s, "a", labelled("x", "1"), finalizer("example.com/f"))
 		shared, known := knows(ctx, "a")
 		scribble := func(site *Site) {
@@ -90,7 +90,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(shared).To(Equal(known))
 	})
 
-	It("merges an unconditional update with what is really there", func(ctx SpecContext) {
+	It("merges an unconditional update with the object in etcd", func(ctx SpecContext) {
 		created(ctx, s, "a")
 		shared, known := knows(ctx, "a")
 		overtake(ctx, "a", func(s *Site) { s.Spec.Image, s.Status.Ready = "x", 5 })
@@ -103,7 +103,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(shared).To(Equal(known))
 	})
 
-	It("does not take a change for none because the cache is stale", func(ctx SpecContext) {
+	It("writes a change although the stale cache already has it", func(ctx SpecContext) {
 		created(ctx, s, "a")
 		shared, _ := knows(ctx, "a")
 		overtake(ctx, "a", func(s *Site) { s.Spec.Image = "x" })
@@ -113,7 +113,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(get(ctx, s, "a").Spec.Image).To(BeEmpty())
 	})
 
-	It("conflicts with what the cache does not know yet", func(ctx SpecContext) {
+	It("conflicts with a write that the cache does not have yet", func(ctx SpecContext) {
 		created(ctx, s, "a")
 		shared, _ := knows(ctx, "a")
 		overtake(ctx, "a", func(s *Site) { s.Spec.Image = "x" })
@@ -123,7 +123,7 @@ var _ = Describe("A store with a cache", func() {
 		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
 	})
 
-	It("says no only on the word of etcd", func(ctx SpecContext) {
+	It("refuses only what etcd's state forbids", func(ctx SpecContext) {
 		created(ctx, s, "a", labelled("protected", "true"))
 		knows(ctx, "a")
 		overtake(ctx, "a", func(s *Site) { s.Labels = nil })
@@ -135,7 +135,7 @@ var _ = Describe("A store with a cache", func() {
 			NotTo(HaveOccurred(), "the cache knows an older object of the name")
 	})
 
-	It("finds out that an object is gone", func(ctx SpecContext) {
+	It("finds that an object is gone", func(ctx SpecContext) {
 		created(ctx, s, "a")
 		shared, _ := knows(ctx, "a")
 		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())

@@ -23,7 +23,7 @@ import (
 )
 
 var _ = Describe("Create", func() {
-	It("fills in what the store decides", func(ctx SpecContext) {
+	It("fills in the fields that the store decides", func(ctx SpecContext) {
 		now := time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)
 		s := newStore(func(o *store.Options) { o.Clock = clocktesting.NewFakePassiveClock(now) })
 		site := newSite("a")
@@ -56,7 +56,7 @@ var _ = Describe("Create", func() {
 		Expect(stored["metadata"]).NotTo(HaveKey("resourceVersion"))
 	})
 
-	It("overrides what only the store may set", func(ctx SpecContext) {
+	It("overrides fields that only the store may set", func(ctx SpecContext) {
 		s := newStore()
 		deleted := metav1.Now()
 		site := created(ctx, s, "a", func(s *Site) {
@@ -118,14 +118,14 @@ var _ = Describe("Create", func() {
 		Expect(get(ctx, s, "a").UID).To(Equal(first.UID))
 	})
 
-	It("refuses a name that is taken by what cannot be decoded", func(ctx SpecContext) {
+	It("refuses a name that is taken by an undecodable value", func(ctx SpecContext) {
 		s := newStore()
 		put(ctx, siteKey(s, "a"), "garbage")
 		_, err := s.Create(ctx, newSite("a"))
 		Expect(err).To(MatchError(apierrors.IsAlreadyExists, "AlreadyExists"))
 	})
 
-	It("lets one of many with the same name win", func(ctx SpecContext) {
+	It("lets one of many creations of the same name win", func(ctx SpecContext) {
 		s := newStore()
 		results := make(chan error)
 		for range 20 {
@@ -145,7 +145,7 @@ var _ = Describe("Create", func() {
 		Expect(won).To(Equal(1))
 	})
 
-	DescribeTable("refuses an address that is none", func(ctx SpecContext, obj store.Object) {
+	DescribeTable("refuses an invalid name or namespace", func(ctx SpecContext, obj store.Object) {
 		_, err := newStore().Create(ctx, obj)
 		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
 	},
@@ -160,7 +160,7 @@ var _ = Describe("Create", func() {
 		Entry("no namespace", &Site{ObjectMeta: metav1.ObjectMeta{Name: "a"}}),
 		Entry("no namespace to generate a name in", &Site{ObjectMeta: metav1.ObjectMeta{GenerateName: "a"}}),
 		Entry("generateName a/b", &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: "a/b"}}),
-		Entry("a namespace where there are none", &Region{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}),
+		Entry("a namespace for a cluster-scoped kind", &Region{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}}),
 	)
 
 	DescribeTable("refuses what is invalid", func(ctx SpecContext, path string, change func(*Site)) {
@@ -194,13 +194,13 @@ var _ = Describe("Create", func() {
 		Entry("the kind's own rule", "spec.replicas", func(s *Site) { s.Spec.Replicas = -1 }),
 	)
 
-	It("lets the kinds of RBAC have the names that they have", func(ctx SpecContext) {
+	It("accepts the names that the kinds of RBAC have", func(ctx SpecContext) {
 		s := newStore(func(o *store.Options) { Expect(rbacv1.AddToScheme(o.Scheme)).To(Succeed()) })
 		_, err := s.Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "system:node"}})
 		Expect(err).NotTo(HaveOccurred())
 	})
 
-	It("refuses an object that etcd would find too large, and takes one that is just small enough", func(ctx SpecContext) {
+	It("refuses an object that is too large for etcd, and accepts one that is just small enough", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a", func(s *Site) { s.Spec.Image = "x" })
 		spare := store.MaxRequestBytes - 2*64 - 3*len(siteKey(s, "a")) - len(raw(ctx, siteKey(s, "a")))
@@ -214,7 +214,7 @@ var _ = Describe("Create", func() {
 		Expect(s.Create(ctx, site)).Error().NotTo(HaveOccurred())
 	})
 
-	It("says so when etcd itself takes less", func(ctx SpecContext) {
+	It("reports it if etcd's own limit is lower", func(ctx SpecContext) {
 		w := &wire{}
 		w.onTxn(1, func(func() error) error { return rpctypes.ErrGRPCRequestTooLarge })
 		_, err := newStoreOn(newClient(w.tap)).Create(ctx, newSite("a"))
@@ -240,7 +240,7 @@ var _ = Describe("Create", func() {
 			return &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: "a-"}}
 		}
 
-		It("makes up a name", func(ctx SpecContext) {
+		It("generates a name", func(ctx SpecContext) {
 			s := newStore()
 			site := generated()
 			Expect(s.Create(ctx, site)).Error().NotTo(HaveOccurred())
@@ -248,7 +248,7 @@ var _ = Describe("Create", func() {
 			Expect(get(ctx, s, site.Name).GenerateName).To(Equal("a-"))
 		})
 
-		It("prefers a name that is given", func(ctx SpecContext) {
+		It("uses a given name instead", func(ctx SpecContext) {
 			s := newStore()
 			site := generated()
 			site.Name = "b"
@@ -256,7 +256,7 @@ var _ = Describe("Create", func() {
 			Expect(site.Name).To(Equal("b"))
 		})
 
-		It("cuts what is too long", func(ctx SpecContext) {
+		It("cuts a prefix that is too long", func(ctx SpecContext) {
 			s := newStore()
 			site := generated()
 			site.GenerateName = strings.Repeat("a", 100)
@@ -275,7 +275,7 @@ var _ = Describe("Create", func() {
 			return names
 		}
 
-		It("tries another one when the name is taken", func(ctx SpecContext) {
+		It("tries another name when one is taken", func(ctx SpecContext) {
 			s := newStore()
 			names := next(3)
 			created(ctx, s, names[0])
@@ -285,7 +285,7 @@ var _ = Describe("Create", func() {
 			Expect(site.Name).To(Equal(names[2]))
 		})
 
-		It("gives up after a few", func(ctx SpecContext) {
+		It("gives up after a few names", func(ctx SpecContext) {
 			s := newStore()
 			for _, name := range next(20) {
 				created(ctx, s, name)
@@ -308,7 +308,7 @@ var _ = Describe("Create", func() {
 			Expect(b.Name).NotTo(Equal(a.Name))
 		})
 
-		It("can write the status along", func(ctx SpecContext) {
+		It("writes the status in the same transaction", func(ctx SpecContext) {
 			s := newStore()
 			site := generated()
 			site.Status.Ready = 2
@@ -320,7 +320,7 @@ var _ = Describe("Create", func() {
 		})
 	})
 
-	It("ends when its context does", func(ctx SpecContext) {
+	It("stops when its context is done", func(ctx SpecContext) {
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
 		w := &wire{}

@@ -20,7 +20,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// benchPod is the Pod of an application such as there are many of.
+// benchPod is the Pod of a typical application.
 func benchPod(n int) corev1.PodSpec {
 	return corev1.PodSpec{
 		ServiceAccountName: "web", TerminationGracePeriodSeconds: ptr.To[int64](30),
@@ -92,8 +92,8 @@ func protoValue(tb testing.TB, key, apiVersion, kind string, obj interface{ Mars
 	return benchValue{key, append([]byte("k8s\x00"), value...)}
 }
 
-// BenchmarkDecode decodes values as a replica does, and beside that with the
-// decoder of apimachinery alone.
+// BenchmarkDecode decodes values as a replica does and, for comparison, with
+// apimachinery's decoder.
 func BenchmarkDecode(b *testing.B) {
 	s := benchStore(b)
 	d := benchDeployment(7)
@@ -142,8 +142,8 @@ func benchDecode(b *testing.B, s *store.Store, like store.Object, v benchValue, 
 	}
 }
 
-// BenchmarkRetained tells how much memory a decoded Deployment takes as long as it
-// is kept, beside what apimachinery's decoder makes of the same.
+// BenchmarkRetained measures how much memory a decoded Deployment takes while it
+// is kept and, for comparison, one decoded by apimachinery.
 func BenchmarkRetained(b *testing.B) {
 	const n = 20000
 	s := benchStore(b)

@@ -13,7 +13,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// homemade has metadata of its own making.
+// homemade has metadata that is not a metav1.ObjectMeta.
 type homemade struct {
 	metav1.TypeMeta `json:",inline"`
 	Meta            metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -53,7 +53,8 @@ func TestDecodeOptions(t *testing.T) {
 	}
 }
 
-// What is not to be shared is not.
+// Without Shared, the caller may change decoded objects: later ones do not show
+// the changes.
 func TestDecodedObjectsAreTheCallers(t *testing.T) {
 	s := benchStore(t)
 	v := jsonValue(t, s.Prefix()+"apps/deployments/team-1/web-000001", benchDeployment(1))
@@ -72,8 +73,8 @@ func TestDecodedObjectsAreTheCallers(t *testing.T) {
 	}
 }
 
-// What a value is of is said by the fields of that very name, also where it cannot
-// be decoded into the kind itself.
+// The kind of a value is read from the fields with exactly these names, even if
+// the value does not decode into the kind's type.
 func TestKindOfAValueIsMatchedExactly(t *testing.T) {
 	s, err := store.New(clientv3.NewCtxClient(t.Context()), store.Options{Kinds: []store.AnyKind{siteKind(), oldVersion()}})
 	if err != nil {

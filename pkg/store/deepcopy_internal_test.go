@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// FuzzDeepCopy checks that the copy of whatever JSON can describe equals the
-// original, and that nothing that is done to the copy shows in the original.
+// FuzzDeepCopy checks, for objects made from arbitrary JSON, that a copy equals
+// the original, and that changes to the copy do not change the original.
 func FuzzDeepCopy(f *testing.F) {
 	for _, seed := range []string{
 		`{}`,
@@ -45,7 +45,7 @@ func FuzzDeepCopy(f *testing.F) {
 	})
 }
 
-// shared fails the test where two values of one shape share memory.
+// shared fails the test if two values of the same type share memory.
 func shared(t *testing.T, path string, a, b reflect.Value) {
 	t.Helper()
 	if a.Type() == reflect.TypeFor[*time.Location]() {
@@ -78,7 +78,7 @@ func shared(t *testing.T, path string, a, b reflect.Value) {
 	}
 }
 
-// scribble changes all that can be reached from a value.
+// scribble changes everything that is reachable from a value.
 func scribble(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -20,7 +20,7 @@ var _ = Describe("DeleteCollection", func() {
 	}
 	doomed := store.ListOptions{Namespace: "default", Selector: labels.SelectorFromSet(labels.Set{"doomed": "yes"})}
 
-	It("deletes what is selected, however much, and nothing else", func(ctx SpecContext) {
+	It("deletes all selected objects, however many, and no others", func(ctx SpecContext) {
 		s := newStore()
 		fill(ctx, s, 250, labelled("doomed", "yes"))
 		created(ctx, s, "z")
@@ -41,7 +41,7 @@ var _ = Describe("DeleteCollection", func() {
 		Expect(keys).To(Equal(250))
 	})
 
-	It("has nothing to do where there is nothing", func(ctx SpecContext) {
+	It("writes nothing if there are no objects", func(ctx SpecContext) {
 		s := newStore()
 		deleted, rev, err := store.DeleteCollection[*Site](ctx, s, store.ListOptions{}, store.DeleteOptions{})
 		Expect(err).NotTo(HaveOccurred())
@@ -49,7 +49,7 @@ var _ = Describe("DeleteCollection", func() {
 		Expect(rev).To(Equal(revision(ctx, s)))
 	})
 
-	It("only marks objects with finalizers, once, and those that get one", func(ctx SpecContext) {
+	It("only marks objects with finalizers, once, and objects that get one meanwhile", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		created(ctx, s, "b", finalizer("example.com/f"))
@@ -70,7 +70,7 @@ var _ = Describe("DeleteCollection", func() {
 		Expect(again).To(Equal(rev))
 	})
 
-	It("names what must stay, and deletes the rest", func(ctx SpecContext) {
+	It("names the objects that must stay, and deletes the rest", func(ctx SpecContext) {
 		s := newStore()
 		fill(ctx, s, 120)
 		for _, name := range []string{"p1", "p2"} {
@@ -89,7 +89,7 @@ var _ = Describe("DeleteCollection", func() {
 		Expect(names(left.Items)).To(Equal([]string{"default/p1", "default/p2"}))
 	})
 
-	It("looks again at what has changed since, and spares what came later", func(ctx SpecContext) {
+	It("reads changed objects again, and leaves objects that were created later", func(ctx SpecContext) {
 		s := newStore()
 		for _, name := range []string{"a", "b", "c", "d"} {
 			created(ctx, s, name, labelled("doomed", "yes"))
@@ -116,7 +116,7 @@ var _ = Describe("DeleteCollection", func() {
 		Expect(remaining(ctx, s)).To(Equal([]string{"default/a", "default/d", "default/e"}))
 	})
 
-	It("gets through while others write", func(ctx SpecContext) {
+	It("completes while others write", func(ctx SpecContext) {
 		s := newStore()
 		fill(ctx, s, 40, labelled("doomed", "yes"))
 		var writers sync.WaitGroup
@@ -142,7 +142,7 @@ var _ = Describe("DeleteCollection", func() {
 		Expect(remaining(ctx, s)).To(BeEmpty())
 	})
 
-	It("keeps to the fences", func(ctx SpecContext) {
+	It("carries the fences", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		fenced := s.WithFences(store.Fence{Key: s.Prefix() + "leader", CreateRevision: 1})
@@ -151,7 +151,7 @@ var _ = Describe("DeleteCollection", func() {
 		Expect(remaining(ctx, s)).To(HaveLen(1))
 	})
 
-	DescribeTable("refuses what makes no sense", func(ctx SpecContext, o store.ListOptions, d store.DeleteOptions) {
+	DescribeTable("refuses options that make no sense", func(ctx SpecContext, o store.ListOptions, d store.DeleteOptions) {
 		s := newStore()
 		created(ctx, s, "a")
 		_, _, err := store.DeleteCollection[*Site](ctx, s, o, d)
@@ -160,8 +160,8 @@ var _ = Describe("DeleteCollection", func() {
 	},
 		Entry("a limit", store.ListOptions{Limit: 1}, store.DeleteOptions{}),
 		Entry("a revision", store.ListOptions{Revision: 1}, store.DeleteOptions{}),
-		Entry("a namespace that is none", store.ListOptions{Namespace: ".."}, store.DeleteOptions{}),
+		Entry("an invalid namespace", store.ListOptions{Namespace: ".."}, store.DeleteOptions{}),
 		Entry("a resourceVersion", store.ListOptions{}, store.DeleteOptions{ResourceVersion: "1"}),
-		Entry("a propagation that is none", store.ListOptions{}, store.DeleteOptions{Propagation: "Sideways"}),
+		Entry("an unknown propagation", store.ListOptions{}, store.DeleteOptions{Propagation: "Sideways"}),
 	)
 })

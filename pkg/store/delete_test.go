@@ -37,7 +37,7 @@ var _ = Describe("Delete", func() {
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	})
 
-	It("spares what took the name later", func(ctx SpecContext) {
+	It("leaves an object that took the name later", func(ctx SpecContext) {
 		s := newStore()
 		old := created(ctx, s, "a")
 		Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
@@ -80,7 +80,7 @@ var _ = Describe("Delete", func() {
 		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
 	})
 
-	It("asks the kind's own rule", func(ctx SpecContext) {
+	It("applies the kind's own rule", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a", labelled("protected", "true"))
 		_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{})
@@ -101,7 +101,7 @@ var _ = Describe("Delete", func() {
 		Expect(revision(ctx, s)).To(Equal(rev))
 	})
 
-	It("gives a grace period, which can only become shorter", func(ctx SpecContext) {
+	It("sets a grace period, which later deletions can only shorten", func(ctx SpecContext) {
 		clock := clocktesting.NewFakePassiveClock(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
 		start := clock.Now()
 		s := newStore(func(o *store.Options) { o.Clock = clock })

@@ -62,7 +62,7 @@ var _ = Describe("A kind that is known by its name alone", func() {
 		Expect(event.Object.GetName()).To(Equal("a"))
 	})
 
-	It("is found by its resource, and among all kinds", func() {
+	It("is found by its resource and in the list of all kinds", func() {
 		info, ok := s.LookupResource(schema.GroupResource{Group: "example.com", Resource: "sites"})
 		Expect(ok).To(BeTrue())
 		Expect(info).To(Equal(sites.Info()))
@@ -84,7 +84,7 @@ var _ = Describe("A kind that is known by its name alone", func() {
 var _ = Describe("A value that does not decode", func() {
 	const text = `{"apiVersion":"example.com/v1","kind":"Site","metadata":{"namespace":"default","name":"broken","finalizers":["f/f"]},"spec":7}`
 
-	It("is deleted by its revision, and by nothing else", func(ctx SpecContext) {
+	It("is deleted only by its revision", func(ctx SpecContext) {
 		s := newStore()
 		key := s.Prefix() + "example.com/sites/default/broken"
 		at := put(ctx, key, text)

@@ -25,7 +25,7 @@ func (c CountedSpec) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"size":%d}`, c.Size), nil
 }
 
-var _ = Describe("An update of what a cache knows", Serial, func() {
+var _ = Describe("An update of a cached object", Serial, func() {
 	var (
 		s, cached *store.Store
 		c         cache
@@ -64,7 +64,7 @@ var _ = Describe("An update of what a cache knows", Serial, func() {
 		Expect(got.Generation).To(BeEquivalentTo(2))
 	})
 
-	It("still finds that nothing has changed, and that labels have", func(ctx SpecContext) {
+	It("still finds that nothing has changed, and that labels have changed", func(ctx SpecContext) {
 		before := counted.ResourceVersion
 		Expect(cached.UpdateStatus(ctx, counted)).Error().NotTo(HaveOccurred())
 		Expect(counted.ResourceVersion).To(Equal(before))

@@ -14,7 +14,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A type of your own is a spec, a status, and a name for the two together.
+// To define a type of your own, write a spec and a status, and name the Resource
+// of the two.
 type (
 	LampSpec struct {
 		Brightness int `json:"brightness,omitempty"`
@@ -206,8 +207,8 @@ func ExampleStore_Txn() {
 	// desk is still there: true
 }
 
-// A lamp is added only if nobody has added or changed one since they were
-// counted. Those that may go meanwhile would be named with Unchanged.
+// Add a lamp only if no lamp was added or changed since they were counted.
+// Deletions do not count: name the lamps that must stay with Unchanged.
 func ExampleTxn_UnchangedSince() {
 	ctx := context.Background()
 	s, done := lampStore(ctx)
@@ -234,8 +235,8 @@ func ExampleTxn_UnchangedSince() {
 	// shelf is too late: true
 }
 
-// More lamps than one etcd transaction takes. The one that tells how many there
-// are is written last.
+// Create more lamps than fit into one etcd transaction. The lamp that has their
+// number is written last.
 func ExampleTxn_AllowSplit() {
 	ctx := context.Background()
 	s, done := lampStore(ctx)
@@ -352,7 +353,7 @@ func ExampleDeleteCollection() {
 	// Output: deleted: 1
 }
 
-// Selects decides about objects as a list would, wherever they are from.
+// Selects applies the selectors of a list to objects from any source.
 func ExampleStore_Selects() {
 	s, done := lampStore(context.Background())
 	defer done()
@@ -373,8 +374,8 @@ func ExampleStore_Selects() {
 	// true <nil>
 }
 
-// Whatever writes below a context can be observed, such as to wait until a cache
-// has it.
+// ObserveWrites reports every write that uses the context, for example to wait
+// until a cache has it.
 func ExampleObserveWrites() {
 	ctx := context.Background()
 	s, done := lampStore(ctx)
@@ -392,7 +393,8 @@ func ExampleObserveWrites() {
 	// true <nil>
 }
 
-// What was written before encryption was switched on is encrypted now.
+// Encryption was switched on after some objects were written. Rewrite encrypts
+// them.
 func ExampleRewrite() {
 	ctx := context.Background()
 	plain, done := lampStore(ctx)

@@ -65,7 +65,7 @@ var _ = Describe("A fence", func() {
 		Expect(revision(ctx, s)).To(Equal(now))
 	})
 
-	It("does not hold again when its key is created anew", func(ctx SpecContext) {
+	It("does not hold again when its key is created again", func(ctx SpecContext) {
 		s, fenced, f := hold(ctx)
 		remove(ctx, f.Key)
 		found := put(ctx, f.Key, "another")
@@ -76,7 +76,7 @@ var _ = Describe("A fence", func() {
 		Expect(revision(ctx, s)).To(Equal(found))
 	})
 
-	It("stands beside others", func(ctx SpecContext) {
+	It("holds together with other fences", func(ctx SpecContext) {
 		s, fenced, _ := hold(ctx)
 		second := store.Fence{Key: s.Prefix() + "second"}
 		second.CreateRevision = put(ctx, second.Key, "")
@@ -95,7 +95,7 @@ var _ = Describe("A fence", func() {
 		get(ctx, fenced, "a")
 	})
 
-	It("that names a lease does not take another holder's key for its own, created at the same revision of other data", func(ctx SpecContext) {
+	It("that names a lease does not accept another holder's key, created at the same revision of other data", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		s := newStoreOn(cluster.Client())
 		hold := func() store.Fence {
@@ -120,7 +120,7 @@ var _ = Describe("A fence", func() {
 		Expect(s.WithFences(now).Create(ctx, newSite("b"))).Error().To(MatchError(apierrors.IsAlreadyExists, "AlreadyExists"))
 	})
 
-	It("can be one that the write's context carries", func(ctx SpecContext) {
+	It("can come from the write's context", func(ctx SpecContext) {
 		type carried struct{}
 		s, _, f := hold(ctx)
 		find := func(ctx context.Context) ([]store.Fence, error) {

@@ -35,7 +35,7 @@ func newConfigMap(name string) *corev1.ConfigMap {
 }
 
 var _ = Describe("The form of a stored value", func() {
-	It("is protobuf where that is asked for and the type has it, and JSON elsewhere; either store reads both", func(ctx SpecContext) {
+	It("is protobuf if the store asks for it and the type has it, and else JSON; every store reads both", func(ctx SpecContext) {
 		asJSON := newStore()
 		asProto := newStore(sharing(asJSON), protobuf)
 		_, err := asProto.Create(ctx, newConfigMap("p"))
@@ -54,7 +54,7 @@ var _ = Describe("The form of a stored value", func() {
 		}
 	})
 
-	It("moves with Rewrite, which writes nothing twice", func(ctx SpecContext) {
+	It("is changed by Rewrite, which writes nothing twice", func(ctx SpecContext) {
 		asJSON := newStore()
 		for _, name := range []string{"a", "b"} {
 			_, err := asJSON.Create(ctx, newConfigMap(name))
@@ -68,7 +68,7 @@ var _ = Describe("The form of a stored value", func() {
 		Expect(revision(ctx, asJSON)).To(Equal(before))
 	})
 
-	It("costs no revision when an object does not change, whatever the form", func(ctx SpecContext) {
+	It("costs no revision if an object does not change, whatever the form", func(ctx SpecContext) {
 		for _, form := range []func(*store.Options){protobuf, keys("k")} {
 			s := newStore(form)
 			cm := newConfigMap("a")
@@ -81,7 +81,7 @@ var _ = Describe("The form of a stored value", func() {
 		}
 	})
 
-	It("must have no unknown fields, and none twice, where strictness is asked for", func(ctx SpecContext) {
+	It("must have no unknown and no duplicate fields if the store is strict", func(ctx SpecContext) {
 		lax := newStore()
 		strict := newStore(sharing(lax), func(o *store.Options) { o.Strict = true })
 		created(ctx, strict, "good")
@@ -103,7 +103,7 @@ var _ = Describe("The form of a stored value", func() {
 })
 
 var _ = Describe("Encryption", func() {
-	It("hides values, with the name of the key in each", func(ctx SpecContext) {
+	It("encrypts values, with the name of the key in each", func(ctx SpecContext) {
 		s := newStore(keys("alpha"))
 		created(ctx, s, "a", func(site *Site) { site.Spec.Image = "secret" })
 		Expect(raw(ctx, siteKey(s, "a"))).To(HavePrefix("k8s:enc:aesgcm:v1:alpha:"))
@@ -202,7 +202,7 @@ var _ = Describe("A further version of a kind", func() {
 		return &OldSite{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"}, Spec: OldSpec{Repository: "nginx", Tag: "1", Replicas: "2"}}
 	}
 
-	It("is written and read like the kind itself, and stored as it", func(ctx SpecContext) {
+	It("is written and read like the kind itself, and stored as the kind", func(ctx SpecContext) {
 		s := newStore(versions)
 		old := newOld()
 		rev, err := s.Create(ctx, old)
@@ -246,7 +246,7 @@ var _ = Describe("A further version of a kind", func() {
 		Expect(err).NotTo(HaveOccurred())
 	})
 
-	It("is not for Rewrite, which needs the stored one", func(ctx SpecContext) {
+	It("is refused by Rewrite, which needs the stored version", func(ctx SpecContext) {
 		s := newStore(versions)
 		before := created(ctx, s, "a", func(site *Site) { site.Spec.Zone = "b" })
 		_, err := store.Rewrite[*OldSite](ctx, s)
@@ -254,7 +254,7 @@ var _ = Describe("A further version of a kind", func() {
 		Expect(get(ctx, s, "a")).To(Equal(before))
 	})
 
-	It("is read where it was stored itself, and moved with Rewrite", func(ctx SpecContext) {
+	It("is read if a value was stored as it, and changed by Rewrite", func(ctx SpecContext) {
 		s := newStore(versions)
 		put(ctx, siteKey(s, "a"), `{"apiVersion":"example.com/v1alpha1","kind":"Site","metadata":{"name":"a","namespace":"default","uid":"u"},"spec":{"repository":"nginx","tag":"1","replicas":"3"}}`)
 		Expect(get(ctx, s, "a").Spec.Replicas).To(Equal(int32(3)))

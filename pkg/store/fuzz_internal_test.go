@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// everything has a field of each sort that a copy can meet.
+// everything has a field of each type that can be copied.
 type everything struct {
 	Number   int64                        `json:"number,omitempty"`
 	Float    float64                      `json:"float,omitempty"`

@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// The same fields as Kubernetes' types, but without their methods: only what
-// they refer to copies itself.
+// These types have the fields of Kubernetes' types, but not their methods. Only
+// the types of the fields have a DeepCopyInto.
 type (
 	bareSpec   corev1.PodSpec
 	bareStatus corev1.PodStatus
@@ -19,8 +19,8 @@ type (
 	}
 )
 
-// FuzzDeepCopyAsGenerated checks that what a Resource copies equals what
-// Kubernetes' generated code copies.
+// FuzzDeepCopyAsGenerated checks that the copy of a Resource equals the copy made
+// by Kubernetes' generated code.
 func FuzzDeepCopyAsGenerated(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"spec":{"containers":[{"name":"a","ports":[{"containerPort":1}],"resources":{"limits":{"cpu":"1"}}}],"nodeSelector":{"a":"b"}}}`,

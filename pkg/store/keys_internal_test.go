@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzKey checks that a key can be read back, and that no name leads out of the
-// place of its kind, or of its namespace.
+// FuzzKey checks that a key can be parsed again, and that no name leads out of
+// the prefix of its kind or its namespace.
 func FuzzKey(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"default", "a"}, {"", "a"}, {"default", ""}, {".", ".."}, {"a/b", "c"}, {"a", "b/c"}, {"a%2f", "b"}, {"a\x00", "\xff"}, {"a b", "ä"},
@@ -53,8 +53,8 @@ func FuzzKey(f *testing.F) {
 	})
 }
 
-// FuzzDecode checks that no stored value makes the store panic, and that what it
-// takes for an object can be written again and is then the same.
+// FuzzDecode checks that no stored value makes the store panic, and that an
+// object that it decodes can be written and read again unchanged.
 func FuzzDecode(f *testing.F) {
 	valid := `{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"namespace":"default","name":"a"}`
 	for _, seed := range []string{

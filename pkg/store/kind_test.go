@@ -48,7 +48,7 @@ var _ = Describe("New", func() {
 		Entry("without a version", "lacks a version", store.Kind[*plain]{GroupVersionKind: schema.GroupVersionKind{Group: "g", Kind: "K"}}),
 		Entry("of an interface", "pointer to a struct", store.Kind[store.Object]{GroupVersionKind: things}),
 		Entry("given twice", "given twice", store.Kind[*plain]{GroupVersionKind: things}, store.Kind[*other]{GroupVersionKind: things}),
-		Entry("of one Go type", "a type of its own",
+		Entry("with one Go type", "a type of its own",
 			store.Kind[*plain]{GroupVersionKind: things}, store.Kind[*plain]{GroupVersionKind: gvk("example.com", "Other")}),
 		Entry("with the same keys", "both are stored as",
 			store.Kind[*plain]{GroupVersionKind: things}, store.Kind[*other]{GroupVersionKind: gvk("example.com", "Other"), Resource: "things"}),
@@ -62,7 +62,7 @@ var _ = Describe("New", func() {
 		Entry("with an interface", "interface {} cannot be copied", store.Kind[*withAny]{GroupVersionKind: things}),
 		Entry("with an unexported pointer", "unexported field", store.Kind[*withHidden]{GroupVersionKind: things}),
 		Entry("with references in the keys of a map", "its keys hold references", store.Kind[*withKeys]{GroupVersionKind: things}),
-		Entry("that are copied as another type", "give the type a method of its own", store.Kind[*embedding]{GroupVersionKind: things}),
+		Entry("with a DeepCopyObject of another type", "give the type a method of its own", store.Kind[*embedding]{GroupVersionKind: things}),
 	)
 
 	It("fills in the defaults of a kind, as a write would", func(ctx SpecContext) {
@@ -127,7 +127,7 @@ var _ = Describe("A store's kinds", func() {
 		Expect(obj).To(Equal(&Region{}))
 	})
 
-	It("are no others", func() {
+	It("are only the given ones", func() {
 		s := newStore()
 		_, err := store.KindOf[*plain](s)
 		Expect(err).To(HaveOccurred())
@@ -151,7 +151,7 @@ var _ = Describe("A store's kinds", func() {
 		Expect(ref).To(Equal(*metav1.NewControllerRef(owner, gvk("example.com", "Site"))))
 	})
 
-	It("can be read by an object of their type", func(ctx SpecContext) {
+	It("can be read with an object of their type", func(ctx SpecContext) {
 		s := newStore()
 		site := created(ctx, s, "a")
 		Expect(must(s.GetObject(ctx, newSite("a")))).To(Equal(site))

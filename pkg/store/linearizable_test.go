@@ -24,7 +24,7 @@ const (
 	linRounds  = 1 // of a reading, a compare-and-set and a Mutate, for each writer
 )
 
-// operation is what a client did to an object, and when: begun and ended are
+// operation is one operation of a client on an object. begun and ended are
 // readings of a clock that all writers share.
 type operation struct {
 	id       string // of an increment; stands in the object that it wrote
@@ -36,7 +36,7 @@ type operation struct {
 	number   int32 // written or read
 }
 
-// version is what etcd's history says of an object at a revision.
+// version is an object at a revision, from etcd's history.
 type version struct {
 	id       string
 	revision int64
@@ -45,13 +45,13 @@ type version struct {
 
 // checkHistory reports why the operations on one object are not linearizable.
 //
-// In general that is a search for an order, but here etcd has one: each version
-// of the object has a revision, and each answer tells the revision that it is
-// about. The only order that can explain the answers is therefore by revision,
-// a version's writer before those who read it. It is a linearization if it
-// follows the versions, and if no operation comes before one that had ended
-// when it began; readers of one version can always be put in the order in which
-// they began. A write whose outcome is unknown has not ended, ever.
+// In general this needs a search for an order. Here etcd has one: each version of
+// the object has a revision, and each answer names the revision that it saw or
+// wrote. So only the order by revision can explain the answers, with the writer
+// of a version before its readers. This order is a linearization if the answers
+// agree with the versions, and if no operation precedes one that had ended when
+// it began. Readers of one version can always be put in the order in which they
+// began. A write with an unknown outcome counts as one that never ends.
 func checkHistory(versions []version, ops []operation) error {
 	at, by := map[int64]version{}, map[string]version{}
 	for i, v := range versions {
@@ -75,7 +75,7 @@ func checkHistory(versions []version, ops []operation) error {
 		case op.id != "" && !happened:
 			return fmt.Errorf("%s was acknowledged and is not in the history", op.id)
 		case op.id != "" && (op.revision != v.revision || op.number != v.number):
-			return fmt.Errorf("%s was told %d at revision %d, and wrote %d at %d", op.id, op.number, op.revision, v.number, v.revision)
+			return fmt.Errorf("%s was answered %d at revision %d, and wrote %d at %d", op.id, op.number, op.revision, v.number, v.revision)
 		case at[op.revision].id == "" || at[op.revision].number != op.number:
 			return fmt.Errorf("%d was read at revision %d, where the history has %+v", op.number, op.revision, at[op.revision])
 		}
@@ -88,7 +88,8 @@ func checkHistory(versions []version, ops []operation) error {
 	return checkRealTime(ops)
 }
 
-// checkRealTime compares each operation with all that had ended before it began.
+// checkRealTime compares each operation with those that had ended before it
+// began.
 func checkRealTime(ops []operation) error {
 	for _, later := range ops {
 		if later.revision == 0 {
@@ -131,7 +132,7 @@ func TestHistoryCheckerFindsWhatIsWrong(t *testing.T) {
 		"a write that happened twice":       {append(versions[:3:3], version{"a", 11, 3}), []operation{a, b}, false},
 		"an acknowledged write that is not": {versions, []operation{a, b, wrote("c", 1, 2, 11, 3)}, false},
 		"a write that was refused":          {versions, []operation{a}, false},
-		"another revision than was told":    {versions, []operation{a, wrote("b", 2, 3, 8, 2)}, false},
+		"a revision other than returned":    {versions, []operation{a, wrote("b", 2, 3, 8, 2)}, false},
 		"a number that was never there":     {versions, []operation{a, b, read(5, 6, 9, 7)}, false},
 		"a stale read":                      {versions, []operation{a, b, read(5, 6, 5, 0)}, false},
 		"a read from the future":            {versions, []operation{wrote("a", 1, 2, 7, 1), wrote("b", 5, 6, 9, 2), read(3, 4, 9, 2)}, false},
@@ -146,7 +147,7 @@ func TestHistoryCheckerFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// recorder runs operations and keeps what became of them.
+// recorder runs operations and records their outcomes.
 type recorder struct {
 	clock atomic.Int64
 	ended chan struct{} // gets one for each operation
@@ -156,8 +157,8 @@ type recorder struct {
 	lost int // operations of unknown outcome
 }
 
-// record runs do until it has an outcome. What failed for certain is tried
-// again: it must not be found in the history.
+// record runs do until it succeeds or its outcome is unknown. It retries a
+// certain failure, of which the history must show nothing.
 func (r *recorder) record(t *testing.T, op operation, do func() (*Site, error)) {
 	op.begun = r.clock.Add(1)
 	for {
@@ -188,7 +189,7 @@ func (r *recorder) record(t *testing.T, op operation, do func() (*Site, error)) 
 	r.ended <- struct{}{}
 }
 
-// writer does what one of many controllers does to one of the objects.
+// writer acts on an object as one of many controllers does.
 func (r *recorder) writer(t *testing.T, s *store.Store, i int) {
 	object := i % linObjects
 	key := store.KeyOf(newSite(fmt.Sprintf("s%d", object)))
@@ -216,10 +217,9 @@ func (r *recorder) writer(t *testing.T, s *store.Store, i int) {
 	}
 }
 
-// sabotage cuts one link after another, and sometimes freezes it instead. It
-// counts operations, not time: each fault lasts for as many as chance says. It
-// leaves off while the other links still have enough to do to end the last
-// fault.
+// sabotage cuts one link after another, and sometimes freezes one instead. Each
+// fault lasts for a random number of operations, not for a time. sabotage stops
+// early enough that the operations of the other links can end the last fault.
 func (r *recorder) sabotage(links []*etcdtest.Link, dice *rand.Rand) {
 	const total, longest = 3 * linRounds * linWriters, 10
 	ended := 0

@@ -34,7 +34,7 @@ func fill(ctx SpecContext, s *store.Store, n int, change ...func(*Site)) {
 	}
 }
 
-// cannotStream makes the server one that has no streaming range read.
+// cannotStream makes the server look like one without streaming range reads.
 func cannotStream(method string) error {
 	if method == "RangeStream" {
 		return status.Error(codes.Unimplemented, "unknown method RangeStream")
@@ -66,7 +66,7 @@ var _ = Describe("List in pages", func() {
 		}
 	}
 
-	It("shows all pages at one revision, with how many remain", func(ctx SpecContext) {
+	It("shows all pages at one revision, with the number of remaining objects", func(ctx SpecContext) {
 		s := newStore()
 		fill(ctx, s, 5)
 		then := revision(ctx, s)
@@ -84,7 +84,7 @@ var _ = Describe("List in pages", func() {
 		Expect(all).To(Equal(names(list(ctx, s, store.ListOptions{Revision: then}).Items)))
 	})
 
-	It("has no token where the last page is full, or nothing is there", func(ctx SpecContext) {
+	It("has no token if the last page is full, or if there are no objects", func(ctx SpecContext) {
 		s := newStore()
 		empty := list(ctx, s, store.ListOptions{Limit: 4})
 		Expect(empty.Items).To(And(BeEmpty(), Not(BeNil())))
@@ -105,7 +105,7 @@ var _ = Describe("List in pages", func() {
 		Expect(rest.Revision).To(Equal(first.Revision))
 	})
 
-	It("turns the order round", func(ctx SpecContext) {
+	It("reverses the order", func(ctx SpecContext) {
 		s := newStore()
 		fill(ctx, s, 5)
 		want := []string{"default/s0004", "default/s0003", "default/s0002", "default/s0001", "default/s0000"}
@@ -122,7 +122,7 @@ var _ = Describe("List in pages", func() {
 		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
 	})
 
-	It("fills pages where selectors drop most, with ever larger reads", func(ctx SpecContext) {
+	It("fills pages when selectors drop most objects, with growing reads", func(ctx SpecContext) {
 		s := newStore()
 		fill(ctx, s, 100)
 		created(ctx, s, "x1", labelled("rare", "yes"))
@@ -141,7 +141,7 @@ var _ = Describe("List in pages", func() {
 		Expect(second.Continue).To(BeEmpty())
 	})
 
-	It("goes on behind what cannot be decoded", func(ctx SpecContext) {
+	It("continues after undecodable values", func(ctx SpecContext) {
 		s := newStore()
 		fill(ctx, s, 3)
 		put(ctx, siteKey(s, "s0001"), "garbage")
@@ -156,7 +156,7 @@ var _ = Describe("List in pages", func() {
 		Expect(got.Continue).To(BeEmpty())
 	})
 
-	It("says when a token has expired", func(ctx SpecContext) {
+	It("reports an expired token", func(ctx SpecContext) {
 		s := newStore()
 		fill(ctx, s, 3)
 		first := list(ctx, s, store.ListOptions{Limit: 1})
@@ -169,7 +169,7 @@ var _ = Describe("List in pages", func() {
 		}
 	})
 
-	DescribeTable("says when a revision is yet to come", func(ctx SpecContext, o store.ListOptions) {
+	DescribeTable("reports a revision that etcd has not reached", func(ctx SpecContext, o store.ListOptions) {
 		s := newStore()
 		o.Revision = revision(ctx, s) + 1000
 		_, err := store.List[*Site](ctx, s, o)
@@ -181,7 +181,7 @@ var _ = Describe("List in pages", func() {
 		Entry("with one", store.ListOptions{Limit: 1}),
 	)
 
-	Describe("with a token that is none of its own", func() {
+	Describe("with a token of another origin", func() {
 		token := func(plain string) store.ListOptions {
 			return store.ListOptions{Namespace: "default", Continue: base64.RawURLEncoding.EncodeToString([]byte(plain))}
 		}

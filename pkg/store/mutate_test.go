@@ -91,7 +91,7 @@ var _ = Describe("Mutate", func() {
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	})
 
-	It("starts again when another writer comes in between", func(ctx SpecContext) {
+	It("starts again when another writer is faster", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		runs := 0
@@ -110,7 +110,7 @@ var _ = Describe("Mutate", func() {
 		Expect(there.Spec.Replicas).To(BeEquivalentTo(1))
 	})
 
-	It("ends with its context, however often it conflicts", func(ctx SpecContext) {
+	It("stops when its context is done, however often it conflicts", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		bounded, cancel := context.WithCancel(ctx)
@@ -127,7 +127,7 @@ var _ = Describe("Mutate", func() {
 		Expect(runs).To(Equal(3))
 	})
 
-	DescribeTable("refuses a change that could only conflict for ever", func(ctx SpecContext, change func(*Site)) {
+	DescribeTable("refuses a change that would conflict for ever", func(ctx SpecContext, change func(*Site)) {
 		s := newStore()
 		created(ctx, s, "a")
 		_, _, err := store.Mutate(ctx, s, key, func(s *Site) error {

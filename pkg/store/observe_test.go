@@ -23,7 +23,7 @@ var _ = Describe("ObserveWrites", func() {
 		}
 	}
 
-	It("tells of a write and its revision", func(ctx SpecContext) {
+	It("reports a write and its revision", func(ctx SpecContext) {
 		s := newStore()
 		under, write := observed(ctx)
 		rev, err := s.Create(under, newSite("a"))
@@ -31,7 +31,7 @@ var _ = Describe("ObserveWrites", func() {
 		Expect(write()).To(Equal(store.Write{Client: s.Client(), Keys: []string{siteKey(s, "a")}, Revision: rev}))
 	})
 
-	It("tells of all keys of a transaction, generated names included", func(ctx SpecContext) {
+	It("reports all keys of a transaction, including generated names", func(ctx SpecContext) {
 		s := newStore()
 		generated := newSite("")
 		generated.GenerateName = "g-"
@@ -43,7 +43,7 @@ var _ = Describe("ObserveWrites", func() {
 		Expect(write().Keys).To(Equal([]string{siteKey(s, "a"), siteKey(s, generated.Name)}))
 	})
 
-	It("tells of a write that changed nothing the revision that shows it", func(ctx SpecContext) {
+	It("reports, for a write that changed nothing, a revision that shows it", func(ctx SpecContext) {
 		s := newStore()
 		site := created(ctx, s, "a")
 		under, write := observed(ctx)
@@ -51,7 +51,7 @@ var _ = Describe("ObserveWrites", func() {
 		Expect(store.FormatRevision(write().Revision)).To(Equal(site.ResourceVersion))
 	})
 
-	It("tells of conditions alone the revision at which they held", func(ctx SpecContext) {
+	It("reports, for conditions without writes, the revision at which they held", func(ctx SpecContext) {
 		s := newStore()
 		under, write := observed(ctx)
 		t := s.Txn()
@@ -60,7 +60,7 @@ var _ = Describe("ObserveWrites", func() {
 		Expect(write().Revision).To(Equal(revision(ctx, s)))
 	})
 
-	It("tells of a refusal the revision that shows why", func(ctx SpecContext) {
+	It("reports, for a refused write, a revision that shows why", func(ctx SpecContext) {
 		s := newStore()
 		stale := created(ctx, s, "a")
 		site := stale.DeepCopy()
@@ -73,7 +73,7 @@ var _ = Describe("ObserveWrites", func() {
 		Expect(store.FormatRevision(write().Revision)).To(Equal(site.ResourceVersion))
 	})
 
-	It("tells no revision where etcd was not asked", func(ctx SpecContext) {
+	It("reports no revision if etcd was not asked", func(ctx SpecContext) {
 		under, write := observed(ctx)
 		_, err := newStore().Create(under, newSite(""))
 		Expect(err).To(HaveOccurred())
@@ -81,7 +81,7 @@ var _ = Describe("ObserveWrites", func() {
 		Expect(write().Err).To(BeIdenticalTo(err))
 	})
 
-	It("tells no revision where the outcome is unknown", func(ctx SpecContext) {
+	It("reports no revision if the outcome is unknown", func(ctx SpecContext) {
 		w := &wire{}
 		s := newStoreOn(newClient(w.tap))
 		created(ctx, s, "a")
@@ -92,7 +92,7 @@ var _ = Describe("ObserveWrites", func() {
 		Expect(write().Revision).To(BeZero())
 	})
 
-	It("tells the observers of outer contexts too", func(ctx SpecContext) {
+	It("calls the observers of outer contexts too", func(ctx SpecContext) {
 		outer, outerWrite := observed(ctx)
 		inner, innerWrite := observed(outer)
 		Expect(newStore().Create(inner, newSite("a"))).Error().NotTo(HaveOccurred())

@@ -28,7 +28,7 @@ var _ = Describe("Delete's propagation", func() {
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	}
 
-	DescribeTable("marks the object and leaves a note with it",
+	DescribeTable("marks the object and adds the finalizer of the propagation",
 		func(ctx SpecContext, before []string, policy metav1.DeletionPropagation, after []string) {
 			s := newStore()
 			created(ctx, s, "a", finalizer(before...))
@@ -37,10 +37,10 @@ var _ = Describe("Delete's propagation", func() {
 		},
 		Entry("foreground", nil, foreground, []string{"foregroundDeletion"}),
 		Entry("orphan", nil, orphan, []string{"orphan"}),
-		Entry("foreground, beside others", []string{own}, foreground, []string{own, "foregroundDeletion"}),
-		Entry("orphan, which the object said otherwise", []string{"foregroundDeletion", own}, orphan, []string{own, "orphan"}),
-		Entry("background, which the object said otherwise", []string{"orphan", own}, background, []string{own}),
-		Entry("none, so what the object says counts", []string{"orphan"}, metav1.DeletionPropagation(""), []string{"orphan"}),
+		Entry("foreground, with another finalizer", []string{own}, foreground, []string{own, "foregroundDeletion"}),
+		Entry("orphan, replacing foreground", []string{"foregroundDeletion", own}, orphan, []string{own, "orphan"}),
+		Entry("background, replacing orphan", []string{"orphan", own}, background, []string{own}),
+		Entry("none, which keeps the object's own", []string{"orphan"}, metav1.DeletionPropagation(""), []string{"orphan"}),
 	)
 
 	It("deletes at once in the background", func(ctx SpecContext) {
@@ -69,7 +69,7 @@ var _ = Describe("Delete's propagation", func() {
 		gone(ctx, s)
 	})
 
-	It("goes together with a grace period, which is not extended", func(ctx SpecContext) {
+	It("combines with a grace period, which is not extended", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		site := newSite("a")

@@ -31,7 +31,7 @@ var _ = Describe("Get", func() {
 		Expect(err).To(MatchError(ContainSubstring(siteKey(s, "a"))))
 	})
 
-	DescribeTable("refuses a name that is none", func(ctx SpecContext, key store.Key) {
+	DescribeTable("refuses an invalid name", func(ctx SpecContext, key store.Key) {
 		_, err := store.Get[*Site](ctx, newStore(), key)
 		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
 	},
@@ -41,7 +41,7 @@ var _ = Describe("Get", func() {
 		Entry("no namespace", store.Key{Name: "a"}),
 	)
 
-	DescribeTable("reports what the store would not have written", func(ctx SpecContext, value string) {
+	DescribeTable("reports a value that the store would not have written", func(ctx SpecContext, value string) {
 		s := newStore()
 		put(ctx, siteKey(s, "a"), value)
 		_, err := store.Get[*Site](ctx, s, store.Key{Namespace: "default", Name: "a"})
@@ -84,21 +84,21 @@ var _ = Describe("List", func() {
 		Expect(list(ctx, newStore(), store.ListOptions{}).Items).To(And(BeEmpty(), Not(BeNil())))
 	})
 
-	It("keeps to a namespace, and to its very name", func(ctx SpecContext) {
+	It("lists only one namespace, and not one whose name begins alike", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		Expect(s.Create(ctx, &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default-2", Name: "b"}})).Error().NotTo(HaveOccurred())
 		Expect(names(list(ctx, s, store.ListOptions{Namespace: "default"}).Items)).To(Equal([]string{"default/a"}))
 	})
 
-	It("refuses a namespace that is none", func(ctx SpecContext) {
+	It("refuses an invalid namespace", func(ctx SpecContext) {
 		_, err := store.List[*Site](ctx, newStore(), store.ListOptions{Namespace: ".."})
 		Expect(err).To(HaveOccurred())
 		_, err = store.List[*Region](ctx, newStore(), store.ListOptions{Namespace: "default"})
 		Expect(err).To(MatchError(ContainSubstring("cluster-scoped")))
 	})
 
-	It("keeps to a selector", func(ctx SpecContext) {
+	It("lists only objects that match a selector", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a", labelled("x", "1"))
 		created(ctx, s, "b", labelled("x", "2"))
@@ -106,7 +106,7 @@ var _ = Describe("List", func() {
 		Expect(names(got.Items)).To(Equal([]string{"default/b"}))
 	})
 
-	It("goes back to a revision", func(ctx SpecContext) {
+	It("lists at an older revision", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		then := revision(ctx, s)
@@ -117,7 +117,7 @@ var _ = Describe("List", func() {
 		Expect(got.Revision).To(Equal(then))
 	})
 
-	It("says when a revision is compacted", func(ctx SpecContext) {
+	It("reports a compacted revision", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		then := revision(ctx, s)
@@ -128,7 +128,7 @@ var _ = Describe("List", func() {
 		Expect(errors.Is(err, rpctypes.ErrCompacted)).To(BeTrue())
 	})
 
-	It("says when a revision is yet to come, or none", func(ctx SpecContext) {
+	It("reports a revision that etcd has not reached, and an invalid one", func(ctx SpecContext) {
 		s := newStore()
 		_, err := store.List[*Site](ctx, s, store.ListOptions{Revision: revision(ctx, s) + 1000})
 		Expect(err).To(MatchError(ContainSubstring("too large resource version")))
@@ -136,7 +136,7 @@ var _ = Describe("List", func() {
 		Expect(err).To(MatchError(ContainSubstring("negative")))
 	})
 
-	It("reports undecodable values all together, with the rest", func(ctx SpecContext) {
+	It("reports all undecodable values together, with the other objects", func(ctx SpecContext) {
 		s := newStore()
 		for _, name := range []string{"a", "b", "c"} {
 			created(ctx, s, name)
@@ -153,7 +153,7 @@ var _ = Describe("List", func() {
 		Expect(got.Revision).To(Equal(revision(ctx, s)))
 	})
 
-	It("returns objects of the caller's own", func(ctx SpecContext) {
+	It("returns objects that the caller may change", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a", labelled("x", "1"))
 		list(ctx, s, store.ListOptions{}).Items[0].Labels["x"] = "2"
@@ -162,13 +162,13 @@ var _ = Describe("List", func() {
 })
 
 var _ = Describe("A store", func() {
-	It("tells etcd's revision", func(ctx SpecContext) {
+	It("returns etcd's revision", func(ctx SpecContext) {
 		s := newStore()
 		site := created(ctx, s, "a")
 		Expect(store.FormatRevision(revision(ctx, s))).To(Equal(site.ResourceVersion))
 	})
 
-	It("encodes for others", func(ctx SpecContext) {
+	It("encodes values for others", func(ctx SpecContext) {
 		s := newStore(func(o *store.Options) {
 			o.EncryptionKeys = []store.EncryptionKey{{Name: "k", Secret: []byte("0123456789abcdef")}}
 		})
@@ -192,7 +192,7 @@ var _ = Describe("A store", func() {
 		Expect(err).To(HaveOccurred(), "it is another key's")
 	})
 
-	DescribeTable("decodes for others", func(ctx SpecContext, rest string, ok bool) {
+	DescribeTable("decodes values for others", func(ctx SpecContext, rest string, ok bool) {
 		s := newStore()
 		created(ctx, s, "a")
 		prefix, decode, err := s.Decoder(&Site{}, store.DecodeOptions{})
@@ -213,7 +213,7 @@ var _ = Describe("A store", func() {
 		Entry("too few parts", "a", false),
 		Entry("too many parts", "default/a/b", false),
 		Entry("no name", "default/", false),
-		Entry("a name that none has", "default/..", false),
+		Entry("an invalid name", "default/..", false),
 	)
 
 	It("decodes no key of another prefix", func() {

@@ -143,7 +143,7 @@ func newClient(change ...func(*clientv3.Config)) *clientv3.Client {
 	return client
 }
 
-// to makes a client connect through a link.
+// to returns an option that makes a client connect through a link.
 func to(link *etcdtest.Link) func(*clientv3.Config) {
 	return func(cfg *clientv3.Config) { cfg.Endpoints = []string{link.Endpoint()} }
 }

@@ -21,8 +21,9 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// holderEnv has the endpoint, and the seconds of the lease, for a process that
-// this test binary starts of itself, to be the writer that is suspended.
+// holderEnv names the environment variable with the endpoint and the lease time
+// in seconds. With it, this test binary starts itself as the process that is
+// suspended.
 const holderEnv = "STORE_TEST_HOLDER"
 
 func TestMain(m *testing.M) {
@@ -43,14 +44,14 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// leadKey is what one process at a time holds, with its lease.
+// leadKey is the key that one process at a time holds, with its lease.
 const leadKey = "/shared/lead"
 
-// Leases, in seconds: one that a test can wait for, and that a process on a busy
-// machine can keep all the same; and one that no test lives to see the end of.
+// Lease times in seconds: one is short enough to wait for, and long enough that a
+// process on a busy machine can keep it. The other one never ends within a test.
 const briefly, patient = 3, 600
 
-// hold takes the key, which must be free, with a lease.
+// hold creates the key, which must not exist, with a lease.
 func hold(ctx context.Context, client *clientv3.Client, ttl int64) (store.Fence, clientv3.LeaseID, error) {
 	lease, err := client.Grant(ctx, ttl)
 	if err != nil {
@@ -67,8 +68,8 @@ func hold(ctx context.Context, client *clientv3.Client, ttl int64) (store.Fence,
 	return store.Fence{Key: leadKey, CreateRevision: resp.Header.Revision}, lease.ID, nil
 }
 
-// beHolder holds the key and writes under its fence, over and over, until etcd
-// tells it that it no longer holds it. It never looks at the lease.
+// beHolder holds the key and writes under its fence until etcd refuses a write.
+// It never checks the lease.
 func beHolder(ctx context.Context, endpoint string, ttl int64) error {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
 	if err != nil {
@@ -99,7 +100,7 @@ func beHolder(ctx context.Context, endpoint string, ttl int64) error {
 	}
 }
 
-// workOnce writes with every verb. All that it writes bears the writer's name.
+// workOnce writes with every verb. All written objects have the writer's name.
 func workOnce(ctx context.Context, s *store.Store, writer string, i int) error {
 	site := newSite(fmt.Sprintf("%s-%d", writer, i))
 	site.Spec.Image = writer
@@ -180,8 +181,8 @@ func (h *holder) signal(s os.Signal) {
 	}
 }
 
-// suspend stops the process while it writes, and returns once it has stopped:
-// what it sent before is with etcd or on its way.
+// suspend stops the process while it writes, and returns when it has stopped.
+// Writes that it has sent have reached etcd or are on their way.
 func (h *holder) suspend() {
 	h.t.Helper()
 	for range 5 {
@@ -197,8 +198,9 @@ func (h *holder) suspend() {
 	}
 }
 
-// goOn lets the process go on, and returns when it has been refused a write. It
-// may first tell of rounds that it wrote before it lost its key, but of no more.
+// goOn resumes the process, and returns when etcd has refused a write of it. The
+// process may first report rounds that it wrote before it lost its key, but no
+// others.
 func (h *holder) goOn(rounds int32) {
 	h.t.Helper()
 	h.signal(syscall.SIGCONT)
@@ -240,8 +242,8 @@ func lostAt(t *testing.T, client *clientv3.Client) int64 {
 	return 0
 }
 
-// TestSuspendedWriterWritesNothing suspends a process that holds a key, takes
-// the key from it, writes in its stead, and lets it go on.
+// TestSuspendedWriterWritesNothing suspends a process that holds a key, takes the
+// key from it, writes in its place, and resumes it.
 func TestSuspendedWriterWritesNothing(t *testing.T) {
 	for name, c := range map[string]suspension{
 		"past its lease": {briefly, func(*testing.T, *clientv3.Client, *holder) {}}, // time does it
@@ -263,7 +265,7 @@ func TestSuspendedWriterWritesNothing(t *testing.T) {
 	}
 }
 
-// suspension is how the holder loses its key meanwhile.
+// suspension is the way in which the suspended holder loses its key.
 type suspension struct {
 	ttl  int64 // of its lease
 	take func(*testing.T, *clientv3.Client, *holder)
@@ -309,7 +311,7 @@ func succeed(t *testing.T, client *clientv3.Client) store.Fence {
 	return fence
 }
 
-// checkFenced looks for what the holder wrote in all that ever happened.
+// checkFenced checks etcd's whole history for writes of the holder.
 func checkFenced(t *testing.T, client *clientv3.Client, s *store.Store, lost int64) {
 	t.Helper()
 	prefix, decode, err := s.Decoder(&Site{}, store.DecodeOptions{})

@@ -11,7 +11,7 @@ import (
 )
 
 var _ = Describe("A transaction with conditions", func() {
-	It("writes when they hold", func(ctx SpecContext) {
+	It("writes if they hold", func(ctx SpecContext) {
 		s := newStore()
 		t := s.Txn()
 		t.Unchanged(created(ctx, s, "there"))
@@ -20,7 +20,7 @@ var _ = Describe("A transaction with conditions", func() {
 		Expect(t.Commit(ctx)).Error().NotTo(HaveOccurred())
 	})
 
-	It("refuses when an object has changed", func(ctx SpecContext) {
+	It("refuses to write if an object has changed", func(ctx SpecContext) {
 		s := newStore()
 		there := created(ctx, s, "there")
 		changed := there.DeepCopy()
@@ -35,7 +35,7 @@ var _ = Describe("A transaction with conditions", func() {
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	})
 
-	It("refuses when an object is gone", func(ctx SpecContext) {
+	It("refuses to write if an object is gone", func(ctx SpecContext) {
 		s := newStore()
 		there := created(ctx, s, "there")
 		Expect(s.Delete(ctx, newSite("there"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
@@ -45,7 +45,7 @@ var _ = Describe("A transaction with conditions", func() {
 		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	})
 
-	It("refuses when an object is there that must not be", func(ctx SpecContext) {
+	It("refuses to write if an object exists that must not", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "there")
 		t := s.Txn()
@@ -105,7 +105,7 @@ var _ = Describe("A transaction with conditions", func() {
 			}
 		}
 
-		It("are in the way of a write that saw another revision", func(ctx SpecContext) {
+		It("contradict a write that saw another revision", func(ctx SpecContext) {
 			s := newStore()
 			seen := created(ctx, s, "a")
 			newer := seen.DeepCopy()
@@ -118,7 +118,7 @@ var _ = Describe("A transaction with conditions", func() {
 			Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
 		})
 
-		It("may be that it is absent, where it is created", func(ctx SpecContext) {
+		It("may require that a created object is absent", func(ctx SpecContext) {
 			s := newStore()
 			t := s.Txn()
 			t.Absent(newSite("a"))
@@ -144,7 +144,7 @@ var _ = Describe("A transaction with conditions", func() {
 			return err
 		}
 
-		It("hold while nothing in it appears or changes, be it empty", func(ctx SpecContext) {
+		It("hold while nothing in the range appears or changes, even if it is empty", func(ctx SpecContext) {
 			s := newStore()
 			Expect(commit(ctx, s, "default", revision(ctx, s))).To(Succeed())
 			Expect(commit(ctx, s, "", revision(ctx, s))).To(Succeed())
@@ -157,7 +157,7 @@ var _ = Describe("A transaction with conditions", func() {
 			Expect(commit(ctx, s, "default", now)).To(Succeed(), "a deletion leaves nothing to see")
 		})
 
-		It("refuse when an object has appeared or changed", func(ctx SpecContext) {
+		It("do not hold if an object has appeared or changed", func(ctx SpecContext) {
 			s := newStore()
 			a := created(ctx, s, "a")
 			now := revision(ctx, s)
@@ -174,7 +174,7 @@ var _ = Describe("A transaction with conditions", func() {
 			Expect(must(store.List[*Site](ctx, s, store.ListOptions{})).Items).To(HaveLen(2))
 		})
 
-		It("refuse a write that would otherwise be tried again", func(ctx SpecContext) {
+		It("refuse a write that would otherwise be retried", func(ctx SpecContext) {
 			s := newStore()
 			created(ctx, s, "a")
 			now := revision(ctx, s)
@@ -188,7 +188,7 @@ var _ = Describe("A transaction with conditions", func() {
 			Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
 		})
 
-		It("can be all that a transaction has", func(ctx SpecContext) {
+		It("can be the only content of a transaction", func(ctx SpecContext) {
 			s := newStore()
 			now := revision(ctx, s)
 			created(ctx, s, "a")

@@ -44,7 +44,7 @@ var _ = Describe("A transaction that may be split", func() {
 		return revisions
 	}
 
-	It("is not when it need not be", func(ctx SpecContext) {
+	It("is not split if that is not necessary", func(ctx SpecContext) {
 		before := revision(ctx, s)
 		Expect(creating(store.MaxTxnOps - 1).Commit(ctx)).To(Equal(before + 1))
 		Expect(children(ctx)).To(HaveEach(store.FormatRevision(before + 1)))
@@ -73,7 +73,7 @@ var _ = Describe("A transaction that may be split", func() {
 		Expect(children(ctx)).To(HaveLen(10))
 	})
 
-	It("says which object is too large by itself, and what was written before it", func(ctx SpecContext) {
+	It("names an object that is too large by itself, and what was written before it", func(ctx SpecContext) {
 		t := creating(200)
 		site := newSite("large")
 		site.Spec.Image = strings.Repeat("x", store.MaxRequestBytes)
@@ -85,7 +85,7 @@ var _ = Describe("A transaction that may be split", func() {
 		Expect(get(ctx, s, "parent").Status.Ready).To(BeZero())
 	})
 
-	DescribeTable("ends where the parent has changed", func(ctx SpecContext, written bool) {
+	DescribeTable("stops if the parent has changed", func(ctx SpecContext, written bool) {
 		// An observer learns of each part, before the next.
 		parts := 0
 		observed := store.ObserveWrites(ctx, func(w store.Write) {
@@ -114,7 +114,7 @@ var _ = Describe("A transaction that may be split", func() {
 		Entry("which it does not write", false),
 	)
 
-	It("checks in each part what it depends on, and its fences", func(ctx SpecContext) {
+	It("checks its conditions and its fences in each part", func(ctx SpecContext) {
 		other := created(ctx, s, "other")
 		fence := store.Fence{Key: s.Prefix() + "fence", CreateRevision: put(ctx, s.Prefix()+"fence", "")}
 		for _, disturb := range []func(){
@@ -145,7 +145,7 @@ var _ = Describe("A transaction that may be split", func() {
 		}
 	})
 
-	It("cannot be when it has more conditions than fit, or ranges", func(ctx SpecContext) {
+	It("cannot be split if it has conditions on ranges, or more conditions than fit", func(ctx SpecContext) {
 		before := revision(ctx, s)
 		t := creating(1)
 		for i := range store.MaxTxnOps {
@@ -163,7 +163,7 @@ var _ = Describe("A transaction that may be split", func() {
 		Expect(revision(ctx, s)).To(Equal(before))
 	})
 
-	It("verifies conditions alone, and nothing at all", func(ctx SpecContext) {
+	It("commits with conditions only, and when empty", func(ctx SpecContext) {
 		t := s.Txn()
 		t.AllowSplit(parent)
 		Expect(t.Commit(ctx)).Error().NotTo(HaveOccurred())

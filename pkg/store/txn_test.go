@@ -53,7 +53,7 @@ var _ = Describe("A transaction", func() {
 		Expect(revision(ctx, s)).To(Equal(now))
 	})
 
-	It("writes nothing at all when a rule says no to one object", func(ctx SpecContext) {
+	It("writes nothing if a rule refuses one object", func(ctx SpecContext) {
 		s := newStore()
 		bad := newSite("bad")
 		bad.Spec.Replicas = -1
@@ -70,7 +70,7 @@ var _ = Describe("A transaction", func() {
 		Expect(newStore().Txn().Commit(ctx)).To(BeZero())
 	})
 
-	It("is for one Commit", func(ctx SpecContext) {
+	It("allows one Commit only", func(ctx SpecContext) {
 		s := newStore()
 		t := s.Txn()
 		t.Create(newSite("a"))
@@ -99,7 +99,7 @@ var _ = Describe("A transaction", func() {
 			return c
 		}
 
-		DescribeTable("takes from each Go object its own part", func(ctx SpecContext, statusFirst bool) {
+		DescribeTable("writes the spec of one Go object and the status of the other", func(ctx SpecContext, statusFirst bool) {
 			s := newStore()
 			site := created(ctx, s, "a")
 			main, status := changed(site, "main"), changed(site, "status")
@@ -126,7 +126,7 @@ var _ = Describe("A transaction", func() {
 			Entry("UpdateStatus first", true),
 		)
 
-		It("takes both parts from one Go object", func(ctx SpecContext) {
+		It("writes both parts of one Go object", func(ctx SpecContext) {
 			s := newStore()
 			site := changed(created(ctx, s, "a"), "x")
 			t := s.Txn()
@@ -137,7 +137,7 @@ var _ = Describe("A transaction", func() {
 			Expect(site.Status.Note).To(Equal("x"))
 		})
 
-		It("takes what one Go object has become when it is given again", func(ctx SpecContext) {
+		It("writes the latest state of a Go object that is passed again", func(ctx SpecContext) {
 			s := newStore()
 			site, fresh := created(ctx, s, "a"), newSite("b")
 			t := s.Txn()
@@ -188,7 +188,7 @@ var _ = Describe("A transaction", func() {
 			Expect(status.UID).To(Equal(main.UID))
 		})
 
-		DescribeTable("refuses what cannot be joined", func(ctx SpecContext, add func(t *store.Txn, site, other *Site)) {
+		DescribeTable("refuses writes that cannot be joined", func(ctx SpecContext, add func(t *store.Txn, site, other *Site)) {
 			s := newStore()
 			site := created(ctx, s, "a")
 			now := revision(ctx, s)
@@ -199,7 +199,7 @@ var _ = Describe("A transaction", func() {
 			Expect(revision(ctx, s)).To(Equal(now))
 		},
 			Entry("two updates", func(t *store.Txn, a, b *Site) { t.Update(a); t.Update(b) }),
-			Entry("an update, again after another's", func(t *store.Txn, a, b *Site) { t.Update(a); t.UpdateStatus(b); t.UpdateStatus(a) }),
+			Entry("an update of one object, again after one of another", func(t *store.Txn, a, b *Site) { t.Update(a); t.UpdateStatus(b); t.UpdateStatus(a) }),
 			Entry("two status updates", func(t *store.Txn, a, b *Site) { t.UpdateStatus(a); t.UpdateStatus(b) }),
 			Entry("three", func(t *store.Txn, a, b *Site) { t.Update(a); t.UpdateStatus(a); t.Update(b) }),
 			Entry("create and update", func(t *store.Txn, a, b *Site) {
@@ -234,7 +234,7 @@ var _ = Describe("A transaction", func() {
 			return t
 		}
 
-		It("takes as many objects as etcd does", func(ctx SpecContext) {
+		It("accepts as many objects as etcd does", func(ctx SpecContext) {
 			s := newStore()
 			t := s.Txn()
 			for i := range store.MaxTxnOps {

@@ -46,7 +46,7 @@ var _ = Describe("A write", func() {
 			Expect(site.ResourceVersion).To(Equal(store.FormatRevision(rev)))
 		})
 
-		It("is recognised although another writer came after it", func(ctx SpecContext) {
+		It("is recognised although another writer wrote after it", func(ctx SpecContext) {
 			w.onTxn(1, func(call func() error) error {
 				err := lost(call)
 				_, _, mutated := store.Mutate(ctx, sure, store.Key{Namespace: "default", Name: "a"}, func(s *Site) error {
@@ -64,7 +64,7 @@ var _ = Describe("A write", func() {
 			Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
 		})
 
-		It("is recognised as a whole by one object that it created", func(ctx SpecContext) {
+		It("is recognised, with all its writes, by one object that it created", func(ctx SpecContext) {
 			old := created(ctx, sure, "old")
 			old.Spec.Image = "x"
 			w.onTxn(2, lost)
@@ -109,7 +109,7 @@ var _ = Describe("A write", func() {
 			}
 		}
 
-		It("is a Conflict if another writer has certainly been first", func(ctx SpecContext) {
+		It("is a Conflict if another writer was certainly first", func(ctx SpecContext) {
 			site := created(ctx, sure, "a")
 			site.Spec.Image = "x"
 			w.onTxn(2, beaten(ctx))
@@ -118,7 +118,7 @@ var _ = Describe("A write", func() {
 			Expect(get(ctx, sure, "a").Spec.Image).To(BeEmpty())
 		})
 
-		It("is tried again on what another writer has left, where no revision was asked for", func(ctx SpecContext) {
+		It("is retried on the state that another writer left, if it required no revision", func(ctx SpecContext) {
 			site := created(ctx, sure, "a")
 			site.Spec.Image, site.ResourceVersion = "x", ""
 			w.onTxn(2, beaten(ctx))
@@ -147,7 +147,7 @@ var _ = Describe("A write", func() {
 			Expect(store.IsUnknownOutcome(err)).To(BeTrue())
 		})
 
-		It("is unknown if it was on its way when the context ended", func(ctx SpecContext) {
+		It("is unknown if the context ended before the answer", func(ctx SpecContext) {
 			link, err := server.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
@@ -195,14 +195,14 @@ var _ = Describe("A write", func() {
 	})
 
 	Describe("that certainly did not happen", func() {
-		It("is not called unknown when etcd refused it", func(ctx SpecContext) {
+		It("is not unknown if etcd refused it", func(ctx SpecContext) {
 			w.onTxn(1, func(func() error) error { return rpctypes.ErrGRPCPermissionDenied })
 			_, err := s.Create(ctx, newSite("a"))
 			Expect(errors.Is(err, rpctypes.ErrPermissionDenied)).To(BeTrue())
 			Expect(store.IsUnknownOutcome(err)).To(BeFalse())
 		})
 
-		It("is not called unknown when only the reading before it failed", func(ctx SpecContext) {
+		It("is not unknown if only the read before it failed", func(ctx SpecContext) {
 			created(ctx, sure, "a")
 			w.onTxn(1, func(func() error) error { return rpctypes.ErrGRPCPermissionDenied })
 			_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{})
@@ -210,7 +210,7 @@ var _ = Describe("A write", func() {
 			Expect(store.IsUnknownOutcome(err)).To(BeFalse())
 		})
 
-		DescribeTable("is read again when it is the reading before it that is lost", func(ctx SpecContext, answer func(call func() error) error) {
+		DescribeTable("is retried if the answer to the read before it is lost", func(ctx SpecContext, answer func(call func() error) error) {
 			created(ctx, sure, "a")
 			w.onTxn(1, answer)
 			Expect(s.Delete(ctx, newSite("a"), store.DeleteOptions{})).Error().NotTo(HaveOccurred())
@@ -219,7 +219,7 @@ var _ = Describe("A write", func() {
 			Entry("with the leader", func(func() error) error { return rpctypes.ErrGRPCLeaderChanged }),
 		)
 
-		It("is not called unknown when it would have written nothing", func(ctx SpecContext) {
+		It("is not unknown if it would have written nothing", func(ctx SpecContext) {
 			site := created(ctx, sure, "a")
 			w.onTxn(1, lost)
 			_, err := s.WithCache(cache{siteKey(s, "a"): get(ctx, sure, "a")}).Update(ctx, site)
@@ -227,7 +227,7 @@ var _ = Describe("A write", func() {
 			Expect(store.IsUnknownOutcome(err)).To(BeFalse())
 		})
 
-		It("is not called unknown when there was no connection to send it on", func(ctx SpecContext) {
+		It("is not unknown if there was no connection to send it on", func(ctx SpecContext) {
 			link, err := server.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
@@ -243,7 +243,7 @@ var _ = Describe("A write", func() {
 			Expect(store.IsUnknownOutcome(err)).To(BeFalse(), err.Error())
 		})
 
-		It("is not called unknown when etcd is not there at all", func(ctx SpecContext) {
+		It("is not unknown if there is no etcd", func(ctx SpecContext) {
 			cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 			client, err := cluster.NewClient(etcdtest.ClientOptions{})
 			Expect(err).NotTo(HaveOccurred())
@@ -258,7 +258,7 @@ var _ = Describe("A write", func() {
 			Expect(store.IsUnknownOutcome(err)).To(BeFalse(), err.Error())
 		})
 
-		It("is not called unknown when the client is closed", func(ctx SpecContext) {
+		It("is not unknown if the client is closed", func(ctx SpecContext) {
 			client := newClient()
 			s := newStoreOn(client)
 			Expect(client.Close()).To(Succeed())

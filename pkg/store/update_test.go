@@ -23,7 +23,7 @@ var _ = Describe("Update", func() {
 		Expect(get(ctx, s, "a").Spec.Replicas).To(BeEquivalentTo(3))
 	})
 
-	It("conflicts when the object has changed since, and leaves the caller's alone", func(ctx SpecContext) {
+	It("conflicts if the object has changed since, and leaves the caller's object alone", func(ctx SpecContext) {
 		s := newStore()
 		mine := created(ctx, s, "a")
 		theirs := mine.DeepCopy()
@@ -37,7 +37,7 @@ var _ = Describe("Update", func() {
 		Expect(get(ctx, s, "a").Spec.Image).To(Equal("theirs"))
 	})
 
-	It("replaces whatever is there when the caller saw nothing", func(ctx SpecContext) {
+	It("replaces any stored object if the caller's object has no resourceVersion", func(ctx SpecContext) {
 		s := newStore()
 		first := created(ctx, s, "a", func(s *Site) { s.Spec.Image = "old" })
 		site := newSite("a")
@@ -82,14 +82,14 @@ var _ = Describe("Update", func() {
 		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
 	})
 
-	It("refuses a resourceVersion that is none", func(ctx SpecContext) {
+	It("refuses an invalid resourceVersion", func(ctx SpecContext) {
 		site := newSite("a")
 		site.ResourceVersion = "x"
 		_, err := newStore().Update(ctx, site)
 		Expect(err).To(MatchError(apierrors.IsBadRequest, "BadRequest"))
 	})
 
-	It("says when what is there cannot be decoded", func(ctx SpecContext) {
+	It("reports a stored value that cannot be decoded", func(ctx SpecContext) {
 		s := newStore()
 		put(ctx, siteKey(s, "a"), "garbage")
 		_, err := s.Update(ctx, newSite("a"))
@@ -109,7 +109,7 @@ var _ = Describe("Update", func() {
 		Expect(get(ctx, s, "a").Status.Ready).To(BeEquivalentTo(2))
 	})
 
-	It("moves the generation with the spec alone", func(ctx SpecContext) {
+	It("increments the generation only if the spec changes", func(ctx SpecContext) {
 		s := newStore()
 		site := created(ctx, s, "a")
 		site.Labels = map[string]string{"x": "y"}
@@ -240,7 +240,7 @@ var _ = Describe("Update", func() {
 			Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 		})
 
-		It("keeps it through its grace period", func(ctx SpecContext) {
+		It("keeps the object during its grace period", func(ctx SpecContext) {
 			s := newStore()
 			site := created(ctx, s, "a", finalizer("example.com/f"))
 			Expect(s.Delete(ctx, site, store.DeleteOptions{GracePeriodSeconds: 30})).Error().NotTo(HaveOccurred())

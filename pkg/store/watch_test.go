@@ -24,7 +24,7 @@ import (
 
 type event = store.Event[*Site]
 
-// watching starts a watch, and returns what yields its next element.
+// watching starts a watch, and returns a function that returns its next element.
 func watching(ctx context.Context, s *store.Store, o store.WatchOptions) func() (event, error) {
 	next, stop := iter.Pull2(store.Watch[*Site](ctx, s, o))
 	DeferCleanup(stop)
@@ -36,7 +36,7 @@ func watching(ctx context.Context, s *store.Store, o store.WatchOptions) func() 
 	}
 }
 
-// brief says of an event what most specs look at.
+// brief formats the parts of an event that most specs check.
 func brief(e event, err error) string {
 	if err != nil {
 		return "error: " + err.Error()
@@ -89,7 +89,7 @@ var _ = Describe("Watch", func() {
 		Expect(brief(next())).To(Equal("ADDED default/b"))
 	})
 
-	It("tells of what happened together with one revision", func(ctx SpecContext) {
+	It("yields the changes of a transaction with one revision", func(ctx SpecContext) {
 		s := newStore()
 		t := s.Txn()
 		t.Create(newSite("a"))
@@ -110,7 +110,7 @@ var _ = Describe("Watch", func() {
 		Expect(errors.As(err, &compacted)).To(BeFalse())
 	})
 
-	It("keeps to a namespace", func(ctx SpecContext) {
+	It("yields only changes in its namespace", func(ctx SpecContext) {
 		s := newStore()
 		from := revision(ctx, s) + 1
 		for _, namespace := range []string{"other", "default-2", "default"} {
@@ -121,7 +121,7 @@ var _ = Describe("Watch", func() {
 		Expect(brief(next())).To(Equal("ADDED default/a"))
 	})
 
-	It("turns the beginning and the end of a match into ADDED and DELETED", func(ctx SpecContext) {
+	It("yields ADDED when an object starts to match, and DELETED when it stops", func(ctx SpecContext) {
 		s := newStore()
 		from := revision(ctx, s) + 1
 		site := created(ctx, s, "a")
@@ -158,7 +158,7 @@ var _ = Describe("Watch", func() {
 		}
 	})
 
-	It("says what the oldest revision left is when changes are gone", func(ctx SpecContext) {
+	It("reports the oldest revision left if changes are compacted", func(ctx SpecContext) {
 		s := newStore()
 		created(ctx, s, "a")
 		from := revision(ctx, s)
@@ -175,7 +175,7 @@ var _ = Describe("Watch", func() {
 	})
 
 	Describe("of values that cannot be decoded", func() {
-		It("reports them and goes on", func(ctx SpecContext) {
+		It("reports them and continues", func(ctx SpecContext) {
 			s := newStore()
 			from := put(ctx, siteKey(s, "a"), "garbage")
 			created(ctx, s, "b")
@@ -187,7 +187,7 @@ var _ = Describe("Watch", func() {
 			Expect(brief(next())).To(Equal("ADDED default/b"))
 		})
 
-		It("tells of the object that is put in their place", func(ctx SpecContext) {
+		It("yields the object that replaces them", func(ctx SpecContext) {
 			s := newStore()
 			created(ctx, s, "a")
 			good := raw(ctx, siteKey(s, "a"))
@@ -200,7 +200,7 @@ var _ = Describe("Watch", func() {
 			Expect(e.Old).To(BeNil())
 		})
 
-		DescribeTable("tells of their deletion", func(ctx SpecContext, selector labels.Selector) {
+		DescribeTable("yields their deletion", func(ctx SpecContext, selector labels.Selector) {
 			s := newStore()
 			created(ctx, s, "a")
 			from := put(ctx, siteKey(s, "a"), "garbage")
@@ -215,7 +215,7 @@ var _ = Describe("Watch", func() {
 			Entry("even if a selector may not have matched", labels.SelectorFromSet(labels.Set{"x": "1"})),
 		)
 
-		It("passes over the deletion of what never was an object", func(ctx SpecContext) {
+		It("skips the deletion of a key that never held an object", func(ctx SpecContext) {
 			s := newStore()
 			from := put(ctx, siteKey(s, "a/b"), "garbage")
 			Expect(server.Client().Delete(ctx, siteKey(s, "a/b"))).Error().NotTo(HaveOccurred())
@@ -227,7 +227,7 @@ var _ = Describe("Watch", func() {
 	})
 
 	Describe("of objects whose last state is compacted", func() {
-		It("tells of a change without the old object", func(ctx SpecContext) {
+		It("yields a change without the old object", func(ctx SpecContext) {
 			s := newStore()
 			site := created(ctx, s, "a")
 			change(ctx, s, site, func(s *Site) { s.Spec.Image = "x" })
@@ -240,7 +240,7 @@ var _ = Describe("Watch", func() {
 			Expect(e.Revision).To(Equal(rev))
 		})
 
-		It("tells of the end of a match that may have been", func(ctx SpecContext) {
+		It("yields the end of a possible match", func(ctx SpecContext) {
 			s := newStore()
 			site := created(ctx, s, "a", labelled("x", "1"))
 			change(ctx, s, site, labelled("x", "2"))
@@ -252,7 +252,7 @@ var _ = Describe("Watch", func() {
 	})
 
 	Describe("ends", func() {
-		It("when its context does", func(ctx SpecContext) {
+		It("when its context is done", func(ctx SpecContext) {
 			s := newStore()
 			bounded, cancel := context.WithCancel(ctx)
 			created(ctx, s, "a")
@@ -268,7 +268,7 @@ var _ = Describe("Watch", func() {
 			Expect(ok).To(BeFalse())
 		})
 
-		It("when its context has ended before", func(ctx SpecContext) {
+		It("when its context was done before", func(ctx SpecContext) {
 			bounded, cancel := context.WithCancel(ctx)
 			cancel()
 			for range 20 {
@@ -277,14 +277,15 @@ var _ = Describe("Watch", func() {
 			}
 		})
 
-		It("when its context does while there is no connection", func(ctx SpecContext) {
+		It("when its context is done while there is no connection", func(ctx SpecContext) {
 			link, err := server.Member(0).NewLink()
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(link.Close)
 			client := newClient(to(link))
 			s := newStoreOn(client)
 			revision(ctx, s)
-			// What is begun for the watch must end although the client lives on.
+			// Everything started for the watch must end, although the client is
+			// still open.
 			etcdtest.VerifyNoLeaks(GinkgoTB())
 			link.Cut()
 			Eventually(client.ActiveConnection().GetState).ShouldNot(Equal(connectivity.Ready))
@@ -296,7 +297,7 @@ var _ = Describe("Watch", func() {
 			revision(ctx, s)
 		})
 
-		It("when etcd was wiped, as it is noticed when the connection breaks", func(ctx SpecContext) {
+		It("when etcd was wiped, once the connection breaks", func(ctx SpecContext) {
 			cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 			s := newStoreOn(cluster.Client())
 			site := created(ctx, s, "a")
@@ -370,7 +371,7 @@ var _ = Describe("Watch", func() {
 		Expect(slices.IsSorted(got)).To(BeTrue())
 	})
 
-	It("is opened again after a partition that etcd ended it for", func(ctx SpecContext) {
+	It("is opened again after a partition for which etcd ended it", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
 		alone, err := cluster.NewClient(etcdtest.ClientOptions{Endpoints: []string{cluster.Member(0).Endpoint()}})
 		Expect(err).NotTo(HaveOccurred())

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// wire sees, and may falsify, every request of a client.
+// wire intercepts every request of a client and can change its result.
 type wire struct {
 	mu    sync.Mutex
 	sent  []string // the methods called, without the service
@@ -18,7 +18,7 @@ type wire struct {
 	stream func(method string) error
 }
 
-// tap has a client go through the wire.
+// tap makes a client use the wire.
 func (w *wire) tap(cfg *clientv3.Config) {
 	cfg.DialOptions = append(cfg.DialOptions,
 		grpc.WithChainUnaryInterceptor(w.interceptUnary), grpc.WithChainStreamInterceptor(w.interceptStream))
@@ -61,8 +61,8 @@ func (w *wire) during(f func()) []string {
 	return w.sent[before:]
 }
 
-// onTxn has the nth transaction from now on, counted from 1, answered by f,
-// which may execute it. A write that needs to read first does so in one, too.
+// onTxn makes f answer the nth transaction from now on, counted from 1. f may
+// execute it. A read before a write is a transaction too.
 func (w *wire) onTxn(n int, f func(call func() error) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
