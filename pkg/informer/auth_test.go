@@ -40,14 +40,14 @@ var _ = Describe("A replica of an etcd user", func() {
 		DeferCleanup(client.Close)
 		r, maps := newReplica(storeAt(client, "/spec/"))
 		informer.Await(r, 5*time.Second) // what is slow is not to be taken for what is refused
-		told := audited(maps)
+		received := audited(maps)
 		startSynced(ctx, r)
-		Eventually(told.lines).Should(Equal([]string{"ADDED a 1"}))
+		Eventually(received.lines).Should(Equal([]string{"ADDED a 1"}))
 		Expect(r.WaitForRevision(ctx, put(ctx, a.root, "/elsewhere", ""))).To(Succeed()) // there is a watch
-		return r, maps, told
+		return r, maps, received
 	}
 
-	It("needs no more than to read what it holds", func(ctx SpecContext) {
+	It("needs only permission to read its kinds", func(ctx SpecContext) {
 		r, maps, _ := replica(ctx, a.alice)
 		rev := setValue(ctx, direct, cm, "2")
 		Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
@@ -58,8 +58,8 @@ var _ = Describe("A replica of an etcd user", func() {
 		Expect(r.Status().Failures).To(BeZero())
 	}, SpecTimeout(specTimeout))
 
-	It("names the permission that it has lost, and goes on where it was when it has it again", func(ctx SpecContext) {
-		r, maps, told := replica(ctx, a.alice)
+	It("names the permission that it has lost, and continues where it was once it has it again", func(ctx SpecContext) {
+		r, maps, received := replica(ctx, a.alice)
 		a.revoke(ctx)
 		Eventually(replicaErr(r)).Should(MatchError(rpctypes.ErrPermissionDenied))
 		Eventually(func() error { return r.Healthy(0) }).Should(MatchError(And(
@@ -73,23 +73,23 @@ var _ = Describe("A replica of an etcd user", func() {
 
 		a.grant(ctx)
 		Expect(r.WaitForRevision(ctx, create(ctx, direct, configMap("c", "v", "1")))).To(Succeed())
-		Eventually(told.lines).Should(Equal([]string{"ADDED a 1", "MODIFIED a 2", "DELETED a 2", "ADDED b 1", "ADDED c 1"}))
+		Eventually(received.lines).Should(Equal([]string{"ADDED a 1", "MODIFIED a 2", "DELETED a 2", "ADDED b 1", "ADDED c 1"}))
 		Eventually(replicaErr(r)).ShouldNot(HaveOccurred())
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}))
 		Expect(r.Status().LastErr).To(MatchError(rpctypes.ErrPermissionDenied))
 		Eventually(func() error { return r.Healthy(specTimeout) }).Should(Succeed())
 	}, SpecTimeout(specTimeout))
 
-	It("gets another token when its own is void", func(ctx SpecContext) {
+	It("gets another token when its own is invalid", func(ctx SpecContext) {
 		link, err := a.cluster.Member(0).NewLink()
 		Expect(err).NotTo(HaveOccurred())
-		r, _, told := replica(ctx, a.alice, func(cfg *clientv3.Config) { cfg.Endpoints = []string{link.Endpoint()} })
+		r, _, received := replica(ctx, a.alice, func(cfg *clientv3.Config) { cfg.Endpoints = []string{link.Endpoint()} })
 		a.voidTokens(ctx)
 		link.Cut() // a stream that is open needs no token
 		Eventually(replicaErr(r)).Should(HaveOccurred())
 		link.Heal()
 		Expect(r.WaitForRevision(ctx, setValue(ctx, direct, cm, "2"))).To(Succeed())
-		Eventually(told.lines).Should(Equal([]string{"ADDED a 1", "MODIFIED a 2"}))
+		Eventually(received.lines).Should(Equal([]string{"ADDED a 1", "MODIFIED a 2"}))
 		Eventually(replicaErr(r)).ShouldNot(HaveOccurred())
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}))
 	}, SpecTimeout(specTimeout))
@@ -103,7 +103,7 @@ var _ = Describe("A replica of an etcd user", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-// authEtcd is an etcd with two users: root, and alice, whose only role is to read
+// authEtcd is an etcd with two users: root, and alice, who may only read
 // ConfigMaps below /spec/.
 type authEtcd struct {
 	cluster *etcdtest.Cluster
@@ -152,7 +152,7 @@ func (a *authEtcd) grant(ctx context.Context) {
 	Expect(second(a.root.UserGrantRole(ctx, "alice", "reader"))).To(Succeed())
 }
 
-// voidTokens has etcd forget alice's tokens, as it does when they expire.
+// voidTokens makes etcd forget alice's tokens, as if they had expired.
 func (a *authEtcd) voidTokens(ctx context.Context) {
 	GinkgoHelper()
 	Expect(second(a.root.UserChangePassword(ctx, "alice", "secret"))).To(Succeed())

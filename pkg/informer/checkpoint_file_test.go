@@ -25,8 +25,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// saved returns a replica with some ConfigMaps and Deployments, and a candidate
-// of it.
+// saved returns a replica with some ConfigMaps and Deployments, and a pending
+// checkpoint of it.
 func saved(tb testing.TB, n int) (*Replica, *pendingCheckpoint) {
 	tb.Helper()
 	s, err := store.New(clientv3.NewCtxClient(tb.Context()), store.Options{Scheme: scheme.Scheme})
@@ -71,7 +71,7 @@ func read(r *Replica, file []byte) (*savedState, error) {
 	return readCheckpoint(context.Background(), bytes.NewReader(file), int64(len(file)), r.kinds)
 }
 
-func TestCheckpointReadsAsItWasWritten(t *testing.T) {
+func TestCheckpointIsReadAsWritten(t *testing.T) {
 	for _, n := range []int{0, 1, 40, 3 * objectsPerBlock} {
 		r, c := saved(t, n)
 		c.undecodable = map[string]undecodable{"\xff": {9, errors.New("bad")}}
@@ -114,7 +114,7 @@ func TestCheckpointOfKindsThatAreNotKept(t *testing.T) {
 	}
 }
 
-// However a file is cut or changed, that is found out.
+// Any cut or change of a file is detected.
 func TestCheckpointDetectsDamage(t *testing.T) {
 	r, c := saved(t, 6)
 	file := fileOf(t, c)
@@ -134,7 +134,7 @@ func TestCheckpointDetectsDamage(t *testing.T) {
 	}
 }
 
-// A value that does not decode makes the whole file one that is not used.
+// If one value does not decode, the whole file is not used.
 func TestCheckpointWithAnUndecodableObject(t *testing.T) {
 	r, c := saved(t, 3)
 	k := r.kinds[0]
@@ -148,8 +148,8 @@ func TestCheckpointWithAnUndecodableObject(t *testing.T) {
 	}
 }
 
-// resum gives each block the sum that it should have, so that what reads it goes
-// further than the sums.
+// resum corrects the checksum of each block, so that the reader gets past the
+// checksums.
 func resum(file []byte) []byte {
 	end := bytes.IndexByte(file, '\n') + 1
 	for end > 0 && len(file) >= end+blockHead {
@@ -191,9 +191,8 @@ func FuzzReadCheckpoint(f *testing.F) {
 	})
 }
 
-// faultyDisk is a disk in a machine that fails at some operation: the operation
-// has an error, or the machine stops. What was not synced by then is there in
-// part, or not at all.
+// faultyDisk is a disk that fails at some operation: the operation returns an
+// error, or the machine stops. A part of what was not synced by then is lost.
 type faultyDisk struct {
 	dice  *rand.Rand
 	left  int  // operations until the failure
@@ -287,7 +286,7 @@ func (f *faultyFile) Sync() error {
 
 func (f *faultyFile) Close() error { return f.disk.step() }
 
-// restart returns what is found under a path when the machine is on again.
+// restart returns the file at a path after a restart of the machine.
 func (d *faultyDisk) restart(path string) []byte {
 	f := d.stable[path]
 	if f == nil {
@@ -296,8 +295,8 @@ func (d *faultyDisk) restart(path string) []byte {
 	return f.data[:f.synced+d.dice.IntN(len(f.data)-f.synced+1)]
 }
 
-// Whatever fails, and wherever the machine stops, there is a whole checkpoint
-// afterwards: the old one or the new.
+// After any failure, and after a stop of the machine at any point, the file is a
+// complete checkpoint: the old one or the new one.
 func TestCheckpointIsWholeAfterAnyFault(t *testing.T) {
 	const path = "/dir/checkpoint"
 	r, first := saved(t, 5)
@@ -342,7 +341,7 @@ func TestCheckpointIsWholeAfterAnyFault(t *testing.T) {
 	}
 }
 
-// A failure is told once, counted, and made good for later.
+// A failure is reported once and counted, and a later write succeeds.
 func TestCheckpointerTriesAgain(t *testing.T) {
 	r, _ := saved(t, 5)
 	path := filepath.Join(t.TempDir(), "checkpoint")

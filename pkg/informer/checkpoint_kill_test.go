@@ -23,12 +23,13 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// victimEnv has the test binary be a process that is killed: what it has are an
-// endpoint of etcd, a prefix and the path of a checkpoint.
+// victimEnv names the environment variable that makes the test binary run as the
+// process to be killed. It has an endpoint of etcd, a prefix and the path of a
+// checkpoint.
 const victimEnv = "HOMEOSTAT_CHECKPOINT_VICTIM"
 
-// TestVictim is that process. It writes a line for each event that its handler is
-// told, before the handler returns.
+// TestVictim is that process. Its handler writes a line for each event before it
+// returns.
 func TestVictim(t *testing.T) {
 	args := strings.Fields(os.Getenv(victimEnv))
 	if len(args) != 3 {
@@ -70,7 +71,7 @@ func TestVictim(t *testing.T) {
 	_ = r.Run(t.Context()) // until it is killed
 }
 
-// victim is such a process, as its parent sees it.
+// victim is such a process, seen from its parent.
 type victim struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended
@@ -127,13 +128,13 @@ func (v *victim) isSynced() bool {
 	return v.synced
 }
 
-func (v *victim) told() int {
+func (v *victim) received() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return len(v.changes)
 }
 
-// kill kills the process and waits until all is read that it wrote.
+// kill kills the process and waits until all its output was read.
 func (v *victim) kill() {
 	GinkgoHelper()
 	Expect(v.cmd.Process.Kill()).To(Succeed())
@@ -142,7 +143,7 @@ func (v *victim) kill() {
 	Expect(v.damaged).To(BeEmpty(), "the checkpoint that it found")
 }
 
-// truth is what happened to ConfigMaps, and what there was at each revision.
+// truth has all events of ConfigMaps, and their state at each revision.
 type truth struct {
 	lines     []string
 	revisions []int64
@@ -183,7 +184,7 @@ func (t truth) upTo(revision int64) int {
 	return n
 }
 
-// objects returns what there is after some events, as initial events.
+// objects returns the objects that exist after some events, as initial events.
 func (t truth) objects(n int) []string {
 	last := map[string]string{}
 	for i, line := range t.lines[:n] {
@@ -200,9 +201,9 @@ func (t truth) objects(n int) []string {
 	return lines
 }
 
-var _ = Describe("A process that is killed while it writes checkpoints under load", func() {
-	It("leaves one that neither hides nor invents a change", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{}) // which nobody compacts
+var _ = Describe("The checkpoint of a process that is killed while it writes under load", func() {
+	It("neither hides nor invents a change", func(ctx SpecContext) {
+		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{}) // without compaction
 		s, path := newStoreOn(cluster.Client()), checkpointPath()
 		endpoint := cluster.Endpoints()[0]
 		for i := range 20 {
@@ -230,8 +231,8 @@ var _ = Describe("A process that is killed while it writes checkpoints under loa
 		Eventually(func() (int64, error) { return informer.SavedRevision(path) }).Should(BeNumerically(">", began))
 		victims := []*victim{v}
 		for range 8 {
-			told := 1 + rand.IntN(40)
-			Eventually(v.told).Should(BeNumerically(">", told))
+			received := 1 + rand.IntN(40)
+			Eventually(v.received).Should(BeNumerically(">", received))
 			v.kill()
 			v = startVictim(endpoint, s.Prefix(), path)
 			victims = append(victims, v)
@@ -249,13 +250,13 @@ var _ = Describe("A process that is killed while it writes checkpoints under loa
 		}).Should(Or(Equal(t.lines[len(t.lines)-1]), Equal(fmt.Sprint("began at ", t.revisions[len(t.revisions)-1]))))
 		v.kill()
 
-		known := t.upTo(began) // how many of the events somebody was told
+		known := t.upTo(began) // the number of events that handlers received
 		for i, v := range victims {
 			at := t.upTo(v.from)
 			if i == 0 {
 				at = known
 			}
-			Expect(at).To(BeNumerically("<=", known), "process %d begins with what nobody was told", i)
+			Expect(at).To(BeNumerically("<=", known), "process %d starts with events that no handler received", i)
 			Expect(v.initial).To(ConsistOf(t.objects(at)), "process %d", i)
 			Expect(v.changes).To(Equal(t.lines[at:at+len(v.changes)]), "process %d", i)
 			known = max(known, at+len(v.changes))

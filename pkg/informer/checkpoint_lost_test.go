@@ -31,8 +31,8 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 
 	expect := func(ctx context.Context, p *process, reason string, changes ...any) {
 		GinkgoHelper()
-		Eventually(changesOnly(p.told)).Should(ConsistOf(changes...))
-		Eventually(p.told.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(changesOnly(p.received)).Should(ConsistOf(changes...))
+		Eventually(p.received.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(inReplica(p.maps)()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(relists(p.replica)()).To(Equal(map[string]int64{reason: 1}))
 		Expect(p.start()).To(ContainSubstring("etcd was wiped or restored"))
@@ -41,7 +41,7 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 		Expect(begin(ctx, s, path).start()).NotTo(ContainSubstring("compared"))
 	}
 
-	It("wiped: it is from the future", func(ctx SpecContext) {
+	It("wiped: the checkpoint is newer than etcd", func(ctx SpecContext) {
 		burn(ctx, s.Client(), 20)
 		begin(ctx, s, path).end()
 		Expect(cluster.Wipe(ctx)).To(Succeed())
@@ -49,7 +49,7 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 		expect(ctx, begin(ctx, s, path), "revision went back", "DELETED kept 1", "ADDED kept 2", "DELETED lost 1")
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("satisfies nobody who waits for a revision of the new data", func(ctx SpecContext, old, new int) {
+	DescribeTable("does not end a wait for a revision of the new data", func(ctx SpecContext, old, new int) {
 		burn(ctx, s.Client(), old)
 		begin(ctx, s, path).end()
 		Expect(cluster.Wipe(ctx)).To(Succeed())
@@ -71,11 +71,11 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 		Eventually(seen).Should(Receive(Equal("2")))
 		Eventually(fresh).Should(Receive(Equal("2")))
 	},
-		Entry("when it is from the future", 20, 0, SpecTimeout(specTimeout)),
-		Entry("when that has overtaken it", 0, 50, SpecTimeout(specTimeout)),
+		Entry("if the checkpoint is newer than etcd", 20, 0, SpecTimeout(specTimeout)),
+		Entry("if etcd's revision has passed the checkpoint's", 0, 50, SpecTimeout(specTimeout)),
 	)
 
-	It("wiped, and the new data have overtaken it", func(ctx SpecContext) {
+	It("wiped, and etcd's revision has passed the checkpoint's", func(ctx SpecContext) {
 		p := begin(ctx, s, path)
 		p.end()
 		Expect(cluster.Wipe(ctx)).To(Succeed())
@@ -103,7 +103,7 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 			return p
 		}
 
-		It("is from the future", func(ctx SpecContext) {
+		It("is newer than etcd", func(ctx SpecContext) {
 			restore(ctx, func() {
 				remove(ctx, s, configMap("lost"))
 				create(ctx, s, configMap("undone", "v", "1"))
@@ -111,7 +111,7 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 			expect(ctx, begin(ctx, s, path), "revision went back", "ADDED lost 1", "DELETED undone 1")
 		}, SpecTimeout(specTimeout))
 
-		It("is contradicted by one of its newest objects, when all is overtaken", func(ctx SpecContext) {
+		It("is rejected because of one of its newest objects, if etcd's revision has passed it", func(ctx SpecContext) {
 			p := restore(ctx, func() {
 				kept, err := store.Get[*corev1.ConfigMap](ctx, s, key("kept"))
 				Expect(err).NotTo(HaveOccurred())
@@ -123,7 +123,7 @@ var _ = Describe("A checkpoint of an etcd that has lost its data since", func() 
 			expect(ctx, begin(ctx, s, path), "data replaced", "DELETED again 1", "ADDED again 2", "MODIFIED kept 1")
 		}, SpecTimeout(specTimeout))
 
-		It("is contradicted by an operator who has deleted the epoch key", func(ctx SpecContext) {
+		It("is rejected if an operator has deleted the epoch key", func(ctx SpecContext) {
 			p := restore(ctx, func() {
 				create(ctx, s, configMap("undone", "v", "1"))
 				create(ctx, s, configMap("again", "v", "1"))

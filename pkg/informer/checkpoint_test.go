@@ -30,7 +30,7 @@ func newSaving(s *store.Store, path string, log ...*logLines) (*informer.Replica
 
 func checkpointPath() string { return filepath.Join(GinkgoT().TempDir(), "checkpoint") }
 
-// changesOnly are an audit's events without the initial ones.
+// changesOnly returns an audit's events without the initial ones.
 func changesOnly[T store.Object](a *audit[T]) func() []string {
 	return func() []string {
 		lines := []string{}
@@ -45,27 +45,27 @@ func changesOnly[T store.Object](a *audit[T]) func() []string {
 
 // process is one life of a replica: begun with a checkpoint, and stopped.
 type process struct {
-	replica *informer.Replica
-	maps    *informer.Informer[*corev1.ConfigMap]
-	told    *audit[*corev1.ConfigMap]
-	log     *logLines
-	stop    func()
+	replica  *informer.Replica
+	maps     *informer.Informer[*corev1.ConfigMap]
+	received *audit[*corev1.ConfigMap]
+	log      *logLines
+	stop     func()
 }
 
 func begin(ctx context.Context, s *store.Store, path string) *process {
 	GinkgoHelper()
 	p := &process{log: &logLines{}}
 	p.replica, p.maps = newSaving(s, path, p.log)
-	p.told = audited(p.maps)
-	p.told.mayGoBack = true
+	p.received = audited(p.maps)
+	p.received.mayGoBack = true
 	p.stop = startSynced(ctx, p.replica)
 	return p
 }
 
-// end stops a process when its handler has been told all.
+// end stops a process when its handler has received everything.
 func (p *process) end() {
 	GinkgoHelper()
-	Eventually(p.told.told).Should(Equal(inReplica(p.maps)()))
+	Eventually(p.received.received).Should(Equal(inReplica(p.maps)()))
 	p.stop()
 	Expect(p.replica.Status().Checkpoint.Err).NotTo(HaveOccurred())
 }
@@ -106,14 +106,14 @@ var _ = Describe("A checkpoint", func() {
 	expectWhole := func(ctx context.Context, p *process) {
 		GinkgoHelper()
 		Expect(inReplica(p.maps)()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
-		Eventually(p.told.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(p.received.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 	}
 
 	BeforeEach(func() {
 		s, path = newStore(), checkpointPath()
 	})
 
-	It("has the next process told what happened meanwhile, and reads no list", func(ctx SpecContext) {
+	It("lets the next process deliver what happened meanwhile, without a list", func(ctx SpecContext) {
 		three(ctx)
 		p := begin(ctx, s, path)
 		Expect(p.start()).To(Equal("there was none"))
@@ -125,10 +125,10 @@ var _ = Describe("A checkpoint", func() {
 		change(ctx)
 
 		next := begin(ctx, s, path)
-		Eventually(next.told.lines).Should(Equal([]string{
+		Eventually(next.received.lines).Should(Equal([]string{
 			"ADDED deleted 1", "ADDED same 1", "ADDED updated 1",
 			"MODIFIED updated 2", "DELETED deleted 1", "ADDED added 1"}))
-		Expect(changesOnly(next.told)()).To(HaveLen(3))
+		Expect(changesOnly(next.received)()).To(HaveLen(3))
 		Expect(relists(next.replica)()).To(BeEmpty())
 		Expect(next.start()).To(HavePrefix("begun at revision"))
 		expectWhole(ctx, next)
@@ -136,11 +136,11 @@ var _ = Describe("A checkpoint", func() {
 		next.end()
 
 		third := begin(ctx, s, path)
-		Expect(changesOnly(third.told)()).To(BeEmpty())
+		Expect(changesOnly(third.received)()).To(BeEmpty())
 		expectWhole(ctx, third)
 	}, SpecTimeout(specTimeout))
 
-	It("has the replica known to be up to date as soon as it is synced", func(ctx SpecContext) {
+	It("gives a replica that is known to be up to date as soon as it is synced", func(ctx SpecContext) {
 		three(ctx)
 		begin(ctx, s, path).end()
 		asked := time.Now()
@@ -159,7 +159,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(r.Healthy(specTimeout)).To(Succeed())
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("leaves out a kind of which only a part is kept", func(ctx SpecContext, before, after *informer.Scope[*corev1.ConfigMap], initial []string) {
+	DescribeTable("leaves out a kind that is kept only in part", func(ctx SpecContext, before, after *informer.Scope[*corev1.ConfigMap], initial []string) {
 		three(ctx)
 		create(ctx, s, deployment("d"))
 		life := func(scope *informer.Scope[*corev1.ConfigMap]) (r *informer.Replica, a *audit[*corev1.ConfigMap], d *audit[*appsv1.Deployment], stop func()) {
@@ -176,8 +176,8 @@ var _ = Describe("A checkpoint", func() {
 			deploys := informerFor[*appsv1.Deployment](r)
 			d = audited(deploys)
 			stop = startSynced(ctx, r)
-			Eventually(a.told).Should(Equal(inReplica(maps)()))
-			Eventually(d.told).Should(Equal(inReplica(deploys)()))
+			Eventually(a.received).Should(Equal(inReplica(maps)()))
+			Eventually(d.received).Should(Equal(inReplica(deploys)()))
 			return r, a, d, stop
 		}
 		_, _, _, stop := life(before)
@@ -203,31 +203,31 @@ var _ = Describe("A checkpoint", func() {
 		Entry("before and now, of another part", keepSome, withoutData, []string{"ADDED same ", "ADDED updated "}, SpecTimeout(specTimeout)),
 	)
 
-	It("is compared with etcd when what happened meanwhile is compacted", func(ctx SpecContext) {
+	It("is compared with etcd if the changes since are compacted", func(ctx SpecContext) {
 		three(ctx)
 		begin(ctx, s, path).end()
 		change(ctx)
 		compact(ctx, etcd.Client())
 		next := begin(ctx, s, path)
-		Eventually(changesOnly(next.told)).Should(changes)
+		Eventually(changesOnly(next.received)).Should(changes)
 		Expect(relists(next.replica)()).To(Equal(map[string]int64{"compacted": 1}))
 		Expect(next.replica.Status().ListsOfChanges).To(BeEquivalentTo(1))
 		expectWhole(ctx, next)
 	}, SpecTimeout(specTimeout))
 
-	It("is compared with etcd when that is far ahead", func(ctx SpecContext) {
+	It("is compared with etcd if that is far ahead", func(ctx SpecContext) {
 		three(ctx)
 		begin(ctx, s, path).end()
 		change(ctx)
 		burn(ctx, etcd.Client(), informer.ReplayLimit)
 		next := begin(ctx, s, path)
-		Eventually(changesOnly(next.told)).Should(changes)
+		Eventually(changesOnly(next.received)).Should(changes)
 		Expect(relists(next.replica)()).To(Equal(map[string]int64{"far behind": 1}))
 		Expect(next.start()).To(ContainSubstring("compared"))
 		expectWhole(ctx, next)
 	}, SpecTimeout(specTimeout))
 
-	It("is not shown, nor is the replica synced, before etcd was asked", func(ctx SpecContext) {
+	It("is not visible, and the replica not synced, before etcd has answered", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		s = direct
 		three(ctx)
@@ -246,7 +246,7 @@ var _ = Describe("A checkpoint", func() {
 		Eventually(changesOnly(a)).Should(changes)
 	}, SpecTimeout(specTimeout))
 
-	It("lists the kinds that it lacks", func(ctx SpecContext) {
+	It("makes the replica list the kinds that it lacks", func(ctx SpecContext) {
 		three(ctx)
 		create(ctx, s, deployment("d"))
 		begin(ctx, s, path).end()
@@ -263,7 +263,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(r.Status().Checkpoint.Start).To(ContainSubstring("it lacks the kind Deployment"))
 	}, SpecTimeout(specTimeout))
 
-	It("is compared by values when another program has written it", func(ctx SpecContext) {
+	It("is compared by values if another program has written it", func(ctx SpecContext) {
 		three(ctx)
 		begin(ctx, s, path).end()
 		rev := change(ctx)
@@ -280,7 +280,7 @@ var _ = Describe("A checkpoint", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("tells of values that cannot be decoded", func(ctx SpecContext) {
+	It("has the keys of undecodable values", func(ctx SpecContext) {
 		three(ctx)
 		etcdKey := s.Prefix() + "core/configmaps/default/same"
 		put(ctx, s.Client(), etcdKey, "{")
@@ -292,7 +292,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(next.replica.Status().Undecodable).To(HaveKey(etcdKey))
 	}, SpecTimeout(specTimeout))
 
-	It("keeps an object whose value the program cannot decode, and goes on saying so", func(ctx SpecContext) {
+	It("keeps an object with a value that the program cannot decode, and still reports it", func(ctx SpecContext) {
 		at := func(names ...string) *store.Store {
 			o := store.Options{Scheme: scheme.Scheme, Prefix: s.Prefix()}
 			for _, name := range names {
@@ -315,7 +315,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(r.Status().Undecodable).To(undecodable)
 	}, SpecTimeout(specTimeout))
 
-	It("is written again only when an object has changed", func(ctx SpecContext) {
+	It("is written again only if an object has changed", func(ctx SpecContext) {
 		three(ctx)
 		p := begin(ctx, s, path)
 		writes := func() int64 { return p.replica.Status().Checkpoint.Writes }
@@ -354,7 +354,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(r.Status().Checkpoint.Revision).To(BeNumerically(">=", rev))
 	}, SpecTimeout(specTimeout))
 
-	It("hides no change from a handler that was not told of it", func(ctx SpecContext) {
+	It("hides no change that a handler has not received", func(ctx SpecContext) {
 		three(ctx)
 		p := begin(ctx, s, path)
 		Eventually(func() int64 { return p.replica.Status().Checkpoint.Writes }).Should(BeEquivalentTo(1))
@@ -379,7 +379,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(p.log.with("checkpoint not written; retrying")()).To(HaveLen(1))
 		Expect(p.replica.Status().Checkpoint.Revision).To(BeNumerically("<=", before))
 
-		close(release) // told all
+		close(release) // then everything is received
 		Eventually(func() int64 { return p.replica.Status().Checkpoint.Revision }).Should(BeNumerically(">=", rev))
 		Expect(p.replica.Status().Checkpoint.Err).NotTo(HaveOccurred())
 		slow.Remove()
@@ -398,10 +398,10 @@ var _ = Describe("A checkpoint", func() {
 		Eventually(entered).Should(Receive())
 		p.stop()
 		next := begin(ctx, s, path)
-		Eventually(changesOnly(next.told)).Should(ContainElement("ADDED late 1"))
+		Eventually(changesOnly(next.received)).Should(ContainElement("ADDED late 1"))
 	}, SpecTimeout(specTimeout))
 
-	It("tells who writes it already", func(ctx SpecContext) {
+	It("names the process that already writes it", func(ctx SpecContext) {
 		three(ctx)
 		p := begin(ctx, s, path)
 		Eventually(func() int64 { return p.replica.Status().Checkpoint.Writes }).Should(BeEquivalentTo(1))
@@ -415,7 +415,7 @@ var _ = Describe("A checkpoint", func() {
 		Eventually(func() error { return other.Status().Checkpoint.Err }).ShouldNot(HaveOccurred())
 	}, SpecTimeout(specTimeout))
 
-	It("that cannot be written disturbs nothing, and is tried again", func(ctx SpecContext) {
+	It("that cannot be written disturbs nothing, and is retried", func(ctx SpecContext) {
 		three(ctx)
 		dir := filepath.Join(filepath.Dir(path), "later")
 		p := begin(ctx, s, filepath.Join(dir, "checkpoint"))
@@ -429,7 +429,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(begin(ctx, s, filepath.Join(dir, "checkpoint")).start()).To(HavePrefix("begun"))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("that is doubtful is not used, and it is said why",
+	DescribeTable("that is doubtful is not used, and the cause is reported",
 		func(ctx SpecContext, spoil func([]byte) []byte, why string) {
 			three(ctx)
 			begin(ctx, s, path).end()
@@ -442,7 +442,7 @@ var _ = Describe("A checkpoint", func() {
 			Expect(next.log.with("checkpoint not used")()).To(HaveLen(1))
 			Expect(relists(next.replica)()).To(Equal(map[string]int64{"initial": 1}))
 			expectWhole(ctx, next)
-			Expect(changesOnly(next.told)()).To(BeEmpty())
+			Expect(changesOnly(next.received)()).To(BeEmpty())
 			next.end()
 			Expect(begin(ctx, s, path).start()).To(HavePrefix("begun"), "it was replaced")
 		},
@@ -463,7 +463,7 @@ var _ = Describe("A checkpoint", func() {
 		create(ctx, s, configMap("other", "v", "1"))
 		next := begin(ctx, s, path)
 		Expect(next.start()).To(ContainSubstring("not used: it is of cluster"))
-		Eventually(next.told.lines).Should(Equal([]string{"ADDED other 1"}))
+		Eventually(next.received.lines).Should(Equal([]string{"ADDED other 1"}))
 		Expect(next.log.with("checkpoint not used")()).To(HaveLen(1))
 	}, SpecTimeout(specTimeout))
 
@@ -473,7 +473,7 @@ var _ = Describe("A checkpoint", func() {
 		s = newStore()
 		next := begin(ctx, s, path)
 		Expect(next.start()).To(ContainSubstring("not used: it is of the prefix"))
-		Expect(next.told.lines()).To(BeEmpty())
+		Expect(next.received.lines()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
 	It("keeps values encrypted", func(ctx SpecContext) {

@@ -49,7 +49,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 		Expect(log.with("follows etcd again")()).To(HaveLen(1))
 	}, SpecTimeout(specTimeout))
 
-	It("notices a partition that nobody tells it of", func(ctx SpecContext) {
+	It("notices a silent partition", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		cm := configMap("a", "v", "1")
 		create(ctx, direct, cm)
@@ -68,7 +68,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}))
 	}, SpecTimeout(specTimeout))
 
-	It("leaves no streams behind, however often it tries in vain", func(ctx SpecContext) {
+	It("leaves no streams behind, however often it fails to connect", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		r, _ := newReplica(behind)
 		informer.Await(r, 100*time.Millisecond)
@@ -86,7 +86,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 		Eventually(watchStreams).Should(BeZero())
 	}, SpecTimeout(specTimeout))
 
-	It("follows through a client that was wrapped, too", func(ctx SpecContext) {
+	It("also works with a wrapped client", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		wrapped := behind.Client()
 		wrapped.KV = namespace.NewKV(wrapped.KV, strings.TrimSuffix(direct.Prefix(), "/"))
@@ -108,7 +108,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 		Expect(r.Status().Unapplied).To(BeZero())
 	}, SpecTimeout(specTimeout))
 
-	It("loses nothing when a bookmark of one watch is sent while others are created", func(ctx SpecContext) {
+	It("loses nothing if a progress notification of one watch is sent while others are created", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		const replicas, rounds = 12, 2
 		create(ctx, direct, configMap("a", "v", "0"))
@@ -157,7 +157,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-// watchStreams counts the streams for watches that any client has.
+// watchStreams returns the number of watch streams of all clients.
 func watchStreams() int {
 	stacks := make([]byte, 8<<20)
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*watchGRPCStream).run(")
@@ -208,7 +208,7 @@ var _ = Describe("A replica whose etcd is disturbed", func() {
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}))
 	}, SpecTimeout(specTimeout))
 
-	It("names a lost permission, and resumes when it has it again", func(ctx SpecContext) {
+	It("names a lost permission, and resumes once it has it again", func(ctx SpecContext) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		link, behind, direct := linked(cluster)
 		cm := configMap("a", "v", "1")
@@ -233,7 +233,7 @@ var _ = Describe("A replica whose etcd is disturbed", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-// enableAuth has etcd refuse everybody but root.
+// enableAuth makes etcd refuse all users but root.
 func enableAuth(ctx context.Context, cluster *etcdtest.Cluster) (root *clientv3.Client) {
 	GinkgoHelper()
 	check := func(_ any, err error) {

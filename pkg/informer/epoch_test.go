@@ -27,7 +27,7 @@ var _ = Describe("The epoch key", func() {
 		return string(resp.Kvs[0].Value)
 	}
 
-	It("is made once, by whoever comes first", func(ctx SpecContext) {
+	It("is created once, by the first replica", func(ctx SpecContext) {
 		s := newStore()
 		var replicas []*informer.Replica
 		for range 5 {
@@ -44,7 +44,7 @@ var _ = Describe("The epoch key", func() {
 		Expect(resp.Kvs[0].Value).NotTo(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("has everything read again when it", func(ctx SpecContext, disturb func(context.Context, *store.Store)) {
+	DescribeTable("makes replicas read everything again when it", func(ctx SpecContext, disturb func(context.Context, *store.Store)) {
 		s := newStore()
 		create(ctx, s, configMap("a", "v", "1"))
 		var log logLines
@@ -70,20 +70,20 @@ var _ = Describe("The epoch key", func() {
 		}, SpecTimeout(specTimeout)),
 	)
 
-	It("is agreed on anew by all whose key was deleted, while they are told of changes", func(ctx SpecContext) {
+	It("is agreed on again by all replicas after its deletion, while changes arrive", func(ctx SpecContext) {
 		const replicas, objects = 5, 20
 		s := newStore()
 		for i := range objects {
 			create(ctx, s, configMap(fmt.Sprintf("cm-%d", i), "v", "0"))
 		}
 		var all []*informer.Replica
-		var told []*audit[*corev1.ConfigMap]
+		var received []*audit[*corev1.ConfigMap]
 		for range replicas {
 			client, err := etcd.NewClient(etcdtest.ClientOptions{}) // as processes of their own have
 			Expect(err).NotTo(HaveOccurred())
 			DeferCleanup(client.Close)
 			r, maps := newReplica(storeAt(client, s.Prefix()))
-			all, told = append(all, r), append(told, audited(maps))
+			all, received = append(all, r), append(received, audited(maps))
 			startSynced(ctx, r)
 		}
 		before := epochOf(ctx, s)
@@ -109,13 +109,13 @@ var _ = Describe("The epoch key", func() {
 			Eventually(func() time.Time { return r.Status().CurrentAt }).Should(BeTemporally(">", listed), "it has looked again")
 			Expect(r.WaitForRevision(ctx, last)).To(Succeed())
 			Expect(relists(r)()).To(Equal(once))
-			Eventually(told[i].told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
-			Expect(told[i].lines()).To(HaveLen(2*objects), "each change once")
+			Eventually(received[i].received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+			Expect(received[i].lines()).To(HaveLen(2*objects), "each change once")
 		}
 		Expect(epochOf(ctx, s)).To(Equal(after))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("is done without by a user who may not", func(ctx SpecContext, write bool, kinds string) {
+	DescribeTable("is not needed if the user may not", func(ctx SpecContext, write bool, kinds string) {
 		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
 		admin := newStoreOn(cluster.Client())
 		create(ctx, admin, configMap("a", "v", "1"))
@@ -132,14 +132,14 @@ var _ = Describe("The epoch key", func() {
 		Expect(log.with("")()).To(BeEmpty())
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}))
 	},
-		Entry("write", false, "", SpecTimeout(specTimeout)),
+		Entry("write it", false, "", SpecTimeout(specTimeout)),
 		Entry("read it", true, "core/", SpecTimeout(specTimeout)),
 	)
 })
 
 var users sync.Map // *etcdtest.Cluster -> the root's client
 
-// restricted returns a client that may read, or write too, what has a prefix.
+// restricted returns a client that may read, or also write, keys with a prefix.
 func restricted(ctx context.Context, c *etcdtest.Cluster, prefix string, write bool) *clientv3.Client {
 	GinkgoHelper()
 	auth := c.Client()

@@ -21,8 +21,8 @@ type (
 	exampleFilter = informer.Filter[*corev1.ConfigMap]
 )
 
-// tell prints what a handler with a filter is told while a rose and a coral, both
-// red, are created, the rose turns white, and the coral is deleted.
+// tell prints the events that a handler with a filter receives. A red rose and a
+// red coral are created, the rose turns white, and the coral is deleted.
 func tell(filter func(maps exampleMaps) (exampleFilter, error)) {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -123,7 +123,8 @@ func ExampleWhere() {
 	// DELETED sea/coral red
 }
 
-// An error of a function would be logged, and the change would pass.
+// If a function returned an error, the replica would log it and the change would
+// pass.
 func ExampleLeaf() {
 	tell(func(exampleMaps) (exampleFilter, error) {
 		return informer.Leaf[*corev1.ConfigMap]{
@@ -136,8 +137,8 @@ func ExampleLeaf() {
 	// DELETED sea/coral red
 }
 
-// A handler that is told when labels or annotations change, and of all creations
-// and deletions.
+// This handler receives updates that change labels or annotations, and all
+// creations and deletions.
 func ExampleLabelsChanged() {
 	tell(func(exampleMaps) (exampleFilter, error) {
 		return informer.Or(informer.LabelsChanged[*corev1.ConfigMap](), informer.AnnotationsChanged[*corev1.ConfigMap]()), nil
@@ -149,7 +150,7 @@ func ExampleLabelsChanged() {
 	// DELETED sea/coral red
 }
 
-// A handler that is told only of updates that change a field.
+// This handler receives only updates that change a field.
 func ExampleFieldChanged() {
 	tell(func(exampleMaps) (exampleFilter, error) {
 		return informer.And(

@@ -21,8 +21,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// exampleStore returns a store on an etcd in this process. A program makes its
-// store on a client of the etcd that it is given.
+// exampleStore returns a store on an etcd in this process. A program connects to
+// an etcd that is there already.
 func exampleStore(ctx context.Context) (s *store.Store, stop func()) {
 	cluster, err := etcdtest.Run(ctx, etcdtest.Options{})
 	if err != nil {
@@ -66,7 +66,7 @@ func mustCreate(ctx context.Context, s *store.Store, namespace, name, color stri
 	return revision
 }
 
-// A replica is a local copy of the kinds that were named to it.
+// A replica is a local copy of the kinds that For registered.
 func ExampleNewReplica() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -108,7 +108,7 @@ func ExampleInformer_List() {
 	// violet
 }
 
-// An index finds objects by what a function says of each.
+// An index finds objects by values that a function computes from each.
 func ExampleInformer_AddIndex() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -133,7 +133,7 @@ func ExampleInformer_AddIndex() {
 	// sea/coral
 }
 
-// Values are ordered as strings are. An object is found once for each of its
+// Values are in the order of strings. An object is found once for each of its
 // values.
 func ExampleIndex_Range() {
 	ctx := context.Background()
@@ -184,8 +184,8 @@ func ExampleIndex_Prefix() {
 	// red/light tulip
 }
 
-// A replica needs memory for what it keeps only. What a program keeps is decided
-// before anything asks for the kind.
+// A replica needs memory only for what it keeps. Call Restrict before any other
+// code calls For with the kind.
 func ExampleRestrict() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -239,7 +239,7 @@ func ExampleMutation() {
 	// Output: ConfigMap garden/rose was changed
 }
 
-// A handler is told what there is, and then each change.
+// A handler first receives all objects, and then each change.
 func ExampleInformer_AddHandler() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -251,25 +251,25 @@ func ExampleInformer_AddHandler() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	told := make(chan string)
+	received := make(chan string)
 	maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
 		select {
-		case told <- fmt.Sprintln(e.Type, e.Object.Name, e.Initial):
+		case received <- fmt.Sprintln(e.Type, e.Object.Name, e.Initial):
 		case <-ctx.Done():
 		}
 	})
 	defer run(ctx, r)()
-	fmt.Print(<-told)
+	fmt.Print(<-received)
 
 	mustCreate(ctx, s, "garden", "violet", "blue")
-	fmt.Print(<-told)
+	fmt.Print(<-received)
 	// Output:
 	// ADDED rose true
 	// ADDED violet false
 }
 
-// A filter shows a handler the objects that it holds for: what comes to pass it
-// is added, what ceases to is deleted.
+// A handler with a filter sees the objects for which the filter holds. An object
+// that starts to match arrives as Added; one that stops matching, as Deleted.
 func ExampleInformer_AddHandler_filter() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -284,10 +284,10 @@ func ExampleInformer_AddHandler_filter() {
 		log.Fatal(err)
 	}
 	red := informer.Where(func(cm *corev1.ConfigMap) bool { return cm.Data["color"] == "red" })
-	told := make(chan string)
+	received := make(chan string)
 	maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
 		select {
-		case told <- fmt.Sprintln(e.Type, e.Object.Name, e.Object.Data["color"]):
+		case received <- fmt.Sprintln(e.Type, e.Object.Name, e.Object.Data["color"]):
 		case <-ctx.Done():
 		}
 	}, informer.And(garden, red))
@@ -303,15 +303,15 @@ func ExampleInformer_AddHandler_filter() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Print(<-told)
+		fmt.Print(<-received)
 	}
 	// Output:
 	// ADDED rose red
 	// DELETED rose red
 }
 
-// A transition is a change that a function of the old and the new object says
-// yes to. The handler is told of the changes, not of when they end.
+// Transition holds for the changes for which a function of the old and the new
+// object returns true. The handler receives those changes and no others.
 func ExampleTransition() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -324,10 +324,10 @@ func ExampleTransition() {
 	withers := informer.Transition(func(old, new *corev1.ConfigMap) bool {
 		return old != nil && new != nil && old.Data["color"] != "brown" && new.Data["color"] == "brown"
 	})
-	told := make(chan string)
+	received := make(chan string)
 	maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
 		select {
-		case told <- fmt.Sprintln(e.Type, e.Object.Name, "from", e.Old.Data["color"]):
+		case received <- fmt.Sprintln(e.Type, e.Object.Name, "from", e.Old.Data["color"]):
 		case <-ctx.Done():
 		}
 	}, withers)
@@ -343,11 +343,11 @@ func ExampleTransition() {
 			log.Fatal(err)
 		}
 	}
-	fmt.Print(<-told)
+	fmt.Print(<-received)
 	// Output: MODIFIED rose from white
 }
 
-// A handler of batches is told the net change of a time.
+// A batch handler receives the net changes of an interval.
 func ExampleInformer_AddBatchHandler() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -359,16 +359,16 @@ func ExampleInformer_AddBatchHandler() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	told := make(chan informer.Batch[*corev1.ConfigMap])
+	received := make(chan informer.Batch[*corev1.ConfigMap])
 	window := informer.Debounce{Quiet: 200 * time.Millisecond, Max: 2 * time.Second}
 	maps.AddBatchHandler(window, func(ctx context.Context, b informer.Batch[*corev1.ConfigMap]) {
 		select {
-		case told <- b:
+		case received <- b:
 		case <-ctx.Done():
 		}
 	})
 	defer run(ctx, r)()
-	first := <-told
+	first := <-received
 	fmt.Println(first.Initial, len(first.Events))
 
 	// Two objects in one transaction are always in one batch.
@@ -380,7 +380,7 @@ func ExampleInformer_AddBatchHandler() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	next := <-told
+	next := <-received
 	fmt.Println(next.Revision == revision)
 	for _, e := range next.Events {
 		fmt.Println(e.Type, e.Object.Name)
@@ -434,8 +434,8 @@ func ExampleReplica_Snapshot() {
 	// Output: 0 1 true
 }
 
-// A readiness probe passes while the replica has what etcd has, and says what is
-// wrong otherwise.
+// A readiness probe passes while the replica is up to date, and otherwise names
+// the cause.
 func ExampleReplica_Healthy() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -462,7 +462,7 @@ func ExampleReplica_Healthy() {
 	// 200
 }
 
-// Replicas that share a registry are told apart by a label.
+// Replicas that share a registry need a label to tell them apart.
 func ExampleReplica_Collector() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -512,7 +512,7 @@ func ExampleReplica_Status() {
 	// ConfigMap /registry/core/configmaps/ 1
 }
 
-// With a checkpoint, a process learns what happened while none was there.
+// With a checkpoint, a process learns what changed while no process ran.
 func ExampleOptions_checkpoint() {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
@@ -542,13 +542,13 @@ func ExampleOptions_checkpoint() {
 		log.Fatal(err)
 	}
 
-	told := make(chan string, 1)
+	received := make(chan string, 1)
 	stop := process(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) {
 		if !e.Initial {
-			told <- fmt.Sprintln(e.Type, e.Object.Name, e.Object.Data["color"])
+			received <- fmt.Sprintln(e.Type, e.Object.Name, e.Object.Data["color"])
 		}
 	})
-	fmt.Print(<-told)
+	fmt.Print(<-received)
 	stop()
 	// Output: DELETED rose red
 }

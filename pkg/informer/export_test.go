@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Hasten has a replica notice faults and try again sooner than it would.
+// Hasten makes a replica notice faults and retry sooner.
 func Hasten(r *Replica) *Replica {
 	r.timing = timing{
 		retry: 5 * time.Millisecond, retryMax: 100 * time.Millisecond,
@@ -24,36 +24,38 @@ func Hasten(r *Replica) *Replica {
 // ReplayLimit is how far a replica may be behind before it lists.
 const ReplayLimit = replayLimit
 
-// BacklogLimit is where changes of one object begin to be joined.
+// BacklogLimit is the length of a backlog above which changes of one object are
+// joined.
 const BacklogLimit = backlogLimit
 
-// PendingBytesMin is how many bytes of changes may wait to be applied, at least.
+// PendingBytesMin is the smallest limit of the bytes of changes that wait to be
+// applied.
 const PendingBytesMin = pendingBytesMin
 
-// Await has a replica wait longer for etcd's answers than Hasten does.
+// Await makes a replica wait longer for etcd's answers than Hasten does.
 func Await(r *Replica, answer time.Duration) { r.timing.answer = answer }
 
-// Waiting is how many wait for a revision.
+// Waiting returns the number of waits for a revision.
 func Waiting(r *Replica) int {
 	r.waiters.mu.Lock()
 	defer r.waiters.mu.Unlock()
 	return len(r.waiters.waiting)
 }
 
-// Running reports whether Run has begun.
+// Running reports whether Run runs.
 func Running(r *Replica) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.running
 }
 
-// Uncheck keeps a replica from asking etcd, now and then, whether all is well.
+// Uncheck switches off the periodic check of a replica.
 func Uncheck(r *Replica) { r.timing.idle = time.Hour }
 
-// SetProgram has a replica take itself for another program.
+// SetProgram makes a replica take itself for that of another program.
 func SetProgram(r *Replica, program string) { r.program = func() string { return program } }
 
-// OfVersion returns what makes a checkpoint one of another version.
+// OfVersion returns a function that changes the version of a checkpoint.
 func OfVersion(v int) func([]byte) []byte {
 	return func(file []byte) []byte {
 		_, rest, _ := bytes.Cut(file, []byte("\n"))
@@ -61,7 +63,7 @@ func OfVersion(v int) func([]byte) []byte {
 	}
 }
 
-// SavedRevision is the revision of a checkpoint; 0 when there is no file.
+// SavedRevision returns the revision of a checkpoint, or 0 if there is no file.
 func SavedRevision(path string) (int64, error) {
 	s, err := readCheckpointFile(context.Background(), path, nil)
 	if errors.Is(err, fs.ErrNotExist) {

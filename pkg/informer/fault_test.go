@@ -39,14 +39,15 @@ var _ = Describe("Under random faults", Label("soak"), func() {
 			defer cancel()
 			newFaultRun(seed, forgetful, saving).run(bounded, length)
 		},
-		Entry("and tells each change, while etcd forgets nothing", false, false),
-		Entry("while etcd compacts its history and the replica is stopped", true, false),
-		Entry("and tells each change, while it begins with its checkpoint again and again", false, true),
-		Entry("while etcd compacts its history and it begins with its checkpoint again and again", true, true),
+		Entry("and delivers each change, while etcd compacts nothing", false, false),
+		Entry("while etcd compacts its history and the replica is stopped and started", true, false),
+		Entry("and delivers each change, while it starts from its checkpoint again and again", false, true),
+		Entry("while etcd compacts its history and it starts from its checkpoint again and again", true, true),
 	)
 })
 
-// groups is how many sets of objects, one of each kind, are written together.
+// groups is the number of groups. A group has one object of each kind; they are
+// written together.
 const groups = 6
 
 // faultRun is one run. Each group has either none of its objects, or all, with
@@ -63,7 +64,7 @@ type faultRun struct {
 	now       atomic.Pointer[life]
 }
 
-// life is a replica's, from when it begins with a checkpoint.
+// life is the life of one replica, from its start with a checkpoint.
 type life struct {
 	from    int64 // the checkpoint's revision
 	replica *informer.Replica
@@ -86,7 +87,7 @@ func newFaultRun(seed uint64, forgetful, saving bool) *faultRun {
 	return f
 }
 
-// live begins a life.
+// live starts a life.
 func (f *faultRun) live() *life {
 	GinkgoHelper()
 	l := &life{slow: &audit[*site]{}}
@@ -113,14 +114,14 @@ func (f *faultRun) live() *life {
 	return l
 }
 
-// rand returns the random numbers of one participant.
+// rand returns the source of random numbers of one goroutine.
 func (f *faultRun) rand(participant uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(f.seed, participant))
 }
 
 func (f *faultRun) run(ctx context.Context, length time.Duration) {
 	first := f.live()
-	if !f.forgetful || f.path != "" { // what is not there yet is told as it comes
+	if !f.forgetful || f.path != "" { // objects that do not exist yet arrive as changes
 		Expect(first.replica.WaitForSync(ctx)).To(Succeed())
 	}
 	if f.path != "" {
@@ -150,10 +151,10 @@ func (f *faultRun) run(ctx context.Context, length time.Duration) {
 	Expect(inSnapshot(l.maps, fresh)).To(Equal(inEtcd(ctx, f.direct, "core/configmaps")))
 	Expect(inSnapshot(l.deploys, fresh)).To(Equal(inEtcd(ctx, f.direct, "apps/deployments")))
 	Expect(inSnapshot(l.sites, fresh)).To(Equal(inEtcd(ctx, f.direct, "example.com/sites")))
-	expectTold(l.a, inSnapshot(l.maps, fresh))
-	expectTold(l.b, inSnapshot(l.deploys, fresh))
-	expectTold(l.c, inSnapshot(l.sites, fresh))
-	expectTold(l.slow, inSnapshot(l.sites, fresh))
+	expectReceived(l.a, inSnapshot(l.maps, fresh))
+	expectReceived(l.b, inSnapshot(l.deploys, fresh))
+	expectReceived(l.c, inSnapshot(l.sites, fresh))
+	expectReceived(l.slow, inSnapshot(l.sites, fresh))
 	By(fmt.Sprintf("%d events in the last of %d lives, lists: %v, watches: %d",
 		len(l.a.all()), len(f.past)+1, l.replica.Status().Relists, l.replica.Status().Watches))
 	if !f.forgetful {
@@ -166,19 +167,20 @@ func (f *faultRun) run(ctx context.Context, length time.Duration) {
 	}
 }
 
-// joined is what the same handler was told in all lives: up to the revision of
-// the checkpoint that the next began with, and then in that.
+// joined returns what one handler received over all lives. From each life it
+// takes the events up to the revision of the checkpoint with which the next life
+// started.
 func joined[T store.Object](lives []*life, of func(*life) *audit[T]) []string {
-	var told []string
+	var received []string
 	for i, l := range lives {
 		for _, e := range of(l).all() {
 			if i > 0 && e.Initial || i+1 < len(lives) && e.Revision > lives[i+1].from {
 				continue
 			}
-			told = append(told, fmt.Sprintf("%s %s %d", e.Type, e.Object.GetName(), e.Revision))
+			received = append(received, fmt.Sprintf("%s %s %d", e.Type, e.Object.GetName(), e.Revision))
 		}
 	}
-	return told
+	return received
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -188,15 +190,15 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func expectTold[T store.Object](a *audit[T], state map[string]string) {
+func expectReceived[T store.Object](a *audit[T], state map[string]string) {
 	GinkgoHelper()
-	Eventually(a.told).Should(Equal(state))
+	Eventually(a.received).Should(Equal(state))
 	Expect(a.found()).To(BeEmpty())
 }
 
-// expectTruth expects a handler to have been told exactly what a watch from the
-// first revision tells.
-func expectTruth(ctx context.Context, s *store.Store, kind string, told []string) {
+// expectTruth expects a handler to have received exactly the events of a watch
+// from the first revision.
+func expectTruth(ctx context.Context, s *store.Store, kind string, received []string) {
 	GinkgoHelper()
 	now, err := s.Revision(ctx)
 	Expect(err).NotTo(HaveOccurred())
@@ -207,7 +209,7 @@ func expectTruth(ctx context.Context, s *store.Store, kind string, told []string
 	for resp := range s.Client().Watch(ctx, s.Prefix()+kind, clientv3.WithPrefix(), clientv3.WithRev(1)) {
 		for _, ev := range resp.Events {
 			if ev.Kv.ModRevision > now {
-				Expect(told).To(Equal(truth))
+				Expect(received).To(Equal(truth))
 				return
 			}
 			name, real := strings.CutPrefix(string(ev.Kv.Key), s.Prefix()+kind+"default/")
@@ -226,7 +228,7 @@ func expectTruth(ctx context.Context, s *store.Store, kind string, told []string
 	}
 }
 
-// write changes groups that nobody else writes.
+// write changes groups that no other goroutine writes.
 func (f *faultRun) write(ctx context.Context, r *rand.Rand, first, step int) {
 	for n := 0; ctx.Err() == nil; n++ {
 		g := first + step*r.IntN(groups/step)
@@ -256,8 +258,9 @@ func (f *faultRun) write(ctx context.Context, r *rand.Rand, first, step int) {
 	}
 }
 
-// tooFar reports whether the replica, or the next that begins with its checkpoint,
-// would soon be so far behind that it lists: then it is told the net change alone.
+// tooFar reports whether the replica, or the next one that starts with its
+// checkpoint, would soon be so far behind that it lists. Handlers would then
+// receive only the net change.
 func (f *faultRun) tooFar(written int64) bool {
 	l := f.now.Load()
 	at := l.replica.Snapshot().Revision()
@@ -267,7 +270,7 @@ func (f *faultRun) tooFar(written int64) bool {
 	return written-at > informer.ReplayLimit/4
 }
 
-// read looks at snapshots as they come.
+// read checks snapshots as they come.
 func (f *faultRun) read(ctx context.Context, r *rand.Rand) {
 	var last *informer.Snapshot
 	var of *life
@@ -314,7 +317,7 @@ func (f *faultRun) listen(ctx context.Context, r *rand.Rand) {
 	}
 }
 
-// disturb does what the network, operators and crashes do.
+// disturb causes the faults of networks, operators and crashes.
 func (f *faultRun) disturb(ctx context.Context, r *rand.Rand) {
 	faults := []func(context.Context, *rand.Rand){f.cut, f.cut, f.freeze}
 	if f.forgetful {
@@ -363,7 +366,7 @@ func (f *faultRun) restart(ctx context.Context, r *rand.Rand) {
 	l.stop = start(l.replica)
 }
 
-// liveAgain has another replica begin with the checkpoint.
+// liveAgain starts another replica with the checkpoint.
 func (f *faultRun) liveAgain(ctx context.Context, r *rand.Rand) {
 	l := f.now.Load()
 	l.stop()

@@ -29,9 +29,9 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// story is what happens to the objects of a spec: some are there at first, some
-// change while the replica watches, some while it is cut off and etcd is
-// compacted, and then they go.
+// story is the sequence of changes in a spec. Some objects exist at first. Some
+// change while the replica watches, and some while it is cut off and etcd is
+// compacted. At the end they are deleted.
 type story struct {
 	direct *store.Store
 	r      *informer.Replica
@@ -54,7 +54,7 @@ func newStory() *story {
 	return s
 }
 
-func (s *story) told(ctx context.Context, filters ...mapFilter) []string {
+func (s *story) received(ctx context.Context, filters ...mapFilter) []string {
 	GinkgoHelper()
 	red := func(cm *corev1.ConfigMap) *corev1.ConfigMap {
 		cm.Labels = map[string]string{"color": "red"}
@@ -64,8 +64,8 @@ func (s *story) told(ctx context.Context, filters ...mapFilter) []string {
 	for _, cm := range []*corev1.ConfigMap{web1, web2, db} {
 		create(ctx, s.direct, cm)
 	}
-	var told audit[*corev1.ConfigMap]
-	s.maps.AddHandler(told.handle, filters...)
+	var received audit[*corev1.ConfigMap]
+	s.maps.AddHandler(received.handle, filters...)
 	all := audited(s.maps)
 	stop := startSynced(ctx, s.r)
 
@@ -91,15 +91,15 @@ func (s *story) told(ctx context.Context, filters ...mapFilter) []string {
 	// The filtered handler was given what passes before the other was given all.
 	Eventually(func() []int { return s.r.Status().Kinds[0].Backlogs }).Should(Equal([]int{0, 0}))
 	stop() // waits for a call that is under way
-	return told.lines()
+	return received.lines()
 }
 
 var _ = Describe("A handler with a filter", func() {
-	DescribeTable("is told what passes, over a list in between",
+	DescribeTable("gets the changes that pass, over a relist in between",
 		func(ctx SpecContext, filter func(*story) mapFilter, want ...string) {
 			s := newStory()
-			told := s.told(ctx, filter(s))
-			Expect(told).To(Equal(want))
+			received := s.received(ctx, filter(s))
+			Expect(received).To(Equal(want))
 		},
 		Entry("by key pattern", SpecTimeout(specTimeout), func(*story) mapFilter {
 			return must(informer.KeyGlob[*corev1.ConfigMap]("def*/web-?"))
@@ -132,30 +132,30 @@ var _ = Describe("A handler with a filter", func() {
 		Entry("by an expression about the object", SpecTimeout(specTimeout), func(*story) mapFilter {
 			return must(condition.Where[*corev1.ConfigMap](`object.data.v == "3" && has(object.metadata.labels)`))
 		}, "ADDED web-1 3", "DELETED web-1 3"),
-		Entry("by several together", SpecTimeout(specTimeout), func(*story) mapFilter {
+		Entry("by several filters together", SpecTimeout(specTimeout), func(*story) mapFilter {
 			web := must(informer.KeyGlob[*corev1.ConfigMap]("web-*"))
 			return informer.Or(informer.And(web, informer.Not(valueIs("1"))), informer.And(informer.Not(web), valueIs("1")))
 		}, "ADDED db 1", "ADDED web-1 2", "DELETED db 1", "ADDED web-2 2", "DELETED web-1 2", "ADDED web-1 3", "DELETED web-2 2", "DELETED web-1 3"),
 	)
 
-	It("is told what passes all, at the revision of the change that let it in or out", func(ctx SpecContext) {
+	It("gets the changes that pass all filters, at the revision of the change", func(ctx SpecContext) {
 		s := newStore()
 		a := configMap("a", "v", "1")
 		create(ctx, s, a)
 		r, maps := newReplica(s)
-		var told audit[*corev1.ConfigMap]
-		maps.AddHandler(told.handle, informer.Not(valueIs("1")), informer.Not(valueIs("2")))
+		var received audit[*corev1.ConfigMap]
+		maps.AddHandler(received.handle, informer.Not(valueIs("1")), informer.Not(valueIs("2")))
 		all := audited(maps)
 		startSynced(ctx, r)
 		setValue(ctx, s, a, "2")
 		entered := setValue(ctx, s, a, "3")
 		left := setValue(ctx, s, a, "1")
 		Eventually(all.lines).Should(HaveLen(4))
-		Eventually(told.lines).Should(Equal([]string{"ADDED a 3", "DELETED a 3"}))
-		Expect(told.all()[0].Revision).To(Equal(entered))
-		Expect(told.all()[1].Revision).To(Equal(left))
-		Expect(told.all()[1].Size).To(BeZero())
-		Expect(told.found()).To(BeEmpty())
+		Eventually(received.lines).Should(Equal([]string{"ADDED a 3", "DELETED a 3"}))
+		Expect(received.all()[0].Revision).To(Equal(entered))
+		Expect(received.all()[1].Revision).To(Equal(left))
+		Expect(received.all()[1].Size).To(BeZero())
+		Expect(received.found()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
 	It("selects by the fields of its kind", func(ctx SpecContext) {
@@ -166,8 +166,8 @@ var _ = Describe("A handler with a filter", func() {
 		}}}))
 		r := informer.Hasten(informer.NewReplica(s, informer.Options{}))
 		sites := informerFor[*site](r)
-		var told audit[*site]
-		sites.AddHandler(told.handle, must(informer.FieldSelector(sites, fields.OneTermEqualSelector("spec.region", "north"))))
+		var received audit[*site]
+		sites.AddHandler(received.handle, must(informer.FieldSelector(sites, fields.OneTermEqualSelector("spec.region", "north"))))
 		all := audited(sites)
 		startSynced(ctx, r)
 		create(ctx, s, newSite("a", "south"))
@@ -176,10 +176,10 @@ var _ = Describe("A handler with a filter", func() {
 		b.Spec.Region = "south"
 		update(ctx, s, b)
 		Eventually(all.lines).Should(HaveLen(3))
-		Eventually(told.lines).Should(Equal([]string{"ADDED b", "DELETED b"}))
+		Eventually(received.lines).Should(Equal([]string{"ADDED b", "DELETED b"}))
 	}, SpecTimeout(specTimeout))
 
-	It("has what it drops wait nowhere, and is exact when it is slow", func(ctx SpecContext) {
+	It("does not queue dropped changes, and is exact when it is slow", func(ctx SpecContext) {
 		s := newStore()
 		const objects, rounds = 100, 44 // more changes than informer.BacklogLimit
 		r, maps := newReplica(s)
@@ -203,7 +203,7 @@ var _ = Describe("A handler with a filter", func() {
 		Expect(none.Backlog()).To(BeZero())
 		Expect(r.WaitForRevision(ctx, putAll(ctx, s, objects, "even"))).To(Succeed())
 		close(release)
-		Eventually(slow.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(slow.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(slow.found()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 })

@@ -12,7 +12,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// expected is what passes a filter of a state.
+// expected returns the part of a state that passes a filter.
 func (w *world) expected(r reference, s mapState) map[string]*corev1.ConfigMap {
 	passes := map[string]*corev1.ConfigMap{}
 	for key, e := range s {
@@ -23,7 +23,7 @@ func (w *world) expected(r reference, s mapState) map[string]*corev1.ConfigMap {
 	return passes
 }
 
-// view is what a handler knows from what it was told.
+// view is the state that a handler knows from the events that it received.
 type view struct {
 	world *world
 	known map[string]*corev1.ConfigMap
@@ -39,9 +39,9 @@ func (v *view) learn(e mapEvent) {
 	case e.Type == store.Added && known != nil:
 		v.world.failf("%s added, but it was known", key)
 	case e.Type == store.Modified && (known == nil || e.Old != known || e.Old.UID != e.Object.UID):
-		v.world.failf("%s modified from %v, told was %v", key, e.Old, known)
+		v.world.failf("%s modified from %v, want the received %v", key, e.Old, known)
 	case e.Type == store.Deleted && (known == nil || e.Object != known):
-		v.world.failf("%s deleted as %v, told was %v", key, e.Object, known)
+		v.world.failf("%s deleted as %v, want the received %v", key, e.Object, known)
 	}
 	if v.known[key] = e.Object; e.Type == store.Deleted {
 		delete(v.known, key)
@@ -55,8 +55,8 @@ func (v *view) mustBe(want map[string]*corev1.ConfigMap) {
 	}
 }
 
-// told has a listener tell some of what waits.
-func (q *handlerQueue) told(most int) {
+// received delivers at most so many queued changes.
+func (q *handlerQueue) received(most int) {
 	for range most {
 		if q.pending() == 0 {
 			return
@@ -72,15 +72,16 @@ func (q *handlerQueue) told(most int) {
 func (w *world) wander(q *handlerQueue) {
 	for range w.dice.IntN(120) {
 		w.step()
-		q.told(w.dice.IntN(5))
+		q.received(w.dice.IntN(5))
 	}
-	q.told(1 << 20)
+	q.received(1 << 20)
 }
 
 const seeds = 1000
 
-// A handler with a filter about objects knows at the end what passes it.
-func TestFilteredHandlerKnowsWhatPasses(t *testing.T) {
+// A handler with a filter on objects knows, at the end, exactly the matching
+// objects.
+func TestFilteredHandlerKnowsTheMatchingObjects(t *testing.T) {
 	r, _ := offline(t)
 	calls := 0
 	for seed := range uint64(seeds) {
@@ -101,9 +102,9 @@ func TestFilteredHandlerKnowsWhatPasses(t *testing.T) {
 	}
 }
 
-// Any filter passes exactly the changes, and the sides of them, that its
-// definition says.
-func TestFilterPassesWhatItIsDefinedTo(t *testing.T) {
+// Any filter passes exactly the changes that its definition says, with the
+// objects before and after that it says.
+func TestFilterPassesWhatItsDefinitionSays(t *testing.T) {
 	r, _ := offline(t)
 	calls := 0
 	for seed := range uint64(seeds) {
@@ -118,11 +119,11 @@ func TestFilterPassesWhatItIsDefinedTo(t *testing.T) {
 				want = append(want, w.defined(both, c)...)
 			}
 		}
-		q.told(1 << 20)
+		q.received(1 << 20)
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
-			w.failf("told was\n%q\nwant\n%q", got, want)
+			w.failf("received\n%q\nwant\n%q", got, want)
 		}
 		calls += len(got)
 	}
@@ -139,8 +140,8 @@ func describe(e mapEvent) string {
 	return s
 }
 
-// defined is what is to be told of a change.
-func (w *world) defined(ref reference, c change) (told []string) {
+// defined returns what a handler must receive of a change.
+func (w *world) defined(ref reference, c change) (received []string) {
 	if c.old != nil && c.new != nil && c.old.obj.GetUID() != c.new.obj.GetUID() {
 		gone, come := c, c
 		gone.new, come.old = nil, nil
@@ -166,8 +167,8 @@ func (w *world) defined(ref reference, c change) (told []string) {
 	return []string{describe(e)}
 }
 
-// A batch leaves its handler with what passes at the batch's revision, whenever
-// it is told.
+// After each batch, whenever it is delivered, its handler knows the objects that
+// match at the batch's revision.
 func TestBatchesAreTheDifferenceBetweenRevisions(t *testing.T) {
 	r, _ := offline(t)
 	batches := 0

@@ -18,7 +18,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// on reports whether a filter holds for an object of a key.
+// on reports whether a filter holds for an object with a key.
 func (f Filter[T]) on(key store.Key, obj T) bool {
 	c, _ := f.apply(change{key: string(appendKey(nil, key)), new: &entry{obj: obj}})
 	return c.new != nil
@@ -63,7 +63,7 @@ func TestKeyGlobRefuses(t *testing.T) {
 	}
 }
 
-// A pattern matches what the same in the language of regular expressions does.
+// A pattern matches the same keys as its translation to a regular expression.
 func FuzzKeyGlob(f *testing.F) {
 	f.Add("team-*/web-?", "team-a", "web-1")
 	f.Add("[a-c]?*", "", "b2")
@@ -172,8 +172,8 @@ func TestFieldSelector(t *testing.T) {
 	}
 }
 
-// What takes no deciding is not asked.
-func TestFiltersAskNoMoreThanNeeded(t *testing.T) {
+// A filter does not call functions that cannot change the result.
+func TestFiltersCallNoMoreFunctionsThanNeeded(t *testing.T) {
 	var asked []string
 	leaf := func(name string, answer bool) Filter[*corev1.ConfigMap] {
 		return Transition(func(_, _ *corev1.ConfigMap) bool {
@@ -191,22 +191,22 @@ func TestFiltersAskNoMoreThanNeeded(t *testing.T) {
 	}
 }
 
-// What a filter cannot tell passes, and is said now and then.
-func TestFilterThatFailsLosesNothing(t *testing.T) {
+// If a filter fails, the change passes, and some of the failures are logged.
+func TestFailingFilterLosesNothing(t *testing.T) {
 	var log []string
 	r, maps := offline(t)
 	r.log = funcr.New(func(_, args string) { log = append(log, args) }, funcr.Options{})
 	failing := Leaf[*corev1.ConfigMap]{Change: func(_, _ *corev1.ConfigMap) (bool, error) { return false, errors.New("who knows") }}.Filter()
 	panicking := Not(Where(func(cm *corev1.ConfigMap) bool { return cm.Data["none"][1] == 'x' }))
 	for i, f := range []Filter[*corev1.ConfigMap]{failing, panicking} {
-		told := 0
-		l := maps.AddHandler(func(context.Context, Event[*corev1.ConfigMap]) { told++ }, f).queue
+		received := 0
+		l := maps.AddHandler(func(context.Context, Event[*corev1.ConfigMap]) { received++ }, f).queue
 		for n := range 5 {
 			set(maps, "default", fmt.Sprint("cm-", i, n), "v")
 		}
-		l.told(100)
-		if want := 5 + 5*i; told != want {
-			t.Errorf("filter %d: %d events, want %d", i, told, want)
+		l.received(100)
+		if want := 5 + 5*i; received != want {
+			t.Errorf("filter %d: %d events, want %d", i, received, want)
 		}
 		maps.kind.handlers = nil
 	}
@@ -220,8 +220,8 @@ func TestFilterThatFailsLosesNothing(t *testing.T) {
 	}
 }
 
-// What a filter drops waits nowhere.
-func TestWhatAFilterDropsCostsNoMemory(t *testing.T) {
+// Changes that a filter drops are not queued.
+func TestDroppedChangesAreNotQueued(t *testing.T) {
 	_, maps := offline(t)
 	l := maps.AddHandler(func(context.Context, Event[*corev1.ConfigMap]) {}, Or[*corev1.ConfigMap]()).queue
 	for n := range 100 {
@@ -232,7 +232,7 @@ func TestWhatAFilterDropsCostsNoMemory(t *testing.T) {
 	}
 }
 
-// A filter may look at the replica: no lock is held while it is asked.
+// A filter may read the replica: no lock is held while it is evaluated.
 func TestFilterMayReadTheReplica(t *testing.T) {
 	r, maps := offline(t)
 	var seen []int64

@@ -22,11 +22,11 @@ type (
 	mapState  = map[string]*entry
 )
 
-// reference says, in the plainest way, whether a filter holds for one side of
-// a change. It panics where a leaf does.
+// reference reports, by the simplest code, whether a filter holds for the object
+// before or after a change. It panics where a leaf does.
 type reference func(old, new, at *corev1.ConfigMap) bool
 
-// holds is what a filter is to make of the reference.
+// holds returns the result that a filter must have, given the reference.
 func (r reference) holds(old, new, at *corev1.ConfigMap) (holds bool) {
 	defer func() {
 		if recover() != nil {
@@ -163,7 +163,7 @@ func (w *world) composed(part func() (mapFilter, reference)) (mapFilter, referen
 	return Not(f), func(old, new, at *corev1.ConfigMap) bool { return !rf(old, new, at) }
 }
 
-// change changes an object, or makes or deletes one.
+// change changes, creates or deletes an object.
 func (w *world) change() change {
 	w.revision++
 	namespace, name := string("ab"[w.dice.IntN(2)]), string("xyz"[w.dice.IntN(3)])
@@ -191,7 +191,7 @@ func (w *world) change() change {
 	return c
 }
 
-// respond has the replica take in some changes as one response of a watch.
+// respond makes the replica apply some changes as one response of a watch.
 func (w *world) respond() []change {
 	var changes []change
 	for range 1 + w.dice.IntN(4) {
@@ -203,7 +203,7 @@ func (w *world) respond() []change {
 	return changes
 }
 
-// relist has it miss some, and list.
+// relist makes the replica miss some changes, and list.
 func (w *world) relist() []change {
 	before := maps.Clone(w.now)
 	for range w.dice.IntN(12) {
@@ -212,7 +212,7 @@ func (w *world) relist() []change {
 	return w.list(before)
 }
 
-// restore has an etcd that was restored listed.
+// restore makes the replica list an etcd that was restored.
 func (w *world) restore() []change {
 	revisions := slices.Sorted(maps.Keys(w.history))
 	before := w.now
@@ -244,7 +244,7 @@ func (w *world) list(before mapState) []change {
 	return changes
 }
 
-// step lets something happen, and returns what the replica saw change.
+// step makes one random change, and returns the changes that the replica saw.
 func (w *world) step() []change {
 	switch w.dice.IntN(12) {
 	case 0:

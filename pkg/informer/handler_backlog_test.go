@@ -15,25 +15,25 @@ func newEntry(key string, rev int64) *entry {
 	return &entry{key: key, obj: cm, rev: rev}
 }
 
-// backlogModel drives a backlog, and knows what its reader was told.
+// backlogModel drives a backlog, and keeps what its reader received.
 type backlogModel struct {
-	t       *testing.T
-	backlog backlog
-	now     map[string]*entry // what is
-	told    map[string]*entry // what the reader knows
-	rev     int64
-	toldRev int64
-	most    int // that ever waited
+	t           *testing.T
+	backlog     backlog
+	now         map[string]*entry // the current state
+	received    map[string]*entry // what the reader knows
+	rev         int64
+	receivedRev int64
+	most        int // the longest backlog so far
 
-	marked map[string]*entry // what was, at the last mark; nil once the reader was told it
-	owed   int               // how many changes the reader is not told of it
+	watermark   map[string]*entry // the state at the last watermark; nil once the reader has reached it
+	undelivered int               // undelivered changes up to the watermark
 }
 
 func newBacklogModel(t *testing.T, limit int) *backlogModel {
-	return &backlogModel{t: t, backlog: newBacklog(limit), now: map[string]*entry{}, told: map[string]*entry{}}
+	return &backlogModel{t: t, backlog: newBacklog(limit), now: map[string]*entry{}, received: map[string]*entry{}}
 }
 
-// change changes a key: it comes, goes, or gets another value.
+// change creates, deletes or updates a key.
 func (m *backlogModel) change(key string, remove bool) {
 	m.rev++
 	c := change{key: key, old: m.now[key], revision: m.rev}
@@ -56,39 +56,40 @@ func (m *backlogModel) pop() bool {
 	if !ok {
 		return false
 	}
-	if c.old != m.told[c.key] {
-		m.t.Fatalf("%s at %d: old is %v, told was %v", c.key, c.revision, c.old, m.told[c.key])
+	if c.old != m.received[c.key] {
+		m.t.Fatalf("%s at %d: old is %v, want the received %v", c.key, c.revision, c.old, m.received[c.key])
 	}
-	if c.revision < m.toldRev {
-		m.t.Fatalf("%s: revision %d after %d", c.key, c.revision, m.toldRev)
+	if c.revision < m.receivedRev {
+		m.t.Fatalf("%s: revision %d after %d", c.key, c.revision, m.receivedRev)
 	}
-	m.toldRev = c.revision
+	m.receivedRev = c.revision
 	if c.new == nil {
-		delete(m.told, c.key)
+		delete(m.received, c.key)
 	} else {
-		m.told[c.key] = c.new
+		m.received[c.key] = c.new
 	}
-	m.owed--
+	m.undelivered--
 	m.checkMark()
 	m.check()
 	return true
 }
 
-// mark has the model see to it that the reader comes to know just what is.
-func (m *backlogModel) mark() {
-	m.owed, m.marked = m.backlog.setWatermark(), maps.Clone(m.now)
+// setWatermark sets a watermark. The model then checks that the reader, at the watermark,
+// knows the state of this moment.
+func (m *backlogModel) setWatermark() {
+	m.undelivered, m.watermark = m.backlog.setWatermark(), maps.Clone(m.now)
 	m.checkMark()
 }
 
 func (m *backlogModel) checkMark() {
 	m.t.Helper()
-	if m.marked == nil || m.owed > 0 {
+	if m.watermark == nil || m.undelivered > 0 {
 		return
 	}
-	if !maps.Equal(m.told, m.marked) {
-		m.t.Fatalf("told up to the mark, the reader knows %v, marked was %v", m.told, m.marked)
+	if !maps.Equal(m.received, m.watermark) {
+		m.t.Fatalf("at the watermark the reader knows %v, want %v", m.received, m.watermark)
 	}
-	m.marked = nil
+	m.watermark = nil
 }
 
 // check checks the bounds that hold at any time.
@@ -117,22 +118,22 @@ func (m *backlogModel) check() {
 	}
 }
 
-// finish reads the rest, after which the reader must know what is.
+// finish reads the rest. The reader must then know the current state.
 func (m *backlogModel) finish() {
 	m.t.Helper()
 	for m.pop() {
 	}
-	if len(m.told) != len(m.now) {
-		m.t.Fatalf("told of %d objects, there are %d", len(m.told), len(m.now))
+	if len(m.received) != len(m.now) {
+		m.t.Fatalf("received %d objects, there are %d", len(m.received), len(m.now))
 	}
 	for key, e := range m.now {
-		if m.told[key] != e {
-			m.t.Fatalf("%s: told was %v, it is %v", key, m.told[key], e)
+		if m.received[key] != e {
+			m.t.Fatalf("%s: received %v, it is %v", key, m.received[key], e)
 		}
 	}
 }
 
-// Each byte is a step: a key comes or goes, changes are read, or are marked.
+// Each byte is a step: a key is changed, changes are read, or a watermark is set.
 func FuzzBacklog(f *testing.F) {
 	f.Add(uint8(0), []byte("abcabcABCabc"))
 	f.Add(uint8(3), []byte("aaaaAAaA~bbBBaab~~~~cccaaabbb"))
@@ -143,8 +144,8 @@ func FuzzBacklog(f *testing.F) {
 		for _, step := range steps {
 			switch {
 			case step == 255:
-				if m.owed <= 0 { // there is one mark at a time
-					m.mark()
+				if m.undelivered <= 0 { // one watermark at a time
+					m.setWatermark()
 				}
 			case step%4 == 3:
 				m.pop()
@@ -181,12 +182,12 @@ func TestBacklogIsBounded(t *testing.T) {
 		last = c.revision
 	}
 	if n < keys || n > backlogLimit+keys {
-		t.Fatalf("%d changes were told", n)
+		t.Fatalf("%d changes were received", n)
 	}
 }
 
-// Objects that come and go while nobody listens must not add up.
-func TestBacklogForgetsWhatCameAndWent(t *testing.T) {
+// Objects that are created and deleted while nothing is read must not accumulate.
+func TestBacklogDropsShortLivedObjects(t *testing.T) {
 	m := newBacklogModel(t, 8)
 	for i := range 1000 {
 		m.change(fmt.Sprint("passing-", i), false)

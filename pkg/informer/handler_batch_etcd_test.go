@@ -19,12 +19,12 @@ import (
 
 type mapBatch = informer.Batch[*corev1.ConfigMap]
 
-// batches is a handler that keeps what it is told.
+// batches is a handler that keeps the batches that it receives.
 type batches struct {
 	audit audit[*corev1.ConfigMap]
 
-	mu   sync.Mutex
-	told []mapBatch
+	mu       sync.Mutex
+	received []mapBatch
 }
 
 func (b *batches) handle(ctx context.Context, batch mapBatch) {
@@ -33,10 +33,10 @@ func (b *batches) handle(ctx context.Context, batch mapBatch) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.told = append(b.told, batch)
+	b.received = append(b.received, batch)
 }
 
-// lines has a line for each batch.
+// lines returns a line for each batch.
 func (b *batches) lines() []string {
 	var lines []string
 	for _, batch := range b.all() {
@@ -60,11 +60,11 @@ func (b *batches) revisions() []int64 {
 func (b *batches) all() []mapBatch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.told)
+	return slices.Clone(b.received)
 }
 
 var _ = Describe("A handler of batches", func() {
-	It("is told what there is, and then the net change of each window", func(ctx SpecContext) {
+	It("gets all objects, and then the net change of each interval", func(ctx SpecContext) {
 		s := newStore()
 		a, b := configMap("a", "v", "1"), configMap("b", "v", "1")
 		create(ctx, s, a)
@@ -73,12 +73,12 @@ var _ = Describe("A handler of batches", func() {
 		clock := clocktesting.NewFakeClock(time.Unix(0, 0))
 		r := informer.NewReplica(s, informer.Options{Clock: clock})
 		maps := informerFor[*corev1.ConfigMap](r)
-		var told batches
-		reg := maps.AddBatchHandler(informer.Debounce{Quiet: time.Second}, told.handle)
+		var received batches
+		reg := maps.AddBatchHandler(informer.Debounce{Quiet: time.Second}, received.handle)
 		startSynced(ctx, r)
-		Eventually(told.lines).Should(Equal([]string{"2 ADDED a 1 ADDED b 1"}))
-		Expect(told.all()[0].Initial).To(BeTrue())
-		Expect(told.all()[0].Revision).To(BeNumerically(">=", first))
+		Eventually(received.lines).Should(Equal([]string{"2 ADDED a 1 ADDED b 1"}))
+		Expect(received.all()[0].Initial).To(BeTrue())
+		Expect(received.all()[0].Revision).To(BeNumerically(">=", first))
 
 		setValue(ctx, s, a, "2")
 		create(ctx, s, configMap("passing"))
@@ -89,24 +89,24 @@ var _ = Describe("A handler of batches", func() {
 		last := setValue(ctx, s, b, "3")
 		Expect(r.WaitForRevision(ctx, last)).To(Succeed())
 		Eventually(reg.Backlog).Should(Equal(2))
-		Consistently(told.lines, "50ms").Should(HaveLen(1), "the time stands still")
+		Consistently(received.lines, "50ms").Should(HaveLen(1), "the time stands still")
 		Eventually(func() []string {
 			clock.Step(100 * time.Millisecond)
-			return told.lines()
+			return received.lines()
 		}).Should(HaveLen(2))
-		Expect(told.lines()[1]).To(Equal("3 DELETED a 1 ADDED a 3 MODIFIED b 3"))
-		Expect(told.revisions()[1]).To(Equal(last))
-		Expect(told.audit.found()).To(BeEmpty())
+		Expect(received.lines()[1]).To(Equal("3 DELETED a 1 ADDED a 3 MODIFIED b 3"))
+		Expect(received.revisions()[1]).To(Equal(last))
+		Expect(received.audit.found()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
-	It("is told that there is nothing, and nothing more until there is", func(ctx SpecContext) {
+	It("gets an empty first batch, and no further one before a change", func(ctx SpecContext) {
 		s := newStore()
 		r, maps := newReplica(s)
-		var told batches
-		maps.AddBatchHandler(informer.Debounce{}, told.handle, valueIs("1"))
+		var received batches
+		maps.AddBatchHandler(informer.Debounce{}, received.handle, valueIs("1"))
 		all := audited(maps)
 		startSynced(ctx, r)
-		Eventually(told.lines).Should(Equal([]string{"0"}))
+		Eventually(received.lines).Should(Equal([]string{"0"}))
 		a := configMap("a", "v", "2")
 		create(ctx, s, a)
 		setValue(ctx, s, a, "1")
@@ -114,20 +114,20 @@ var _ = Describe("A handler of batches", func() {
 		Eventually(all.lines).Should(HaveLen(3))
 		remove(ctx, s, a)
 		create(ctx, s, configMap("b", "v", "1"))
-		Eventually(told.lines).Should(ContainElement("1 ADDED b 1"))
-		Expect(told.lines()).NotTo(ContainElement(ContainSubstring("a 2")))
-		Expect(told.audit.found()).To(BeEmpty())
+		Eventually(received.lines).Should(ContainElement("1 ADDED b 1"))
+		Expect(received.lines()).NotTo(ContainElement(ContainSubstring("a 2")))
+		Expect(received.audit.found()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
-	It("never sees a part of a transaction, over a list in between and when it is slow", func(ctx SpecContext) {
+	It("never sees a part of a transaction, over a relist in between and when it is slow", func(ctx SpecContext) {
 		const objects, rounds = 20, 40
 		link, behind, direct := linked(etcd)
 		r, maps := newReplica(behind)
-		var told batches
+		var received batches
 		var torn []string
 		known := map[string]string{}
 		maps.AddBatchHandler(informer.Debounce{}, func(ctx context.Context, b mapBatch) {
-			told.handle(ctx, b)
+			received.handle(ctx, b)
 			values := map[string]bool{}
 			for _, e := range b.Events {
 				known[e.Object.Name] = e.Object.Data["v"]
@@ -155,45 +155,45 @@ var _ = Describe("A handler of batches", func() {
 			}
 		}
 		Expect(r.WaitForRevision(ctx, last)).To(Succeed())
-		Eventually(told.audit.told).Should(Equal(inEtcd(ctx, direct, "core/configmaps")))
+		Eventually(received.audit.received).Should(Equal(inEtcd(ctx, direct, "core/configmaps")))
 		Expect(relists(r)()).To(HaveKey("compacted"))
 		stop()
 		Expect(torn).To(BeEmpty())
-		Expect(told.audit.found()).To(BeEmpty())
-		revisions := told.revisions()
+		Expect(received.audit.found()).To(BeEmpty())
+		revisions := received.revisions()
 		Expect(revisions).To(ContainElement(last))
 		for i := range revisions[1:] {
 			Expect(revisions[i]).To(BeNumerically("<", revisions[i+1]))
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("is told what has happened while the replica did not run, and what it panicked over counts as told", func(ctx SpecContext) {
+	It("gets the changes made while the replica did not run, and not again a batch that it panicked over", func(ctx SpecContext) {
 		s := newStore()
 		a := configMap("a", "v", "1")
 		create(ctx, s, a)
 		create(ctx, s, configMap("b", "v", "1"))
 		var log logLines
 		r, maps := newReplica(s, log.logger())
-		var told batches
+		var received batches
 		maps.AddBatchHandler(informer.Debounce{Quiet: time.Millisecond}, func(ctx context.Context, b mapBatch) {
-			told.handle(ctx, b)
+			received.handle(ctx, b)
 			panic("not today")
 		})
 		stop := startSynced(ctx, r)
-		Eventually(told.lines).Should(Equal([]string{"2 ADDED a 1 ADDED b 1"}))
+		Eventually(received.lines).Should(Equal([]string{"2 ADDED a 1 ADDED b 1"}))
 		stop()
 		setValue(ctx, s, a, "2")
 		remove(ctx, s, configMap("b"))
 		rev := create(ctx, s, configMap("c", "v", "1"))
 		startSynced(ctx, r)
 		Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
-		Eventually(told.audit.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
-		Expect(told.audit.found()).To(BeEmpty())
-		Eventually(func() int { return len(log.with("not today")()) - len(told.lines()) }).Should(BeZero())
+		Eventually(received.audit.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Expect(received.audit.found()).To(BeEmpty())
+		Eventually(func() int { return len(log.with("not today")()) - len(received.lines()) }).Should(BeZero())
 		Expect(log.with(`"revision"=`)()).NotTo(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
-	It("is not told once it is removed, may remove itself, and has its context done", func(ctx SpecContext) {
+	It("is not called after its removal, may remove itself, and has its context cancelled", func(ctx SpecContext) {
 		s := newStore()
 		r, maps := newReplica(s)
 		var reg *informer.Registration
@@ -215,14 +215,14 @@ var _ = Describe("A handler of batches", func() {
 		Expect(calls).NotTo(Receive())
 	}, SpecTimeout(specTimeout))
 
-	It("holds up nobody, and keeps no more than the objects", func(ctx SpecContext) {
+	It("delays no other handler, and keeps no more changes than objects", func(ctx SpecContext) {
 		s := newStore()
 		const objects, rounds = 100, 15
 		r, maps := newReplica(s)
 		release := make(chan struct{})
-		var told batches
+		var received batches
 		reg := maps.AddBatchHandler(informer.Debounce{}, func(ctx context.Context, b mapBatch) {
-			told.handle(ctx, b)
+			received.handle(ctx, b)
 			select {
 			case <-release:
 			case <-ctx.Done():
@@ -230,7 +230,7 @@ var _ = Describe("A handler of batches", func() {
 		})
 		fast := audited(maps)
 		startSynced(ctx, r)
-		Eventually(told.lines).Should(HaveLen(1))
+		Eventually(received.lines).Should(HaveLen(1))
 		var rev int64
 		for round := range rounds {
 			rev = putAll(ctx, s, objects, fmt.Sprint(round))
@@ -239,25 +239,25 @@ var _ = Describe("A handler of batches", func() {
 		Eventually(func() int { return len(fast.all()) }).Should(Equal(objects * rounds))
 		Expect(reg.Backlog()).To(Equal(objects))
 		close(release)
-		Eventually(told.revisions).Should(HaveLen(2))
-		Expect(told.revisions()[1]).To(Equal(rev))
-		Expect(told.audit.told()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(received.revisions).Should(HaveLen(2))
+		Expect(received.revisions()[1]).To(Equal(rev))
+		Expect(received.audit.received()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
 	}, SpecTimeout(specTimeout))
 
-	It("ends with the objects deleted when their prefix is, in one batch", func(ctx SpecContext) {
+	It("gets the deletion of a whole prefix in one batch", func(ctx SpecContext) {
 		s := newStore()
 		putAll(ctx, s, 50, "1")
 		r, maps := newReplica(s)
-		var told batches
-		maps.AddBatchHandler(informer.Debounce{}, told.handle)
+		var received batches
+		maps.AddBatchHandler(informer.Debounce{}, received.handle)
 		startSynced(ctx, r)
-		Eventually(told.revisions).Should(HaveLen(1))
+		Eventually(received.revisions).Should(HaveLen(1))
 		resp, err := s.Client().Delete(ctx, s.Prefix(), clientv3.WithPrefix())
 		Expect(err).NotTo(HaveOccurred())
-		Eventually(told.revisions).Should(HaveLen(2))
-		Expect(told.revisions()[1]).To(Equal(resp.Header.Revision))
-		Expect(told.all()[1].Events).To(HaveLen(50))
-		Expect(told.all()[1].Events[0].Type).To(Equal(store.Deleted))
-		Expect(told.audit.told()).To(BeEmpty())
+		Eventually(received.revisions).Should(HaveLen(2))
+		Expect(received.revisions()[1]).To(Equal(resp.Header.Revision))
+		Expect(received.all()[1].Events).To(HaveLen(50))
+		Expect(received.all()[1].Events[0].Type).To(Equal(store.Deleted))
+		Expect(received.audit.received()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 })

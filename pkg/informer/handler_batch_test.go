@@ -13,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-func TestWindowDue(t *testing.T) {
+func TestDebounceDue(t *testing.T) {
 	start := time.Unix(0, 0)
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	for name, c := range map[string]struct {
@@ -36,14 +36,14 @@ func TestWindowDue(t *testing.T) {
 
 // batchTest runs a batch handler in a bubble of its own time.
 type batchTest struct {
-	maps  *Informer[*corev1.ConfigMap]
-	start time.Time
-	told  []string
-	busy  time.Duration // how long each batch takes
+	maps     *Informer[*corev1.ConfigMap]
+	start    time.Time
+	received []string
+	busy     time.Duration // how long each batch takes
 }
 
-// inBubble runs f while a batch handler is told. What it was told is compared
-// with want: when, at which revision, and what.
+// inBubble runs f while a batch handler runs. It compares the batches with want:
+// the time, the revision and the events of each.
 func inBubble(t *testing.T, w Debounce, f func(b *batchTest, reg *Registration), want ...string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -60,8 +60,8 @@ func inBubble(t *testing.T, w Debounce, f func(b *batchTest, reg *Registration),
 		time.Sleep(time.Hour)
 		cancel()
 		<-done
-		if !slices.Equal(b.told, want) {
-			t.Errorf("told was\n%s\nwant\n%s", strings.Join(b.told, "\n"), strings.Join(want, "\n"))
+		if !slices.Equal(b.received, want) {
+			t.Errorf("received\n%s\nwant\n%s", strings.Join(b.received, "\n"), strings.Join(want, "\n"))
 		}
 	})
 }
@@ -71,11 +71,11 @@ func (b *batchTest) handle(_ context.Context, batch Batch[*corev1.ConfigMap]) {
 	for _, e := range batch.Events {
 		line += fmt.Sprintf(" %s %s %s", e.Type, e.Object.Name, e.Object.Data["values"])
 	}
-	b.told = append(b.told, line)
+	b.received = append(b.received, line)
 	time.Sleep(b.busy)
 }
 
-// set lets an object change, and some time pass.
+// set changes an object and lets some time pass.
 func (b *batchTest) set(after time.Duration, name string, values ...string) {
 	set(b.maps, "default", name, values...)
 	time.Sleep(after)
@@ -100,7 +100,7 @@ func TestBatchWaitsNoLongerThanMax(t *testing.T) {
 	}, "0s at 1:", "2s at 4: ADDED a 2", "4.6s at 6: MODIFIED a 4")
 }
 
-func TestBatchWithoutWindowIsToldAtOnce(t *testing.T) {
+func TestBatchWithoutDebounceIsDeliveredAtOnce(t *testing.T) {
 	inBubble(t, Debounce{}, func(b *batchTest, _ *Registration) {
 		synctest.Wait()
 		b.set(time.Second, "a", "1")
@@ -112,7 +112,8 @@ func TestBatchWithoutWindowIsToldAtOnce(t *testing.T) {
 	}, "0s at 1:", "0s at 2: ADDED a 1", "1s at 3: MODIFIED a 2", "3s at 5: MODIFIED a 4")
 }
 
-// What comes while a batch is handled has waited by then.
+// The wait of a change that arrives while a batch is handled begins at its
+// arrival.
 func TestBatchIsDueWhenTheLastWasHandled(t *testing.T) {
 	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
 		synctest.Wait()
@@ -122,19 +123,19 @@ func TestBatchIsDueWhenTheLastWasHandled(t *testing.T) {
 	}, "0s at 1:", "1s at 2: ADDED a 1", "11s at 3: MODIFIED a 2")
 }
 
-func TestBatchInWhichNothingIsLeftIsNotTold(t *testing.T) {
+func TestEmptyBatchIsNotDelivered(t *testing.T) {
 	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, _ *Registration) {
 		synctest.Wait()
 		b.set(800*time.Millisecond, "passing", "1")
 		b.set(100*time.Millisecond, "passing")
-		b.set(500*time.Millisecond, "a", "1") // the first of what is told
+		b.set(500*time.Millisecond, "a", "1") // the first change of the batch
 		b.set(5*time.Second, "b", "1")
 		b.set(100*time.Millisecond, "passing", "1")
 		b.set(0, "passing")
 	}, "0s at 1:", "2.4s at 5: ADDED a 1 ADDED b 1")
 }
 
-func TestBatchHandlerThatPanicsIsToldWhatComesNext(t *testing.T) {
+func TestBatchHandlerThatPanicsGetsTheNextBatch(t *testing.T) {
 	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
 		reg.queue.mu.Lock()
 		call := reg.queue.debouncer.call
@@ -148,7 +149,7 @@ func TestBatchHandlerThatPanicsIsToldWhatComesNext(t *testing.T) {
 	}, "0s at 1:", "1s at 2: ADDED a 1", "3s at 3: MODIFIED a 2")
 }
 
-func TestBatchHandlerIsNotToldOnceItIsRemoved(t *testing.T) {
+func TestRemovedBatchHandlerIsNotCalled(t *testing.T) {
 	inBubble(t, Debounce{Quiet: time.Second}, func(b *batchTest, reg *Registration) {
 		synctest.Wait()
 		b.set(500*time.Millisecond, "a", "1")
@@ -163,7 +164,8 @@ func TestBatchHandlerIsNotToldOnceItIsRemoved(t *testing.T) {
 	}, "0s at 1:")
 }
 
-// What is collected is kept while nobody runs, and bounded by the objects.
+// Collected changes are kept while the replica does not run, and bounded by the
+// number of objects.
 func TestBatchIsKeptBetweenRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, maps := offline(t)
@@ -184,8 +186,8 @@ func TestBatchIsKeptBetweenRuns(t *testing.T) {
 		run(500 * time.Millisecond)
 		time.Sleep(time.Hour)
 		run(time.Millisecond)
-		if len(b.told) != 2 || !strings.HasPrefix(b.told[1], "1h0m0.501s at 10001: ADDED cm-0 9990 ADDED cm-1 9991") {
-			t.Errorf("told was\n%s", strings.Join(b.told, "\n"))
+		if len(b.received) != 2 || !strings.HasPrefix(b.received[1], "1h0m0.501s at 10001: ADDED cm-0 9990 ADDED cm-1 9991") {
+			t.Errorf("received\n%s", strings.Join(b.received, "\n"))
 		}
 	})
 }

@@ -18,7 +18,7 @@ import (
 type configMapEvent = informer.Event[*corev1.ConfigMap]
 
 var _ = Describe("A handler", func() {
-	It("can be added at any time, and is told what there is and then what happens", func(ctx SpecContext) {
+	It("can be added at any time, and gets all objects and then the changes", func(ctx SpecContext) {
 		s := newStore()
 		r, maps := newReplica(s)
 		first := audited(maps)
@@ -33,7 +33,7 @@ var _ = Describe("A handler", func() {
 		Expect(second.all()[0].Initial).To(BeTrue())
 	}, SpecTimeout(specTimeout))
 
-	It("misses nothing and gets nothing twice when it is added under load", func(ctx SpecContext) {
+	It("misses nothing and gets nothing twice if it is added under load", func(ctx SpecContext) {
 		s := newStore()
 		r, maps := newReplica(s)
 		startSynced(ctx, r)
@@ -59,11 +59,11 @@ var _ = Describe("A handler", func() {
 		Eventually(done).Should(BeClosed())
 		final := inEtcd(ctx, s, "core/configmaps")
 		for _, a := range audits {
-			Eventually(a.told).Should(Equal(final))
+			Eventually(a.received).Should(Equal(final))
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("is not called again once it is removed, and may remove itself", func(ctx SpecContext) {
+	It("is not called after its removal, and may remove itself", func(ctx SpecContext) {
 		s := newStore()
 		r, maps := newReplica(s)
 		var calls atomic.Int32
@@ -79,7 +79,7 @@ var _ = Describe("A handler", func() {
 		startSynced(ctx, r)
 		create(ctx, s, configMap("a"))
 		create(ctx, s, configMap("b"))
-		Eventually(observer.told).Should(HaveLen(2))
+		Eventually(observer.received).Should(HaveLen(2))
 		Eventually(calls.Load).Should(BeEquivalentTo(1))
 		reg.Remove()
 		Expect(reg.Backlog()).To(BeZero())
@@ -87,7 +87,7 @@ var _ = Describe("A handler", func() {
 		Expect(calls.Load()).To(BeEquivalentTo(1))
 	}, SpecTimeout(specTimeout))
 
-	It("has its context done when it is removed, and when the replica stops", func(ctx SpecContext) {
+	It("has its context cancelled when it is removed, and when the replica stops", func(ctx SpecContext) {
 		s := newStore()
 		create(ctx, s, configMap("a"))
 		r, maps := newReplica(s)
@@ -108,7 +108,7 @@ var _ = Describe("A handler", func() {
 		Expect(done).To(Receive(), "Run waits for handlers")
 	}, SpecTimeout(specTimeout))
 
-	It("goes on where it was when the replica is run again, in the middle of what it is told first", func(ctx SpecContext) {
+	It("continues where it was when the replica runs again, even within the initial objects", func(ctx SpecContext) {
 		s := newStore()
 		for i := range 10 {
 			create(ctx, s, configMap(fmt.Sprint("cm-", i)))
@@ -128,11 +128,11 @@ var _ = Describe("A handler", func() {
 		remove(ctx, s, configMap("cm-9"))
 		start(r)
 		Eventually(a.all).Should(HaveLen(11))
-		Expect(a.told()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Expect(a.received()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(a.found()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
-	It("that panics is told what comes next, and harms no other", func(ctx SpecContext) {
+	It("that panics gets the next change, and disturbs no other", func(ctx SpecContext) {
 		s := newStore()
 		var log logLines
 		r, maps := newReplica(s, log.logger())
@@ -151,7 +151,7 @@ var _ = Describe("A handler", func() {
 		Expect(log.with(`"key"="default/a"`)()).To(HaveLen(1))
 	}, SpecTimeout(specTimeout))
 
-	It("that is slow holds up nobody, and is told the net change of each object", func(ctx SpecContext) {
+	It("that is slow delays no other, and gets the net change of each object", func(ctx SpecContext) {
 		s := newStore()
 		const objects, rounds = 100, 44 // more changes than informer.BacklogLimit
 		r, maps := newReplica(s)
@@ -175,13 +175,13 @@ var _ = Describe("A handler", func() {
 		Eventually(func() int { return len(fast.all()) }).Should(Equal(objects * rounds))
 		Expect(reg.Backlog()).To(BeNumerically("<=", informer.BacklogLimit+objects))
 		close(release)
-		Eventually(slow.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(slow.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(len(slow.all())).To(BeNumerically("<", objects*rounds))
 		Expect(slow.found()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 })
 
-// putAll writes as many ConfigMaps in one transaction.
+// putAll writes n ConfigMaps in one transaction.
 func putAll(ctx context.Context, s *store.Store, n int, value string) int64 {
 	GinkgoHelper()
 	var puts []clientv3.Op

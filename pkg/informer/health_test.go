@@ -16,7 +16,7 @@ var _ = Describe("The status of a replica", func() {
 		return func() time.Time { return r.Status().CurrentAt }
 	}
 
-	It("tells that it is current, though others write all the time", func(ctx SpecContext) {
+	It("shows that it is up to date, while others write all the time", func(ctx SpecContext) {
 		s := newStore()
 		r, _ := newReplica(s)
 		startSynced(ctx, r)
@@ -31,7 +31,7 @@ var _ = Describe("The status of a replica", func() {
 		Expect(r.Healthy(specTimeout)).To(Succeed())
 	}, SpecTimeout(specTimeout))
 
-	It("tells since when it lags, and why", func(ctx SpecContext) {
+	It("shows since when it lags, and why", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		r, _ := newReplica(behind)
 		startSynced(ctx, r)
@@ -53,7 +53,7 @@ var _ = Describe("The status of a replica", func() {
 		Expect(r.Status().LastErr).To(HaveOccurred())
 	}, SpecTimeout(specTimeout))
 
-	It("tells that it does not run, or has yet to list", func(ctx SpecContext) {
+	It("shows that it does not run, or has not listed yet", func(ctx SpecContext) {
 		link, behind, _ := linked(etcd)
 		r := informer.Hasten(informer.NewReplica(behind, informer.Options{}))
 		Expect(r.Healthy(specTimeout)).To(MatchError(ContainSubstring("does not run")))
@@ -69,7 +69,7 @@ var _ = Describe("The status of a replica", func() {
 		Expect(r.Healthy(specTimeout)).To(MatchError(ContainSubstring("does not run")))
 	}, SpecTimeout(specTimeout))
 
-	It("takes a kind that is being added for trouble only when it lags", func(ctx SpecContext) {
+	It("is healthy while it lists an added kind, unless it lags", func(ctx SpecContext) {
 		link, behind, _ := linked(etcd)
 		r, _ := newReplica(behind)
 		startSynced(ctx, r)
@@ -84,7 +84,7 @@ var _ = Describe("The status of a replica", func() {
 		Eventually(func() error { return r.Healthy(specTimeout) }).Should(Succeed())
 	}, SpecTimeout(specTimeout))
 
-	It("comes with a word on old servers, once for each run", func(ctx SpecContext) {
+	It("comes with a log line about old servers, once for each run", func(ctx SpecContext) {
 		etcd := &scriptedEtcd{version: "3.5.9", script: func(ctx context.Context) *pb.WatchResponse {
 			<-ctx.Done()
 			return nil

@@ -16,8 +16,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-var _ = Describe("A replica that missed changes which are gone", func() {
-	It("tells what was added, updated and deleted, once, after a compaction", func(ctx SpecContext) {
+var _ = Describe("A replica that missed changes", func() {
+	It("delivers what was added, updated and deleted, once, after a compaction", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		updated, deleted, again := configMap("updated", "v", "1"), configMap("deleted", "v", "1"), configMap("again", "v", "1")
 		for _, cm := range []*corev1.ConfigMap{updated, deleted, again, configMap("same", "v", "1")} {
@@ -49,7 +49,7 @@ var _ = Describe("A replica that missed changes which are gone", func() {
 			"MODIFIED updated 3", "DELETED again 1", "ADDED again 2", "ADDED added 2", "DELETED deleted 1",
 		}))
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1, "compacted": 1}))
-		Expect(a.told()).To(Equal(inEtcd(ctx, direct, "core/configmaps")))
+		Expect(a.received()).To(Equal(inEtcd(ctx, direct, "core/configmaps")))
 		stillSame, _ := maps.Get(r.Snapshot(), key("same"))
 		Expect(stillSame).To(BeIdenticalTo(same), "what did not change is not decoded again")
 		var names []string
@@ -63,7 +63,7 @@ var _ = Describe("A replica that missed changes which are gone", func() {
 		Eventually(a.lines).Should(ContainElement("MODIFIED updated 4"))
 	}, SpecTimeout(specTimeout))
 
-	It("lists when it is far behind", func(ctx SpecContext) {
+	It("lists if it is far behind", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		cm := configMap("a", "v", "1")
 		create(ctx, direct, cm)
@@ -83,7 +83,7 @@ var _ = Describe("A replica that missed changes which are gone", func() {
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1, "far behind": 1}))
 	}, SpecTimeout(specTimeout))
 
-	It("replays when it is not so far behind", func(ctx SpecContext) {
+	It("replays the changes if it is not far behind", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		cm := configMap("a", "v", "1")
 		create(ctx, direct, cm)
@@ -101,7 +101,7 @@ var _ = Describe("A replica that missed changes which are gone", func() {
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}))
 	}, SpecTimeout(specTimeout))
 
-	It("tells handlers what happened while it did not run", func(ctx SpecContext) {
+	It("delivers what happened while it did not run", func(ctx SpecContext) {
 		s := newStore()
 		updated := configMap("updated", "v", "1")
 		create(ctx, s, updated)
@@ -152,7 +152,7 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 		create(ctx, s, configMap("newest", "v", "1"))
 	}
 
-	It("starts anew after a wipe", func(ctx SpecContext) {
+	It("starts again after a wipe", func(ctx SpecContext) {
 		diverse(ctx)
 		startSynced(ctx, r)
 		Eventually(a.lines).Should(HaveLen(3))
@@ -165,7 +165,7 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 		fresh, err := r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(inSnapshot(maps, fresh)).To(Equal(inEtcd(ctx, s, "core/configmaps")))
-		Eventually(a.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(a.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(a.lines()[3:]).To(ConsistOf("DELETED kept 1", "ADDED kept 2", "DELETED lost 1", "DELETED newest 1"))
 		Eventually(waiting).Should(Receive(BeNil()), "what it waits for is lost")
 		Expect(log.with("etcd was wiped or restored; listed")()).To(HaveLen(1))
@@ -175,16 +175,16 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 		Expect(valueOf(maps, "next")()).To(Equal("1"))
 	}, SpecTimeout(specTimeout))
 
-	It("notices by itself, when nothing happens in the new etcd", func(ctx SpecContext) {
+	It("notices by itself, if nothing happens in the new etcd", func(ctx SpecContext) {
 		diverse(ctx)
 		startSynced(ctx, r)
 		Eventually(a.lines).Should(HaveLen(3))
 		Expect(cluster.Wipe(ctx)).To(Succeed())
-		Eventually(a.told).Should(BeEmpty())
+		Eventually(a.received).Should(BeEmpty())
 		Expect(maps.Len(r.Snapshot())).To(BeZero())
 	}, SpecTimeout(specTimeout))
 
-	It("notices even though the new etcd has overtaken it", func(ctx SpecContext) {
+	It("notices although the new etcd's revision has passed its own", func(ctx SpecContext) {
 		link, behind, direct := linked(cluster)
 		s = direct
 		r, maps := newReplica(behind, log.logger())
@@ -202,12 +202,12 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 		burn(ctx, s.Client(), int(revision)+10)
 		link.Heal()
 		Eventually(inReplica(maps)).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
-		Eventually(a.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(a.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1, "data replaced": 1}))
 		Expect(log.with("etcd was wiped or restored; listed")()).To(HaveLen(1))
 	}, SpecTimeout(specTimeout))
 
-	It("goes back to an older snapshot that is restored", func(ctx SpecContext) {
+	It("goes back to a restored older backup", func(ctx SpecContext) {
 		diverse(ctx)
 		Expect(cluster.Member(0).Stop()).To(Succeed())
 		backup := GinkgoT().TempDir()
@@ -227,12 +227,12 @@ var _ = Describe("A replica whose etcd lost its data", func() {
 		Expect(os.RemoveAll(filepath.Join(dir, "m0"))).To(Succeed())
 		Expect(os.Rename(filepath.Join(backup, "m0"), filepath.Join(dir, "m0"))).To(Succeed())
 		Expect(cluster.Member(0).Restart(ctx)).To(Succeed())
-		Eventually(a.told).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
+		Eventually(a.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(a.lines()[6:]).To(ConsistOf("MODIFIED kept 1", "ADDED lost 1", "DELETED undone 1"))
-		Expect(inReplica(maps)()).To(Equal(a.told()))
+		Expect(inReplica(maps)()).To(Equal(a.received()))
 	}, SpecTimeout(specTimeout))
 
-	It("does not tell of what is the same in both", func(ctx SpecContext) {
+	It("does not deliver objects that are the same in both", func(ctx SpecContext) {
 		create(ctx, s, configMap("a", "v", "1"))
 		startSynced(ctx, r)
 		Eventually(a.lines).Should(HaveLen(1))
@@ -263,7 +263,7 @@ func put(ctx context.Context, c *clientv3.Client, key, value string) int64 {
 var _ = Describe("A value that cannot be decoded", func() {
 	const garbage = "{"
 
-	It("never looks like a deletion, and is reported until it is mended", func(ctx SpecContext) {
+	It("never looks like a deletion, and is reported until it is repaired", func(ctx SpecContext) {
 		s := newStore()
 		known, unknown := configMap("known", "v", "1"), s.Prefix()+"core/configmaps/default/unknown"
 		create(ctx, s, known)
@@ -295,7 +295,7 @@ var _ = Describe("A value that cannot be decoded", func() {
 		Expect(relists(r)()).To(Equal(map[string]int64{"initial": 1}))
 	}, SpecTimeout(specTimeout))
 
-	It("keeps the last good object over a list, and is forgotten when the key is gone", func(ctx SpecContext) {
+	It("keeps the last good object over a relist, and is forgotten when the key is gone", func(ctx SpecContext) {
 		link, behind, direct := linked(etcd)
 		etcdKey := direct.Prefix() + "core/configmaps/default/"
 		create(ctx, direct, configMap("bad", "v", "1"))
@@ -331,7 +331,7 @@ var _ = Describe("A value that cannot be decoded", func() {
 		Expect(r.Status().Undecodable).To(HaveKey(etcdKey + "not/a/name"))
 	}, SpecTimeout(specTimeout))
 
-	It("may even make its type panic", func(ctx SpecContext) {
+	It("may even make its type's methods panic", func(ctx SpecContext) {
 		s := newStore()
 		r := newBareReplica(panickyStore(s))
 		i := informerFor[*panicky](r)

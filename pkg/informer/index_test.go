@@ -23,7 +23,7 @@ func collectFound(seq iter.Seq2[string, *corev1.ConfigMap]) (all []found) {
 	return all
 }
 
-// scanned is what an index must yield: what a look at each object finds.
+// scanned returns what an index must yield, by a scan of all objects.
 func scanned(maps *Informer[*corev1.ConfigMap], s *Snapshot, within func(value string) bool) (all []found) {
 	for cm := range maps.List(s, ListOptions{}) {
 		values := valuesOf(cm)
@@ -40,8 +40,8 @@ func scanned(maps *Informer[*corev1.ConfigMap], s *Snapshot, within func(value s
 	return all
 }
 
-// Ranges and prefixes must say what a look at each object says, in snapshots
-// older and newer than the index.
+// Ranges and prefixes must agree with a scan of all objects, in snapshots older
+// and newer than the index.
 func TestRangesAgreeWithScan(t *testing.T) {
 	r, maps := offline(t)
 	indexes := []*Index[*corev1.ConfigMap]{maps.AddIndex(valuesOf)}
@@ -162,7 +162,8 @@ func TestPanickingIndex(t *testing.T) {
 	}
 }
 
-// A function that panics for what it had values for leaves nothing behind.
+// If the function panics for an object that it had values for, the index drops
+// those values.
 func TestIndexThatBeginsToPanic(t *testing.T) {
 	r, maps := offline(t)
 	var panics bool

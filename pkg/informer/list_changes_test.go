@@ -13,8 +13,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
-// comparing compares what is known with what etcd has, both as revisions by key,
-// and returns what would be read as values and what is gone.
+// comparing compares the known keys with etcd's, both with their revisions. It
+// returns the keys to read values of, and the deleted keys.
 func comparing(known, inEtcd map[string]int64, chunk int) (c *comparison, err error) {
 	old := new(btree.Map[string, *entry])
 	for key, rev := range known {
@@ -35,8 +35,8 @@ func comparing(known, inEtcd map[string]int64, chunk int) (c *comparison, err er
 	return c, err
 }
 
-// What is known already and what is read make what there is, and little is read
-// that is known.
+// The known values and the read values together are etcd's state, and few known
+// values are read.
 func TestComparison(t *testing.T) {
 	for seed := range uint64(300) {
 		dice := rand.New(rand.NewPCG(seed, 1))
@@ -120,7 +120,7 @@ func TestComparisonFindsOlderValues(t *testing.T) {
 	}
 }
 
-// Where everything has changed, most keys are not looked at in vain.
+// If everything has changed, few keys are read before the values.
 func TestComparisonGivesUpEarly(t *testing.T) {
 	known, inEtcd := map[string]int64{}, map[string]int64{}
 	for i := range 10_000 {

@@ -45,7 +45,7 @@ var _ = Describe("The memory of a replica", Label("soak"), func() {
 	})
 })
 
-var _ = Describe("What waits in a replica", func() {
+var _ = Describe("The memory of undelivered changes", func() {
 	It("is bounded while nothing can be applied", func(ctx SpecContext) {
 		total := 100_000
 		if raced {
@@ -106,7 +106,7 @@ var _ = Describe("What waits in a replica", func() {
 		r, maps := newReplica(s)
 		asleep, awake := make(chan struct{}), make(chan struct{})
 		var once sync.Once
-		seen := &lastTold[*corev1.ConfigMap]{}
+		seen := &lastReceived[*corev1.ConfigMap]{}
 		sleeper := maps.AddHandler(func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) {
 			once.Do(func() { close(asleep) })
 			<-awake
@@ -164,15 +164,16 @@ func putMaps(ctx context.Context, s *store.Store, writer, n int) (int64, error) 
 	}
 }
 
-// footprint is what a replica at rest takes.
+// footprint is the memory that an idle replica takes.
 type footprint struct {
 	heap       uint64
 	goroutines int
 }
 
-// days are what many days bring, in fast motion: objects that come, change and
-// go, values that are none, foreign keys, streams that end, handlers that are
-// slow and handlers that go, and old snapshots that somebody holds.
+// days has the events of many days in fast motion: objects that are created,
+// changed and deleted, undecodable values, foreign keys, streams that end,
+// handlers that are slow and handlers that are removed, and old snapshots that
+// are held.
 type days struct {
 	etcd    *scriptedEtcd
 	replica *informer.Replica
@@ -188,7 +189,7 @@ type days struct {
 	held  []*informer.Snapshot
 }
 
-// objects is how many there are of a kind at most.
+// objects is the maximum number of objects of a kind.
 const objects = 1000
 
 // ahead is how many revisions the script may be ahead of the replica.
@@ -204,12 +205,12 @@ func newDays(seed uint64) *days {
 	d.maps = informerFor[*corev1.ConfigMap](d.replica)
 	d.sites = informerFor[*site](d.replica)
 	d.sites.AddIndex(func(s *site) []string { return []string{s.Spec.Region} })
-	a := &lastTold[*corev1.ConfigMap]{}
+	a := &lastReceived[*corev1.ConfigMap]{}
 	d.maps.AddHandler(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) {
 		a.handle(e)
 		d.hold(e.Revision)
 	})
-	b := &lastTold[*site]{}
+	b := &lastReceived[*site]{}
 	d.sites.AddHandler(func(ctx context.Context, e informer.Event[*site]) {
 		b.handle(e)
 		if e.Revision%10_000 == 0 { // it sleeps while the replica goes on
@@ -224,8 +225,8 @@ func newDays(seed uint64) *days {
 	return d
 }
 
-// pass lets time pass until so many events were made, and returns what the
-// replica takes then.
+// pass waits until so many events were made, and returns the memory that the
+// replica then takes.
 func (d *days) pass(ctx context.Context, until int) footprint {
 	GinkgoHelper()
 	rest := make(chan struct{})
@@ -254,8 +255,8 @@ func (d *days) pass(ctx context.Context, until int) footprint {
 	return takeFootprint()
 }
 
-// visit adds a handler that is there for a while, and never returns but when it
-// must.
+// visit adds a handler for a while. The handler returns only when its context is
+// done.
 func (d *days) visit() *informer.Registration {
 	return d.sites.AddHandler(func(ctx context.Context, _ informer.Event[*site]) { <-ctx.Done() })
 }
@@ -319,7 +320,7 @@ func takeFootprint() footprint {
 	return footprint{m.HeapAlloc, runtime.NumGoroutine()}
 }
 
-// script makes a response of some transactions, when the replica is not too far
+// script makes a response of some transactions, once the replica is not too far
 // behind.
 func (d *days) script(ctx context.Context) *pb.WatchResponse {
 	now := d.etcd.head().Revision
@@ -393,15 +394,15 @@ func (d *days) change() op {
 	return op{key, value}
 }
 
-// lastTold is a handler that checks that it is told each change of an object
+// lastReceived is a handler that checks that it receives each change of an object
 // once.
-type lastTold[T store.Object] struct {
+type lastReceived[T store.Object] struct {
 	mu     sync.Mutex
 	state  map[store.Key]T
 	faults []string
 }
 
-func (l *lastTold[T]) handle(e informer.Event[T]) {
+func (l *lastReceived[T]) handle(e informer.Event[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state == nil {
@@ -422,14 +423,14 @@ func (l *lastTold[T]) handle(e informer.Event[T]) {
 	}
 }
 
-// known is how many objects there are, as far as the handler was told.
-func (l *lastTold[T]) known() int {
+// known returns the number of objects that exist by the events received.
+func (l *lastReceived[T]) known() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.state)
 }
 
-func (l *lastTold[T]) found() []string {
+func (l *lastReceived[T]) found() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.faults)

@@ -75,7 +75,7 @@ func TestMutationsAreFound(t *testing.T) {
 	}
 }
 
-// An index function is a reader like all others.
+// A mutation by an index function is found like any other.
 func TestMutationByAnIndexIsFound(t *testing.T) {
 	r, maps := offline(t, Options{OnMutation: func(Mutation) {}})
 	maps.AddIndex(func(cm *corev1.ConfigMap) []string {
@@ -88,7 +88,7 @@ func TestMutationByAnIndexIsFound(t *testing.T) {
 	}
 }
 
-func TestMutationsAreReportedPeriodicallyAndAtLast(t *testing.T) {
+func TestMutationsAreReportedPeriodicallyAndAtTheEnd(t *testing.T) {
 	fake := clocktesting.NewFakeClock(clock.RealClock{}.Now())
 	reported := make(chan string)
 	r, maps := offline(t, Options{Clock: fake, OnMutation: func(m Mutation) {

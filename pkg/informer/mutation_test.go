@@ -9,7 +9,7 @@ import (
 )
 
 var _ = Describe("A change of a shared object", func() {
-	It("is reported by the end of Run at the latest", func(ctx SpecContext) {
+	It("is reported at the end of Run at the latest", func(ctx SpecContext) {
 		s := newStore()
 		create(ctx, s, configMap("a", "v", "1"))
 		create(ctx, s, configMap("b", "v", "1"))

@@ -11,8 +11,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
-// ticks counts how often a progress timer fires while nobody answers, and has
-// each firing handled as the reflector does.
+// ticks counts how often a progress timer fires while etcd does not answer. It
+// handles each firing as the reflector does.
 func ticks(p *progress, d time.Duration, poke func() bool) int {
 	n := 0
 	for end := time.After(d); ; {
@@ -39,7 +39,7 @@ func newTestProgress(t *testing.T) (*Replica, *progress) {
 	return r, p
 }
 
-func TestProgressIsAskedForLessAndLessOften(t *testing.T) {
+func TestProgressIsRequestedLessAndLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, p := newTestProgress(t)
 		defer p.timer.Stop()
@@ -51,7 +51,7 @@ func TestProgressIsAskedForLessAndLessOften(t *testing.T) {
 	})
 }
 
-func TestProgressIsAskedForSoonWhenSomebodyComes(t *testing.T) {
+func TestProgressIsRequestedSoonForANewWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, p := newTestProgress(t)
 		defer p.timer.Stop()
@@ -68,7 +68,7 @@ func TestProgressIsAskedForSoonWhenSomebodyComes(t *testing.T) {
 	})
 }
 
-func TestProgressRestsWhenNobodyWaits(t *testing.T) {
+func TestProgressIsNotRequestedWithoutWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, p := newTestProgress(t)
 		defer p.timer.Stop()
@@ -92,8 +92,8 @@ func TestBackoffGrowsToItsCap(t *testing.T) {
 	}
 }
 
-// A watch that etcd says is alive, but that stays behind, is given up.
-func TestSilenceIsJudged(t *testing.T) {
+// A watch that is alive but does not make progress is given up.
+func TestSilenceIsNoticed(t *testing.T) {
 	r, _ := offline(t) // at revision 1
 	f := &reflector{replica: r}
 	p := f.newProgress(nil, &sync.WaitGroup{})

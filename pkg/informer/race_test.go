@@ -2,5 +2,5 @@
 
 package informer_test
 
-// raced says that the race detector looks on, which makes everything slow.
+// raced says that the race detector is on, which makes everything slow.
 const raced = true

@@ -9,10 +9,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Etcd may tell of a revision, repeat what came long before, and then bring what
-// it should have brought before it told of the revision. That is not to be taken
-// for a repetition, too.
-func TestRepetitionsProveNothing(t *testing.T) {
+// etcd may send the progress of a revision, repeat old events, and then send
+// events that it should have sent before the progress. The replica must not take
+// those for repetitions too.
+func TestRepeatedEventsProveNoProgress(t *testing.T) {
 	s, _ := offline(t)
 	f := &reflector{replica: s, complete: 1}
 	k := s.kinds[0]

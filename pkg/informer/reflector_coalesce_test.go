@@ -10,8 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// response is what etcd sends for so many changes, of which the last is of a
-// revision; 0 changes are a progress notification.
+// response returns etcd's response for so many changes, the last of them at a
+// revision. Without changes it is a progress notification.
 func response(revision int64, changes int) clientv3.WatchResponse {
 	resp := clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: revision}}
 	for i := range changes {
@@ -20,7 +20,7 @@ func response(revision int64, changes int) clientv3.WatchResponse {
 	return resp
 }
 
-func TestGather(t *testing.T) {
+func TestCoalesce(t *testing.T) {
 	compacted := clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: 9}, Canceled: true, CompactRevision: 8}
 	for _, x := range []struct {
 		name   string

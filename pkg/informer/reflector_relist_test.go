@@ -15,8 +15,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// meddlingKV does something between the reading of keys and that of values, or
-// before some transaction.
+// meddlingKV calls a function between the reads of keys and of values, or before
+// some transaction.
 type meddlingKV struct {
 	clientv3.KV
 	keysRead atomic.Bool
@@ -42,7 +42,7 @@ func (m *meddlingKV) Txn(ctx context.Context) clientv3.Txn {
 	return m.KV.Txn(ctx)
 }
 
-var _ = Describe("A list of what is known already", func() {
+var _ = Describe("A relist of a known kind", func() {
 	const objects = 600
 	value := strings.Repeat("x", 1000)
 	name := func(i int) string { return fmt.Sprintf("cm-%04d", i) }
@@ -91,10 +91,10 @@ var _ = Describe("A list of what is known already", func() {
 		fresh, err := r.FreshSnapshot(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(inSnapshot(maps, fresh)).To(Equal(inEtcd(ctx, direct, "core/configmaps")))
-		Eventually(a.told).Should(Equal(inEtcd(ctx, direct, "core/configmaps")))
+		Eventually(a.received).Should(Equal(inEtcd(ctx, direct, "core/configmaps")))
 	}
 
-	It("reads the keys, and the values that have changed", func(ctx SpecContext) {
+	It("reads the keys, and only the values that have changed", func(ctx SpecContext) {
 		for i := 100; i < 110; i++ {
 			change(ctx, i)
 		}
@@ -113,7 +113,7 @@ var _ = Describe("A list of what is known already", func() {
 		Expect(st.Kinds[0].Bytes).To(Equal(bytesInEtcd(ctx, direct, "core/configmaps")))
 	}, SpecTimeout(specTimeout))
 
-	It("reads all at once when much has changed", func(ctx SpecContext) {
+	It("reads all values if much has changed", func(ctx SpecContext) {
 		for i := 0; i < objects; i += 2 {
 			change(ctx, i)
 		}
@@ -127,7 +127,7 @@ var _ = Describe("A list of what is known already", func() {
 		Expect(st.Kinds[0].Bytes).To(Equal(bytesInEtcd(ctx, direct, "core/configmaps")))
 	}, SpecTimeout(specTimeout))
 
-	It("begins anew when etcd is compacted in the middle", func(ctx SpecContext) {
+	It("starts again if etcd is compacted meanwhile", func(ctx SpecContext) {
 		for i := 100; i < 110; i++ {
 			change(ctx, i)
 		}
@@ -143,7 +143,7 @@ var _ = Describe("A list of what is known already", func() {
 		Expect(a.all()).To(HaveLen(objects + 11))
 	}, SpecTimeout(specTimeout))
 
-	It("reads values when the data may be others", func(ctx SpecContext) {
+	It("reads all values if etcd's data may have been replaced", func(ctx SpecContext) {
 		change(ctx, 100)
 		Expect(direct.Client().Delete(ctx, direct.Prefix()+".epoch")).Error().NotTo(HaveOccurred())
 		compact(ctx, etcd.Client())

@@ -11,7 +11,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-func TestLag(t *testing.T) {
+func TestReplayBudget(t *testing.T) {
 	type step struct {
 		behind int64
 		tooFar bool
@@ -51,15 +51,15 @@ func TestSentinel(t *testing.T) {
 		now   int64
 		want  bool
 	}{
-		"is as it was":                        {w, kv(10, "value"), 30, false},
-		"has changed since":                   {w, kv(21, "other"), 30, false},
-		"was deleted since":                   {w, nil, 30, false},
-		"was deleted when nothing happened":   {w, nil, 20, true},
-		"has another value of that revision":  {w, kv(10, "other"), 30, true},
-		"is older":                            {w, kv(5, "value"), 30, true},
-		"was changed at a revision told of":   {w, kv(15, "value"), 30, true},
-		"there is none":                       {sentinel{}, nil, 20, false},
-		"there is none, but there is a value": {sentinel{}, kv(5, "value"), 20, false},
+		"is as it was":                              {w, kv(10, "value"), 30, false},
+		"has changed since":                         {w, kv(21, "other"), 30, false},
+		"was deleted since":                         {w, nil, 30, false},
+		"was deleted when nothing happened":         {w, nil, 20, true},
+		"has another value of that revision":        {w, kv(10, "other"), 30, true},
+		"is older":                                  {w, kv(5, "value"), 30, true},
+		"was changed at a revision already reached": {w, kv(15, "value"), 30, true},
+		"there is none":                             {sentinel{}, nil, 20, false},
+		"there is none, but there is a value":       {sentinel{}, kv(5, "value"), 20, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.known.contradicts(c.kv, 20, c.now); got != c.want {
@@ -69,8 +69,7 @@ func TestSentinel(t *testing.T) {
 	}
 }
 
-// A watch is what etcd's client makes of it. These are the responses that it
-// must never, or may rarely, give.
+// These are responses that etcd's client must never give, or gives rarely.
 func TestApplyTrustsNoOrder(t *testing.T) {
 	events := func(header int64, revs ...int64) clientv3.WatchResponse {
 		resp := clientv3.WatchResponse{}
@@ -85,12 +84,12 @@ func TestApplyTrustsNoOrder(t *testing.T) {
 		responses []clientv3.WatchResponse
 		reason    string // to list, after the last
 		at        int64
-		told      int
+		received  int
 	}{
 		"in order":                   {[]clientv3.WatchResponse{events(5, 4, 5), events(6, 6)}, "", 6, 3},
 		"several of one revision":    {[]clientv3.WatchResponse{events(5, 5, 5)}, "", 5, 2},
 		"what was listed, again":     {[]clientv3.WatchResponse{events(5, 2, 3, 5)}, "", 5, 1},
-		"what was told, again":       {[]clientv3.WatchResponse{events(5, 5), events(6, 4, 5, 6)}, "", 6, 2},
+		"what was received, again":   {[]clientv3.WatchResponse{events(5, 5), events(6, 4, 5, 6)}, "", 6, 2},
 		"a bookmark":                 {[]clientv3.WatchResponse{events(9), events(10, 10)}, "", 10, 1},
 		"an old bookmark":            {[]clientv3.WatchResponse{events(5, 5), events(4)}, "", 5, 1},
 		"a bookmark before its past": {[]clientv3.WatchResponse{events(9), events(9, 5)}, reasonDisorder, 9, 0},
@@ -117,8 +116,8 @@ func TestApplyTrustsNoOrder(t *testing.T) {
 			if got := r.Snapshot().Revision(); got != c.at {
 				t.Errorf("at revision %d, want %d", got, c.at)
 			}
-			if got := l.pending(); got != c.told {
-				t.Errorf("%d changes told, want %d", got, c.told)
+			if got := l.pending(); got != c.received {
+				t.Errorf("%d changes received, want %d", got, c.received)
 			}
 		})
 	}
@@ -142,7 +141,7 @@ func encoded(t *testing.T) []byte {
 	return value
 }
 
-func TestDefaultsAreTheSystemsClock(t *testing.T) {
+func TestClockDefaultsToTheSystems(t *testing.T) {
 	r, _ := offline(t)
 	if _, ok := r.clock.(clock.RealClock); !ok {
 		t.Errorf("clock is %T", r.clock)
@@ -151,7 +150,7 @@ func TestDefaultsAreTheSystemsClock(t *testing.T) {
 
 // A watch that is too far behind shows that etcd answers: the list follows at once, and
 // not after the pause that earlier failures have built up.
-func TestFarBehindListsAtOnce(t *testing.T) {
+func TestReplicaFarBehindListsAtOnce(t *testing.T) {
 	f := &reflector{budget: replayBudget{limit: replayLimit}}
 	if err := f.checkLag(10*replayLimit, 1); err == nil || f.relistReason != reasonBehind {
 		t.Fatalf("far behind: %v, reason %q", err, f.relistReason)

@@ -19,7 +19,7 @@ import (
 )
 
 var _ = Describe("A replica", func() {
-	It("lists, watches, and tells handlers each change once", func(ctx SpecContext) {
+	It("lists, watches, and delivers each change once", func(ctx SpecContext) {
 		s := newStore()
 		create(ctx, s, configMap("a", "v", "1"))
 		r, maps := newReplica(s)
@@ -41,7 +41,7 @@ var _ = Describe("A replica", func() {
 		Expect(events[2].Old.Data).To(HaveKeyWithValue("v", "1"))
 	}, SpecTimeout(specTimeout))
 
-	It("is empty, and says so, before the first list", func(ctx SpecContext) {
+	It("is empty, and shows it, before the first list", func(ctx SpecContext) {
 		r, maps := newReplica(newStore())
 		Expect(r.Snapshot().Revision()).To(BeZero())
 		Expect(maps.Listed(r.Snapshot())).To(BeFalse())
@@ -53,7 +53,7 @@ var _ = Describe("A replica", func() {
 		Expect(r.Status().Synced).To(BeTrue())
 	}, SpecTimeout(specTimeout))
 
-	It("keeps a kind that is added while it runs, and tells only that kind's handlers of it", func(ctx SpecContext) {
+	It("takes in a kind that is added while it runs, and delivers it only to that kind's handlers", func(ctx SpecContext) {
 		s := newStore()
 		create(ctx, s, deployment("d"))
 		create(ctx, s, configMap("a", "v", "1"))
@@ -63,17 +63,17 @@ var _ = Describe("A replica", func() {
 
 		before := r.Snapshot()
 		deployments := informerFor[*appsv1.Deployment](r)
-		told := audited(deployments)
+		received := audited(deployments)
 		Expect(r.WaitForSync(ctx)).To(Succeed())
 		Expect(deployments.Len(r.Snapshot())).To(Equal(1))
 		Expect(deployments.Listed(before)).To(BeFalse())
 		Expect(r.WaitForRevision(ctx, create(ctx, s, deployment("e")))).To(Succeed())
-		Eventually(told.lines).Should(Equal([]string{"ADDED d", "ADDED e"}))
+		Eventually(received.lines).Should(Equal([]string{"ADDED d", "ADDED e"}))
 		Eventually(a.lines).Should(Equal([]string{"ADDED a 1"}))
 		Expect(relists(r)()).To(HaveKeyWithValue("new kind", BeNumerically(">=", 1)))
 	}, SpecTimeout(specTimeout))
 
-	It("begins when its first kind is added after Run", func(ctx SpecContext) {
+	It("starts when its first kind is added after Run", func(ctx SpecContext) {
 		s := newStore()
 		create(ctx, s, configMap("a", "v", "1"))
 		r := informer.NewReplica(s, informer.Options{})
@@ -100,7 +100,7 @@ var _ = Describe("A replica", func() {
 		}()
 		deployments := informerFor[*appsv1.Deployment](r)
 		byName := maps.AddIndex(func(cm *corev1.ConfigMap) []string { return []string{cm.Name} })
-		told := audited(deployments)
+		received := audited(deployments)
 		sites := informerFor[*site](r)
 		Eventually(done).Should(BeClosed())
 		_, err := r.FreshSnapshot(ctx)
@@ -108,8 +108,8 @@ var _ = Describe("A replica", func() {
 		Expect(inReplica(maps)()).To(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(inReplica(deployments)()).To(Equal(inEtcd(ctx, s, "apps/deployments")))
 		Expect(sites.Len(r.Snapshot())).To(BeZero())
-		Eventually(a.told).Should(Equal(inReplica(maps)()))
-		Eventually(told.told).Should(Equal(inReplica(deployments)()))
+		Eventually(a.received).Should(Equal(inReplica(maps)()))
+		Eventually(received.received).Should(Equal(inReplica(deployments)()))
 		Expect(slices.Collect(byName.Values(r.Snapshot()))).To(HaveLen(200))
 	}, SpecTimeout(specTimeout))
 
@@ -155,7 +155,7 @@ var _ = Describe("A replica", func() {
 		Expect(<-read).To(BeNumerically(">", 0))
 	}, SpecTimeout(specTimeout))
 
-	It("takes a prefix that is deleted in one revision as that many deletions", func(ctx SpecContext) {
+	It("delivers each deletion when a prefix is deleted in one revision", func(ctx SpecContext) {
 		s := newStore()
 		for i := range 5 {
 			create(ctx, s, configMap(fmt.Sprint("cm-", i), "v", "1"))
@@ -167,16 +167,16 @@ var _ = Describe("A replica", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(r.WaitForRevision(ctx, resp.Header.Revision)).To(Succeed())
 		Expect(maps.Len(r.Snapshot())).To(BeZero())
-		// Not "nothing is told": that also holds before the first Added.
+		// Not "nothing was received": that also holds before the first Added.
 		Eventually(a.all).Should(HaveLen(10))
-		Expect(a.told()).To(BeEmpty())
+		Expect(a.received()).To(BeEmpty())
 		for _, e := range a.all()[5:] {
 			Expect(e.Revision).To(Equal(resp.Header.Revision))
 			Expect(e.Object.Data).To(HaveKeyWithValue("v", "1"))
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("takes the expiry of a lease as a deletion", func(ctx SpecContext) {
+	It("delivers a deletion when a lease expires", func(ctx SpecContext) {
 		s := newStore()
 		create(ctx, s, configMap("a", "v", "1"))
 		r, maps := newReplica(s)
@@ -194,7 +194,7 @@ var _ = Describe("A replica", func() {
 		Eventually(a.lines).Should(Equal([]string{"ADDED a 1", "MODIFIED a 1", "DELETED a 1"}))
 	}, SpecTimeout(specTimeout))
 
-	It("leaves old snapshots as they were, whatever comes", func(ctx SpecContext) {
+	It("does not change old snapshots", func(ctx SpecContext) {
 		s := newStore()
 		a := configMap("a", "v", "1")
 		create(ctx, s, a)
@@ -244,7 +244,7 @@ var _ = Describe("A replica", func() {
 		Expect(list(informer.ListOptions{Namespace: "b", Selector: x})).To(Equal([]string{"b/x"}))
 	}, SpecTimeout(specTimeout))
 
-	It("is one of several in a process, each with kinds of its own", func(ctx SpecContext) {
+	It("can be one of several in a process, each with kinds of its own", func(ctx SpecContext) {
 		s := newStore()
 		one, maps := newReplica(s)
 		other := newBareReplica(s)
@@ -285,7 +285,7 @@ var _ = Describe("A replica", func() {
 		Expect(r.Covers(s.Prefix() + "core/pods/default/a")).To(BeFalse())
 	}, SpecTimeout(specTimeout))
 
-	It("tells what it has, and of keys between its kinds' that it has no use for", func(ctx SpecContext) {
+	It("reports what it has, and events of keys that belong to none of its kinds", func(ctx SpecContext) {
 		s := newStore()
 		r, maps := newReplica(s)
 		sites, err := informer.ForObject(r, &site{})
@@ -335,7 +335,7 @@ var _ = Describe("A replica", func() {
 	})
 })
 
-// expectWhole expects all objects to be of the same transaction.
+// expectWhole expects all objects to come from the same transaction.
 func expectWhole(maps *informer.Informer[*corev1.ConfigMap], sites *informer.Informer[*site], s *informer.Snapshot) {
 	GinkgoHelper()
 	seen := map[string]int{}

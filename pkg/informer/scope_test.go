@@ -22,7 +22,7 @@ func restrict[T store.Object](r *informer.Replica, s informer.Scope[T]) *informe
 	return i
 }
 
-// full returns a Deployment that has something of everything.
+// full returns a Deployment with a value in each part.
 func full(name string) *appsv1.Deployment {
 	d := deployment(name)
 	d.Labels = map[string]string{"app": name}
@@ -32,7 +32,7 @@ func full(name string) *appsv1.Deployment {
 	return d
 }
 
-var _ = Describe("A working set", func() {
+var _ = Describe("A kind that is kept in part", func() {
 	var (
 		s *store.Store
 		r *informer.Replica
@@ -43,14 +43,14 @@ var _ = Describe("A working set", func() {
 		r = newBareReplica(s)
 	})
 
-	It("has only the keys that are kept, and counts what it was sent of others", func(ctx SpecContext) {
+	It("has only the keys that Keep selects, and counts the other values that etcd sent", func(ctx SpecContext) {
 		kept, other := configMap("kept", "v", "1"), configMap("other", "v", "1")
 		create(ctx, s, kept)
 		create(ctx, s, other)
 		maps := restrict(r, informer.Scope[*corev1.ConfigMap]{Keep: func(k store.Key) bool {
 			return k.Namespace == "default" && !strings.HasPrefix(k.Name, "other")
 		}})
-		told := audited(maps)
+		received := audited(maps)
 		startSynced(ctx, r)
 		Expect(inSnapshot(maps, r.Snapshot())).To(Equal(map[string]string{"default/kept": kept.ResourceVersion}))
 		Expect(r.Status().Kinds[0].Skipped).To(BeEquivalentTo(1))
@@ -60,7 +60,7 @@ var _ = Describe("A working set", func() {
 		remove(ctx, s, other)
 		Expect(r.WaitForRevision(ctx, setValue(ctx, s, kept, "2"))).To(Succeed())
 		Expect(valueOf(maps, "kept")()).To(Equal("2"))
-		Eventually(told.lines).Should(Equal([]string{"ADDED kept 1", "MODIFIED kept 2"}))
+		Eventually(received.lines).Should(Equal([]string{"ADDED kept 1", "MODIFIED kept 2"}))
 		Expect(maps.Len(r.Snapshot())).To(Equal(1))
 		st := r.Status()
 		Expect(st.Kinds[0].Skipped).To(BeEquivalentTo(3))
@@ -73,7 +73,7 @@ var _ = Describe("A working set", func() {
 		Expect(whole).To(BeTrue())
 	}, SpecTimeout(specTimeout))
 
-	It("has metadata alone, whatever form values have and whatever else is in them", func(ctx SpecContext) {
+	It("has only metadata, whatever the values' encoding and the rest of their content", func(ctx SpecContext) {
 		asProto, err := store.New(s.Client(), store.Options{Scheme: scheme.Scheme, Prefix: s.Prefix(), Codec: store.Protobuf, Strict: true})
 		Expect(err).NotTo(HaveOccurred())
 		r = newBareReplica(asProto)
@@ -99,14 +99,14 @@ var _ = Describe("A working set", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("has what a transform leaves, after a relist too", func(ctx SpecContext) {
+	It("has the result of Transform, also after a relist", func(ctx SpecContext) {
 		d := full("d")
 		create(ctx, s, d)
 		deploys := restrict(r, informer.Scope[*appsv1.Deployment]{Transform: func(d *appsv1.Deployment) *appsv1.Deployment {
 			d.Spec.Template = corev1.PodTemplateSpec{}
 			return d
 		}})
-		told := audited(deploys)
+		received := audited(deploys)
 		startSynced(ctx, r)
 		before, _ := deploys.Get(r.Snapshot(), key("d"))
 		Expect(before.Spec.Paused).To(BeTrue())
@@ -118,10 +118,10 @@ var _ = Describe("A working set", func() {
 		after, _ := deploys.Get(r.Snapshot(), key("d"))
 		Expect(after).To(BeIdenticalTo(before), "nothing has changed")
 		create(ctx, s, full("last"))
-		Eventually(told.lines).Should(Equal([]string{"ADDED d", "ADDED last"}))
+		Eventually(received.lines).Should(Equal([]string{"ADDED d", "ADDED last"}))
 	}, SpecTimeout(specTimeout))
 
-	DescribeTable("keeps the last good object when a function of it fails",
+	DescribeTable("keeps the last good object if a function of the scope fails",
 		func(ctx SpecContext, scope informer.Scope[*corev1.ConfigMap], complaint string) {
 			cm := configMap("a", "v", "good")
 			create(ctx, s, cm)
@@ -143,7 +143,7 @@ var _ = Describe("A working set", func() {
 		}), "returned another object"),
 	)
 
-	It("reports a key predicate that panics, and keeps what it knew", func(ctx SpecContext) {
+	It("reports a Keep that panics, and keeps the last good object", func(ctx SpecContext) {
 		create(ctx, s, configMap("a", "v", "1"))
 		create(ctx, s, configMap("b", "v", "1"))
 		maps := restrict(r, informer.Scope[*corev1.ConfigMap]{Keep: func(k store.Key) bool {
@@ -157,7 +157,7 @@ var _ = Describe("A working set", func() {
 		Expect(r.Status().Undecodable).To(HaveKeyWithValue(s.Prefix()+"core/configmaps/default/b", MatchError(ContainSubstring("Keep panicked: boom"))))
 	}, SpecTimeout(specTimeout))
 
-	It("is declared before anybody asks for the kind, and only once", func() {
+	It("must be restricted before For is called, and only once", func() {
 		informerFor[*corev1.ConfigMap](r)
 		_, err := informer.Restrict(r, informer.Scope[*corev1.ConfigMap]{})
 		Expect(err).To(MatchError(ContainSubstring("already registered")))
@@ -167,7 +167,7 @@ var _ = Describe("A working set", func() {
 		Expect(informerFor[*appsv1.Deployment](r)).NotTo(BeNil())
 	})
 
-	It("is never written back", func(ctx SpecContext) {
+	It("refuses writes of stripped objects", func(ctx SpecContext) {
 		create(ctx, s, full("d"))
 		deploys := restrict(r, informer.Scope[*appsv1.Deployment]{MetadataOnly: true})
 		startSynced(ctx, r)
@@ -228,8 +228,8 @@ var _ = Describe("A working set", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-// transforms returns a scope that does something to the objects whose value is
-// "bad".
+// transforms returns a scope that applies a function to the objects with the
+// value "bad".
 func transforms(do func(*corev1.ConfigMap) *corev1.ConfigMap) informer.Scope[*corev1.ConfigMap] {
 	return informer.Scope[*corev1.ConfigMap]{Transform: func(cm *corev1.ConfigMap) *corev1.ConfigMap {
 		if cm.Data["v"] == "bad" {

@@ -20,10 +20,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// scriptedEtcd answers as an etcd that remembers nothing but the present, and
-// whose data are changed by a script, for as long as somebody watches. Through
-// etcd's own client, it brings more changes than an etcd could write, and says
-// what an etcd of these days does not.
+// scriptedEtcd is an etcd without a history. A script changes its data while a
+// watch is open. It sends, through etcd's own client, more changes than a real
+// etcd could write, and responses that current versions of etcd do not send.
 type scriptedEtcd struct {
 	pb.UnimplementedKVServer
 	pb.UnimplementedWatchServer
@@ -60,7 +59,7 @@ func (e *scriptedEtcd) serve() *clientv3.Client {
 	return client
 }
 
-// op puts a value under a key, or removes it when there is none.
+// op puts a value under a key, or deletes the key if the value is empty.
 type op struct {
 	key   string
 	value []byte
@@ -149,7 +148,7 @@ func (e *scriptedEtcd) Status(context.Context, *pb.StatusRequest) (*pb.StatusRes
 	return &pb.StatusResponse{Header: e.head(), Version: e.version}, nil
 }
 
-// Watch knows one watch a stream, from the next revision on.
+// Watch supports one watch for each stream, from the next revision on.
 func (e *scriptedEtcd) Watch(stream pb.Watch_WatchServer) error {
 	first, err := stream.Recv()
 	if err != nil {
@@ -193,8 +192,8 @@ func (w *scriptedWatch) send(resp *pb.WatchResponse) error {
 	return w.stream.Send(resp)
 }
 
-// tellProgress answers requests, of which there are no others, until the stream
-// ends.
+// tellProgress answers progress requests until the stream ends. There are no
+// other requests.
 func (w *scriptedWatch) tellProgress() {
 	for {
 		if _, err := w.stream.Recv(); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// offline returns a replica that never meets an etcd, with ConfigMaps listed.
+// offline returns a replica without an etcd, with ConfigMaps listed.
 func offline(tb testing.TB, options ...Options) (*Replica, *Informer[*corev1.ConfigMap]) {
 	tb.Helper()
 	o := Options{}
@@ -35,7 +35,7 @@ func offline(tb testing.TB, options ...Options) (*Replica, *Informer[*corev1.Con
 	return r, i
 }
 
-// set puts an object in its place, or takes it away when there are no values.
+// set replaces an object, or deletes it if there are no values.
 func set(i *Informer[*corev1.ConfigMap], namespace, name string, values ...string) {
 	r, k := i.replica, i.kind
 	key := string(appendKey(nil, store.Key{Namespace: namespace, Name: name}))
@@ -107,8 +107,8 @@ func TestGetFindsKeysOfAnyLength(t *testing.T) {
 	}
 }
 
-// An index must say what a look at each object says, in every snapshot, whether
-// older or newer than the index.
+// An index must agree with a scan of all objects, in every snapshot, older or
+// newer than the index.
 func TestIndexAgreesWithScan(t *testing.T) {
 	r, maps := offline(t)
 	indexes := []*Index[*corev1.ConfigMap]{maps.AddIndex(valuesOf)}
@@ -152,7 +152,7 @@ func TestIndexAgreesWithScan(t *testing.T) {
 	}
 }
 
-// What is yielded can be broken off anywhere.
+// Every iteration can stop anywhere.
 func TestIterationStops(t *testing.T) {
 	r, maps := offline(t)
 	x := maps.AddIndex(valuesOf)
@@ -204,7 +204,7 @@ func FuzzFindKind(f *testing.F) {
 	})
 }
 
-// Keys come in the order of etcd, which is that of their bytes.
+// Keys are in the order of etcd: that of their bytes.
 func FuzzKeyOrder(f *testing.F) {
 	f.Add("a-b", "c", "a", "b")
 	f.Add("", "node", "a", "b")

@@ -2,8 +2,8 @@ package informer
 
 import "testing"
 
-// Nothing is known to be missing in name, and yet the replica is not up to date.
-func TestHealthyOfOneThatCatchesUp(t *testing.T) {
+// No kind is unlisted, and yet the replica is not up to date.
+func TestHealthyWhileCatchingUp(t *testing.T) {
 	r, _ := offline(t)
 	r.running, r.catchingUp = true, true
 	const want = "the replica started from a checkpoint, is at revision 1, and has not caught up with etcd"

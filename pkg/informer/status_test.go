@@ -181,15 +181,15 @@ homeostat_replica_handler_backlog_changes{group="",kind="Secret",version="v1"} 0
 	}
 }
 
-// Before the first list there is nothing to say of the lag.
+// Before the first list there is no metric of the lag.
 func TestMetricsOfAReplicaThatNeverListed(t *testing.T) {
 	other, _ := offline(t)
 	r := NewReplica(other.store, Options{})
 	if n := testutil.CollectAndCount(r.Collector(), "homeostat_replica_lag_seconds"); n != 0 {
-		t.Errorf("the lag is told %d times", n)
+		t.Errorf("the lag is reported %d times", n)
 	}
 	if n := testutil.CollectAndCount(r.Collector(), "homeostat_replica_synced"); n != 1 {
-		t.Errorf("synced is told %d times", n)
+		t.Errorf("synced is reported %d times", n)
 	}
 }
 

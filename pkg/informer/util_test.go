@@ -28,7 +28,7 @@ import (
 
 const specTimeout = time.Minute
 
-// longTimeout is for what takes its time even when all is well.
+// longTimeout is for specs that take long even if all is well.
 const longTimeout = 30 * time.Minute
 
 type siteSpec struct {
@@ -123,8 +123,7 @@ func startSynced(ctx context.Context, r *informer.Replica) (stop func()) {
 	return stop
 }
 
-// follows waits until a replica has a watch: nothing else tells it of what is
-// none of its own.
+// follows waits until a replica has a watch, by a change outside its kinds.
 func follows(ctx context.Context, r *informer.Replica) {
 	GinkgoHelper()
 	Expect(r.WaitForRevision(ctx, put(ctx, etcd.Client(), "/elsewhere", ""))).To(Succeed())
@@ -193,7 +192,7 @@ func remove(ctx context.Context, s *store.Store, obj store.Object) int64 {
 	return rev
 }
 
-// compact has etcd forget what was before its newest revision.
+// compact compacts etcd at its newest revision.
 func compact(ctx context.Context, client *clientv3.Client) {
 	GinkgoHelper()
 	resp, err := client.Get(ctx, "/", clientv3.WithCountOnly())
@@ -202,7 +201,7 @@ func compact(ctx context.Context, client *clientv3.Client) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// burn makes revisions that no kind has a part in.
+// burn makes revisions without changes of any kind.
 func burn(ctx context.Context, client *clientv3.Client, n int) {
 	GinkgoHelper()
 	var puts errgroup.Group
@@ -227,7 +226,7 @@ func valueOf(maps *informer.Informer[*corev1.ConfigMap], name string) func() str
 	}
 }
 
-// inEtcd is what a kind's keys have, by key and resourceVersion.
+// inEtcd returns the resourceVersion of each key of a kind in etcd.
 func inEtcd(ctx context.Context, s *store.Store, kind string) map[string]string {
 	GinkgoHelper()
 	prefix := s.Prefix() + kind + "/"
@@ -240,7 +239,7 @@ func inEtcd(ctx context.Context, s *store.Store, kind string) map[string]string 
 	return state
 }
 
-// inSnapshot is the same of a snapshot.
+// inSnapshot returns the same from a snapshot.
 func inSnapshot[T store.Object](i *informer.Informer[T], s *informer.Snapshot) map[string]string {
 	state := map[string]string{}
 	for obj := range i.List(s, informer.ListOptions{}) {
@@ -253,7 +252,7 @@ func inReplica[T store.Object](i *informer.Informer[T]) func() map[string]string
 	return func() map[string]string { return inSnapshot(i, i.Replica().Snapshot()) }
 }
 
-// audit is a handler that checks that what it is told hangs together.
+// audit is a handler that checks that the events it receives are consistent.
 type audit[T store.Object] struct {
 	mayGoBack bool // etcd does in this spec
 
@@ -275,11 +274,11 @@ func (a *audit[T]) handle(_ context.Context, e informer.Event[T]) {
 	case (e.Type == store.Added) == ok:
 		a.fault(e, "the object was known: %v", ok)
 	case e.Type == store.Modified && any(e.Old) != any(known):
-		a.fault(e, "old is %s, told was %s", e.Old.GetResourceVersion(), known.GetResourceVersion())
+		a.fault(e, "old is %s, want the received %s", e.Old.GetResourceVersion(), known.GetResourceVersion())
 	case e.Type == store.Modified && e.Old.GetUID() != e.Object.GetUID():
 		a.fault(e, "one object became another")
 	case e.Type == store.Deleted && any(e.Object) != any(known):
-		a.fault(e, "last known is %s, told was %s", e.Object.GetResourceVersion(), known.GetResourceVersion())
+		a.fault(e, "last known is %s, want the received %s", e.Object.GetResourceVersion(), known.GetResourceVersion())
 	}
 	n := len(a.events)
 	if n > 0 && e.Initial && !a.events[n-1].Initial {
@@ -299,7 +298,7 @@ func (a *audit[T]) fault(e informer.Event[T], format string, args ...any) {
 	a.faults = append(a.faults, fmt.Sprintf("%s %s at %d: ", e.Type, store.KeyOf(e.Object), e.Revision)+fmt.Sprintf(format, args...))
 }
 
-// found is the faults so far.
+// found returns the faults so far.
 func (a *audit[T]) found() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -312,8 +311,8 @@ func (a *audit[T]) all() []informer.Event[T] {
 	return slices.Clone(a.events)
 }
 
-// told is what one knows who was told what the handler was.
-func (a *audit[T]) told() map[string]string {
+// received returns the state that follows from the events received.
+func (a *audit[T]) received() map[string]string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	state := map[string]string{}
@@ -323,7 +322,7 @@ func (a *audit[T]) told() map[string]string {
 	return state
 }
 
-// lines are the events, with the values of ConfigMaps.
+// lines returns the events, with the values of ConfigMaps.
 func (a *audit[T]) lines() []string {
 	var lines []string
 	for _, e := range a.all() {

@@ -16,7 +16,7 @@ import (
 )
 
 var _ = Describe("A wait", func() {
-	It("for a revision that brings no event of its own asks etcd for progress", func(ctx SpecContext) {
+	It("for a revision without an event makes the replica ask etcd for its progress", func(ctx SpecContext) {
 		r, _ := newReplica(newStore())
 		startSynced(ctx, r)
 		rev := put(ctx, etcd.Client(), "/elsewhere", "x")
@@ -24,7 +24,7 @@ var _ = Describe("A wait", func() {
 		Expect(r.Snapshot().Revision()).To(BeNumerically(">=", rev))
 	}, SpecTimeout(specTimeout))
 
-	It("that began before there was a watch is served", func(ctx SpecContext) {
+	It("that began before the first watch is served", func(ctx SpecContext) {
 		r, _ := newReplica(newStore())
 		rev := put(ctx, etcd.Client(), "/elsewhere", "x") + 1
 		reached := make(chan struct{})
@@ -34,7 +34,7 @@ var _ = Describe("A wait", func() {
 		Eventually(reached).Should(BeClosed())
 	}, SpecTimeout(specTimeout))
 
-	It("is not held up by others that wait for what is far off", func(ctx SpecContext) {
+	It("is not delayed by waits for later revisions", func(ctx SpecContext) {
 		r, _ := newReplica(newStore())
 		startSynced(ctx, r)
 		stop := r.AfterRevision(1<<60, func() {})
@@ -44,7 +44,7 @@ var _ = Describe("A wait", func() {
 		Expect(stop()).To(BeTrue())
 	}, SpecTimeout(specTimeout))
 
-	It("ends with its context, and leaves nothing behind", func(ctx SpecContext) {
+	It("ends when its context is done, and leaves nothing behind", func(ctx SpecContext) {
 		r, _ := newReplica(newStore())
 		startSynced(ctx, r)
 		waitCtx, cancel := context.WithCancel(ctx)
@@ -66,7 +66,7 @@ var _ = Describe("A wait", func() {
 		Expect(err).To(MatchError(context.Canceled))
 	}, SpecTimeout(specTimeout))
 
-	It("with AfterRevision is called once, or not once it was stopped", func(ctx SpecContext) {
+	It("with AfterRevision calls once, or never after a stop", func(ctx SpecContext) {
 		r, _ := newReplica(newStore())
 		startSynced(ctx, r)
 		rev := put(ctx, etcd.Client(), "/elsewhere", "x")
@@ -83,7 +83,7 @@ var _ = Describe("A wait", func() {
 		Expect(stopped.Load()).To(BeZero())
 	}, SpecTimeout(specTimeout))
 
-	It("may begin from within another's call", func(ctx SpecContext) {
+	It("may begin within the call of another one", func(ctx SpecContext) {
 		s := newStore()
 		r, maps := newReplica(s)
 		startSynced(ctx, r)
@@ -118,8 +118,8 @@ var _ = Describe("A wait", func() {
 	}, SpecTimeout(specTimeout))
 })
 
-// pastKV once tells of a revision long gone, as an etcd does that is being restored,
-// and has overtaken the replica when that looks.
+// pastKV once answers with an old revision, as an etcd that was just restored.
+// When the replica checks, the revision has passed the replica's.
 type pastKV struct {
 	clientv3.KV
 	back atomic.Bool
@@ -134,7 +134,7 @@ func (p *pastKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption)
 }
 
 var _ = Describe("A fresh snapshot of an etcd that went back", func() {
-	It("comes with a list, though etcd has overtaken the replica", func(ctx SpecContext) {
+	It("comes after a relist, although etcd's revision has passed the replica's", func(ctx SpecContext) {
 		_, behind, _ := linked(etcd)
 		kv := &pastKV{KV: behind.Client().KV}
 		behind.Client().KV = kv
@@ -155,7 +155,7 @@ var _ = Describe("A fresh snapshot of an etcd that went back", func() {
 })
 
 var _ = Describe("Run", func() {
-	It("is one at a time", func(ctx SpecContext) {
+	It("runs once at a time", func(ctx SpecContext) {
 		r, _ := newReplica(newStore())
 		stop := startSynced(ctx, r)
 		Expect(r.Run(ctx)).To(MatchError(ContainSubstring("while the replica runs")))
@@ -189,7 +189,7 @@ var _ = Describe("Run", func() {
 		}
 	}, SpecTimeout(specTimeout))
 
-	It("recovers when etcd is reachable at last, and says until then why it did not list", func(ctx SpecContext) {
+	It("recovers once etcd is reachable, and reports until then why it has not listed", func(ctx SpecContext) {
 		client, err := etcd.NewClient(etcdtest.ClientOptions{Endpoints: []string{"unix:///nowhere"}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(client.Close)
@@ -207,7 +207,7 @@ var _ = Describe("Run", func() {
 		Expect(r.WaitForSync(ctx)).To(Succeed())
 	}, SpecTimeout(specTimeout))
 
-	It("is missed by those who wait for a replica that does not run", func(ctx SpecContext) {
+	It("is what a wait names as missing if the replica does not run", func(ctx SpecContext) {
 		r, _ := newReplica(newStore())
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
