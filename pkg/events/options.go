@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/internal/sharedlease"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -39,7 +40,8 @@ type Options struct {
 	Client *clientv3.Client
 
 	// TTL is how long an Event lives at least after it was last written. It lives
-	// longer by up to a tenth and a few seconds. It must be at least 1 second.
+	// longer by up to a tenth and a few seconds. It must be at least 1 second and at
+	// most ten years.
 	// Defaults to 1 hour.
 	TTL time.Duration
 
@@ -98,8 +100,8 @@ func (o Options) checkLimits() error {
 	switch {
 	case len(o.Instance) > maxIdentifier:
 		return fmt.Errorf("instance %q: must have at most %d bytes", o.Instance, maxIdentifier)
-	case o.TTL < time.Second:
-		return fmt.Errorf("TTL %s: must be at least 1s", o.TTL)
+	case sharedlease.CheckTTL(o.TTL) != nil:
+		return fmt.Errorf("TTL: %w", sharedlease.CheckTTL(o.TTL))
 	case o.Buffer < 1 || o.Burst < 1:
 		return fmt.Errorf("buffer %d and burst %d: must be at least 1", o.Buffer, o.Burst)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/homeostat/homeostat/pkg/internal/retry"
+	"github.com/homeostat/homeostat/pkg/internal/sharedlease"
 )
 
 const (
@@ -31,7 +32,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		return errors.New("events: the recorder runs already")
 	}
 	defer r.running.Store(false)
-	w := &writer{recorder: r, leases: newLeases(r.options), backoff: retry.NewBackoff(r.clock, firstPause, maxPause)}
+	w := &writer{recorder: r, leases: sharedlease.New(r.options.Client, r.clock), backoff: retry.NewBackoff(r.clock, firstPause, maxPause)}
 	for ctx.Err() == nil {
 		switch wrote, wait, err := w.step(ctx); {
 		case ctx.Err() != nil:
@@ -49,7 +50,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 // writer is one run of a recorder. It belongs to Run's goroutine.
 type writer struct {
 	recorder *Recorder
-	leases   *leases
+	leases   *sharedlease.Leases
 	backoff  *retry.Backoff
 
 	failures    int       // since the last success

@@ -23,7 +23,7 @@ func (w *writer) write(ctx context.Context, batch []write) error {
 	defer cancel()
 	err := w.put(ctx, batch)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		w.leases.forget() // the process was suspended, or etcd was restored
+		w.leases.Forget() // the process was suspended, or etcd was restored
 		err = w.put(ctx, batch)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
@@ -33,9 +33,9 @@ func (w *writer) write(ctx context.Context, batch []write) error {
 }
 
 func (w *writer) put(ctx context.Context, batch []write) error {
-	lease, err := w.leases.current(ctx)
+	lease, err := w.leases.For(ctx, w.recorder.options.TTL, len(batch))
 	if err != nil {
-		return fmt.Errorf("grant a lease for events: %w", err)
+		return fmt.Errorf("write %d events: %w", len(batch), err)
 	}
 	puts := make([]clientv3.Op, 0, len(batch))
 	for _, b := range batch {

@@ -19,8 +19,6 @@ import (
 	"github.com/tidwall/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // savedState is the content of a checkpoint, for the kinds of the replica.
@@ -277,7 +275,7 @@ func (f *blockFields) bytes(n uint64) []byte {
 	return b
 }
 
-func (f *blockFields) entry(k *kind, forms []store.Form) (*entry, error) {
+func (f *blockFields) entry(k *kind, forms []valueForm) (*entry, error) {
 	key := string(f.bytes(f.uvarint()))
 	rev, sum, size, form := f.uvarint(), f.bytes(8), f.uvarint(), f.uvarint()
 	value := f.bytes(f.uvarint())

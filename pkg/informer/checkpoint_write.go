@@ -55,7 +55,7 @@ type checkpointHeader struct {
 	Revision    int64
 	Written     time.Time
 	Kinds       []checkpointKind
-	Forms       []store.Form // of the values in etcd
+	Forms       []valueForm
 	Sentinels   []checkpointSentinel
 	Undecodable []checkpointUndecodable
 }
@@ -187,13 +187,13 @@ func (c *pendingCheckpoint) sentinels() []checkpointSentinel {
 type objectBatch struct {
 	kind    *kind
 	number  int
-	forms   map[store.Form]int // by their numbers in the header
+	forms   map[valueForm]int // by their numbers in the header
 	entries []*entry
 }
 
 // forms returns the forms of the objects.
-func (c *pendingCheckpoint) forms() (forms []store.Form) {
-	seen := map[*store.Form]bool{}
+func (c *pendingCheckpoint) forms() (forms []valueForm) {
+	seen := map[*valueForm]bool{}
 	for _, k := range c.kinds {
 		for e := range c.snapshot.kind(k).list(ListOptions{}) {
 			if !seen[e.form] {
@@ -205,8 +205,8 @@ func (c *pendingCheckpoint) forms() (forms []store.Form) {
 	return forms
 }
 
-func (c *pendingCheckpoint) batches(forms []store.Form) iter.Seq[objectBatch] {
-	numbers := map[store.Form]int{}
+func (c *pendingCheckpoint) batches(forms []valueForm) iter.Seq[objectBatch] {
+	numbers := map[valueForm]int{}
 	for i, form := range forms {
 		numbers[form] = i
 	}

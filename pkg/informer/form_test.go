@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -74,6 +75,29 @@ homeostat_replica_objects_by_form{codec="json",encryption_key="",group="",kind="
 			Expect(err).NotTo(HaveOccurred())
 			Expect(p.replica.WaitForRevision(ctx, rev)).To(Succeed())
 			Expect(getRaw(ctx, s, "later")).To(And(ContainSubstring(`"shard":"s1"`), ContainSubstring(fmt.Sprint("new", n))))
+			p.end()
+		}
+	}, SpecTimeout(specTimeout))
+
+	It("keeps a write through the replica from detaching a lease, also after a restart", func(ctx SpecContext) {
+		s, path := newStore(), checkpointPath()
+		cm := configMap("leased", "v", "1")
+		t := s.Txn()
+		t.Create(cm)
+		t.Expire(cm, time.Hour)
+		Expect(t.Commit(ctx)).Error().NotTo(HaveOccurred())
+		for n := range 2 {
+			p := begin(ctx, s, path)
+			cm, ok := p.maps.Get(p.replica.Snapshot(), key("leased"))
+			Expect(ok).To(BeTrue())
+			cm = cm.DeepCopy()
+			cm.Data["v"] = fmt.Sprint("new", n)
+			rev, err := s.WithCache(p.replica).Update(ctx, cm)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(p.replica.WaitForRevision(ctx, rev)).To(Succeed())
+			resp, err := s.Client().Get(ctx, s.Prefix()+"core/configmaps/default/leased")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(resp.Kvs[0].Lease).NotTo(BeZero())
 			p.end()
 		}
 	}, SpecTimeout(specTimeout))

@@ -189,7 +189,7 @@ func (r *Replica) newEntry(k *kind, kv *mvccpb.KeyValue) (*entry, error) {
 	}
 	return &entry{
 		key: etcdKey[len(k.prefix):], obj: obj, rev: kv.ModRevision,
-		sum: sumOf(kv.Value), size: len(kv.Key) + len(kv.Value), form: k.form(form),
+		sum: sumOf(kv.Value), size: len(kv.Key) + len(kv.Value), form: k.form(valueForm{form, kv.Lease != 0}),
 	}, nil
 }
 

@@ -87,7 +87,7 @@ type kind struct {
 	scope   *scope
 	decode  store.DecodeFunc
 	encode  func(obj store.Object) ([]byte, error)
-	forms   sync.Map     // store.Form -> *store.Form
+	forms   sync.Map     // valueForm -> *valueForm
 	skipped atomic.Int64 // counts values of objects that the scope does not keep
 
 	objects     *btree.Map[string, *entry] // nil until listed
@@ -134,8 +134,8 @@ func (r *Replica) Covers(etcdKey string) bool {
 }
 
 // Cached implements [store.Cache] with the newest snapshot. It does not return
-// objects of kinds that the replica keeps only in part, or whose values have fields
-// that the Go type lacks.
+// objects of kinds that the replica keeps only in part, whose values have fields that
+// the Go type lacks, or whose keys have a lease.
 func (r *Replica) Cached(etcdKey string) (store.Object, bool) {
 	k := r.kindOf(etcdKey)
 	if k == nil || k.scope.partial() {
@@ -146,7 +146,7 @@ func (r *Replica) Cached(etcdKey string) (store.Object, bool) {
 		return nil, false
 	}
 	e, ok := s.kinds[k.slot].objects.Get(etcdKey[len(k.prefix):])
-	if !ok || e.form != nil && e.form.UnknownFields {
+	if !ok || e.form != nil && (e.form.Form.UnknownFields || e.form.Leased) {
 		return nil, false
 	}
 	return e.obj, true

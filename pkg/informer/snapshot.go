@@ -41,10 +41,10 @@ type kindState struct {
 type entry struct {
 	key  string // namespace/name, or name
 	obj  store.Object
-	rev  int64       // ModRevision
-	sum  uint64      // of the encoded value
-	size int         // of key and value in etcd, in bytes
-	form *store.Form // of the value in etcd; interned by kind.form
+	rev  int64      // ModRevision
+	sum  uint64     // of the encoded value
+	size int        // of key and value in etcd, in bytes
+	form *valueForm // interned by kind.form
 }
 
 // kind returns the state of a kind in this snapshot.

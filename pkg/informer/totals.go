@@ -4,16 +4,22 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
+// valueForm is what etcd has beside the content of a value. JSON of checkpoints has it.
+type valueForm struct {
+	Form   store.Form
+	Leased bool // the key has a lease
+}
+
 // totals are sums over the objects of a kind.
 type totals struct {
 	bytes int64
-	forms map[*store.Form]int // interned; see kind.form
+	forms map[*valueForm]int // interned; see kind.form
 }
 
 func (t *totals) add(e *entry) {
 	t.bytes += int64(e.size)
 	if t.forms == nil {
-		t.forms = map[*store.Form]int{}
+		t.forms = map[*valueForm]int{}
 	}
 	t.forms[e.form]++
 }
@@ -30,7 +36,7 @@ func (t *totals) byForm() map[store.Form]int {
 	counts := make(map[store.Form]int, len(t.forms))
 	for form, n := range t.forms {
 		if form != nil {
-			counts[*form] += n
+			counts[form.Form] += n
 		}
 	}
 	return counts
@@ -38,18 +44,18 @@ func (t *totals) byForm() map[store.Form]int {
 
 // form returns the one pointer that entries of the kind have for a form. A kind has few
 // forms and many entries.
-func (k *kind) form(f store.Form) *store.Form {
+func (k *kind) form(f valueForm) *valueForm {
 	if known, ok := k.forms.Load(f); ok {
-		return known.(*store.Form)
+		return known.(*valueForm)
 	}
 	known, _ := k.forms.LoadOrStore(f, &f)
-	return known.(*store.Form)
+	return known.(*valueForm)
 }
 
-// storedForm returns the zero Form if the form is not known.
-func (e *entry) storedForm() store.Form {
+// storedForm returns the zero valueForm if the form is not known.
+func (e *entry) storedForm() valueForm {
 	if e.form == nil {
-		return store.Form{}
+		return valueForm{}
 	}
 	return *e.form
 }

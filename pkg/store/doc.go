@@ -23,7 +23,7 @@
 // [Mutate] reads an object, changes it and writes it, and repeats that if another
 // writer was faster. [Store.Txn] writes several objects in one transaction, with
 // conditions on other objects and on ranges of them. [DeleteCollection] deletes the
-// objects that a list selects.
+// objects that a list selects. [Store.Expire] gives an object a time to live.
 //
 // A [Kind] adds defaults and validation to a type, and a [Version] adds an older or
 // newer form of it.
@@ -43,7 +43,8 @@
 //     compare resourceVersions as this package does.
 //   - A write that changes nothing makes no revision, whatever the form of the stored
 //     value. It is verified like any other.
-//   - A write keeps the fields of a stored value that the Go type lacks; see Upgrades.
+//   - A write keeps the fields of a stored value that the Go type lacks; see Upgrades. It
+//     also keeps the lease of a key.
 //   - A [Cache] saves a write from reading and never makes it wrong. Every success and
 //     every refusal is verified with etcd.
 //   - With [Store.WithFences], nothing is written once a fence no longer holds, even if

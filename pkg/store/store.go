@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
+	"github.com/homeostat/homeostat/pkg/internal/sharedlease"
 )
 
 // Options configure a [Store]. The zero value of each field is useful, but
@@ -64,6 +65,7 @@ type Store struct {
 	fences     []Fence
 	findFences func(context.Context) ([]Fence, error) // nil without WithFencesFrom
 	cache      Cache
+	leases     *sharedlease.Leases
 }
 
 // New returns a store that uses client. It sends nothing to etcd. It returns an
@@ -92,7 +94,7 @@ func New(client *clientv3.Client, o Options) (*Store, error) {
 	if len(kinds.byType) == 0 {
 		return nil, errors.New("store: no kinds: set Options.Scheme or Options.Kinds")
 	}
-	return &Store{client: client, kinds: kinds, layout: layout, clock: o.Clock, log: o.Log}, nil
+	return &Store{client: client, kinds: kinds, layout: layout, clock: o.Clock, log: o.Log, leases: sharedlease.New(client, o.Clock)}, nil
 }
 
 // Client returns the etcd client that was passed to [New].
@@ -107,7 +109,8 @@ func (s *Store) Prefix() string { return s.layout.prefix }
 // A cache may be stale, because etcd verifies the object's revision within the write.
 // It must never be wrong: an object must be exactly what its key held at the object's
 // resourceVersion. It must not have
-// objects whose [Form] has UnknownFields: a write through it would delete those fields.
+// objects whose [Form] has UnknownFields, or whose keys have a lease: a write through it would
+// delete those fields, or detach the lease.
 type Cache interface {
 	// Cached returns the object at an etcd key, or false. The store does not
 	// change the object. Cached may be called concurrently.

@@ -96,6 +96,9 @@ func (o *op) combine(later *op) bool {
 			o.obj, o.main = later.main, nil
 		}
 	}
+	if later.ttl != nil {
+		o.ttl = later.ttl
+	}
 	if given.status {
 		o.status, o.targets[known].status = later.status, true
 	}

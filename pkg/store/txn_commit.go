@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
@@ -56,6 +58,9 @@ func (t *Txn) attempt(ctx context.Context) (rev int64, done bool, err error) {
 		if again, err = t.plan(); err != nil {
 			return 0, false, err
 		}
+	}
+	if err := t.grantLeases(ctx); err != nil {
+		return 0, false, err
 	}
 	return t.try(ctx)
 }
@@ -174,7 +179,7 @@ func (o *op) learnFrom(kvs []*mvccpb.KeyValue) error {
 		return nil
 	}
 	kv := kvs[0]
-	p := &stored{value: kv.Value, rev: kv.ModRevision}
+	p := &stored{value: kv.Value, rev: kv.ModRevision, lease: clientv3.LeaseID(kv.Lease)}
 	o.learn(p)
 	if !o.needsObject() {
 		return nil
@@ -200,6 +205,11 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 		return 0, false, fmt.Errorf("%s: not sent: %w", t.what(), err)
 	}
 	resp, err := t.store.client.Txn(ctx).If(conds...).Then(then...).Else(orElse...).Commit()
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) { // it expired, and nothing was written
+		t.store.leases.Forget()
+		t.forget()
+		return 0, false, nil
+	}
 	if err != nil {
 		if len(then) == 0 || refused(err) {
 			return 0, false, fmt.Errorf("%s: %w", t.what(), etcd.ExplainError(err))

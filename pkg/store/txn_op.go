@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,7 +25,8 @@ type stored struct {
 	form   Form   // unknown if it comes from a cache
 	value  []byte // nil if it comes from a cache
 	rev    int64
-	cached bool // it may not be the newest
+	lease  clientv3.LeaseID // unknown if it comes from a cache, which has only objects without one
+	cached bool             // it may not be the newest
 }
 
 // effect is what a write does to a key.
@@ -39,6 +41,7 @@ type action int
 const (
 	keep action = iota
 	put
+	renew // writes the value as it is, to change its lease
 	remove
 )
 
@@ -54,7 +57,9 @@ type op struct {
 	rev     int64  // the revision that the caller's object has; 0 is any
 	must    int64  // the revision that a precondition demands; 0 is any
 	del     DeleteOptions
-	targets []target // the caller's objects, which finish fills in
+	ttl     *time.Duration   // creations and updates: nil leaves it as it is, 0 is without end
+	lease   clientv3.LeaseID // for ttl; set by Commit
+	targets []target         // the caller's objects, which finish fills in
 
 	generated int // number of names generated so far
 
@@ -81,7 +86,7 @@ func (s *Store) newOp(v verb, given Object, part op) (*op, error) {
 	}
 	k := asked.storage()
 	o := &part
-	o.verb, o.kind, o.name, o.obj, o.targets = v, k, KeyOf(given), given, []target{{obj: given, kind: asked, main: part.status == nil, status: part.status != nil}}
+	o.verb, o.kind, o.name, o.obj, o.targets = v, k, KeyOf(given), given, []target{{obj: given, kind: asked, main: part.status == nil && part.ttl == nil, status: part.status != nil}}
 	obj, err := o.asStored(given, asked)
 	if err != nil {
 		return nil, o.wrap(apierrors.NewBadRequest(err.Error()))
@@ -170,7 +175,9 @@ func (o *op) read() clientv3.Op {
 func (o *op) request() (clientv3.Op, bool) {
 	switch o.effect.action {
 	case put:
-		return clientv3.OpPut(o.etcdKey, o.effect.value), true
+		return clientv3.OpPut(o.etcdKey, o.effect.value, o.leaseOption()...), true
+	case renew:
+		return clientv3.OpPut(o.etcdKey, "", append(o.leaseOption(), clientv3.WithIgnoreValue())...), true
 	case remove:
 		return clientv3.OpDelete(o.etcdKey), true
 	}

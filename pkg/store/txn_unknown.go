@@ -72,7 +72,7 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 	unknown := fmt.Errorf("%s: %w", t.what(), &UnknownOutcomeError{Err: etcd.ExplainError(cause)})
 	answered := errors.Is(cause, rpctypes.ErrNoSpace)
 	for _, o := range t.ops {
-		if o.effect.action == keep {
+		if o.effect.action == keep || o.effect.action == renew { // which no value shows
 			continue
 		}
 		resp, err := t.store.client.Get(ctx, o.etcdKey)

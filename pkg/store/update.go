@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Update writes all of an object except its status and returns the revision of the
@@ -35,7 +37,12 @@ type updateVerb struct{}
 
 func (updateVerb) String() string { return "update" }
 
-func (updateVerb) prepare(o *op) error { return o.checkWhole() }
+func (updateVerb) prepare(o *op) error {
+	if o.main == nil && o.status == nil {
+		return nil // only the time to live
+	}
+	return o.checkWhole()
+}
 
 func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	if err := o.current(prior); err != nil {
@@ -52,8 +59,11 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	if deletionComplete(obj) {
 		return effect{action: remove, result: obj}, nil
 	}
-	if !changed {
+	switch {
+	case !changed && (o.ttl == nil || *o.ttl == 0 && prior.lease == clientv3.NoLease):
 		return effect{action: keep, result: obj}, nil
+	case !changed:
+		return effect{action: renew, result: obj}, nil
 	}
 	value, err := o.kind.encodeOver(obj, prior)
 	return effect{action: put, value: value, result: obj}, err
