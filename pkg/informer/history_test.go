@@ -331,6 +331,25 @@ var _ = Describe("A value that cannot be decoded", func() {
 		Expect(r.Status().Undecodable).To(HaveKey(etcdKey + "not/a/name"))
 	}, SpecTimeout(specTimeout))
 
+	It("does not hold the replica up if its decoding would take too long", func(ctx SpecContext) {
+		s := newStore()
+		etcdKey := s.Prefix() + "core/pods/default/"
+		pod := func(name, cpu string) {
+			put(ctx, s.Client(), etcdKey+name, fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","name":%q},`+
+				`"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":%q}}}]}}`, name, cpu))
+		}
+		pod("listed", "1e-999999999")
+		r := newBareReplica(s)
+		pods := informerFor[*corev1.Pod](r)
+		startSynced(ctx, r)
+		pod("watched", "1E+999999999 ")
+		pod("good", "1")
+		Eventually(func() int { return pods.Len(r.Snapshot()) }).Should(Equal(1))
+		Expect(r.Status().Undecodable).To(HaveLen(2))
+		Expect(r.Status().Undecodable).To(HaveKeyWithValue(etcdKey+"listed", MatchError(ContainSubstring("the exponent has more than three digits"))))
+		Expect(r.Status().Undecodable).To(HaveKey(etcdKey + "watched"))
+	}, SpecTimeout(specTimeout))
+
 	It("may even make its type's methods panic", func(ctx SpecContext) {
 		s := newStore()
 		r := newBareReplica(panickyStore(s))

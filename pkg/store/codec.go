@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/homeostat/homeostat/pkg/store/internal/cost"
 	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 	"github.com/homeostat/homeostat/pkg/store/internal/preserve"
 	"github.com/homeostat/homeostat/pkg/store/internal/seal"
@@ -107,10 +108,42 @@ func (k *kindInfo) encodePlainAs(obj Object, form Codec) (plain []byte, err erro
 	} else {
 		plain, err = json.Marshal(obj)
 	}
+	if err == nil {
+		err = k.checkReadable(plain)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
 	}
 	return plain, nil
+}
+
+// checkReadable returns an error for an encoded object that this store would refuse to
+// decode because of its cost, such as one with a quantity of 1e999999999.
+func (k *kindInfo) checkReadable(plain []byte) error {
+	if !isCostly(plain) {
+		return nil
+	}
+	_, _, err := k.decodePlain(k.codec, plain)
+	return err
+}
+
+func isCostly(plain []byte) bool {
+	if isProtobuf(plain) {
+		_, reason := cost.Protobuf(plain[len(protobufPrefix):])
+		return reason != nil
+	}
+	return cost.IsCostly(plain)
+}
+
+// UnmarshalStrict decodes JSON, such as a manifest, into the value that into points to,
+// which must be zero. It is the function of that name in sigs.k8s.io/json: strict has
+// unknown and duplicate fields, and err says why the value cannot be decoded.
+//
+// Unlike that one, it refuses what the store cannot read either: values that take more
+// time to decode than their length allows, for example because they have a quantity of
+// 1e-999999999.
+func UnmarshalStrict(data []byte, into any) (strict []error, err error) {
+	return kubejson.UnmarshalStrict(data, into)
 }
 
 // encodeOver returns the stored form of an object that replaces prior. Fields of the

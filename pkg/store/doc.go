@@ -72,6 +72,9 @@
 //   - Owner references are stored and validated. The store deletes nothing because of
 //     them; package garbagecollector does.
 //   - A value of a version that the store does not know is undecodable, see [Version].
+//   - So is a value that takes more time to decode than its length allows, for example one
+//     with a quantity of 1e-999999999. Exponents have at most three digits, and numbers in
+//     quantities at most a thousand. The store does not write such a value either.
 //   - The store does not authorize. Use etcd's users and roles, which grant access by
 //     key.
 //

@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/homeostat/homeostat/pkg/store/internal/cost"
+	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 	"github.com/homeostat/homeostat/pkg/store/internal/preserve"
 )
 
@@ -52,8 +54,7 @@ func decodeProtobuf(plain []byte, obj Object) (valueType, error) {
 	if !ok {
 		return valueType{gvk: gvk}, fmt.Errorf("value of kind %q is protobuf, which %T does not have", gvk, obj)
 	}
-	message.Reset()
-	if err := message.Unmarshal(envelope.Raw); err != nil {
+	if err := unmarshalProtobuf(envelope.Raw, message); err != nil {
 		return valueType{gvk: gvk}, fmt.Errorf("protobuf: %w", err)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(gvk)
@@ -76,4 +77,21 @@ func mergeProtobuf(k *kindInfo, values ...[]byte) ([]byte, error) {
 		return nil, err
 	}
 	return wrapProtobuf(k.gvk, merged)
+}
+
+// unmarshalProtobuf decodes a message unless that takes more time than its length
+// allows; see package cost.
+func unmarshalProtobuf(raw []byte, message protoMessage) error {
+	spoilt, reason := cost.Protobuf(raw)
+	if reason != nil {
+		if spoilt == nil {
+			return reason
+		}
+		message.Reset()
+		if err := message.Unmarshal(spoilt); err != nil {
+			return &kubejson.CostError{Reason: reason, Decoding: err}
+		}
+	}
+	message.Reset()
+	return message.Unmarshal(raw)
 }

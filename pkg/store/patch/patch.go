@@ -18,10 +18,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/utils/clock"
-	kjson "sigs.k8s.io/json"
 
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 )
 
 // Patch is a change of an object in one of the forms that Kubernetes' API accepts.
@@ -112,7 +112,7 @@ func (p Patch) result(there store.Object) (store.Object, error) {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	next := reflect.New(reflect.TypeOf(there).Elem()).Interface().(store.Object)
-	strict, err := kjson.UnmarshalStrict(after, next)
+	strict, err := kubejson.UnmarshalStrict(after, next)
 	if err == nil && len(strict) > 0 {
 		err = strict[0]
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -114,6 +115,33 @@ func part(t *testing.T, obj store.Object, path string) string {
 		text = fields[name]
 	}
 	return string(text)
+}
+
+// A patch may not bring in what no store could read.
+func TestCostlyQuantities(t *testing.T) {
+	s := newStore(t)
+	create(t, s, newDeployment())
+	for _, p := range []patch.Patch{
+		merge(`{"spec":{"template":{"spec":{"overhead":{"cpu":"1e-999999999"}}}}}`),
+		strategic(`{"spec":{"template":{"spec":{"containers":[{"name":"app","resources":{"limits":{"cpu":1e999999999}}}]}}}}`),
+		strategic(`{"spec":{"template":{"spec":{"containers":[{"name":"app","resources":{"limits":{"cpu":"1e-999999999"}}}]}}}}`),
+		jsonPatch(`[{"op":"add","path":"/spec/template/spec/overhead","value":{"cpu":1e-99999999}}]`),
+		jsonPatch(`[{"op":"add","path":"/spec/template/spec/overhead","value":{"cpu":" 1e-99999999"}}]`),
+	} {
+		done := make(chan error, 1)
+		go func() {
+			_, err := patch.Apply(t.Context(), s, like(newDeployment()), p)
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if !apierrors.IsBadRequest(err) {
+				t.Errorf("%s: %v", p.Data, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: takes too long", p.Data)
+		}
+	}
 }
 
 func TestApply(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // maxListDepth is the maximum depth of Lists within Lists.
@@ -86,10 +88,7 @@ func (l *loader) list(at place, prefix string, data []byte, depth int) {
 // whether there were none.
 func (l *loader) strict(at place, prefix string, data []byte, target any) bool {
 	root := node{data: data, t: reflect.TypeOf(target).Elem()}
-	if mayBeEndless(data) && l.misfits(at, prefix, endlessQuantities(root)) {
-		return false
-	}
-	found, err := kjson.UnmarshalStrict(data, target)
+	found, err := store.UnmarshalStrict(data, target)
 	if err != nil {
 		if !l.misfits(at, prefix, misfits(root)) {
 			l.fail(at, prefix, err)

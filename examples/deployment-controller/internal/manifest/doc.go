@@ -24,6 +24,9 @@
 //     generateName.
 //   - Decoding is strict and case-sensitive: unknown fields, duplicate keys and wrong types are errors that name the
 //     field. For a duplicate key in YAML the error names the line instead.
+//   - Of more than twenty errors in the YAML of one document, the twenty-first is a count of the rest.
+//   - Quantities and other values that take more time to decode than their length allows are errors; see
+//     store.UnmarshalStrict.
 //   - An error prints as one line without control characters, whatever the input was.
 //   - Reading is bounded: see MaxDocument and MaxSource.
 //

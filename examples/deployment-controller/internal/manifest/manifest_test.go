@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -103,21 +104,26 @@ func TestErrors(t *testing.T) {
 		text string
 		want []string
 	}{
-		"unknown field":        {deployment + "spec:\n  replcias: 3\n  paussed: true\n", []string{"spec.paussed: unknown field", "spec.replcias: unknown field"}},
-		"unknown inner field":  {deployment + "spec: {template: {spec: {containers: [{name: a}, {imag: b}]}}}", []string{"spec.template.spec.containers[1].imag: unknown field"}},
-		"wrong case":           {deployment + "spec: {Replicas: 3}", []string{"spec.Replicas: unknown field"}},
-		"wrong case of kind":   {"apiversion: v1\nKind: Namespace", []string{"apiVersion: is missing", "kind: is missing"}},
-		"duplicate key":        {deployment + "spec:\n  replicas: 3\n  paused: true\n  replicas: 4\n", []string{`line 7: key "replicas" already set in map`}},
-		"duplicate JSON key":   {`{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "name": "b"}}`, []string{"metadata.name: duplicate field"}},
-		"string for int":       {deployment + "spec: {replicas: three}", []string{`spec.replicas: wants an integer (int32), not the string "three"`}},
-		"fraction":             {deployment + "spec: {replicas: 1.5}", []string{"spec.replicas: wants an integer (int32), not the number 1.5"}},
-		"too large":            {deployment + "spec: {replicas: 5000000000}", []string{"spec.replicas: wants an integer (int32), not the number 5000000000"}},
-		"number label":         {"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labels: {b: 'x', c: 1, d: yes}", []string{"metadata.labels.c: wants a string, not the number 1", "metadata.labels.d: wants a string, not the boolean true"}},
-		"list for object":      {deployment + "spec: [1]", []string{"spec: wants an object, not a list"}},
-		"object for list":      {deployment + "spec: {template: {spec: {containers: {name: a}}}}", []string{"spec.template.spec.containers: wants a list, not an object"}},
-		"int or string":        {deployment + "spec: {strategy: {rollingUpdate: {maxSurge: true}}}", []string{"spec.strategy.rollingUpdate.maxSurge: the boolean true does not fit"}},
-		"quantity":             {deployment + "spec: {template: {spec: {containers: [{resources: {limits: {cpu: lots}}}]}}}", []string{`spec.template.spec.containers[0].resources.limits.cpu: the string "lots" does not fit`}},
-		"endless quantity":     {deployment + "spec: {template: {spec: {overhead: {cpu: '1e-999999999'}, containers: [{resources: {limits: {cpu: 1E+99999, x: 1e30}}}]}}}", []string{"spec.template.spec.containers[0].resources.limits.cpu: the exponent has more than three digits", "spec.template.spec.overhead.cpu: the exponent has more than three digits"}},
+		"unknown field":       {deployment + "spec:\n  replcias: 3\n  paussed: true\n", []string{"spec.paussed: unknown field", "spec.replcias: unknown field"}},
+		"unknown inner field": {deployment + "spec: {template: {spec: {containers: [{name: a}, {imag: b}]}}}", []string{"spec.template.spec.containers[1].imag: unknown field"}},
+		"wrong case":          {deployment + "spec: {Replicas: 3}", []string{"spec.Replicas: unknown field"}},
+		"wrong case of kind":  {"apiversion: v1\nKind: Namespace", []string{"apiVersion: is missing", "kind: is missing"}},
+		"duplicate key":       {deployment + "spec:\n  replicas: 3\n  paused: true\n  replicas: 4\n", []string{`line 7: key "replicas" already set in map`}},
+		"duplicate JSON key":  {`{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "name": "b"}}`, []string{"metadata.name: duplicate field"}},
+		"string for int":      {deployment + "spec: {replicas: three}", []string{`spec.replicas: wants an integer (int32), not the string "three"`}},
+		"fraction":            {deployment + "spec: {replicas: 1.5}", []string{"spec.replicas: wants an integer (int32), not the number 1.5"}},
+		"too large":           {deployment + "spec: {replicas: 5000000000}", []string{"spec.replicas: wants an integer (int32), not the number 5000000000"}},
+		"number label":        {"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labels: {b: 'x', c: 1, d: yes}", []string{"metadata.labels.c: wants a string, not the number 1", "metadata.labels.d: wants a string, not the boolean true"}},
+		"list for object":     {deployment + "spec: [1]", []string{"spec: wants an object, not a list"}},
+		"object for list":     {deployment + "spec: {template: {spec: {containers: {name: a}}}}", []string{"spec.template.spec.containers: wants a list, not an object"}},
+		"int or string":       {deployment + "spec: {strategy: {rollingUpdate: {maxSurge: true}}}", []string{"spec.strategy.rollingUpdate.maxSurge: the boolean true does not fit"}},
+		"quantity":            {deployment + "spec: {template: {spec: {containers: [{resources: {limits: {cpu: lots}}}]}}}", []string{`spec.template.spec.containers[0].resources.limits.cpu: the string "lots" does not fit`}},
+		"costly quantity": {deployment + "spec: {template: {spec: {overhead: {cpu: '1e-999999999', a: ' 1e-999999999 ', b: \"\\u0031e9999\"}, containers: [{resources: {limits: {cpu: 1E+99999, x: 1e30}}}]}}}", []string{
+			`spec.template.spec.containers[0].resources.limits.cpu: the string "1E+99999" does not fit: the exponent has more than three digits`,
+			`spec.template.spec.overhead.a: the string " 1e-999999999 " does not fit: the exponent has more than three digits`,
+			`spec.template.spec.overhead.b: the string "1e9999" does not fit: the exponent has more than three digits`,
+			`spec.template.spec.overhead.cpu: the string "1e-999999999" does not fit: the exponent has more than three digits`,
+		}},
 		"time":                 {"apiVersion: v1\nkind: Namespace\nmetadata: {name: a, creationTimestamp: today}", []string{`metadata.creationTimestamp: the string "today" does not fit`}},
 		"base64":               {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nbinaryData: {k: '%'}", []string{`binaryData.k: wants a base64 string, not the string "%"`}},
 		"kind of a wrong type": {"apiVersion: v1\nkind: 3", []string{"kind: wants a string, not the number 3"}},
@@ -163,6 +169,18 @@ func TestErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Time does not grow with the number of errors times the length.
+func TestManyErrors(t *testing.T) {
+	start := time.Now()
+	_, errs := loadText("spec: {" + strings.Repeat("a: 1e-9999, ", 100_000) + "}")
+	if len(errs) != 21 || errs[20] != "stdin: document 1: and 99979 more errors" {
+		t.Errorf("%d errors: %.2000q", len(errs), errs)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Error(took)
 	}
 }
 

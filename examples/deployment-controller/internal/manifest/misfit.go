@@ -1,14 +1,11 @@
 package manifest
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-	kjson "sigs.k8s.io/json"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // misfit is a field whose value its Go type cannot take.
@@ -21,7 +18,7 @@ type misfit struct {
 // is: types such as quantities and times have their own UnmarshalJSON, which does not know the path. So misfits decodes
 // each value separately, and descends into it only if that fails.
 func misfits(n node) []misfit {
-	err := kjson.UnmarshalCaseSensitivePreserveInts(n.data, reflect.New(n.t).Interface())
+	_, err := store.UnmarshalStrict(n.data, reflect.New(n.t).Interface())
 	if err == nil {
 		return nil
 	}
@@ -40,31 +37,6 @@ func misfits(n node) []misfit {
 		return []misfit{{n.path, fmt.Errorf("wants %s, not %s", wanted(n.t), describe(n.data))}}
 	}
 	return inner
-}
-
-// endlessQuantities finds quantities such as 1e-999999999. They are well formed, but code that rounds or compares them
-// computes that power of ten. A manifest of a few bytes could thus keep a processor busy for hours.
-func endlessQuantities(n node) []misfit {
-	exponent := regexp.MustCompile(`[eE][+-]?[0-9]{4,}"?$`)
-	if n.t == reflect.TypeFor[resource.Quantity]() {
-		if exponent.Match(n.data) {
-			return []misfit{{n.path, errors.New("the exponent has more than three digits")}}
-		}
-		return nil
-	}
-	if n.decodesItself() {
-		return nil
-	}
-	var found []misfit
-	for _, child := range n.children() {
-		found = append(found, endlessQuantities(child)...)
-	}
-	return found
-}
-
-// mayBeEndless is a cheap test that is false only if data has no endless quantities.
-func mayBeEndless(data []byte) bool {
-	return regexp.MustCompile(`[0-9.][eE][+-]?[0-9]{4}`).Match(data)
 }
 
 // wanted describes the values that a Go type accepts, in the terms of a manifest.

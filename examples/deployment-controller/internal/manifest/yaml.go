@@ -13,6 +13,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// maxYAMLErrors bounds the errors of one document. For the line of each, the document is read once more.
+const maxYAMLErrors = 20
+
 // yamlPart converts a chunk of YAML to JSON.
 func (c chunk) yamlPart() part {
 	if len(c.text) > MaxDocument {
@@ -78,8 +81,11 @@ func (c chunk) yamlErrors(err error) []error {
 		messages = several.Errors
 	}
 	var errs []error
-	for _, message := range messages {
+	for _, message := range messages[:min(len(messages), maxYAMLErrors)] {
 		errs = append(errs, c.yamlError(message))
+	}
+	if more := len(messages) - len(errs); more > 0 {
+		errs = append(errs, fmt.Errorf("and %d more errors", more))
 	}
 	return errs
 }

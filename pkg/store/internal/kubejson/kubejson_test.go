@@ -2,6 +2,7 @@ package kubejson
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"regexp"
 	"strings"
@@ -394,5 +395,80 @@ func BenchmarkUnmarshal(b *testing.B) {
 			benchmark(b, obj, func(data []byte, into any) error { _, err := Unmarshal(data, into, sharing); return err })
 		})
 		b.Run(name+"/original", func(b *testing.B) { benchmark(b, obj, kjson.UnmarshalCaseSensitivePreserveInts) })
+	}
+}
+
+// nestedNode is as the schema of a CustomResourceDefinition: types that decode
+// themselves stand in one another.
+type nestedNode struct {
+	Text  string        `json:"text,omitempty"`
+	Items *nestedMaybe  `json:"items,omitempty"`
+	Limit *hiddenNumber `json:"limit,omitempty"`
+}
+
+type nestedMaybe struct{ node *nestedNode }
+
+func (m *nestedMaybe) UnmarshalJSON(data []byte) error {
+	m.node = new(nestedNode)
+	return json.Unmarshal(data, m.node)
+}
+
+// hiddenNumber parses a quantity where no field shows it.
+type hiddenNumber struct{ text string }
+
+func (h *hiddenNumber) UnmarshalJSON(data []byte) error {
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return err
+	}
+	q, err := resource.ParseQuantity(strings.TrimSpace(s))
+	h.text = q.String()
+	return err
+}
+
+// What costs more than its length allows is an error at once, and the same text is none
+// where nobody computes with it.
+func TestCostlyValues(t *testing.T) {
+	const huge = "1e-999999999"
+	digits := strings.Repeat("7", 1_400_000)
+	for name, test := range map[string]struct {
+		into   any
+		data   string
+		costly bool
+	}{
+		"quantity":          {new(corev1.Pod), `{"spec":{"containers":[{"resources":{"limits":{"cpu":"` + huge + `"}}}]}}`, true},
+		"large":             {new(corev1.Pod), `{"spec":{"overhead":{"cpu":"1E+999999999"}}}`, true},
+		"spaces":            {new(corev1.Pod), `{"spec":{"overhead":{"cpu":" ` + huge + "\u00a0" + `"}}}`, true},
+		"without quotes":    {new(corev1.Pod), `{"spec":{"overhead":{"cpu":` + huge + `}}}`, true},
+		"digits":            {new(corev1.Pod), `{"spec":{"overhead":{"cpu":"` + digits + `"}}}`, true},
+		"fraction":          {new(corev1.Pod), `{"spec":{"overhead":{"cpu":0.` + digits + `}}}`, true},
+		"second of a field": {new(corev1.Pod), `{"spec":{"overhead":{"cpu":"1"},"overhead":{"cpu":"` + huge + `"}}}`, true},
+		"hidden":            {new(nestedNode), `{"items":{"limit":"\u0031e-999999999\n"}}`, true},
+		"annotation":        {new(corev1.Pod), `{"metadata":{"annotations":{"cpu":"` + huge + `","digits":"` + digits + `"}}}`, false},
+		"raw":               {new(appsv1.ControllerRevision), `{"data":{"cpu":"` + huge + `","a":` + huge + `}}`, false},
+		"unknown field":     {new(corev1.Pod), `{"spec":{"cpu":"` + huge + `","odd":[` + huge + `]}}`, false},
+		"float":             {new(sorts), `{"double":` + huge + `,"any":` + huge + `,"map":{"a":{"loose":{"a":0.` + digits + `}}}}`, false},
+		"nested":            {new(nestedNode), strings.Repeat(`{"items":`, 4000) + `{"text":"` + digits + `"}` + strings.Repeat("}", 4000), true},
+		"nested a little":   {new(nestedNode), strings.Repeat(`{"items":`, 15) + `{"text":"` + digits + `"}` + strings.Repeat("}", 15), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			done := make(chan error, 1)
+			go func() {
+				_, err := Unmarshal([]byte(test.data), test.into, Options{Strings: NewInterner()})
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				var costly *CostError
+				if errors.As(err, &costly) != test.costly || (err != nil) != test.costly {
+					t.Fatal(err)
+				}
+				if err != nil && strings.Contains(err.Error(), "999") {
+					t.Error("the error has a part of the value:", err)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("takes too long")
+			}
+		})
 	}
 }

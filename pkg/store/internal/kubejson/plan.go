@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/cost"
 )
 
 // plan decodes the next value into v, a settable zero value of the plan's type. It
@@ -47,6 +49,9 @@ func newPlan(t reflect.Type) plan {
 		if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface || t.Name() == "" {
 			return giveUp // t has the methods of another type
 		}
+		if nests(t) {
+			return giveUp
+		}
 		return decodeItself
 	case ptr.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()), t == reflect.TypeFor[json.Number]():
 		return giveUp
@@ -78,10 +83,10 @@ func newPlan(t reflect.Type) plan {
 	return giveUp
 }
 
-// decodeItself calls the UnmarshalJSON method of the value.
+// decodeItself calls the UnmarshalJSON method of the value, unless that may take long.
 func decodeItself(d *decoder, v reflect.Value) bool {
 	raw, ok := d.raw()
-	return ok && v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw) == nil
+	return ok && !cost.IsCostly(raw) && v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw) == nil
 }
 
 func decodeBool(d *decoder, v reflect.Value) bool {

@@ -1,0 +1,123 @@
+package cost
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+)
+
+// maxMessages is how deep messages may stand in one another. The decoders of
+// Kubernetes' types call themselves for each.
+const maxMessages = 10_000
+
+var errMessages = errors.New("the messages are nested more than 10000 deep")
+
+// Protobuf returns a copy of a protobuf message in which the costly numbers are spoilt,
+// and why the first of them is costly. It returns nil if there are none. Only a field
+// that consists of the number counts. If there is a reason and no copy, the message is
+// nested too deeply to be decoded at all.
+func Protobuf(data []byte) (spoilt []byte, reason error) {
+	if !suspicious(data) {
+		return nil, nil
+	}
+	w := walker{data: data}
+	w.message(0, len(data), 0)
+	if w.deep {
+		return nil, errMessages
+	}
+	return w.spoilt, w.reason
+}
+
+// suspicious reports whether data may contain a costly number or be nested deeply. It
+// looks at every fourth byte: one of them is in each run of four digits.
+func suspicious(data []byte) bool {
+	if len(data) >= 2*maxMessages {
+		return true
+	}
+	for i := maxExponentDigits; i < len(data); i += maxExponentDigits + 1 {
+		if !isDigit(data[i]) {
+			continue
+		}
+		start, end := i, i+1
+		for ; start > 0 && isDigit(data[start-1]); start-- {
+		}
+		for ; end < len(data) && isDigit(data[end]); end++ {
+		}
+		if sign := start - 1; start > 1 && (data[sign] == '-' || data[sign] == '+') {
+			start = sign
+		}
+		if end-start > maxDigits/2 || start > 0 && data[start-1]|0x20 == 'e' {
+			return true
+		}
+		i += (end - 1 - i) / 4 * 4 // on to the end of the run
+	}
+	return false
+}
+
+// walker reads a message without its type. It takes each field with a length for a
+// message and for a text, because it cannot know. Taking a text for a message does no
+// harm: whatever is spoilt then is still a part of the text.
+type walker struct {
+	data, spoilt []byte
+	reason       error
+	deep         bool
+}
+
+// message reads data[i:end], as far as it has the form of a message.
+func (w *walker) message(i, end, depth int) {
+	if w.deep = w.deep || depth > maxMessages; w.deep {
+		return
+	}
+	for i < end {
+		tag, n := binary.Uvarint(w.data[i:end])
+		if n <= 0 {
+			return
+		}
+		i += n
+		switch tag & 7 {
+		case 0:
+			if _, n = binary.Uvarint(w.data[i:end]); n <= 0 {
+				return
+			}
+			i += n
+		case 1:
+			i += 8
+		case 2:
+			length, n := binary.Uvarint(w.data[i:end])
+			if n <= 0 || length > uint64(end-i-n) {
+				return
+			}
+			i += n
+			w.field(i, i+int(length))
+			w.message(i, i+int(length), depth+1)
+			i += int(length)
+		case 5:
+			i += 4
+		case 3, 4:
+		default:
+			return
+		}
+	}
+}
+
+// field spoils the last byte of data[i:end] if all of it is a costly number. That byte
+// gives a field neither its number nor its length, if this is a message after all.
+func (w *walker) field(i, end int) {
+	text := bytes.TrimLeft(w.data[i:end], " \t\r\n")
+	_, length, err := number(text)
+	if err == nil {
+		return
+	}
+	text = bytes.TrimRight(text, " \t\r\n")
+	if len(text)-length > len("Ki") {
+		return
+	}
+	if w.reason == nil {
+		w.spoilt, w.reason = bytes.Clone(w.data), err
+	}
+	last := end - 1
+	for bytes.IndexByte([]byte(" \t\r\n"), w.data[last]) >= 0 {
+		last--
+	}
+	w.spoilt[last] = '!'
+}
