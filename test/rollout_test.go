@@ -121,7 +121,7 @@ var _ = Describe("The deployment-controller example", func() {
 		Expect(podsOf(ctx, w)).To(HaveLen(4))
 	}, SpecTimeout(3*patience))
 
-	It("says why a Deployment fails", func(ctx SpecContext) {
+	It("reports why a Deployment fails", func(ctx SpecContext) {
 		w := newWorld()
 		session := w.start("--wait", "-f", manifestFile(deploymentYAML("example.com/broken:1", 1, "progressDeadlineSeconds: 1")))
 		Eventually(session).Should(gexec.Exit(1))

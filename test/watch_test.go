@@ -145,7 +145,7 @@ func recordedRevision(path string) int64 {
 }
 
 var _ = Describe("The watch example", func() {
-	It("prints each change, from a revision on, of any keys", func(ctx SpecContext) {
+	It("prints each change of any keys, from a revision on", func(ctx SpecContext) {
 		w := newWorld()
 		w.put(ctx, "/other", "1")
 		w.put(ctx, "/mykey", "my_value")
@@ -172,7 +172,7 @@ var _ = Describe("The watch example", func() {
 		}))
 	})
 
-	It("prints what changes from now on when no revision is given", func(ctx SpecContext) {
+	It("prints the changes from now on if no revision is given", func(ctx SpecContext) {
 		w := newWorld()
 		w.put(ctx, "/a/before", "1")
 		session := following(w.watch("--prefix=/a/"))

@@ -83,10 +83,10 @@ type writable struct {
 const window = 10
 
 func measureCacheWrites(ctx context.Context, args cacheWriteArgs) (sample, error) {
-	var told atomic.Int64
+	var received atomic.Int64
 	arrived := make(chan struct{}, 1)
-	tell := func() {
-		if told.Add(1)%window == 0 {
+	onArrival := func() {
+		if received.Add(1)%window == 0 {
 			arrived <- struct{}{}
 		}
 	}
@@ -94,7 +94,7 @@ func measureCacheWrites(ctx context.Context, args cacheWriteArgs) (sample, error
 	if args.Side == peer {
 		start = writableInformer
 	}
-	w, err := start(ctx, args.Objects, tell)
+	w, err := start(ctx, args.Objects, onArrival)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func readAll(ctx context.Context, readers int, f func()) (stop func()) {
 	return func() { cancel(); group.Wait() }
 }
 
-func writableReplica(ctx context.Context, objects int, tell func()) (*writable, error) {
+func writableReplica(ctx context.Context, objects int, onArrival func()) (*writable, error) {
 	values := make([][]byte, objects)
 	kvs := make([]*mvccpb.KeyValue, objects)
 	for i := range objects {
@@ -165,7 +165,7 @@ func writableReplica(ctx context.Context, objects int, tell func()) (*writable, 
 	}
 	inf.AddHandler(func(_ context.Context, e informer.Event[*cell]) {
 		if !e.Initial {
-			tell()
+			onArrival()
 		}
 	})
 	return &writable{
@@ -180,7 +180,7 @@ func writableReplica(ctx context.Context, objects int, tell func()) (*writable, 
 	}, nil
 }
 
-func writableInformer(ctx context.Context, objects int, tell func()) (*writable, error) {
+func writableInformer(ctx context.Context, objects int, onArrival func()) (*writable, error) {
 	list := &cellList{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}
 	for i := range objects {
 		list.Items = append(list.Items, *newCell(i))
@@ -191,7 +191,7 @@ func writableInformer(ctx context.Context, objects int, tell func()) (*writable,
 		ListWithContextFunc:  func(context.Context, metav1.ListOptions) (runtime.Object, error) { return list, nil },
 		WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return changes, nil },
 	}}, &cell{}, cache.SharedIndexInformerOptions{Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}})
-	_, err := inf.AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(_, _ any) { tell() }})
+	_, err := inf.AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(_, _ any) { onArrival() }})
 	if err != nil {
 		return nil, err
 	}

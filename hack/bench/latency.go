@@ -130,7 +130,7 @@ func (a *arrivals) await(ctx context.Context, revision int64) (time.Time, error)
 		select {
 		case <-a.arrived:
 		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("nobody was told of revision %d: %w", revision, context.Cause(ctx))
+			return time.Time{}, fmt.Errorf("no handler received revision %d: %w", revision, context.Cause(ctx))
 		}
 	}
 }

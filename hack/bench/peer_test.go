@@ -27,26 +27,26 @@ func TestPeerFollowsEtcd(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer stop()
-			type told struct {
+			type event struct {
 				verb string
 				obj  *appsv1.Deployment
 			}
-			events := make(chan told, 2*objects)
+			events := make(chan event, 2*objects)
 			_, err = inf.AddEventHandler(cache.ResourceEventHandlerFuncs{
-				AddFunc:    func(obj any) { events <- told{"add", obj.(*appsv1.Deployment)} },
-				UpdateFunc: func(_, obj any) { events <- told{"update", obj.(*appsv1.Deployment)} },
-				DeleteFunc: func(obj any) { events <- told{"delete", obj.(*appsv1.Deployment)} },
+				AddFunc:    func(obj any) { events <- event{"add", obj.(*appsv1.Deployment)} },
+				UpdateFunc: func(_, obj any) { events <- event{"update", obj.(*appsv1.Deployment)} },
+				DeleteFunc: func(obj any) { events <- event{"delete", obj.(*appsv1.Deployment)} },
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			next := func() told {
+			next := func() event {
 				select {
 				case e := <-events:
 					return e
 				case <-time.After(30 * time.Second):
 					t.Fatal("no event")
-					return told{}
+					return event{}
 				}
 			}
 			for range objects {

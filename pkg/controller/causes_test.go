@@ -168,7 +168,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 	}, SpecTimeout(time.Minute))
 
 	It("each exactly once, and never none, under concurrent changes", func(ctx SpecContext) {
-		var told, served, without atomic.Int64
+		var named, served, without atomic.Int64
 		Expect(controller.NewReconciler(m, "c", controller.ReconcilerFunc[controller.Request](
 			func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 				causes, total := controller.Causes(ctx)
@@ -179,12 +179,12 @@ var _ = Describe("A reconcile knows its causes", func() {
 				return controller.Result{}, nil
 			}), controller.Options{Workers: 4}, controller.Watches(
 			func(_ context.Context, e informer.Event[*Site]) []controller.Request {
-				told.Add(2)
+				named.Add(2)
 				return []controller.Request{request(e.Object), {Key: store.Key{Name: "all"}}}
 			}))).Error().To(Succeed())
 		run(m)
 		create(ctx, m.Store(), newSite("first", 0))
-		Eventually(told.Load).Should(Equal(int64(2)), "from then on each change is told")
+		Eventually(named.Load).Should(Equal(int64(2)), "from then on each change is seen")
 		const changes = 40
 		for i := range 3 {
 			site := newSite(fmt.Sprint("s", i), 0)
@@ -194,8 +194,8 @@ var _ = Describe("A reconcile knows its causes", func() {
 				Expect(m.Store().Update(ctx, site)).Error().NotTo(HaveOccurred())
 			}
 		}
-		Eventually(told.Load).Should(Equal(int64(2 * (1 + 3*changes))))
-		Eventually(served.Load).Should(Equal(told.Load()))
+		Eventually(named.Load).Should(Equal(int64(2 * (1 + 3*changes))))
+		Eventually(served.Load).Should(Equal(named.Load()))
 		Expect(without.Load()).To(BeZero())
 	}, SpecTimeout(time.Minute))
 })

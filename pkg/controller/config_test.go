@@ -18,8 +18,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-// optionsOf returns a program's options after a command line. An argument that is
-// no flag is the content of a file for --config.
+// optionsOf returns a program's options after a command line. An argument that is not a
+// flag is the content of a file for --config.
 func optionsOf(t *testing.T, program controller.ManagerOptions, args ...string) (controller.ManagerOptions, error) {
 	t.Helper()
 	var config controller.Config
@@ -44,7 +44,7 @@ func fileOf(t *testing.T, content string) string {
 	return file
 }
 
-// managerFields compares what an operator can set of a manager.
+// managerFields has the options of a manager that an operator can set.
 var managerFields = cmpopts.IgnoreFields(controller.ManagerOptions{}, "Log", "Controllers")
 
 func TestConfigOfManager(t *testing.T) {
@@ -220,7 +220,7 @@ func TestConfigWithinAProgramsOwn(t *testing.T) {
 }
 
 var _ = Describe("Options", func() {
-	DescribeTable("that make no sense are refused by their names", func(o controller.ManagerOptions, complaint string) {
+	DescribeTable("with invalid values are refused, by name", func(o controller.ManagerOptions, complaint string) {
 		Expect(controller.NewManager(newStore(etcd.Client()), o)).Error().To(MatchError(ContainSubstring(complaint)))
 	},
 		Entry(nil, controller.ManagerOptions{GracePeriod: -1}, "gracePeriod is -1ns: it must not be negative"),
@@ -233,7 +233,7 @@ var _ = Describe("Options", func() {
 		Entry(nil, controller.ManagerOptions{Sharding: &controller.Sharding{Buckets: 8}}, `sharding ""`),
 	)
 
-	DescribeTable("of a controller that make no sense are refused by their names", func(o controller.Options, complaint string) {
+	DescribeTable("of a controller with invalid values are refused, by name", func(o controller.Options, complaint string) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, o)).Error().To(MatchError(And(ContainSubstring(`"c"`), ContainSubstring(complaint))))
 	},

@@ -35,7 +35,7 @@ type lazySink struct {
 	full func() logr.Logger
 }
 
-func (s *lazySink) Init(logr.RuntimeInfo)  {} // the base was told
+func (s *lazySink) Init(logr.RuntimeInfo)  {} // the base was initialized already
 func (s *lazySink) Enabled(level int) bool { return s.base.Enabled(level) }
 
 func (s *lazySink) Info(level int, msg string, keysAndValues ...any) {

@@ -13,7 +13,7 @@ import (
 )
 
 var _ = Describe("The state of a controller", func() {
-	It("says of each key what it waits for, since when, what failed and what comes next", func(ctx SpecContext) {
+	It("shows of each key what it waits for, since when, what failed and what comes next", func(ctx SpecContext) {
 		clock := clocktesting.NewFakeClock(time.Now())
 		begin := clock.Now()
 		m := newManager(controller.ManagerOptions{Clock: clock})

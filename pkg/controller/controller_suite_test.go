@@ -39,7 +39,7 @@ func TestController(t *testing.T) {
 	RunSpecs(t, "controller")
 }
 
-// Site is a type of the user's own.
+// Site is a user-defined type.
 type Site = store.Resource[SiteSpec, SiteStatus]
 
 type SiteSpec struct {

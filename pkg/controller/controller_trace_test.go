@@ -81,7 +81,7 @@ var _ = Describe("Traces", func() {
 		Expect(valueOf(txn, "homeostat.revision").AsInt64()).To(BeNumerically(">", rev))
 	}, SpecTimeout(time.Minute))
 
-	It("tell that a transaction is fenced", func(ctx SpecContext) {
+	It("show that a transaction was fenced", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider, Leadership: &controller.Leadership{Name: leadershipName}})
 		Expect(controller.New(m, "fill", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			tx.Create(newConfigMap(site.Name))
@@ -93,7 +93,7 @@ var _ = Describe("Traces", func() {
 		Expect(valueOf(named("etcd transaction")()[0], "homeostat.fences").AsInt64()).To(Equal(int64(1)))
 	}, SpecTimeout(time.Minute))
 
-	It("tell what failed", func(ctx SpecContext) {
+	It("show what failed", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider})
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](func(ctx context.Context, _ controller.Request) (controller.Result, error) {
 			_, err := m.Store().Create(ctx, newSite("No Name", 1))
@@ -109,7 +109,7 @@ var _ = Describe("Traces", func() {
 		Expect(valueOf(named("c")()[0], "homeostat.result").AsString()).To(Equal("error"))
 	}, SpecTimeout(time.Minute))
 
-	It("do not take a lost race for a failure", func(ctx SpecContext) {
+	It("do not show a lost race as a failure", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider})
 		others := newStoreAt(etcd.Client(), m.Store().Prefix())
 		Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
@@ -140,7 +140,7 @@ var _ = Describe("Traces", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
-	It("do not take a stop for a failure", func(ctx SpecContext) {
+	It("do not show a stop as a failure", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{TracerProvider: provider, GracePeriod: time.Hour, Clock: new(hastyClock)})
 		begun := make(chan struct{})
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](

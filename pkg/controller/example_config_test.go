@@ -9,8 +9,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-// An operator changes what the program says, in a file and by flags. What is read
-// later wins.
+// An operator changes the program's options, in a file and by flags. The setting read
+// last wins.
 func ExampleConfig() {
 	dir, err := os.MkdirTemp("", "")
 	check(err)
@@ -39,7 +39,7 @@ controllers:
 	// sharding shop into 256 buckets
 }
 
-// A setting that does not exist is a mistake, and is found at once.
+// An unknown setting is an error.
 func ExampleConfig_ReadFile() {
 	dir, err := os.MkdirTemp("", "")
 	check(err)

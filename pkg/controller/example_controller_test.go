@@ -14,7 +14,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A program that reconciles one object and ends.
+// This program reconciles one object and ends.
 func ExampleController_ReconcileOnce() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -40,7 +40,7 @@ func ExampleController_ReconcileOnce() {
 	// Output: hello world
 }
 
-// A reconcile that works on another key next.
+// A reconcile queues another key.
 func ExampleController_Requeue() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -62,7 +62,7 @@ func ExampleController_Requeue() {
 	// reconcile other
 }
 
-// Why is it not running, since when, and what comes next?
+// KeyState says why a key is not being reconciled, since when, and what comes next.
 func ExampleController_KeyState() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -88,7 +88,7 @@ func ExampleController_KeyState() {
 	// comes back in 1h0m0s
 }
 
-// What all keys do that are not idle.
+// State counts the keys in each phase, and KeyStates lists those that are not idle.
 func ExampleController_State() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()

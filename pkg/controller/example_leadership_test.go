@@ -10,7 +10,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-// Two managers, as of two processes. The second waits, and takes over as soon as
+// Two managers run as if in two processes. The second waits, and takes over as soon as
 // the first stops.
 func ExampleLeadership() {
 	ctx, first, _, closeEtcd := newExample()
@@ -50,7 +50,8 @@ func ExampleLeadership() {
 	// south leads
 }
 
-// Every process that runs this has its part of the shops, and of what they own.
+// Each process that runs this program reconciles a part of the shops, with the objects
+// that they own.
 func ExampleSharding() {
 	ctx, plain, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -71,7 +72,7 @@ func ExampleSharding() {
 	// Output: bakery is reconciled by north
 }
 
-// Whoever can reach etcd can see who leads, and is told of changes.
+// Any program that can reach etcd can follow which process leads.
 func ExampleLeaders() {
 	ctx, m, _, closeEtcd := newExample()
 	defer closeEtcd()
@@ -90,8 +91,7 @@ func ExampleLeaders() {
 	// Output: nobody leads
 }
 
-// A token that something outside of etcd can compare, to refuse a leader that is
-// one no more.
+// A system outside etcd compares tokens, to refuse writes of a former leader.
 func ExampleManager_FencingToken() {
 	ctx, plain, stop, closeEtcd := newExample()
 	defer closeEtcd()

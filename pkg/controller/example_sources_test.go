@@ -37,7 +37,7 @@ func ExampleFromChannel() {
 	// Output: build homeostat
 }
 
-// Machines outside etcd are looked at again and again.
+// Machines outside etcd are checked periodically.
 func ExampleEvery() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()
@@ -60,8 +60,8 @@ func ExampleEvery() {
 	// look after m2 because of the timer
 }
 
-// What Deployments describe drifts without notice, so all of them are reconciled again
-// and again.
+// Deployments describe machines that can change without notice, so all of them are
+// reconciled periodically.
 func ExampleResync() {
 	ctx, m, stop, closeEtcd := newExample()
 	defer closeEtcd()

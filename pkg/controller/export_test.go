@@ -2,7 +2,7 @@ package controller
 
 import "net"
 
-// ListenWith has a manager listen otherwise than by net.Listen.
+// ListenWith replaces the function with which a manager listens, which is net.Listen.
 func ListenWith(m *Manager, listen func(network, address string) (net.Listener, error)) {
 	m.openSocket = listen
 }

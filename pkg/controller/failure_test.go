@@ -10,7 +10,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-// wildError cannot be asked anything when it is nil.
+// wildError panics in each method if it is nil.
 type wildError struct{ inner error }
 
 func (e *wildError) Error() string { return e.inner.Error() }

@@ -92,8 +92,7 @@ func (c *hastyClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 	return c.RealClock.AfterFunc(0, f)
 }
 
-// faults lets a client's watches fall behind, and the answers to its requests
-// get lost.
+// faults can delay a client's watches and lose the answers to its requests.
 type faults struct {
 	client *clientv3.Client
 
@@ -102,10 +101,10 @@ type faults struct {
 	lose map[string]int // how many answers, by method
 }
 
-// held is what keeps watches back.
+// held is the time for which watches are delayed.
 type held struct {
-	over chan struct{} // closed when it does so no more
-	lost bool          // what was kept back is not delivered, and the watches end
+	over chan struct{} // closed when it ends
+	lost bool          // the delayed responses are dropped, and the watches end
 }
 
 // newFaulty returns a client of the spec's own that suffers faults on demand. It
@@ -123,8 +122,8 @@ func newFaulty(cluster *etcdtest.Cluster, endpoints ...string) *faults {
 	return f
 }
 
-// hold keeps back what the watches of replicas bring, until release. Those of a leadership
-// and a sharding go on.
+// hold delays the responses of the replicas' watches until release. Watches of
+// leaderships and shardings are not affected.
 func (f *faults) hold() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,10 +132,10 @@ func (f *faults) hold() {
 	}
 }
 
-// release delivers what was kept back.
+// release delivers the delayed responses.
 func (f *faults) release() { f.end(false) }
 
-// drop loses what was kept back, and the watches with it.
+// drop drops the delayed responses and breaks the watches.
 func (f *faults) drop() { f.end(true) }
 
 func (f *faults) end(lost bool) {
@@ -149,8 +148,8 @@ func (f *faults) end(lost bool) {
 	}
 }
 
-// loseAnswers has the answers to the next n requests of a method get lost,
-// after etcd has executed them.
+// loseAnswers loses the answers to the next n requests of a method, after etcd has
+// executed them.
 func (f *faults) loseAnswers(method string, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -176,7 +175,7 @@ func (f *faults) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cli
 	return &heldStream{ClientStream: s, faults: f}, nil
 }
 
-// heldStream is a watch's stream that can be held back.
+// heldStream is a watch's stream that can be delayed.
 type heldStream struct {
 	grpc.ClientStream
 	faults *faults

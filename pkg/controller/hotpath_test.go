@@ -27,7 +27,7 @@ func key(namespace, name string) Request {
 	return Request{store.Key{Namespace: namespace, Name: name}}
 }
 
-// What a controller itself allocates must not grow unnoticed.
+// The allocations of a controller itself must not grow unnoticed.
 func TestAllocations(t *testing.T) {
 	nothing := func(context.Context, Request) (Result, error) { return Result{}, nil }
 	logged := funcr.New(func(string, string) {}, funcr.Options{})
@@ -63,8 +63,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkTurn measures what a controller itself costs a reconcile: from the change
-// to the end of a reconcile that does nothing.
+// BenchmarkTurn measures the time that a controller itself adds to a reconcile: from
+// the change to the end of a reconcile that does nothing.
 func BenchmarkTurn(b *testing.B) {
 	r := newBareRun(logr.Discard(), func(context.Context, Request) (Result, error) { return Result{}, nil })
 	modified := Cause{Type: CauseModified, Kind: "Site", Object: key("a", "1").Key, Revision: 57}

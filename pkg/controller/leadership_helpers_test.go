@@ -16,18 +16,18 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/homeostat/homeostat/pkg/controller"
-	rawetcd "github.com/homeostat/homeostat/pkg/etcd"
+	pkgetcd "github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// Lease times: one that a spec can wait for, although a busy machine can keep it alive, and
-// one that no spec lives to see the end of.
+// Lease times: one is short enough to wait for, and long enough for a busy machine to
+// keep it alive. The other one never ends within a spec.
 const briefly, patient = 2 * time.Second, 10 * time.Minute
 
-// candidate is a manager that stands for a leadership. While it leads it writes
-// all the time, in both forms of a reconciler, and every write says under which
-// term it was made.
+// candidate is a manager that campaigns for a leadership. While it leads it writes all
+// the time, with both forms of a reconciler. Each write names the term in which it was
+// made.
 type candidate struct {
 	*controller.Manager
 	client   *clientv3.Client
@@ -43,7 +43,7 @@ type candidate struct {
 
 const leadershipName = "spec"
 
-// leadershipKeyOf is what the documentation says.
+// leadershipKeyOf returns the key that the documentation names.
 func leadershipKeyOf(s *store.Store) string {
 	return "/homeostat/leadership" + s.Prefix() + leadershipName
 }
@@ -52,7 +52,7 @@ func sharedStore(client *clientv3.Client, prefix string) (*store.Store, error) {
 	return store.New(client, store.Options{Scheme: scheme.Scheme, Prefix: prefix, Kinds: []store.AnyKind{siteKind}})
 }
 
-// newCandidate needs no test around it: a child process uses it, too.
+// newCandidate works outside a test, since child processes use it too.
 func newCandidate(client *clientv3.Client, prefix string, o controller.ManagerOptions) (*candidate, error) {
 	s, err := sharedStore(client, prefix)
 	if err != nil {
@@ -73,8 +73,9 @@ func newCandidate(client *clientv3.Client, prefix string, o controller.ManagerOp
 	return c, err
 }
 
-// again is how soon an object is written again. The specs of shardings write many objects,
-// and read all that was ever written: they write less often, unless HOMEOSTAT_SOAK is set.
+// again is the shortest time between two writes of an object. The specs of shardings
+// write many objects and read the whole history, so they write less often unless
+// HOMEOSTAT_SOAK is set.
 const again, sharedAgain = 5 * time.Millisecond, 200 * time.Millisecond
 
 // written is an object that was written in a term.
@@ -83,8 +84,8 @@ type written struct {
 	token int64
 }
 
-// rests reports whether a candidate should leave an object alone, since it has just
-// written it: its own writes wake it up.
+// rests reports whether a candidate should skip an object that it has just written. Its
+// own writes also cause reconciles.
 func (c *candidate) rests(w written) bool {
 	now := time.Now()
 	if last, ok := c.wrote.Load(w); ok && now.Sub(last.(time.Time)) < c.again {
@@ -139,15 +140,15 @@ func (c *candidate) token(ctx context.Context) int64 {
 	return token
 }
 
-// leads reports whether it has reconciled in a term that it holds.
+// leads reports whether the candidate has reconciled in its current term.
 func (c *candidate) leads() bool {
 	status := c.Leadership()
 	terms := c.terms.all()
 	return status.Leading && len(terms) > 0 && terms[len(terms)-1] == status.Leader.Revision
 }
 
-// contest is several candidates, with etcd's clients and links of their own, and
-// a spec that looks at what they write.
+// contest has several candidates, each with its own client and link, and checks what
+// they write.
 type contest struct {
 	cluster    *etcdtest.Cluster
 	store      *store.Store // of the spec's own
@@ -167,7 +168,7 @@ func newContest(ctx context.Context, cluster *etcdtest.Cluster, leaseTime time.D
 	return c
 }
 
-// enter has another candidate stand, through a link to a member.
+// enter starts another candidate, with a link to a member.
 func (c *contest) enter(member int) *candidate {
 	GinkgoHelper()
 	x := c.prepare(member, controller.ManagerOptions{})
@@ -196,7 +197,7 @@ func (c *contest) prepare(member int, o controller.ManagerOptions) *candidate {
 	return x
 }
 
-// lookThrough has the spec itself ask a member of etcd alone, since others are cut
+// lookThrough makes the spec itself read from one member only, since others are cut
 // off.
 func (c *contest) lookThrough(member int) {
 	GinkgoHelper()
@@ -207,7 +208,7 @@ func (c *contest) lookThrough(member int) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// leaderKey returns what etcd has of the leadership's key, or nil.
+// leaderKey returns the leadership's key in etcd, or nil.
 func (c *contest) leaderKey(ctx context.Context) (created int64, lease clientv3.LeaseID) {
 	GinkgoHelper()
 	resp, err := c.cluster.Client().Get(ctx, leadershipKeyOf(c.store))
@@ -218,9 +219,9 @@ func (c *contest) leaderKey(ctx context.Context) (created int64, lease clientv3.
 	return resp.Kvs[0].CreateRevision, clientv3.LeaseID(resp.Kvs[0].Lease)
 }
 
-// verify looks at all that etcd ever did. Every write of an object must bear the
-// token of the leadership's key that was there at the time. It returns how many
-// writes each term made.
+// verify checks etcd's whole history. Each write of an object must have the token of
+// the leadership's key that existed at the time. verify returns the number of writes in
+// each term.
 func (c *contest) verify(ctx context.Context) map[int64]int {
 	GinkgoHelper()
 	writes := map[int64]int{}
@@ -242,7 +243,7 @@ func (c *contest) verify(ctx context.Context) map[int64]int {
 	return writes
 }
 
-// tokenIn returns what an object written by a candidate says of its writer.
+// tokenIn returns the token that a candidate wrote into an object.
 func tokenIn(s *store.Store, ev *clientv3.Event) int64 {
 	GinkgoHelper()
 	for _, into := range []store.Object{&Site{}, &corev1.ConfigMap{}} {
@@ -267,8 +268,8 @@ func tokenIn(s *store.Store, ev *clientv3.Event) int64 {
 	return 0
 }
 
-// historyOf returns all events of etcd from a revision up to now. An etcd that is
-// just electing a leader is asked again.
+// historyOf returns all events of etcd from a revision up to now. It retries while etcd
+// elects a leader.
 func historyOf(ctx context.Context, s *store.Store, from int64) (events []*clientv3.Event) {
 	GinkgoHelper()
 	Eventually(ctx, func() (err error) {
@@ -285,7 +286,7 @@ func readHistory(ctx context.Context, s *store.Store, from int64) (events []*cli
 	if err != nil {
 		return nil, err
 	}
-	raw, err := rawetcd.OpenWatch(ctx, s.Client(), rawetcd.Range{Start: "\x00", End: "\xff"}, from, rawetcd.WatchOptions{})
+	watch, err := pkgetcd.OpenWatch(ctx, s.Client(), pkgetcd.Range{Start: "\x00", End: "\xff"}, from, pkgetcd.WatchOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -294,8 +295,8 @@ func readHistory(ctx context.Context, s *store.Store, from int64) (events []*cli
 		return nil, err
 	}
 	for {
-		resp, ok := <-raw.Responses
-		if err := rawetcd.WatchError(resp, ok); err != nil {
+		resp, ok := <-watch.Responses
+		if err := pkgetcd.WatchError(resp, ok); err != nil {
 			return nil, err
 		}
 		for _, ev := range resp.Events {

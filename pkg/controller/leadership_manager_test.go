@@ -175,7 +175,7 @@ var _ = Describe("A manager under leadership", func() {
 		Eventually(led.all).Should(ContainElement("a"))
 	}, SpecTimeout(time.Minute))
 
-	It("calls a runnable in each term, and fails with it only while the term lasts", func(ctx SpecContext) {
+	It("calls a runnable in each term, and fails if it fails within the term", func(ctx SpecContext) {
 		m := newManager(lead(controller.ManagerOptions{}))
 		var terms journal[int64]
 		cause := errors.New("the second term's")
@@ -244,7 +244,7 @@ var _ = Describe("A manager under leadership", func() {
 		}, SpecTimeout(time.Minute))
 	}
 
-	It("leaves no goroutine behind when it has led", func(ctx SpecContext) {
+	It("leaves no goroutine behind after a term", func(ctx SpecContext) {
 		c := newContest(ctx, etcd, patient)
 		x := c.enter(0)
 		Eventually(x.leads).Should(BeTrue())

@@ -16,7 +16,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/controller"
 )
 
-// page asks a manager's handler.
+// page gets a page from a manager's handler.
 func page(m *controller.Manager, path string) (status int, body string) {
 	GinkgoHelper()
 	w := httptest.NewRecorder()

@@ -85,7 +85,7 @@ var _ = Describe("A manager", func() {
 		Expect(log.with("oh no")).To(ConsistOf(ContainSubstring("manager_test.go")))
 	}, SpecTimeout(time.Minute))
 
-	It("goes on when a runnable ends, and ignores errors of runnables that it stops", func(ctx SpecContext) {
+	It("continues when a runnable ends, and ignores errors of runnables that it stops", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		ended := make(chan struct{})
 		Expect(m.Add("short", func(context.Context) error { close(ended); return nil }, controller.RunnableOptions{})).To(Succeed())
@@ -98,7 +98,7 @@ var _ = Describe("A manager", func() {
 		Eventually(calls.all).Should(Equal([]string{"a"}))
 	}, SpecTimeout(time.Minute))
 
-	It("goes on when all of its runnables have ended", func(ctx SpecContext) {
+	It("continues when all of its runnables have ended", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(m.Add("short", nothing, controller.RunnableOptions{})).To(Succeed())
 		running, cancel := context.WithCancel(ctx)
@@ -157,7 +157,7 @@ var _ = Describe("A manager", func() {
 		Expect(m.Run(ctx)).To(MatchError(cause))
 	}, SpecTimeout(time.Minute))
 
-	It("runs once, and takes no more controllers and runnables then", func(ctx SpecContext) {
+	It("runs once, and accepts no more controllers and runnables then", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		stop := run(m)
 		Eventually(func() error { return m.Add("late", nothing, controller.RunnableOptions{}) }).Should(MatchError(ContainSubstring("runs already")))

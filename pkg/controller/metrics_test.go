@@ -16,8 +16,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/informer"
 )
 
-// metric returns the sum of the samples of a name whose labels have these values,
-// or of a histogram how many it counted; -1 when there is none.
+// metric returns a function that sums the samples with a name and these label values,
+// or the counts of a histogram. The function returns -1 if there is no sample.
 func metric(m *controller.Manager, name string, labels ...string) func() float64 {
 	return func() float64 {
 		GinkgoHelper()

@@ -52,7 +52,7 @@ var _ = Describe("A transaction on a kind that is kept in part", func() {
 		return err
 	}
 
-	It("refuses what would lose the rest", func(ctx SpecContext) {
+	It("refuses an update that would lose the rest of the object", func(ctx SpecContext) {
 		err := outcome(ctx, func(tx *controller.Tx, cm *corev1.ConfigMap) {
 			cm.Labels = map[string]string{"l": "v"}
 			tx.Update(cm)
@@ -68,13 +68,13 @@ var _ = Describe("A transaction on a kind that is kept in part", func() {
 		Expect(err).To(MatchError(ContainSubstring("keeps only a part")))
 	}, SpecTimeout(time.Minute))
 
-	It("deletes", func(ctx SpecContext) {
+	It("can delete the object", func(ctx SpecContext) {
 		Expect(outcome(ctx, func(tx *controller.Tx, cm *corev1.ConfigMap) { tx.Delete(cm, store.DeleteOptions{}) })).To(Succeed())
 		_, err := store.Get[*corev1.ConfigMap](ctx, m.Store(), store.KeyOf(stripped))
 		Expect(apierrors.IsNotFound(err)).To(BeTrue())
 	}, SpecTimeout(time.Minute))
 
-	It("takes it as a condition", func(ctx SpecContext) {
+	It("can have the object as a condition", func(ctx SpecContext) {
 		Expect(outcome(ctx, func(tx *controller.Tx, cm *corev1.ConfigMap) { tx.Unchanged(cm) })).To(Succeed())
 	}, SpecTimeout(time.Minute))
 })

@@ -17,21 +17,21 @@ import (
 var _ = Describe("An object that exists at the start", func() {
 	const many = 30
 	var (
-		m     *controller.Manager
-		told  atomic.Int32 // how many events the source was told; all but the last are queued
-		calls journal[string]
-		enter chan struct{} // lets the first reconcile go on
+		m        *controller.Manager
+		received atomic.Int32 // the number of events that the source received; all but the last are queued
+		calls    journal[string]
+		enter    chan struct{} // lets the first reconcile go on
 	)
 	source := func() controller.Source[controller.Request] {
 		return controller.Watches(func(_ context.Context, e informer.Event[*Site]) []controller.Request {
-			told.Add(1)
+			received.Add(1)
 			return []controller.Request{request(e.Object)}
 		})
 	}
 
 	BeforeEach(func(ctx SpecContext) {
 		m = newManager(controller.ManagerOptions{})
-		told.Store(0)
+		received.Store(0)
 		calls, enter = journal[string]{}, make(chan struct{})
 		for i := range many {
 			create(ctx, m.Store(), newSite(fmt.Sprintf("s%02d", i), 1))
@@ -46,13 +46,13 @@ var _ = Describe("An object that exists at the start", func() {
 				return controller.Result{}, nil
 			}), controller.Options{}, source())).Error().To(Succeed())
 		run(m)
-		Eventually(told.Load).Should(Equal(int32(many)))
+		Eventually(received.Load).Should(Equal(int32(many)))
 		changed := newSite("s20", 2)
 		Expect(m.Store().Update(ctx, changed)).Error().NotTo(HaveOccurred())
 		elsewhere := newSite("new", 1)
 		elsewhere.Namespace = "elsewhere"
 		create(ctx, m.Store(), elsewhere, newSite("last", 1))
-		Eventually(told.Load).Should(Equal(int32(many + 3)))
+		Eventually(received.Load).Should(Equal(int32(many + 3)))
 		close(enter)
 		Eventually(calls.len).Should(Equal(many + 2))
 		Expect(calls.all()[:3]).To(Equal([]string{"default/s00", "default/s20", "elsewhere/new"}))

@@ -22,8 +22,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
-// childEnv has the arguments of a process that this test binary starts of
-// itself, to be a candidate that can be suspended and killed.
+// childEnv names the environment variable with which this test binary starts itself as
+// a candidate that can be suspended and killed. It has the arguments.
 const childEnv = "CONTROLLER_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -112,7 +112,7 @@ func (c *child) kill() {
 	_ = c.cmd.Wait()
 }
 
-// stop has the process end in order.
+// stop makes the process end normally.
 func (c *child) stop() {
 	GinkgoHelper()
 	Expect(c.stdin.Close()).To(Succeed())
@@ -177,6 +177,6 @@ var _ = Describe("Processes", func() {
 		z.stop()
 		c.settled(ctx, "x")
 		x.stop()
-		Expect(c.look(ctx).owners).To(BeEmpty())
+		Expect(c.verifySharing(ctx).owners).To(BeEmpty())
 	}, SpecTimeout(5*time.Minute))
 })

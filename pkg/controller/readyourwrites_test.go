@@ -180,7 +180,7 @@ var _ = Describe("A reconcile reads its own writes", func() {
 		Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(Equal(1))
 	}, SpecTimeout(time.Minute))
 
-	It("and what it lost a race to", func(ctx SpecContext) {
+	It("and the write that it lost a race to", func(ctx SpecContext) {
 		var seen journal[string]
 		Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			seen.note(site.Labels["by"])
@@ -253,17 +253,17 @@ func newNudge(ctx context.Context, key store.Key) (func(context.Context), contro
 	go func() { defer close(ended); _ = replica.Run(replicaCtx) }()
 	DeferCleanup(func() { cancel(); <-ended })
 
-	var told atomic.Int32
+	var received atomic.Int32
 	source := controller.WatchesInformer(sites, func(context.Context, informer.Event[*Site]) []controller.Request {
-		told.Add(1)
+		received.Add(1)
 		return []controller.Request{{Key: key}}
 	})
 	nudge := func(ctx context.Context) {
 		GinkgoHelper()
 		for range 10 {
-			before := told.Load()
+			before := received.Load()
 			create(ctx, replica.Store(), &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: "nudge-"}})
-			Eventually(told.Load).Should(BeNumerically(">", before))
+			Eventually(received.Load).Should(BeNumerically(">", before))
 		}
 	}
 	return nudge, source

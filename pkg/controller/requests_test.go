@@ -31,7 +31,7 @@ func (r *requests) note(method string) {
 	r.sent[method[strings.LastIndex(method, "/")+1:]]++
 }
 
-// take returns what was sent since it was last asked.
+// take returns the requests sent since the last call.
 func (r *requests) take() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +61,7 @@ func (s *countedStream) SendMsg(m any) error {
 	return s.ClientStream.SendMsg(m)
 }
 
-var _ = Describe("Towards etcd", func() {
+var _ = Describe("The requests to etcd", func() {
 	const objects = 20
 	var (
 		m     *controller.Manager

@@ -21,7 +21,7 @@ const (
 	families     = 24 // a Site, and a ConfigMap that it controls
 )
 
-// newSharing is a contest of candidates that share keys.
+// newSharing returns a contest of candidates that share keys.
 func newSharing(ctx context.Context, cluster *etcdtest.Cluster, leaseTime time.Duration) *contest {
 	GinkgoHelper()
 	c := &contest{cluster: cluster, store: newStore(cluster.Client()), leaseTime: leaseTime, buckets: buckets}
@@ -40,18 +40,18 @@ func newSharing(ctx context.Context, cluster *etcdtest.Cluster, leaseTime time.D
 	return c
 }
 
-// shardKey is what the documentation says.
+// shardKey returns the key that the documentation names.
 func (c *contest) shardKey(rest string) string {
 	return "/homeostat/sharding" + c.store.Prefix() + shardingName + "/" + rest
 }
 
-// bucketOf is that of an object's root: the parent, for a child, too.
+// bucketOf returns the bucket of an object's root, which is the parent for a child.
 func bucketOf(etcdKey string) int {
 	name := etcdKey[strings.LastIndex(etcdKey, "/")+1:]
 	return rendezvous.Bucket(buckets, "example.com", "Site", "default", strings.TrimPrefix(name, "child-of-"))
 }
 
-// shared is what etcd's history tells of a sharing.
+// shared has the facts of a sharing from etcd's history.
 type shared struct {
 	writes map[string]int // how many objects each candidate wrote, at any time
 	moves  []move         // of buckets, in order
@@ -59,13 +59,14 @@ type shared struct {
 	last   map[string]int64
 }
 
-// move is a bucket that was taken, by a candidate, or given up, by "".
+// move says that a candidate took a bucket, or, with the candidate "", that it was
+// given up.
 type move struct {
 	bucket int
 	by     string
 }
 
-// taken returns how many buckets were taken since there were n moves.
+// taken returns how many buckets were taken after the first n moves.
 func (s shared) taken(n int) map[string]int {
 	count := map[string]int{}
 	for _, m := range s.moves[n:] {
@@ -76,7 +77,7 @@ func (s shared) taken(n int) map[string]int {
 	return count
 }
 
-// owned returns how many buckets each has.
+// owned returns how many buckets each candidate owns.
 func (s shared) owned() map[string]int {
 	count := map[string]int{}
 	for _, who := range s.owners {
@@ -85,10 +86,10 @@ func (s shared) owned() map[string]int {
 	return count
 }
 
-// look looks at all that etcd ever did. Every write of an object must bear the
-// token of the key of its root's bucket as it was at the time, and no object's
-// tokens may go back.
-func (c *contest) look(ctx context.Context) shared {
+// verifySharing checks etcd's whole history. Each write of an object must have the
+// token that its root's bucket had at the time, and the tokens of an object must not
+// decrease.
+func (c *contest) verifySharing(ctx context.Context) shared {
 	GinkgoHelper()
 	s := shared{writes: map[string]int{}, owners: map[int]string{}, last: map[string]int64{}}
 	tokens := map[int]int64{}
@@ -122,12 +123,12 @@ func (c *contest) look(ctx context.Context) shared {
 	return s
 }
 
-// settled waits until all buckets belong to these candidates and every object
-// has been written by its owner, and returns what there is to see then.
+// settled waits until all buckets belong to these candidates and the owners have
+// written all objects. It returns the history until then.
 func (c *contest) settled(ctx context.Context, identities ...string) (s shared) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
-		s = c.look(ctx)
+		s = c.verifySharing(ctx)
 		g.Expect(s.owners).To(HaveLen(buckets))
 		for who := range s.owned() {
 			g.Expect(identities).To(ContainElement(who))

@@ -17,8 +17,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// lateClock's timers have always fired when they are stopped, but their functions have
-// not run yet.
+// lateClock has timers that have always fired already when they are stopped, with
+// functions that have not run yet.
 type lateClock struct {
 	clock.RealClock
 	due func()
@@ -45,8 +45,8 @@ func newTestSharder(c clock.WithTickerAndDelayedExecution) (*sharder, *membershi
 	return s, m
 }
 
-// viewAt is the view at a revision: the members with the leases 1 and 2, and the
-// bucket's key, which the holder's lease created at revision 3.
+// viewAt returns the view at a revision: the members with the leases 1 and 2, and the
+// bucket's key, created at revision 3 with the holder's lease.
 func viewAt(revision, holder int64, s *sharder) lease.View {
 	return lease.View{Revision: revision, Keys: map[string]*mvccpb.KeyValue{
 		s.keys.member(memberID(1)): {CreateRevision: 2, Lease: 1},
@@ -112,7 +112,7 @@ func TestABucketIsReleasedOnceItsGracePeriodIsOver(t *testing.T) {
 	}
 }
 
-// TestPrefixesHaveKeysOfTheirOwn has stores whose prefixes differ in a slash only.
+// TestPrefixesHaveKeysOfTheirOwn uses stores with prefixes that differ only in a slash.
 func TestPrefixesHaveKeysOfTheirOwn(t *testing.T) {
 	names := map[string]string{}
 	for _, prefix := range []string{"/registry/", "registry/", "//registry/", "/registry/a/", "/"} {

@@ -14,8 +14,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// There are three members of etcd, and a process behind each. One process is cut off. It
-// ignores its contexts and goes on writing: only etcd can refuse that.
+// There are three members of etcd, and a process connected to each. One process is cut
+// off. It ignores its contexts and continues to write: only etcd can refuse that.
 var _ = Describe("A sharding over the members of an etcd", func() {
 	// writeOn writes under the latest token of a candidate until etcd accepts or refuses
 	// the write.

@@ -146,7 +146,7 @@ var _ = Describe("A sharding", func() {
 		for _, name := range begun.all() {
 			held[bucketOf("/"+name)] = true
 		}
-		for n, who := range c.look(ctx).owners {
+		for n, who := range c.verifySharing(ctx).owners {
 			if held[n] {
 				Expect(who).To(Equal("slow"))
 			}
@@ -155,8 +155,8 @@ var _ = Describe("A sharding", func() {
 		Eventually(func() int { return first.Sharding().Draining }).Should(BeZero())
 		Eventually(func() int { return second.Sharding().Owned + first.Sharding().Owned }).Should(Equal(buckets))
 		Expect(second.Sharding().Lost + first.Sharding().Lost).To(BeZero())
-		Eventually(func() int { return c.look(ctx).writes["candidate 0"] }).Should(BeNumerically(">", 0))
-		Expect(c.look(ctx).writes["slow"]).To(BeNumerically(">=", families))
+		Eventually(func() int { return c.verifySharing(ctx).writes["candidate 0"] }).Should(BeNumerically(">", 0))
+		Expect(c.verifySharing(ctx).writes["slow"]).To(BeNumerically(">=", families))
 	}, SpecTimeout(2*time.Minute))
 
 	It("cancels a reconcile that outlasts the grace period of its bucket", func(ctx SpecContext) {
@@ -235,7 +235,7 @@ var _ = Describe("A sharding", func() {
 		Expect(second.Sharding().Err).NotTo(HaveOccurred())
 	}, SpecTimeout(2*time.Minute))
 
-	It("is joined once, although the answer gets lost", func(ctx SpecContext) {
+	It("is joined once, although the answer is lost", func(ctx SpecContext) {
 		c := newSharing(ctx, etcd, patient)
 		c.enter(0)
 		c.settled(ctx, a)

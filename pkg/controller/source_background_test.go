@@ -38,7 +38,7 @@ func TestEvery(t *testing.T) {
 			manager: &Manager{options: ManagerOptions{Clock: clock.RealClock{}}},
 			log:     funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}),
 		}
-		begin, rounds, told := time.Now(), 0, &due{begin: time.Now()}
+		begin, rounds, recorded := time.Now(), 0, &due{begin: time.Now()}
 		start, err := Every(time.Minute, func(context.Context) []string {
 			if rounds++; rounds == 2 {
 				panic("oh no")
@@ -49,7 +49,7 @@ func TestEvery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := start(told.enqueue)
+		stop := start(recorded.enqueue)
 		time.Sleep(10 * time.Minute)
 		stop()
 		ended := rounds
@@ -60,7 +60,7 @@ func TestEvery(t *testing.T) {
 		if rounds != 10 && rounds != 9 || len(lines) != 1 || !strings.Contains(lines[0], "oh no") {
 			t.Errorf("in ten minutes: %d rounds, log: %v", rounds, lines)
 		}
-		checkRounds(t, told.keys, rounds)
+		checkRounds(t, recorded.keys, rounds)
 	})
 }
 

@@ -287,7 +287,7 @@ var _ = Describe("A source", func() {
 		Expect(returned).To(BeTrue())
 	}, SpecTimeout(time.Minute))
 
-	DescribeTable("is refused where it cannot work", func(add func(*controller.Manager) error, complaint string) {
+	DescribeTable("is refused if it cannot work with the controller", func(add func(*controller.Manager) error, complaint string) {
 		Expect(add(m)).To(MatchError(ContainSubstring(complaint)))
 	},
 		Entry("no name", func(m *controller.Manager) error {

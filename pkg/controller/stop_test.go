@@ -14,7 +14,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-var _ = Describe("A manager that is told to stop", func() {
+var _ = Describe("A manager whose context is cancelled", func() {
 	It("lets a running reconcile finish and write, and starts no other", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{GracePeriod: time.Minute})
 		var begun journal[string]
@@ -83,7 +83,7 @@ var _ = Describe("A manager that is told to stop", func() {
 		Expect(goroutinesIn("/util/workqueue.", "/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("may be told so twice", func(ctx SpecContext) {
+	It("may be cancelled twice", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(controller.NewFor[*Site](m, "c", new(names), controller.Options{})).Error().To(Succeed())
 		stop := run(m)

@@ -204,7 +204,7 @@ var _ = Describe("Apply", func() {
 		Expect(there(ctx)).To(Equal([]string{"a"}), "it is another's")
 	}, SpecTimeout(time.Minute))
 
-	It("leaves objects alone that are being deleted", func(ctx SpecContext) {
+	It("does not change objects that are being deleted", func(ctx SpecContext) {
 		held := config("a", "k", "v")
 		held.Finalizers = []string{"example.com/hold"}
 		apply(ctx, held)

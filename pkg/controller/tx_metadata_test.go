@@ -22,7 +22,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// *events.Recorder is what a manager takes.
+// A manager accepts an *events.Recorder.
 var _ controller.EventRecorder = (*events.Recorder)(nil)
 
 var _ = Describe("In a transaction", func() {
@@ -143,8 +143,8 @@ var _ = Describe("In a transaction", func() {
 	}, SpecTimeout(time.Minute))
 
 	It("Events are recorded once it is committed, and only then", func(ctx SpecContext) {
-		told := &recorder{}
-		m := newManager(controller.ManagerOptions{Events: told})
+		recorded := &recorder{}
+		m := newManager(controller.ManagerOptions{Events: recorded})
 		b := newTxBench(ctx, m)
 		say := func(tx *controller.Tx, about runtime.Object, what string) {
 			tx.Eventf(about, nil, corev1.EventTypeNormal, "Said", "Say", "%s and 100%%", what)
@@ -155,13 +155,13 @@ var _ = Describe("In a transaction", func() {
 			tx.Create(child)
 			say(tx, child, "created")
 			say(tx, site, "done")
-			Expect(told.all()).To(BeEmpty())
+			Expect(recorded.all()).To(BeEmpty())
 		})
 		children, err := store.List[*appsv1.Deployment](ctx, m.Store(), store.ListOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(children.Items).To(HaveLen(1))
 		committed := []string{children.Items[0].Name + ": created and 100%", "a: done and 100%"}
-		Expect(told.all()).To(Equal(committed))
+		Expect(recorded.all()).To(Equal(committed))
 
 		refusal := errors.New("no")
 		Expect(b.try(ctx, func(_ context.Context, tx *controller.Tx, site *Site) error {
@@ -178,14 +178,14 @@ var _ = Describe("In a transaction", func() {
 			say(tx, site, "after it")
 			return err
 		})).To(MatchError(apierrors.IsConflict, "Conflict"))
-		Expect(told.all()).To(Equal(committed))
+		Expect(recorded.all()).To(Equal(committed))
 
 		Expect(b.try(ctx, func(ctx context.Context, tx *controller.Tx, site *Site) error {
 			Expect(tx.Commit(ctx)).To(Succeed())
 			say(tx, site, "after it")
 			return nil
 		})).To(MatchError(ContainSubstring("committed already")))
-		Expect(told.all()).To(Equal(append(committed, "a: after it and 100%")))
+		Expect(recorded.all()).To(Equal(append(committed, "a: after it and 100%")))
 	}, SpecTimeout(time.Minute))
 
 	It("Events are dropped without a recorder", func(ctx SpecContext) {
@@ -196,14 +196,14 @@ var _ = Describe("In a transaction", func() {
 	}, SpecTimeout(time.Minute))
 })
 
-// recorder notes down Events.
+// recorder records Events.
 type recorder struct{ journal[string] }
 
 func (r *recorder) Eventf(regarding, _ runtime.Object, _, _, _, note string, args ...any) {
 	r.note(regarding.(metav1.Object).GetName() + ": " + fmt.Sprintf(note, args...))
 }
 
-// shiftedClock is the system's clock, which shows a time that is later.
+// shiftedClock is the system's clock with a later time.
 type shiftedClock struct {
 	clock.RealClock
 	shift atomic.Int64 // in nanoseconds

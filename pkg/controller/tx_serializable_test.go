@@ -276,8 +276,8 @@ func doctor(ward, name string) *corev1.ConfigMap {
 	return d
 }
 
-// wardsBroken replays what happened after a revision, and names the revisions
-// at which a ward had nobody on call, or too many doctors.
+// wardsBroken replays the changes after a revision. It returns the revisions at which a
+// ward had no doctor on call, or too many.
 func wardsBroken(ctx context.Context, s *store.Store, from int64, most int) (broken []string) {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(ctx)

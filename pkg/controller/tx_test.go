@@ -429,7 +429,7 @@ var _ = Describe("A transaction", func() {
 		Expect(got.Spec.Replicas).To(Equal(int32(2)))
 	}, SpecTimeout(time.Minute))
 
-	It("is not begun for an object that is gone", func(ctx SpecContext) {
+	It("is not started for an object that is gone", func(ctx SpecContext) {
 		var seen journal[string]
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			seen.note(site.Name)

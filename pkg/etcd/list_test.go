@@ -87,7 +87,7 @@ var _ = Describe("A range of many keys", Ordered, func() {
 		complete(keys)
 	})
 
-	It("is listed in pages at one revision where the server cannot stream", func(ctx SpecContext) {
+	It("is listed in pages at one revision if the server cannot stream", func(ctx SpecContext) {
 		var requests atomic.Int64
 		keys, _ := list(ctx, newClient(withoutRangeStream, onUnary(func(string) {
 			if requests.Add(1) == 3 { // between two pages
@@ -128,7 +128,7 @@ var _ = Describe("A range of many keys", Ordered, func() {
 		Expect(err).To(MatchError(ContainSubstring("list " + within.Start)))
 	})
 
-	It("gives single keys at one revision", func(ctx SpecContext) {
+	It("allows reads of single keys at one revision", func(ctx SpecContext) {
 		_, rev := list(ctx, server.Client())
 		key := func(i int) string { return fmt.Sprintf("%s%05d", within.Start, i) }
 		keys := []string{key(7), within.Start + "none", key(3)}

@@ -29,7 +29,7 @@ var _ = Describe("Watch", func() {
 		return w
 	}
 
-	It("delivers changes with the values before them where asked", func(ctx SpecContext) {
+	It("delivers changes with the previous values on request", func(ctx SpecContext) {
 		put(ctx, "/previous/a", "1")
 		from := put(ctx, "/previous/a", "2")
 		Expect(server.Client().Delete(ctx, "/previous/a")).Error().NotTo(HaveOccurred())
@@ -52,7 +52,7 @@ var _ = Describe("Watch", func() {
 		}
 	})
 
-	It("says on request how far it has come", func(ctx SpecContext) {
+	It("reports its progress on request", func(ctx SpecContext) {
 		rev := put(ctx, "/progress/a", "x")
 		w := open(ctx, etcd.PrefixRange("/progress/"), rev, etcd.WatchOptions{})
 		Expect((<-w.Responses).Events).To(HaveLen(1))
@@ -81,7 +81,7 @@ var _ = Describe("Watch", func() {
 		Expect(w.Explain(err)).To(MatchError(ContainSubstring("too much")))
 	})
 
-	It("says which revision is the oldest left when changes are compacted", func(ctx SpecContext) {
+	It("names the oldest revision left if changes are compacted", func(ctx SpecContext) {
 		from := put(ctx, "/compacted/b", "1")
 		now := put(ctx, "/compacted/b", "2")
 		Expect(server.Client().Compact(ctx, now)).Error().NotTo(HaveOccurred())
@@ -112,7 +112,7 @@ var _ = Describe("Watch", func() {
 		Expect(err).To(MatchError(ContainSubstring("above 0")))
 	})
 
-	It("leaves no trace in the client, however often it is not answered", func(ctx SpecContext) {
+	It("leaves nothing behind in the client, however often etcd does not answer", func(ctx SpecContext) {
 		link, err := server.Member(0).NewLink()
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(link.Close)

@@ -27,7 +27,7 @@ func TestLeakFound(t *testing.T) {
 		})
 		close(stop)
 		if !strings.Contains(tb.failed, "lingerUntil") {
-			t.Errorf("shared %v: the test was told %q", shared, tb.failed)
+			t.Errorf("shared %v: the test failed with %q", shared, tb.failed)
 		}
 	}
 }
@@ -47,7 +47,7 @@ func TestLateEndIsNoLeak(t *testing.T) {
 			time.AfterFunc(soon, func() { close(stop) })
 		})
 		if tb.failed != "" {
-			t.Errorf("shared %v: the test was told %q", shared, tb.failed)
+			t.Errorf("shared %v: the test failed with %q", shared, tb.failed)
 		}
 	}
 }
@@ -70,7 +70,7 @@ func TestSharedCluster(t *testing.T) {
 			must(t, client.Close())
 		})
 		if tb.failed != "" {
-			t.Errorf("the test was told %q", tb.failed)
+			t.Errorf("the test failed with %q", tb.failed)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func TestUnstartedGoroutineIsNoLeak(t *testing.T) {
 			VerifyNoLeaks(tb)
 		})
 		if tb.failed != "" {
-			t.Fatalf("the test was told %q", tb.failed)
+			t.Fatalf("the test failed with %q", tb.failed)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func TestStartReportsToTheTest(t *testing.T) {
 	tb := &fakeTB{}
 	tb.run(func() { Start(tb, Options{ClientAddr: "nowhere"}) })
 	if !strings.Contains(tb.failed, "nowhere") {
-		t.Errorf("the test was told %q", tb.failed)
+		t.Errorf("the test failed with %q", tb.failed)
 	}
 }
 

@@ -44,19 +44,19 @@ var _ = Describe("A call that is dropped", func() {
 		Entry("no action", said("Normal", "Created", ""), "action"),
 	)
 
-	It("finds the buffer full, while what is in it goes on", func(ctx SpecContext) {
+	It("finds the buffer full, while the series in it continue", func(ctx SpecContext) {
 		log := &lines{}
 		b := newBench(func(o *events.Options) { o.Buffer, o.Log = 2, log.logger() })
 		for i := range 10 {
-			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+			b.record(newSite(fmt.Sprint("site-", i)), "Created", "")
 		}
-		b.tell(newSite("site-0"), "Created", "")
+		b.record(newSite("site-0"), "Created", "")
 		Expect(b.Dropped()).To(Equal(events.Drops{Full: 8}))
 		Expect(b.Dropped().Total()).To(BeEquivalentTo(8))
 		Expect(log.all()).To(ConsistOf(ContainSubstring("buffer is full")))
 
 		b.clock.Step(time.Minute)
-		b.tell(newSite("site-9"), "Created", "")
+		b.record(newSite("site-9"), "Created", "")
 		Expect(log.all()).To(HaveExactElements(ContainSubstring(`"dropped"=1`), ContainSubstring(`"dropped"=8`)))
 
 		run(b.Recorder)()
@@ -66,17 +66,17 @@ var _ = Describe("A call that is dropped", func() {
 	It("is about an object with too many Events", func(ctx SpecContext) {
 		b := newBench(func(o *events.Options) { o.Burst = 3 })
 		for i := range 5 {
-			b.tell(newSite("web"), fmt.Sprint("Reason", i), "")
+			b.record(newSite("web"), fmt.Sprint("Reason", i), "")
 		}
-		b.tell(newSite("web"), "Reason0", "free, since it continues a series")
-		b.tell(newSite("other"), "Reason", "")
+		b.record(newSite("web"), "Reason0", "free, since it continues a series")
+		b.record(newSite("other"), "Reason", "")
 		Expect(b.Dropped()).To(Equal(events.Drops{Limited: 2}))
 		run(b.Recorder)()
 		Expect(b.list(ctx)).To(HaveLen(4))
 
 		b.clock.Step(5 * time.Minute)
-		b.tell(newSite("web"), "Reason5", "")
-		b.tell(newSite("web"), "Reason6", "")
+		b.record(newSite("web"), "Reason5", "")
+		b.record(newSite("web"), "Reason6", "")
 		Expect(b.Dropped()).To(Equal(events.Drops{Limited: 3}))
 	})
 })

@@ -35,22 +35,22 @@ var _ = Describe("Without etcd", func() {
 	cut := func() { link.Cut() }
 	freeze := func() { link.Freeze() }
 
-	DescribeTable("nobody waits, and nothing is lost when it comes back", func(ctx SpecContext, disturb func()) {
+	DescribeTable("no caller waits, and nothing is lost when etcd comes back", func(ctx SpecContext, disturb func()) {
 		b := newBench(through)
 		// Time passes ten times as fast: a request times out after half a second.
 		stopTime := passTime(b.clock, 100*time.Millisecond)
 		stop := run(b.Recorder)
-		b.tell(newSite("web"), "Created", "")
+		b.record(newSite("web"), "Created", "")
 		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(1))
 
 		disturb()
 		for i := range 100 {
-			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+			b.record(newSite(fmt.Sprint("site-", i)), "Created", "")
 		}
 		Eventually(ctx, log.all).Should(ContainElement(ContainSubstring("events cannot be written")))
 		link.Heal()
 		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(101))
-		b.tell(newSite("last"), "Created", "")
+		b.record(newSite("last"), "Created", "")
 		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(102))
 		stop()
 		stopTime()
@@ -64,13 +64,13 @@ var _ = Describe("Without etcd", func() {
 		Entry("after a freeze", freeze),
 	)
 
-	It("each trouble is told of, and counted anew", func(ctx SpecContext) {
+	It("each interruption is logged, and its failures are counted from 1", func(ctx SpecContext) {
 		b := newBench(through)
 		run(b.Recorder)
 		for i := range 3 {
 			link.Cut()
 			b.clock.Step(time.Minute)
-			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+			b.record(newSite(fmt.Sprint("site-", i)), "Created", "")
 			Eventually(ctx, func() []string {
 				b.clock.Step(time.Second) // the client itself tries for as long as it may
 				return log.all()
@@ -91,19 +91,19 @@ var _ = Describe("Without etcd", func() {
 		)))
 	})
 
-	DescribeTable("it is given up after a while", func(ctx SpecContext, disturb func()) {
+	DescribeTable("an Event is given up after a while", func(ctx SpecContext, disturb func()) {
 		b := newBench(through, func(o *events.Options) { o.Buffer = 50 })
 		stop := run(b.Recorder)
 		disturb()
 		for i := range 60 {
-			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+			b.record(newSite(fmt.Sprint("site-", i)), "Created", "")
 		}
-		b.tell(newSite("site-0"), "Created", "")
+		b.record(newSite("site-0"), "Created", "")
 		Eventually(ctx, b.stepped(b.Dropped)).Should(Equal(events.Drops{Full: 10, Failed: 51}))
 		Expect(log.all()).To(ContainElement(And(ContainSubstring("events dropped"), ContainSubstring("etcd cannot be written to"))))
 
 		link.Heal()
-		b.tell(newSite("web"), "Created", "")
+		b.record(newSite("web"), "Created", "")
 		Eventually(ctx, func() int {
 			b.clock.Step(time.Second)
 			return len(b.raw(ctx))
@@ -115,12 +115,12 @@ var _ = Describe("Without etcd", func() {
 		Entry("after a freeze", freeze),
 	)
 
-	DescribeTable("it stops, and says what is lost", func(ctx SpecContext, disturb func()) {
+	DescribeTable("the recorder stops, and reports how many Events are lost", func(ctx SpecContext, disturb func()) {
 		b := newBench(through)
 		disturb()
-		b.tell(newSite("a"), "Created", "")
-		b.tell(newSite("a"), "Created", "")
-		b.tell(newSite("b"), "Created", "")
+		b.record(newSite("a"), "Created", "")
+		b.record(newSite("a"), "Created", "")
+		b.record(newSite("b"), "Created", "")
 		stop := run(b.Recorder)
 		stopped := make(chan struct{})
 		go func() { defer close(stopped); stop() }()

@@ -20,10 +20,10 @@ var _ = Describe("The lease of an Event", func() {
 		return clientv3.LeaseID(resp.Kvs[0].Lease)
 	}
 
-	// told records something about a site and waits until it is written.
-	told := func(ctx SpecContext, b *bench, site string) clientv3.LeaseID {
+	// recorded records something about a site and waits until it is written.
+	recorded := func(ctx SpecContext, b *bench, site string) clientv3.LeaseID {
 		GinkgoHelper()
-		b.tell(newSite(site), "Created", "")
+		b.record(newSite(site), "Created", "")
 		b.eventually(ctx, ContainElement(HaveField("Regarding.Name", site)))
 		return leaseOf(ctx, b, site)
 	}
@@ -31,7 +31,7 @@ var _ = Describe("The lease of an Event", func() {
 	It("lasts longer than the TTL by the time that it is shared", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		lease, err := etcd.Client().TimeToLive(ctx, told(ctx, b, "web"))
+		lease, err := etcd.Client().TimeToLive(ctx, recorded(ctx, b, "web"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(lease.GrantedTTL).To(BeEquivalentTo(3600 + 360 + 5))
 	})
@@ -39,25 +39,25 @@ var _ = Describe("The lease of an Event", func() {
 	It("is shared for a tenth of the TTL", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		first := told(ctx, b, "a")
-		Expect(told(ctx, b, "b")).To(Equal(first))
+		first := recorded(ctx, b, "a")
+		Expect(recorded(ctx, b, "b")).To(Equal(first))
 		b.cooling(2)
 		b.clock.Step(6*time.Minute - 1)
-		Expect(told(ctx, b, "c")).To(Equal(first))
+		Expect(recorded(ctx, b, "c")).To(Equal(first))
 		b.cooling(1)
 		b.clock.Step(1)
-		Expect(told(ctx, b, "d")).NotTo(Equal(first))
+		Expect(recorded(ctx, b, "d")).NotTo(Equal(first))
 		Expect(leaseOf(ctx, b, "a")).To(Equal(first))
 	})
 
 	It("is new whenever the Event is written again", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		first := told(ctx, b, "a")
+		first := recorded(ctx, b, "a")
 		for i := range 4 {
 			b.cooling(1)
 			b.clock.Step(5 * time.Minute)
-			b.tell(newSite("a"), "Created", "")
+			b.record(newSite("a"), "Created", "")
 			b.eventually(ctx, ConsistOf(counting(i+2)))
 		}
 		Expect(leaseOf(ctx, b, "a")).NotTo(Equal(first))
@@ -66,16 +66,16 @@ var _ = Describe("The lease of an Event", func() {
 	It("is replaced when etcd does not know it any more", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		first := told(ctx, b, "a")
+		first := recorded(ctx, b, "a")
 		Expect(etcd.Client().Revoke(ctx, first)).Error().NotTo(HaveOccurred())
 		Expect(b.list(ctx)).To(BeEmpty())
-		Expect(told(ctx, b, "b")).NotTo(Equal(first))
+		Expect(recorded(ctx, b, "b")).NotTo(Equal(first))
 	})
 
 	It("is one of few, however many Events there are", func(ctx SpecContext) {
 		b := newBench()
 		for i := range 200 {
-			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+			b.record(newSite(fmt.Sprint("site-", i)), "Created", "")
 		}
 		run(b.Recorder)()
 		leases := map[int64]int{}

@@ -29,7 +29,7 @@ type eventRecorder interface {
 var _ eventRecorder = (*events.Recorder)(nil)
 
 var _ = Describe("An Event", func() {
-	It("has all that Kubernetes asks of one", func(ctx SpecContext) {
+	It("has all fields that Kubernetes requires", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-1", UID: "u2"}}
@@ -62,7 +62,7 @@ var _ = Describe("An Event", func() {
 	It("lies under its own prefix, as JSON without a resourceVersion", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		b.tell(newSite("web"), "Created", "")
+		b.record(newSite("web"), "Created", "")
 		b.eventually(ctx, HaveLen(1))
 
 		kv := b.raw(ctx)[0]
@@ -80,7 +80,7 @@ var _ = Describe("An Event", func() {
 	It("is read with any store that knows the kind", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		b.tell(newSite("web"), "Created", "")
+		b.record(newSite("web"), "Created", "")
 		b.eventually(ctx, HaveLen(1))
 		reader, err := store.New(etcd.Client(), store.Options{Prefix: b.options.Prefix, Scheme: scheme.Scheme})
 		Expect(err).NotTo(HaveOccurred())
@@ -96,11 +96,11 @@ var _ = Describe("An Event", func() {
 		b.eventually(ctx, ConsistOf(And(HaveField("Namespace", "default"), HaveField("Regarding.Namespace", ""))))
 	})
 
-	It("has a note that fits, whatever it was", func(ctx SpecContext) {
+	It("has a note that is valid and not too long", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		b.tell(newSite("web"), "Long", "x"+strings.Repeat("é", 2000))
-		b.tell(newSite("web"), "Torn", "a\xff\xc3")
+		b.record(newSite("web"), "Long", "x"+strings.Repeat("é", 2000))
+		b.record(newSite("web"), "Torn", "a\xff\xc3")
 		b.eventually(ctx, ConsistOf(
 			HaveField("Note", "x"+strings.Repeat("é", 511)),
 			HaveField("Note", "a\uFFFD"),
@@ -109,10 +109,10 @@ var _ = Describe("An Event", func() {
 })
 
 var _ = Describe("A series", func() {
-	It("counts what agrees and is written once in 10 seconds", func(ctx SpecContext) {
+	It("counts equal calls and is written once in 10 seconds", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		b.tell(newSite("web"), "Created", "first")
+		b.record(newSite("web"), "Created", "first")
 		b.eventually(ctx, ConsistOf(HaveField("Series", BeNil())))
 		b.cooling(1)
 
@@ -120,9 +120,9 @@ var _ = Describe("A series", func() {
 		for i := range 4 {
 			site := newSite("web")
 			site.ResourceVersion = fmt.Sprint(8 + i)
-			b.tell(site, "Created", fmt.Sprint("again ", i))
+			b.record(site, "Created", fmt.Sprint("again ", i))
 		}
-		b.tell(newSite("web"), "Deleted", "another reason")
+		b.record(newSite("web"), "Deleted", "another reason")
 		b.eventually(ctx, ConsistOf(counting(1), counting(1)))
 
 		b.cooling(2)
@@ -140,7 +140,7 @@ var _ = Describe("A series", func() {
 		b := newBench()
 		stop := run(b.Recorder)
 		for range 10_000 {
-			b.tell(newSite("web"), "Created", "")
+			b.record(newSite("web"), "Created", "")
 		}
 		stop()
 		Expect(b.list(ctx)).To(ConsistOf(counting(10_000)))
@@ -148,40 +148,40 @@ var _ = Describe("A series", func() {
 		Expect(b.Dropped()).To(BeZero())
 	})
 
-	It("ends when nothing happened for 6 minutes", func(ctx SpecContext) {
+	It("ends after 6 minutes without a call", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		b.tell(newSite("web"), "Created", "")
+		b.record(newSite("web"), "Created", "")
 		b.cooling(1)
 		b.clock.Step(6 * time.Minute)
-		b.tell(newSite("web"), "Created", "")
+		b.record(newSite("web"), "Created", "")
 		b.eventually(ctx, ConsistOf(counting(1), counting(1)))
 	})
 })
 
 var _ = Describe("A recorder", func() {
-	It("writes what waits when it is stopped", func(ctx SpecContext) {
+	It("writes pending Events when it is stopped", func(ctx SpecContext) {
 		b := newBench()
 		stop := run(b.Recorder)
-		b.tell(newSite("web"), "Created", "")
+		b.record(newSite("web"), "Created", "")
 		b.eventually(ctx, HaveLen(1))
 		for range 99 {
-			b.tell(newSite("web"), "Created", "")
+			b.record(newSite("web"), "Created", "")
 		}
 		for i := range 100 {
-			b.tell(newSite(fmt.Sprint("site-", i)), "Created", "")
+			b.record(newSite(fmt.Sprint("site-", i)), "Created", "")
 		}
 		stop()
 		Expect(b.list(ctx)).To(And(HaveLen(101), ContainElement(counting(100))))
 		Expect(b.Dropped()).To(BeZero())
 	})
 
-	It("writes what was recorded before it ran, and runs again", func(ctx SpecContext) {
+	It("writes Events recorded before it ran, and can run again", func(ctx SpecContext) {
 		b := newBench()
-		b.tell(newSite("a"), "Created", "")
+		b.record(newSite("a"), "Created", "")
 		run(b.Recorder)()
 		Expect(b.list(ctx)).To(HaveLen(1))
-		b.tell(newSite("b"), "Created", "")
+		b.record(newSite("b"), "Created", "")
 		run(b.Recorder)()
 		Expect(b.list(ctx)).To(HaveLen(2))
 	})
@@ -189,12 +189,12 @@ var _ = Describe("A recorder", func() {
 	It("runs once at a time", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)
-		b.tell(newSite("web"), "Created", "")
+		b.record(newSite("web"), "Created", "")
 		b.eventually(ctx, HaveLen(1))
 		Expect(b.Run(ctx)).To(MatchError(ContainSubstring("runs already")))
 	})
 
-	It("shares a prefix with others, and itself with other controllers", func(ctx SpecContext) {
+	It("shares a prefix with other recorders, and can serve several controllers", func(ctx SpecContext) {
 		b := newBench()
 		other, err := events.New(b.objects, b.options)
 		Expect(err).NotTo(HaveOccurred())
@@ -222,7 +222,7 @@ var _ = Describe("A recorder", func() {
 		))
 	})
 
-	DescribeTable("is not made of", func(change func(*events.Options), message string) {
+	DescribeTable("is not made with", func(change func(*events.Options), message string) {
 		o := events.Options{Controller: "c", Prefix: "/events/"}
 		change(&o)
 		_, err := events.New(newObjects(etcd.Client(), "/registry/"), o)

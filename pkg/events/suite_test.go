@@ -148,7 +148,7 @@ func (b *bench) stepped(f func() events.Drops) func() events.Drops {
 }
 
 // tell records that something has happened to a site.
-func (b *bench) tell(site *Site, reason, note string) {
+func (b *bench) record(site *Site, reason, note string) {
 	b.Eventf(site, nil, corev1.EventTypeNormal, reason, "Test", "%s", note)
 }
 

@@ -21,9 +21,9 @@ type (
 	exampleFilter = informer.Filter[*corev1.ConfigMap]
 )
 
-// tell prints the events that a handler with a filter receives. A red rose and a
+// show prints the events that a handler with a filter receives. A red rose and a
 // red coral are created, the rose turns white, and the coral is deleted.
-func tell(filter func(maps exampleMaps) (exampleFilter, error)) {
+func show(filter func(maps exampleMaps) (exampleFilter, error)) {
 	ctx := context.Background()
 	s, closeStore := exampleStore(ctx)
 	defer closeStore()
@@ -65,8 +65,8 @@ func tell(filter func(maps exampleMaps) (exampleFilter, error)) {
 }
 
 func ExampleKeyGlob() {
-	tell(func(exampleMaps) (exampleFilter, error) { return informer.KeyGlob[*corev1.ConfigMap]("gard*/ros?") })
-	tell(func(exampleMaps) (exampleFilter, error) { return informer.KeyGlob[*corev1.ConfigMap]("garden/[a-") })
+	show(func(exampleMaps) (exampleFilter, error) { return informer.KeyGlob[*corev1.ConfigMap]("gard*/ros?") })
+	show(func(exampleMaps) (exampleFilter, error) { return informer.KeyGlob[*corev1.ConfigMap]("garden/[a-") })
 	// Output:
 	// ADDED garden/rose red
 	// MODIFIED garden/rose white
@@ -74,7 +74,7 @@ func ExampleKeyGlob() {
 }
 
 func ExampleKeyRegexp() {
-	tell(func(exampleMaps) (exampleFilter, error) {
+	show(func(exampleMaps) (exampleFilter, error) {
 		return informer.KeyRegexp[*corev1.ConfigMap](regexp.MustCompile("^(sea|lake)$"), nil), nil
 	})
 	// Output:
@@ -83,7 +83,7 @@ func ExampleKeyRegexp() {
 }
 
 func ExampleLabelSelector() {
-	tell(func(exampleMaps) (exampleFilter, error) {
+	show(func(exampleMaps) (exampleFilter, error) {
 		autumn, err := labels.Parse("season in (autumn, winter)")
 		return informer.LabelSelector[*corev1.ConfigMap](autumn), err
 	})
@@ -91,10 +91,10 @@ func ExampleLabelSelector() {
 }
 
 func ExampleFieldSelector() {
-	tell(func(maps exampleMaps) (exampleFilter, error) {
+	show(func(maps exampleMaps) (exampleFilter, error) {
 		return informer.FieldSelector(maps, fields.OneTermNotEqualSelector("metadata.namespace", "sea"))
 	})
-	tell(func(maps exampleMaps) (exampleFilter, error) {
+	show(func(maps exampleMaps) (exampleFilter, error) {
 		return informer.FieldSelector(maps, fields.OneTermEqualSelector("data.color", "red"))
 	})
 	// Output:
@@ -104,7 +104,7 @@ func ExampleFieldSelector() {
 }
 
 func ExampleOperations() {
-	tell(func(exampleMaps) (exampleFilter, error) {
+	show(func(exampleMaps) (exampleFilter, error) {
 		return informer.Operations[*corev1.ConfigMap](informer.Update, informer.Delete), nil
 	})
 	// Output:
@@ -113,7 +113,7 @@ func ExampleOperations() {
 }
 
 func ExampleWhere() {
-	tell(func(exampleMaps) (exampleFilter, error) {
+	show(func(exampleMaps) (exampleFilter, error) {
 		return informer.Where(func(cm *corev1.ConfigMap) bool { return cm.Data["color"] == "red" }), nil
 	})
 	// Output:
@@ -126,7 +126,7 @@ func ExampleWhere() {
 // If a function returned an error, the replica would log it and the change would
 // pass.
 func ExampleLeaf() {
-	tell(func(exampleMaps) (exampleFilter, error) {
+	show(func(exampleMaps) (exampleFilter, error) {
 		return informer.Leaf[*corev1.ConfigMap]{
 			Object: func(cm *corev1.ConfigMap) (bool, error) { return path.Match("[rw]*", cm.Data["color"]) },
 			Change: func(old, _ *corev1.ConfigMap) (bool, error) { return old != nil, nil },
@@ -140,7 +140,7 @@ func ExampleLeaf() {
 // This handler receives updates that change labels or annotations, and all
 // creations and deletions.
 func ExampleLabelsChanged() {
-	tell(func(exampleMaps) (exampleFilter, error) {
+	show(func(exampleMaps) (exampleFilter, error) {
 		return informer.Or(informer.LabelsChanged[*corev1.ConfigMap](), informer.AnnotationsChanged[*corev1.ConfigMap]()), nil
 	})
 	// Output:
@@ -152,7 +152,7 @@ func ExampleLabelsChanged() {
 
 // This handler receives only updates that change a field.
 func ExampleFieldChanged() {
-	tell(func(exampleMaps) (exampleFilter, error) {
+	show(func(exampleMaps) (exampleFilter, error) {
 		return informer.And(
 			informer.Operations[*corev1.ConfigMap](informer.Update),
 			informer.FieldChanged(func(cm *corev1.ConfigMap) string { return cm.Data["color"] }),
@@ -162,7 +162,7 @@ func ExampleFieldChanged() {
 }
 
 func ExampleNot() {
-	tell(func(exampleMaps) (exampleFilter, error) {
+	show(func(exampleMaps) (exampleFilter, error) {
 		garden, err := informer.KeyGlob[*corev1.ConfigMap]("garden/*")
 		red := informer.Where(func(cm *corev1.ConfigMap) bool { return cm.Data["color"] == "red" })
 		return informer.And(garden, informer.Not(red)), err

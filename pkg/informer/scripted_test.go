@@ -164,7 +164,7 @@ func (e *scriptedEtcd) Watch(stream pb.Watch_WatchServer) error {
 	if first.GetCreateRequest().StartRevision <= now.Revision {
 		return w.send(&pb.WatchResponse{Header: now, Canceled: true, CompactRevision: now.Revision + 1})
 	}
-	go w.tellProgress()
+	go w.sendProgress()
 	for stream.Context().Err() == nil {
 		resp := e.script(stream.Context())
 		if resp == nil {
@@ -192,9 +192,9 @@ func (w *scriptedWatch) send(resp *pb.WatchResponse) error {
 	return w.stream.Send(resp)
 }
 
-// tellProgress answers progress requests until the stream ends. There are no
+// sendProgress answers progress requests until the stream ends. There are no
 // other requests.
-func (w *scriptedWatch) tellProgress() {
+func (w *scriptedWatch) sendProgress() {
 	for {
 		if _, err := w.stream.Recv(); err != nil {
 			return

@@ -264,7 +264,7 @@ var _ = Describe("Create", func() {
 			Expect(site.Name).To(HaveLen(63))
 		})
 
-		// next tells which names will be generated.
+		// next returns the names that will be generated.
 		next := func(n int) (names []string) {
 			rand.Seed(42)
 			for range n {

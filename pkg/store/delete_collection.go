@@ -60,7 +60,7 @@ func DeleteCollection[T Object](ctx context.Context, s *Store, o ListOptions, d 
 // collection is the state of one DeleteCollection.
 type collection struct {
 	store   *Store
-	list    *listing // tells which objects are selected
+	list    *listing // says which objects are selected
 	options DeleteOptions
 
 	deleted     int

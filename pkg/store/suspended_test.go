@@ -133,7 +133,7 @@ type holder struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
 	lease clientv3.LeaseID
-	wrote int32 // rounds that it has told of
+	wrote int32 // rounds that it has reported
 }
 
 func startHolder(t *testing.T, endpoint string, ttl int64) *holder {

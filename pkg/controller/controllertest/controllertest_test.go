@@ -37,7 +37,7 @@ func kinds() store.Options {
 	}}
 }
 
-// add adds a controller that gives a site its pages, one at a time.
+// add adds a controller that creates the pages of a site, one at a time.
 func add(m *controller.Manager) (*controller.Controller[controller.Request], error) {
 	return controller.New(m, "site", reconcile, controller.Options{}, controller.Owns[*corev1.ConfigMap]())
 }
@@ -140,7 +140,7 @@ func TestPutTakesObjectsAsTheyAre(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	if got.ResourceVersion != blog.ResourceVersion {
-		t.Fatalf("resourceVersion %s, told %s", got.ResourceVersion, blog.ResourceVersion)
+		t.Fatalf("resourceVersion %s, want %s", got.ResourceVersion, blog.ResourceVersion)
 	}
 	expect(t, env.Reconcile(c, store.KeyOf(blog))) // the owner's uid is known: the page is its own
 }
@@ -179,7 +179,7 @@ func TestConflictWithAnotherWriter(t *testing.T) {
 	}
 }
 
-// informerOf has the replica hold ConfigMaps, which no source names here.
+// informerOf makes the replica hold ConfigMaps, for which there is no source here.
 func informerOf(t *testing.T, env *controllertest.Env) {
 	t.Helper()
 	if _, err := informer.For[*corev1.ConfigMap](env.Manager().Replica()); err != nil {
@@ -200,7 +200,7 @@ func TestGenericKeys(t *testing.T) {
 	expect(t, controllertest.ReconcileKey(env, c, 3), "ADDED core/configmaps/default/n-9")
 }
 
-// recorder is a test that notes that it failed.
+// recorder is a test that records its failure.
 type recorder struct {
 	*testing.T
 	failure string

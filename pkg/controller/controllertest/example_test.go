@@ -8,7 +8,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A test of what one reconcile decides.
+// This test checks what one reconcile decides.
 func Example() {
 	_ = func(t *testing.T) {
 		blog := newSite(1)

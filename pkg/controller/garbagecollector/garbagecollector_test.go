@@ -59,7 +59,7 @@ var _ = Describe("The garbage collector", func() {
 		Expect(gone(ctx, s, young)()).To(BeFalse())
 	}, SpecTimeout(30*time.Second))
 
-	It("tells a new owner from the old one where the replica saw only a modification", func(ctx SpecContext) {
+	It("distinguishes a new owner from the old one if the replica saw only a modification", func(ctx SpecContext) {
 		collect(s, all...)
 		first := create(ctx, s, deployment("d"))
 		old := create(ctx, s, owned(s, replicaSet("old"), first))

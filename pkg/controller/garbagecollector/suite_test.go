@@ -114,7 +114,7 @@ func remove(ctx context.Context, s *store.Store, obj store.Object) {
 	Expect(s.Delete(ctx, obj, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 }
 
-// owned gives an object these owners.
+// owned sets the owners of an object.
 func owned[T store.Object](s *store.Store, obj T, owners ...store.Object) T {
 	GinkgoHelper()
 	var refs []metav1.OwnerReference
@@ -130,7 +130,7 @@ func owned[T store.Object](s *store.Store, obj T, owners ...store.Object) T {
 	return obj
 }
 
-// gone tells whether an object is no longer in etcd.
+// gone returns a function that reports whether an object is no longer in etcd.
 func gone(ctx context.Context, s *store.Store, obj store.Object) func() bool {
 	like := obj.DeepCopyObject().(store.Object)
 	return func() bool {

@@ -64,7 +64,7 @@ func TestBroadcast(t *testing.T) {
 	first, also := b.Changed(), b.Changed()
 	select {
 	case <-first:
-		t.Fatal("told of a change before Changed was called")
+		t.Fatal("notified of a change made before the call of Changed")
 	default:
 	}
 	b.Notify()
@@ -72,7 +72,7 @@ func TestBroadcast(t *testing.T) {
 	<-also
 	select {
 	case <-b.Changed():
-		t.Fatal("told of a change twice")
+		t.Fatal("notified twice of one change")
 	default:
 	}
 }

@@ -68,9 +68,9 @@ func TestDeclare(t *testing.T) {
 	}
 }
 
-// Whatever the object is and whatever was declared before: afterwards the object
-// has all declared fields, undeclared fields are untouched, and declaring the same
-// again changes nothing.
+// For any object and any earlier declaration, the object afterwards has all declared
+// fields, undeclared fields are unchanged, and the same declaration again changes
+// nothing.
 func FuzzDeclare(f *testing.F) {
 	f.Add(`{"m":{"a":1,"b":{"c":2}},"l":[1]}`, `{"m":{"a":2},"x":{}}`, `{"m":{"b":{"d":1}},"l":{"y":1}}`)
 	f.Add(`{"m":1}`, `{"m":{"a":{}}}`, `{"m":{"a":{"b":[]}}}`)
@@ -111,7 +111,7 @@ func FuzzDeclare(f *testing.F) {
 	})
 }
 
-// contains reports whether values have all that is declared.
+// contains reports whether values have all declared fields.
 func contains(values, declared map[string]any) bool {
 	for k, d := range declared {
 		v, there := values[k]

@@ -115,7 +115,7 @@ func TestReviewOpensGatesOfLostRevisions(t *testing.T) {
 	}
 }
 
-// Many add keys while others work on them and revisions come: every cause is
+// Some goroutines add keys, others reconcile them, and revisions arrive. Each cause is
 // returned once, by a reconcile that begins after it and sees the key's writes.
 func TestRace(t *testing.T) {
 	q := newTestQueue(newFakeClock())

@@ -13,8 +13,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// testQueue is a queue of keys such as "a/1", whose tenant is "a". Causes are
-// numbers; that of a release is minus the revision.
+// testQueue is a queue of keys such as "a/1", with the tenant "a". Causes are numbers;
+// the cause of a release is minus the revision.
 type testQueue struct {
 	*Queue[string, int]
 	replica *fakeReplica

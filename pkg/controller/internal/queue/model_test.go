@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// model is what a queue's documentation says of it, in the simplest form.
+// model behaves as the documentation of the queue says, in the simplest form.
 type model struct {
 	t *testing.T
 	q testQueue
@@ -46,8 +46,8 @@ type modelTimer struct {
 	cause int
 }
 
-// FuzzQueue does to a queue what a controller may do to one, in any order, and
-// compares it with the model.
+// FuzzQueue calls the methods of a queue in any order that a controller may, and
+// compares the queue with the model.
 func FuzzQueue(f *testing.F) {
 	f.Add([]byte{0x00, 0x01, 0x20, 0x40, 0x60, 0x80, 0xa0, 0xc0, 0xe0, 0x20})
 	f.Add([]byte("a key for each letter, and something done to it"))
@@ -176,7 +176,7 @@ func (m *model) advance(d time.Duration) {
 	}
 }
 
-// popped checks that a key that left the queue was one that may.
+// popped checks that a key was allowed to leave the queue.
 func (m *model) popped(key string) {
 	m.pops++
 	i := slices.IndexFunc(m.queued, func(k queuedKey) bool { return k.key == key })
@@ -222,7 +222,7 @@ func (m *model) turn(of level) {
 
 const tenants = 4
 
-// check compares the queue's books with the model and with each other.
+// check compares the queue's state with the model, and its parts with each other.
 func (m *model) check() {
 	q := m.q
 	q.mu.Lock()
@@ -279,7 +279,7 @@ func count(n *int, if_ bool) {
 	}
 }
 
-// finish lets everything end that is under way: no key is lost.
+// finish ends all running reconciles, and checks that no key is lost.
 func (m *model) finish() {
 	for key := range m.unknown { // the queue remembers that until the key comes up
 		m.q.Add(key, m.cause(key), Low)

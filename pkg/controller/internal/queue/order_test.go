@@ -48,8 +48,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// However many changes come, what was there at the start goes on: one key in eight
-// is the oldest.
+// However many changes arrive, the keys that exist at the start make progress: one key
+// in eight is the oldest.
 func TestOrderStarvesNothing(t *testing.T) {
 	const old = 100
 	q := newTestQueue(newFakeClock())

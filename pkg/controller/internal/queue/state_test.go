@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What a person asks of a key: what it does or waits for, since when, what failed,
-// what comes next.
+// The state of a key says what it does or waits for, since when, what failed, and what
+// comes next.
 func TestKeyState(t *testing.T) {
 	c := newFakeClock()
 	q := newTestQueue(c)

@@ -106,7 +106,7 @@ func TestRequeueTimers(t *testing.T) {
 	}
 }
 
-// FakeClock holds its lock while it calls what AfterFunc was given. The queue must
+// FakeClock holds its lock while it calls a function given to AfterFunc. The queue must
 // not depend on that.
 func TestRequeueWithFakeClock(t *testing.T) {
 	c := newFakeClock()
@@ -130,8 +130,8 @@ func TestRequeueWithFakeClock(t *testing.T) {
 	}
 }
 
-// Keys are set again just as they are due, by several at once, while the queue is
-// shut down.
+// Several goroutines set timers again just when they are due, while the queue is shut
+// down.
 func TestRequeueTimersRace(t *testing.T) {
 	q := newTestQueue(clock.RealClock{})
 	q.run(t)
