@@ -154,8 +154,8 @@ func (c *collection) halve(ctx context.Context, batch []Object) error {
 // outdated reports whether an object has changed since it was read.
 func outdated(err error) bool { return apierrors.IsConflict(err) || apierrors.IsNotFound(err) }
 
-// ofObject reports whether a transaction failed because of one of its objects or because
-// of their number.
+// ofObject reports whether a transaction failed because of one of its objects, or because
+// it has too many.
 func ofObject(err error) bool {
 	var undecodable *UndecodableError
 	return outdated(err) || apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) || errors.As(err, &undecodable)

@@ -88,9 +88,10 @@
 // replaces: one with the same key, an equal one, or, if the list keeps its length, the
 // one at the same index. The key is the field in the struct tag patchMergeKey, as in
 // Kubernetes' types, or the first of name, key, id, uid and type by which all elements
-// differ. A field that is removed goes with all that is in it. A value with unknown
-// fields keeps its version and its codec, and writes read it from etcd even with a
-// [Cache]. Types that decode themselves (json.Unmarshaler) are not looked into.
+// differ. If a write removes a field, the unknown fields within it are removed too. A
+// value with unknown fields keeps its version and its codec, and writes read it from etcd
+// even with a [Cache]. The store does not notice unknown fields within a type that has an
+// UnmarshalJSON method: a write may remove them.
 //
 // Rules may change while objects are stored. An update defaults and validates only the
 // parts of an object that it changes; see [Kind]. A write of the status or of metadata

@@ -19,17 +19,18 @@ func (s *Store) Expire(ctx context.Context, obj Object, ttl time.Duration) (int6
 }
 
 // Expire gives an object a time to live: etcd deletes it when ttl has passed since the
-// commit, without regard to finalizers. Use it for objects that somebody must renew,
-// such as heartbeats, or that nobody needs for long, such as reports. It may be added to
-// the transaction that creates or updates the object. By itself it changes nothing else
-// of the object, and is a write all the same.
+// commit, without regard to finalizers. Use it for objects that somebody must renew, such
+// as heartbeats, or that nobody needs for long, such as reports. It may be added to the
+// transaction that creates or updates the object. On its own, Expire writes the object as
+// it is: that makes a new revision.
 //
-// ttl is 1 second to 10 years, or 0 for an object that lives on. An object may live
-// longer by a tenth of ttl, or a second, and by 6 seconds: objects that are written at
-// about the same time share a lease. Every other write leaves the time to live as it is.
+// ttl is 1 second to 10 years. With 0, the object no longer has a time to live. Objects
+// that are written at about the same time share a lease, so an object may live longer: by
+// up to a tenth of ttl, or one second if that is more, plus 6 seconds. All other writes
+// leave the time to live as it is.
 //
 // Commit returns a BadRequest for another ttl, and a NotFound or a Conflict as for an
-// update. The etcd user needs the permission to grant leases, which every user has.
+// update. It grants a lease, which every etcd user may do.
 func (t *Txn) Expire(obj Object, ttl time.Duration) {
 	if ttl != 0 {
 		if err := sharedlease.CheckTTL(ttl); err != nil {

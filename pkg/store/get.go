@@ -75,9 +75,9 @@ func (s *Store) getStored(ctx context.Context, k *kindInfo, key Key) (*stored, e
 // belong to the caller.
 type DecodeOptions struct {
 	// MetadataOnly decodes the metadata alone and leaves the rest of the object empty.
-	// This saves time and memory. The rest of the value is not checked, and
-	// [Options].Strict does not apply, and no unknown fields are noticed. The type must embed metav1.ObjectMeta as
-	// "metadata". Defaults to false.
+	// This saves time and memory. The rest of the value is not checked: [Options].Strict
+	// does not apply, and [Form].UnknownFields is false. The type must embed
+	// metav1.ObjectMeta as "metadata". Defaults to false.
 	MetadataOnly bool
 	// Shared makes objects share the memory of equal parts of their JSON values, for
 	// example of labels. This saves time and much memory. The objects must not be

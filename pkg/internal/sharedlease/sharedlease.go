@@ -60,7 +60,8 @@ func CheckTTL(ttl time.Duration) error {
 }
 
 // For returns a lease for some keys that are written now. A key with this lease lives at
-// least for ttl, and longer by at most a tenth of ttl, or a second, and by 6 seconds.
+// least for ttl. It may live longer: by up to a tenth of ttl, or one second if that is
+// more, plus 6 seconds.
 func (l *Leases) For(ctx context.Context, ttl time.Duration, keys int) (clientv3.LeaseID, error) {
 	if err := CheckTTL(ttl); err != nil {
 		return clientv3.NoLease, err
@@ -87,7 +88,7 @@ func (l *Leases) For(ctx context.Context, ttl time.Duration, keys int) (clientv3
 	return resp.ID, nil
 }
 
-// forgetOld removes the leases that nobody will be given any more.
+// forgetOld removes the leases that For no longer returns.
 func (l *Leases) forgetOld(now time.Time) {
 	for ttl, old := range l.byTTL {
 		if now.Sub(old.granted) >= max(ttl/10, time.Second) {

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 )
 
-// JSON returns a copy of a JSON value in which the costly numbers are spoilt, and why
-// the first of them is costly. It returns nil if there are none. A string that begins
-// with a number counts as one, behind white space and in escapes too. A number without
-// quotes becomes 0 where it is read as a floating-point number. data may be malformed;
-// then the copy is too.
+// JSON returns a copy of a JSON value in which the costly numbers are spoilt, and why the
+// first of them is costly. It returns nil if there are none. A string that begins with a
+// number counts as one, even after white space or in escapes. In the copy, a decoder
+// reads a costly number without quotes as 0 if it wants a floating-point number. If data
+// is malformed, so is the copy.
 func JSON(data []byte) (spoilt []byte, reason error) {
 	copied := 0
 	numbers(data, func(start, end int, why error) bool {
@@ -62,7 +62,7 @@ func numbers(data []byte, found func(start, end int, why error) bool) {
 	}
 }
 
-// stringEnd returns the index behind the string that begins at i.
+// stringEnd returns the index after the string that begins at i.
 func stringEnd(data []byte, i int) int {
 	for i++; i < len(data); i++ {
 		switch data[i] {
@@ -75,7 +75,7 @@ func stringEnd(data []byte, i int) int {
 	return len(data)
 }
 
-// quoted returns why the number that a string begins with is costly.
+// quoted returns why the number at the beginning of a string is costly.
 func quoted(literal []byte) error {
 	text := bytes.TrimSpace(literal[1:])
 	if len(text) == 0 || !isDigit(text[0]) && bytes.IndexByte([]byte(`-+.\`), text[0]) < 0 {
@@ -92,10 +92,9 @@ func quoted(literal []byte) error {
 	return err
 }
 
-// Nesting returns an error if a JSON value is nested so deeply that each byte of it
-// stands in more than 32 arrays and objects on average. It is for types that read all
-// that they contain once more at each level. Small values may be nested up to about a
-// thousand deep.
+// Nesting returns an error if a JSON value is nested too deeply: a byte of it is within
+// more than 32 arrays and objects on average. It is for types that read their whole
+// content again at each level. Small values may have about a thousand levels.
 func Nesting(data []byte) error {
 	depth, total := 0, 0
 	for i := 0; i < len(data); i++ {

@@ -6,8 +6,8 @@ import (
 	"errors"
 )
 
-// maxMessages is how deep messages may stand in one another. The decoders of
-// Kubernetes' types call themselves for each.
+// maxMessages is the maximum depth of messages within messages. The decoders of
+// Kubernetes' types are recursive.
 const maxMessages = 10_000
 
 var errMessages = errors.New("the messages are nested more than 10000 deep")
@@ -54,9 +54,9 @@ func suspicious(data []byte) bool {
 	return false
 }
 
-// walker reads a message without its type. It takes each field with a length for a
-// message and for a text, because it cannot know. Taking a text for a message does no
-// harm: whatever is spoilt then is still a part of the text.
+// walker reads a message without knowing its type. It reads each field with a length both
+// as a message and as text. Reading text as a message does no harm: a spoilt number is
+// then still a part of the text.
 type walker struct {
 	data, spoilt []byte
 	reason       error

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// JSON applies the difference between old and new, which are encodings of objects of
-// type t, to stored. It is an error if one of them is not valid JSON.
+// JSON applies the difference between old and new, which are encodings of objects of type
+// t, to stored. It returns an error if one of them is not valid JSON.
 func JSON(t reflect.Type, stored, old, new []byte) ([]byte, error) {
 	var trees [3]any
 	for i, data := range [][]byte{stored, old, new} {
@@ -24,8 +24,8 @@ func JSON(t reflect.Type, stored, old, new []byte) ([]byte, error) {
 	return json.Marshal(merge(jsonFormat{}, t, trees[0], trees[1], trees[2]))
 }
 
-// parseJSON keeps numbers as they are written. Where an object has a field twice, it
-// joins the two, as decoding into a struct does.
+// parseJSON keeps numbers as they are written. If an object has a field twice, it merges
+// the two values, as decoding into a struct does.
 func parseJSON(data []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()

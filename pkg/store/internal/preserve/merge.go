@@ -16,13 +16,13 @@ type (
 type format interface {
 	// field returns the field of a struct that the encoding has under a name.
 	field(t reflect.Type, name string) (reflect.StructField, bool)
-	// nameOf returns the name in the encoding of the field that JSON calls jsonName, or
-	// nothing.
+	// nameOf returns the name that the encoding has for the field with the JSON name
+	// jsonName, or "".
 	nameOf(t reflect.Type, jsonName string) string
 }
 
-// merge applies the difference between old and new to stored. All three are of type t,
-// which is nil for what no type describes. They are not changed.
+// merge applies the difference between old and new to stored, and returns the result. All
+// three have the type t, which is nil if it is not known. merge does not change them.
 func merge(f format, t reflect.Type, stored, old, new any) any {
 	switch new := new.(type) {
 	case object:
@@ -153,7 +153,7 @@ func keysOf(elements list, name string) map[any]int {
 	return byKey
 }
 
-// keyNames returns the names of the fields that can tell elements of a type apart.
+// keyNames returns the names of the fields that can be the key of the elements.
 func keyNames(f format, elem reflect.Type, mergeKey string) (names []string) {
 	for _, jsonName := range []string{mergeKey, "name", "key", "id", "uid", "type"} {
 		if name := f.nameOf(structOf(elem), jsonName); name != "" {
@@ -182,7 +182,7 @@ func fieldOf(f format, t reflect.Type, name string) (field reflect.StructField, 
 	return field, field.Tag.Get("patchMergeKey")
 }
 
-// structOf returns the type itself without pointers.
+// structOf returns t without its pointers.
 func structOf(t reflect.Type) reflect.Type {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()

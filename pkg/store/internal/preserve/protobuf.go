@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Protobuf applies the difference between old and new, which are encodings of messages
-// of type t, to stored. t must have the struct tags of Kubernetes' generated types. It
-// is an error if one of the encodings is not valid.
+// Protobuf applies the difference between old and new, which are encodings of messages of
+// type t, to stored. t must have the struct tags of Kubernetes' generated types. It
+// returns an error if one of the encodings is not valid.
 func Protobuf(t reflect.Type, stored, old, new []byte) ([]byte, error) {
 	m := messageOf(t)
 	var trees [3]any
@@ -32,8 +32,8 @@ func Protobuf(t reflect.Type, stored, old, new []byte) ([]byte, error) {
 // data must be valid.
 func HasUnknown(t reflect.Type, data []byte) bool { return messageOf(t).hasUnknown(data) }
 
-// message says which fields of a type are messages themselves. Other fields are leaves:
-// their bytes, and those of a map's entries, are not looked into.
+// message says which fields of a type are messages. The other fields, and the entries of
+// maps, are leaves: their bytes are kept or replaced as a whole.
 type message struct {
 	fields func() map[protowire.Number]messageField
 }
@@ -43,8 +43,8 @@ type messageField struct {
 	repeated bool
 }
 
-// messages remembers what messageOf found out: a pure function of the type, so that
-// sharing it shares no state.
+// messages caches the result of messageOf. It depends on the type alone, so users of the
+// cache share no state.
 var messages sync.Map // reflect.Type -> *message
 
 func messageOf(t reflect.Type) *message {
@@ -75,8 +75,8 @@ func fieldsOf(t reflect.Type) map[protowire.Number]messageField {
 	return fields
 }
 
-// isMessage reports whether a type is a struct with field numbers. Others, such as
-// times and quantities, encode themselves.
+// isMessage reports whether a type is a struct with field numbers. Other structs, such as
+// times and quantities, have their own encoding.
 func isMessage(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct {
 		return false
