@@ -122,9 +122,10 @@ func (c *Controller[R]) KeyState(key R) KeyState[R] {
 	return newKeyState(r.queue.KeyState(key))
 }
 
-// KeyStates returns the states of at most so many keys that are not idle. Keys that are
-// being reconciled come first, then those that have causes, the oldest first, and then
-// the others in no particular order. [Controller.State] counts all of them.
+// KeyStates returns the states of keys that are not idle, at most as many as most says.
+// Keys that are being reconciled come first, then those that have causes, the oldest
+// first, and then the others in no particular order. [Controller.State] counts all of
+// them.
 func (c *Controller[R]) KeyStates(most int) []KeyState[R] {
 	r := c.sources.current()
 	if r == nil {

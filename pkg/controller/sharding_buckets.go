@@ -252,7 +252,7 @@ func (s *sharder) commit(ctx context.Context, ops []clientv3.Op) (*clientv3.TxnR
 	return s.client.Txn(ctx).Then(ops...).Commit()
 }
 
-// forgetAll ends what was owned under a membership that is over.
+// forgetAll gives up all buckets of a membership that has ended.
 func (s *sharder) forgetAll(cause error, lost bool) {
 	if lost {
 		s.log.Info("membership lost: joining again", "cause", cause.Error())

@@ -155,8 +155,8 @@ func (s *sharder) createMember(ctx context.Context, m *membership) (created int6
 
 var errBuckets = errors.New("stop all its processes before you change the number")
 
-// putMember puts the member's key if the number of buckets is right. If it is not,
-// putMember first sets the number where nobody uses it.
+// putMember puts the member's key if the number of buckets is right. If it is not, and
+// no process takes part in the sharding, putMember first sets the number.
 func (s *sharder) putMember(ctx context.Context, m *membership) (int64, error) {
 	count, member := strconv.Itoa(s.options.Buckets), s.keys.member(m.id)
 	resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.Value(s.keys.count()), "=", count)).

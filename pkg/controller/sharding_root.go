@@ -63,8 +63,8 @@ func (s *sharder) bucketOf(snapshot *informer.Snapshot, kind schema.GroupKind, k
 	return rendezvous.Bucket(s.options.Buckets, kind.Group, kind.Kind, key.Namespace, key.Name)
 }
 
-// watchRootChanges watches for objects whose root changes, and enqueues all that they
-// own: those objects move to another bucket with them, although no event says so.
+// watchRootChanges watches for objects that get another root. It enqueues all objects
+// that they own: these move to another bucket too, and have no event of their own.
 func (s *sharder) watchRootChanges() (stop func()) {
 	var all []*informer.Registration
 	for _, kind := range s.kinds.Range {

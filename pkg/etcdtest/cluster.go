@@ -109,8 +109,8 @@ func (c *Cluster) Wipe(ctx context.Context) error {
 	return c.bringUp(ctx, c.members...)
 }
 
-// bringUp starts members, and waits until all that can serve do. It is called with
-// lifecycle held.
+// bringUp starts members, and waits until all those that can serve do so. It is called
+// with lifecycle held.
 func (c *Cluster) bringUp(ctx context.Context, members ...*Member) error {
 	if c.isClosed() {
 		return fmt.Errorf("start members: %w", ErrClosed)

@@ -48,8 +48,8 @@ func openPeers(h *home, n int) ([]*Link, error) {
 	return links, nil
 }
 
-// newPeerLink opens a link at the address, or at a random port if the address is empty. The
-// link refuses connections until a member is behind it.
+// newPeerLink opens a link at the address, or at a random port if the address is empty.
+// The link refuses connections until a member listens at its other end.
 func newPeerLink(h *home, addr string) (l *Link, err error) {
 	tries := 1
 	if addr == "" {

@@ -76,7 +76,7 @@ type victim struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended
 
-	mu      sync.Mutex // guards all that follows
+	mu      sync.Mutex // guards the fields below
 	from    int64
 	initial []string
 	changes []string

@@ -97,7 +97,7 @@ func (q *handlerQueue) noteArrival(first bool, revision int64) {
 	}
 }
 
-// due returns when a batch is to be delivered whose first and last changes arrived
+// due returns the time at which to deliver a batch. Its first and last changes arrived
 // at first and last.
 func (d Debounce) due(first, last time.Time) time.Time {
 	if d.Quiet <= 0 {

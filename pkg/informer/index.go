@@ -33,8 +33,8 @@ func (x *Index[T]) Lookup(s *Snapshot, value string) iter.Seq[T] {
 	}
 }
 
-// Has reports whether the index's function returns value for obj, which may be in no
-// snapshot.
+// Has reports whether the index's function returns value for obj. Use it to apply the
+// index to an object that is in no snapshot, such as one that is about to be written.
 func (x *Index[T]) Has(obj T, value string) bool {
 	values, _ := x.def.valuesOf(&entry{obj: obj})
 	return slices.Contains(values, value)

@@ -85,7 +85,8 @@ type ListOptions struct {
 	Selector labels.Selector
 }
 
-// Selects reports whether the options select obj.
+// Selects reports whether the options select obj. Use it for objects that are in no
+// snapshot.
 func (o ListOptions) Selects(obj metav1.Object) bool {
 	return (o.Namespace == "" || o.Namespace == obj.GetNamespace()) &&
 		(o.Selector == nil || o.Selector.Matches(labels.Set(obj.GetLabels())))

@@ -146,7 +146,7 @@ func (x *index) status() IndexStatus {
 
 // statusKeeper holds what the replica's goroutines report.
 type statusKeeper struct {
-	mu      sync.Mutex // guards all that follows
+	mu      sync.Mutex // guards the fields below
 	now     Status
 	fresh   freshness
 	pending *pendingBytes // of the newest watch

@@ -4,7 +4,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// valueForm is what etcd has beside the content of a value. JSON of checkpoints has it.
+// valueForm is how etcd stores a value. Checkpoints have it as JSON.
 type valueForm struct {
 	Form   store.Form
 	Leased bool // the key has a lease

@@ -169,7 +169,7 @@ func (c *collection) try(ctx context.Context, batch []Object) error {
 		d.ResourceVersion = obj.GetResourceVersion()
 		t.Delete(obj.DeepCopyObject().(Object), d)
 	}
-	if t.err == nil && c.list.kind.stored == nil { // otherwise what was read is not what is stored
+	if t.err == nil && c.list.kind.stored == nil { // otherwise the listed objects were converted
 		for i, o := range t.ops {
 			rev, err := ParseRevision(batch[i].GetResourceVersion())
 			if err != nil {

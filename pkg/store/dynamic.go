@@ -37,7 +37,7 @@ func (s *Store) Dynamic(gvk schema.GroupVersionKind) (DynamicKind, error) {
 }
 
 // Kinds returns all kinds of the store, each [Version] as a kind of its own. They are
-// ordered by group, kind and version.
+// ordered by group, kind and version. Use it to offer or serve all kinds.
 func (s *Store) Kinds() []KindInfo {
 	var all []KindInfo
 	for k := range maps.Values(s.kinds.byType) {

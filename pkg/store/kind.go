@@ -363,8 +363,8 @@ type KindInfo struct {
 	ClusterScoped bool
 }
 
-// KindOf returns the kind of the type T. It returns an error if the store does not know
-// the type.
+// KindOf returns the kind of the type T, for example to name it in a message. It returns
+// an error if the store does not know the type.
 func KindOf[T Object](s *Store) (KindInfo, error) {
 	k, err := s.kinds.ofType(reflect.TypeFor[T]())
 	if err != nil {
@@ -373,8 +373,8 @@ func KindOf[T Object](s *Store) (KindInfo, error) {
 	return k.public(), nil
 }
 
-// KindOf returns the kind of an object's type. It returns an error if the store does not
-// know the type.
+// KindOf returns the kind of an object's type. Use it instead of the object's apiVersion
+// and kind, which may be empty. It returns an error if the store does not know the type.
 func (s *Store) KindOf(obj Object) (KindInfo, error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {
@@ -383,8 +383,8 @@ func (s *Store) KindOf(obj Object) (KindInfo, error) {
 	return k.public(), nil
 }
 
-// LookupKind returns the kind of a GroupVersionKind, and false if the store does not know
-// it.
+// LookupKind returns the kind of a GroupVersionKind, such as that of a manifest or an
+// owner reference, and false if the store does not know it.
 func (s *Store) LookupKind(gvk schema.GroupVersionKind) (KindInfo, bool) {
 	k := s.kinds.byGVK[gvk]
 	if k == nil {
@@ -394,7 +394,7 @@ func (s *Store) LookupKind(gvk schema.GroupVersionKind) (KindInfo, bool) {
 }
 
 // NewObject returns an empty object of a kind, and false if the store does not know the
-// kind.
+// kind. Use it to decode an object of a kind that is known only when the program runs.
 func (s *Store) NewObject(gvk schema.GroupVersionKind) (Object, bool) {
 	k := s.kinds.byGVK[gvk]
 	if k == nil {
@@ -404,7 +404,8 @@ func (s *Store) NewObject(gvk schema.GroupVersionKind) (Object, bool) {
 }
 
 // Default sets the defaults that a write would set: it calls the Default of obj's [Kind].
-// It does nothing for an object of a [Version].
+// Use it to compare an object with a stored one. It does nothing for an object of a
+// [Version].
 func (s *Store) Default(obj Object) error {
 	k, err := s.kinds.of(obj)
 	if err != nil {

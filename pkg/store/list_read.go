@@ -58,7 +58,7 @@ func (l *listing) read(kv *mvccpb.KeyValue) (obj Object, selected bool, err erro
 	return obj, selected, err
 }
 
-// rest calls take for all values that are left, in the order of keys.
+// rest calls take for each remaining value, in the order of keys.
 func (l *listing) rest(ctx context.Context, take func(*mvccpb.KeyValue) bool) (err error) {
 	l.revision, err = etcd.List(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
 		for _, kv := range kvs {

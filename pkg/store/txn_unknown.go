@@ -62,9 +62,9 @@ func refused(err error) bool {
 	return false
 }
 
-// resolve finds out whether a transaction happened whose answer was lost or is
-// ambiguous. done is true if it happened. If it certainly did not happen and
-// never will, done is false, err is nil, and the caller tries again.
+// resolve finds out whether a transaction happened, after its answer was lost or was
+// ambiguous. done is true if it happened. If it certainly did not happen and never
+// will, done is false, err is nil, and the caller tries again.
 //
 // One object decides for all of them: a created object by its uid, a changed one
 // by the value that replaced the prior.

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// part is a part of a kind's objects that the rules for updates look at by itself: a
+// part is a part of a kind's objects to which the rules for updates apply separately: a
 // field of the object, such as the spec, or of its metadata.
 type part struct {
 	path  string // as in errors of validation: "spec", "metadata.labels"

@@ -21,8 +21,8 @@ const revokeTimeout = 2 * time.Second
 // errGone means that etcd no longer has the lease.
 var errGone = errors.New("etcd no longer has the lease")
 
-// Lease is a lease of etcd. It lives until it is revoked, or until nobody has kept
-// it alive for its TTL.
+// Lease is a lease of etcd. It lives until it is revoked, or until it was not kept
+// alive for its TTL.
 //
 // It does not use the client's own keep-alive: that starts goroutines that last as
 // long as the client, and reports expiry by when an answer arrived, which may be

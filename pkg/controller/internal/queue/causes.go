@@ -6,7 +6,7 @@ import "time"
 // last.
 const causesKept = 4
 
-// Priority is how soon a key is to be reconciled.
+// Priority says which keys are reconciled first.
 type Priority uint8
 
 // The priorities, the most urgent first.

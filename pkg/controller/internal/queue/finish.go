@@ -57,8 +57,8 @@ func (q *Queue[R, C]) Finish(key R, o Result[C]) (failures int) {
 	return failures
 }
 
-// Forget ends a row of failures, and its backoff, without a success: the key is
-// somebody else's now.
+// Forget clears the failures of a key, and its backoff, without a success: another
+// process owns the key now.
 func (q *Queue[R, C]) Forget(key R) {
 	q.config.RateLimiter.Forget(key)
 	q.mu.Lock()

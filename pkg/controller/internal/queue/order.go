@@ -2,8 +2,8 @@ package queue
 
 import "sync"
 
-// agingInterval is how often the key that has waited longest is next, whatever its
-// priority and its tenant: once in so many keys.
+// agingInterval is the number of keys of which one is the key that has waited longest,
+// whatever its priority and its tenant.
 const agingInterval = 8
 
 // order is the order in which keys leave client-go's queue; the package comment

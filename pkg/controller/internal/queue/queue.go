@@ -45,7 +45,8 @@ type Queue[R comparable, C any] struct {
 	poke chan struct{} // wakes runTimers
 
 	mu sync.Mutex
-	// mu guards what follows, all that hangs off the records, and the order.
+	// mu guards the fields below, all fields of the records and of their gates and
+	// timers, and the order.
 	records  table[R, *record[R, C]]
 	order    *order[R, C]
 	pending  list[record[R, C]] // with causes, the one that has waited longest first

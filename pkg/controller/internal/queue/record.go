@@ -42,8 +42,8 @@ func (r *record[R, C]) idle() bool {
 		r.gate == nil && !r.unknownOutcome && r.running == nil
 }
 
-// recordOf returns the record of a key, which it makes if there is none. Call it,
-// and all that change a record, with the mutex held; forget follows.
+// recordOf returns the record of a key, and makes one if there is none. Call it, and
+// each method that changes a record, with the mutex held, and call forget afterwards.
 func (q *Queue[R, C]) recordOf(key R) *record[R, C] {
 	r := q.records.get(key)
 	if r == nil {

@@ -55,8 +55,8 @@ func (m *Members) Owner(bucket int) string {
 	return best
 }
 
-// Bucket returns which of n buckets, numbered from 0, the parts of a name fall into.
-// Names that differ in where one part ends fall into buckets of their own.
+// Bucket returns the bucket of a name with these parts: a number from 0 to n-1. The
+// hash depends on where each part ends, so ("ab", "c") and ("a", "bc") differ.
 func Bucket(n int, parts ...string) int { return int(mix(hash(parts...)) % uint64(n)) }
 
 func weight(memberHash uint64, bucket int) uint64 { return mix(memberHash ^ mix(uint64(bucket)+1)) }
