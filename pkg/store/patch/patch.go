@@ -9,15 +9,15 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/utils/clock"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -47,7 +47,11 @@ type Patch struct {
 //
 // The error is a NotFound, a Conflict or an Invalid as for an update. It is a BadRequest
 // if the patch is malformed, cannot be applied, or has a result that does not fit the
-// type, for example an unknown field.
+// type, for example an unknown field. It is a RequestEntityTooLarge if the patch exceeds
+// a limit: 3 MiB, 10,000 operations, 3 MiB that its copy operations make together,
+// 10,000 levels of nesting, a hundred million elements of lists that move because others
+// come and go before them, or, in a strategic merge patch, lists of more than 4,000
+// elements.
 func Apply(ctx context.Context, s *store.Store, obj store.Object, p Patch) (int64, error) {
 	return apply(ctx, s, obj, p, (*store.Txn).Update)
 }
@@ -69,7 +73,7 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 		if err != nil {
 			return 0, fmt.Errorf("patch: %w", err)
 		}
-		next, err := p.result(there)
+		next, err := p.result(ctx, there)
 		if err != nil {
 			return 0, fmt.Errorf("patch %T %s: %w", obj, store.KeyOf(obj), err)
 		}
@@ -102,13 +106,19 @@ func isAny(resourceVersion string) bool {
 }
 
 // result returns what the patch makes of an object, which stays as it is.
-func (p Patch) result(there store.Object) (store.Object, error) {
+func (p Patch) result(ctx context.Context, there store.Object) (store.Object, error) {
 	before, err := json.Marshal(there)
 	if err != nil {
 		return nil, err
 	}
-	after, err := p.applyTo(there, before)
-	if err != nil {
+	after, err := p.applyTo(ctx, there, before)
+	var tooLarge *limitError
+	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return nil, err
+	case errors.As(err, &tooLarge):
+		return nil, apierrors.NewRequestEntityTooLargeError(err.Error())
+	case err != nil:
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	next := reflect.New(reflect.TypeOf(there).Elem()).Interface().(store.Object)
@@ -127,18 +137,32 @@ func (p Patch) result(there store.Object) (store.Object, error) {
 	return next, nil
 }
 
-func (p Patch) applyTo(obj store.Object, before []byte) ([]byte, error) {
+// applyTo applies the patch to an object in JSON.
+func (p Patch) applyTo(ctx context.Context, obj store.Object, before []byte) ([]byte, error) {
+	if n := len(p.Data); n > maxPatch {
+		return nil, limit("the patch has %d bytes, more than %d", n, maxPatch)
+	}
+	var ignored any
+	strict, err := kjson.UnmarshalStrict(p.Data, &ignored)
+	if err == nil && len(strict) > 0 {
+		err = strict[0] // a duplicate field
+	}
 	switch p.Type {
 	case types.JSONPatchType:
-		patch, err := jsonpatch.DecodePatch(p.Data)
 		if err != nil {
 			return nil, fmt.Errorf("malformed JSON patch: %w", err)
 		}
-		return patch.Apply(before)
+		return applyJSON(ctx, before, p.Data)
 	case types.MergePatchType:
-		return jsonpatch.MergePatch(before, p.Data)
+		if err != nil {
+			return nil, fmt.Errorf("malformed merge patch: %w", err)
+		}
+		return applyMerge(before, p.Data)
 	case types.StrategicMergePatchType:
-		return strategicpatch.StrategicMergePatch(before, p.Data, obj)
+		if err != nil {
+			return nil, fmt.Errorf("malformed strategic merge patch: %w", err)
+		}
+		return applyStrategic(before, p.Data, obj)
 	}
 	return nil, fmt.Errorf("type %q is not one of %s, %s and %s", p.Type,
 		types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType)
