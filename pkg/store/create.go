@@ -69,7 +69,7 @@ func (v createVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 		return effect{}, err
 	}
 	value, err := o.kind.encode(obj)
-	return effect{action: put, value: value, result: obj}, err
+	return effect{action: put, value: value, result: obj, review: o.kind.reviewOf(obj, nil, nil)}, err
 }
 
 // generateName generates a name, and another one if etcd refused the last as taken.

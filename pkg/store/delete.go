@@ -101,9 +101,13 @@ func (deleteVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 			return effect{}, err
 		}
 	}
+	var review *review
+	if prior.obj.GetDeletionTimestamp() == nil {
+		review = o.kind.reviewOf(nil, obj.DeepCopyObject().(Object), nil)
+	}
 	replaced := setPropagation(obj, o.del.Propagation)
 	if len(obj.GetFinalizers()) == 0 && o.del.GracePeriodSeconds <= 0 {
-		return effect{action: remove, result: obj}, nil
+		return effect{action: remove, result: obj, review: review}, nil
 	}
 	marked := s.markDeleted(obj, o.del.GracePeriodSeconds)
 	switch {
@@ -113,7 +117,7 @@ func (deleteVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 		return effect{action: keep, result: obj}, nil
 	}
 	value, err := o.kind.encodeOver(obj, prior)
-	return effect{action: put, value: value, result: obj}, err
+	return effect{action: put, value: value, result: obj, review: review}, err
 }
 
 // setPropagation sets the finalizer of a propagation, and removes that of any other.

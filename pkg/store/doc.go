@@ -25,8 +25,8 @@
 // conditions on other objects and on ranges of them. [DeleteCollection] deletes the
 // objects that a list selects. [Store.Expire] gives an object a time to live.
 //
-// A [Kind] adds defaults and validation to a type, and a [Version] adds an older or
-// newer form of it.
+// A [Kind] adds defaults and validation to a type, also across objects, and a [Version]
+// adds an older or newer form of it.
 //
 // Values are JSON or protobuf, see [Codec], and encrypted if [Options].EncryptionKeys
 // is set. A store reads all of these forms, whichever it writes. Use [Rewrite] to move

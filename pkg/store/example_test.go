@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -441,4 +445,71 @@ func ExampleStore_Dynamic() {
 		fmt.Println(info.GroupVersionKind.Kind, store.KeyOf(obj))
 	}
 	// Output: Lamp home/desk
+}
+
+// A lamp may only be created in a namespace that exists. The namespace cannot disappear
+// between the check and the write.
+func ExampleRead() {
+	ctx := context.Background()
+	server, err := etcdtest.Run(ctx, etcdtest.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		log.Fatal(err)
+	}
+	s, err := store.New(server.Client(), store.Options{
+		Scheme: scheme,
+		Kinds: []store.AnyKind{store.Kind[*Lamp]{
+			GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Lamp"},
+			ValidateAcross: func(ctx context.Context, r *store.Reader, lamp, old *Lamp) (field.ErrorList, error) {
+				if lamp == nil {
+					return nil, nil // a deletion
+				}
+				_, err := store.Read[*corev1.Namespace](ctx, r, store.Key{Name: lamp.Namespace})
+				if apierrors.IsNotFound(err) {
+					return field.ErrorList{field.NotFound(field.NewPath("metadata", "namespace"), lamp.Namespace)}, nil
+				}
+				return nil, err
+			},
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	_, err = s.Create(ctx, newLamp("desk"))
+	fmt.Println("without the namespace, the lamp is invalid:", apierrors.IsInvalid(err))
+
+	t := s.Txn()
+	t.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "home"}})
+	t.Create(newLamp("desk"))
+	_, err = t.Commit(ctx)
+	fmt.Println("created together:", err == nil)
+	// Output:
+	// without the namespace, the lamp is invalid: true
+	// created together: true
+}
+
+// A heartbeat disappears if nobody renews it.
+func ExampleTxn_Expire() {
+	ctx := context.Background()
+	s, done := lampStore(ctx)
+	defer done()
+
+	lamp := newLamp("heartbeat")
+	t := s.Txn()
+	t.Create(lamp)
+	t.Expire(lamp, time.Minute)
+	if _, err := t.Commit(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// From now on, at least once a minute:
+	if _, err := s.Expire(ctx, lamp, time.Minute); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("renewed")
+	// Output: renewed
 }

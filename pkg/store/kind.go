@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"reflect"
@@ -22,8 +23,8 @@ import (
 //	store.Kind[*Site]{GroupVersionKind: schema.GroupVersionKind{
 //		Group: "example.com", Version: "v1", Kind: "Site"}}
 //
-// The hooks run during a write. They must not block and must not keep the objects that
-// they receive. They may be called concurrently.
+// The hooks run during a write. All but ValidateAcross must not block. They must not keep
+// or, except for Default, change the objects that they receive. They may be called concurrently.
 type Kind[T Object] struct {
 	// GroupVersionKind may be empty if the scheme knows T under exactly one.
 	GroupVersionKind schema.GroupVersionKind
@@ -60,6 +61,15 @@ type Kind[T Object] struct {
 	// ValidateDelete may refuse a deletion. Defaults to allowing it.
 	ValidateDelete func(obj T) field.ErrorList
 
+	// ValidateAcross reports what is wrong with a write in view of other objects, such as
+	// a reference to an object that is missing. It reads them with [Read], and the write
+	// happens only if they are still the same. It runs after the other rules, for
+	// creations, for deletions, and for updates that change more than the status and the
+	// metadata. old is nil for a creation, and obj is nil for a deletion. An error, as of
+	// a read, fails the write. It may block until ctx is done. It may be called several
+	// times for one write. Defaults to no rules.
+	ValidateAcross func(ctx context.Context, r *Reader, obj, old T) (field.ErrorList, error)
+
 	// Fields returns the fields by which a list can select, in addition to
 	// metadata.name and metadata.namespace, with their values in an object. It must
 	// return the same fields for every object, even an empty one, and must not change
@@ -86,6 +96,7 @@ type kindInfo struct {
 	validateCreate func(Object) field.ErrorList
 	validateUpdate func(obj, old Object) field.ErrorList
 	validateDelete func(Object) field.ErrorList
+	validateAcross acrossFunc
 	fields         func(Object) fields.Set
 
 	codec  *codec
@@ -142,6 +153,13 @@ func (k Kind[T]) addHooks(info *kindInfo) {
 	}
 	if k.ValidateDelete != nil {
 		info.validateDelete = func(o Object) field.ErrorList { return k.ValidateDelete(o.(T)) }
+	}
+	if k.ValidateAcross != nil {
+		info.validateAcross = func(ctx context.Context, r *Reader, obj, old Object) (field.ErrorList, error) {
+			is, _ := obj.(T) // nil for a deletion
+			was, _ := old.(T)
+			return k.ValidateAcross(ctx, r, is, was)
+		}
 	}
 	if k.Fields != nil {
 		info.fields = func(o Object) fields.Set { return k.Fields(o.(T)) }

@@ -21,6 +21,7 @@ type Txn struct {
 	ops    []*op
 	byKey  map[string]*op
 	ranges []rangeCondition
+	guards []guard // of what ValidateAcross has read in this attempt
 	anchor *op   // the condition of every part; nil unless AllowSplit was called
 	err    error // the first wrong argument
 

@@ -58,6 +58,14 @@ func (t *Txn) attempt(ctx context.Context) (rev int64, done bool, err error) {
 		if again, err = t.plan(); err != nil {
 			return 0, false, err
 		}
+		if again {
+			continue
+		}
+		if err := t.reviewAll(ctx); err != nil && !t.distrustCache() {
+			return 0, false, err
+		} else if err != nil {
+			again = true
+		}
 	}
 	if err := t.grantLeases(ctx); err != nil {
 		return 0, false, err
@@ -242,7 +250,7 @@ func (t *Txn) learn(responses []*etcdserverpb.ResponseOp) error {
 			return fmt.Errorf("%s: %w", t.what(), err)
 		}
 	}
-	kvs = kvs[len(t.ranges):]
+	kvs = kvs[len(t.ranges)+len(t.guards):] // the next attempt reads again what guards are about
 	for i, o := range t.ops {
 		if err := o.learnFrom(kvs[i]); err != nil {
 			return err
@@ -259,6 +267,10 @@ func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
 	for _, r := range t.ranges {
 		conds = append(conds, r.compare())
 		orElse = append(orElse, r.explain())
+	}
+	for _, g := range t.guards {
+		conds = append(conds, g.compare())
+		orElse = append(orElse, clientv3.OpGet(g.etcdKey, clientv3.WithKeysOnly()))
 	}
 	for _, o := range t.ops {
 		conds = append(conds, o.compare())

@@ -18,7 +18,7 @@ const (
 
 // surplus returns by how many operations a transaction exceeds MaxTxnOps.
 func (t *Txn) surplus() int {
-	n := len(t.ops) + len(t.ranges)
+	n := len(t.ops) + len(t.ranges) + len(t.guards)
 	for _, f := range t.fences {
 		n += len(f.compares())
 	}
@@ -53,6 +53,9 @@ func (t *Txn) checkSize() error {
 	}
 	for _, r := range t.ranges {
 		size += 2*(len(r.keys.Start)+len(r.keys.End)) + overhead
+	}
+	for _, g := range t.guards {
+		size += 2*len(g.etcdKey) + overhead
 	}
 	for _, o := range t.ops {
 		size += 3*len(o.etcdKey) + len(o.effect.value) + overhead

@@ -34,6 +34,7 @@ type effect struct {
 	action action
 	value  string // for put
 	result Object // the caller's object after the write; nil leaves it unchanged
+	review *review
 }
 
 type action int

@@ -52,7 +52,7 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	changed, err := o.kind.applyRules(obj, prior.obj, o.main == nil)
+	changed, review, err := o.kind.applyRules(obj, prior.obj, o.main == nil)
 	if err != nil {
 		return effect{}, err
 	}
@@ -66,7 +66,7 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 		return effect{action: renew, result: obj}, nil
 	}
 	value, err := o.kind.encodeOver(obj, prior)
-	return effect{action: put, value: value, result: obj}, err
+	return effect{action: put, value: value, result: obj, review: review}, err
 }
 
 // deletionComplete reports whether an object is marked as being deleted and nothing

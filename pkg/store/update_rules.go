@@ -88,11 +88,12 @@ func (c change) of(path string) bool {
 // applyRules applies the rules for an update to obj, which replaces old, and reports
 // whether it changes anything. Only the parts that it changes are defaulted and
 // validated: what is stored may be older than today's rules, and must not lock the
-// object. The hooks of the kind see both objects with all defaults.
-func (k *kindInfo) applyRules(obj, old Object, statusOnly bool) (changed bool, err error) {
+// object. The hooks of the kind see both objects with all defaults. The review that it
+// returns is still to be done; it may be nil.
+func (k *kindInfo) applyRules(obj, old Object, statusOnly bool) (changed bool, r *review, err error) {
 	c, err := k.changeOf(obj, old, statusOnly)
 	if err != nil || !c.any() {
-		return false, err
+		return false, nil, err
 	}
 	whole, wholeOld := obj, old
 	if k.defaults != nil {
@@ -100,20 +101,20 @@ func (k *kindInfo) applyRules(obj, old Object, statusOnly bool) (changed bool, e
 		k.defaults(whole)
 		k.defaults(wholeOld)
 		if err := k.takeDefaults(&c, obj, old, whole); err != nil || !c.any() {
-			return false, err
+			return false, nil, err
 		}
 	}
 	newSpec := c.hasSpec(k)
 	if newSpec && k.defaults != nil { // to write out what is the default is no new spec
 		if newSpec, err = k.fieldChanged(k.spec, whole, wholeOld); err != nil {
-			return false, err
+			return false, nil, err
 		}
 	}
 	if newSpec {
 		obj.SetGeneration(old.GetGeneration() + 1)
 		whole.SetGeneration(obj.GetGeneration())
 	}
-	return true, k.checkUpdate(whole, wholeOld, c)
+	return true, k.reviewOf(whole, wholeOld, &c), k.checkUpdate(whole, wholeOld, c)
 }
 
 // takeDefaults sets the defaults, which whole has, in the parts of obj that the update
