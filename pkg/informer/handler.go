@@ -27,6 +27,16 @@ type Registration struct {
 // do nothing.
 func (r *Registration) Remove() { r.queue.remove() }
 
+// Synced reports whether the handler has received its initial objects: its calls with
+// all of them have returned, those of a batch handler with the first batch. A handler
+// without initial objects is synced once the replica has listed the kind. If the replica
+// started from a checkpoint, the initial objects are those of the file.
+//
+// Synced never becomes false again. It stays false if the handler is removed before.
+// A call that panics counts as returned, and so does one that the end of
+// [Replica.Run] has interrupted.
+func (r *Registration) Synced() bool { return r.queue.isSynced() }
+
 // Backlog returns the number of undelivered changes. Of the initial objects, it
 // counts those that the filters have not evaluated yet.
 func (r *Registration) Backlog() int { return r.queue.pending() }

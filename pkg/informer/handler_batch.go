@@ -154,6 +154,7 @@ func (q *handlerQueue) deliverInitialBatch(ctx context.Context, i *initialObject
 	q.initial = nil
 	q.mu.Unlock()
 	q.deliverBatch(ctx, changes, i.revision, true)
+	q.markInitialDelivered()
 }
 
 // nextBatch removes and returns the collected changes if they are due. Otherwise it

@@ -29,6 +29,7 @@ type handlerQueue struct {
 	cancel      context.CancelFunc // of the running handler's context
 	started     bool               // setInitial was called: later changes are enqueued
 	initial     *initialObjects    // delivered first; nil afterwards
+	synced      bool               // the calls with the initial objects have returned
 	backlog     backlog
 	delivering  bool // a change was popped from the backlog and is being delivered
 	undelivered int  // changes or batches up to the watermark that are not delivered yet
@@ -67,6 +68,8 @@ func (q *handlerQueue) setInitial(objects *btree.Map[string, *entry], revision i
 	if objects.Len() > 0 || q.debouncer != nil {
 		q.initial = &initialObjects{objects, revision, objects.Iter(), objects.Len()}
 		signal(q.wake)
+	} else {
+		q.synced = true
 	}
 }
 
@@ -123,6 +126,20 @@ func (q *handlerQueue) markDelivered(ctx context.Context) {
 	defer q.mu.Unlock()
 	q.delivering = false
 	q.undelivered = max(0, q.undelivered-1)
+}
+
+// markInitialDelivered is called when the handler has returned from a call with initial
+// objects.
+func (q *handlerQueue) markInitialDelivered() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.synced = q.synced || q.initial == nil && !q.removed
+}
+
+func (q *handlerQueue) isSynced() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.synced
 }
 
 // setWatermark counts what the handler has not received yet, for reachedWatermark.
@@ -182,12 +199,15 @@ func (q *handlerQueue) deliverNext(ctx context.Context) {
 	if initial {
 		c, ok = q.applyFilterTo(c)
 	}
+	if ok {
+		q.deliver(ctx, c, initial)
+	}
 	switch {
+	case initial:
+		q.markInitialDelivered()
 	case ok:
-		if q.deliver(ctx, c, initial); !initial {
-			q.markDelivered(ctx)
-		}
-	case !initial:
+		q.markDelivered(ctx)
+	default:
 		q.wait(ctx, nil)
 	}
 }

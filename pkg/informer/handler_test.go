@@ -132,6 +132,58 @@ var _ = Describe("A handler", func() {
 		Expect(a.found()).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
+	It("is synced when its calls with the initial objects have returned", func(ctx SpecContext) {
+		s := newStore()
+		create(ctx, s, configMap("a"))
+		create(ctx, s, configMap("b"))
+		r, maps := newReplica(s)
+		calls, release, releaseBatch := make(chan string), make(chan struct{}), make(chan struct{})
+		handle := func(ctx context.Context, e configMapEvent) {
+			calls <- e.Object.Name
+			<-release
+		}
+		reg := maps.AddHandler(handle)
+		none := maps.AddHandler(handle, informer.Where(func(*corev1.ConfigMap) bool { return false }))
+		batches := maps.AddBatchHandler(informer.Debounce{}, func(context.Context, informer.Batch[*corev1.ConfigMap]) { <-releaseBatch })
+		sites := informerFor[*site](r).AddHandler(func(context.Context, informer.Event[*site]) {})
+		for _, reg := range []*informer.Registration{reg, none, batches, sites} {
+			Expect(reg.Synced()).To(BeFalse(), "nothing was listed")
+		}
+		startSynced(ctx, r)
+		Eventually(calls).Should(Receive(Equal("a")))
+		Eventually(none.Synced).Should(BeTrue(), "its filter has seen all objects")
+		Eventually(sites.Synced).Should(BeTrue(), "there are no objects")
+		Expect(reg.Synced()).To(BeFalse(), "one is left")
+		release <- struct{}{}
+		Eventually(calls).Should(Receive(Equal("b")))
+		Consistently(reg.Synced, "50ms").Should(BeFalse(), "the last call has not returned")
+		Expect(batches.Synced()).To(BeFalse(), "the first batch has not returned")
+		close(release)
+		close(releaseBatch)
+		Eventually(reg.Synced).Should(BeTrue())
+		Eventually(batches.Synced).Should(BeTrue())
+
+		create(ctx, s, configMap("c"))
+		Eventually(calls).Should(Receive(Equal("c")))
+		Expect(reg.Synced()).To(BeTrue(), "later changes do not count")
+		late := maps.AddHandler(func(ctx context.Context, _ configMapEvent) { <-ctx.Done() })
+		late.Remove()
+		Consistently(late.Synced, "50ms").Should(BeFalse(), "it was removed before")
+	}, SpecTimeout(specTimeout))
+
+	It("is synced though it panics, and though the replica stops within the last call", func(ctx SpecContext) {
+		s := newStore()
+		create(ctx, s, configMap("a"))
+		r, maps := newReplica(s)
+		runCtx, stop := context.WithCancel(ctx)
+		panicked := maps.AddHandler(func(context.Context, configMapEvent) { panic("not today") })
+		stopped := maps.AddHandler(func(context.Context, configMapEvent) { stop() })
+		Expect(r.Run(runCtx)).To(Succeed())
+		start(r)
+		Eventually(panicked.Synced).Should(BeTrue())
+		Eventually(stopped.Synced).Should(BeTrue())
+	}, SpecTimeout(specTimeout))
+
 	It("that panics gets the next change, and disturbs no other", func(ctx SpecContext) {
 		s := newStore()
 		var log logLines
