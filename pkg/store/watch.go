@@ -34,13 +34,20 @@ const (
 type Event[T Object] struct {
 	// Type says what happened to the object.
 	Type EventType
-	// Object is the object after the change. For Deleted it is the last known
-	// state; a watch sets its resourceVersion to the deletion's revision. For a
-	// Bookmark it is the zero value.
+	// Object is the object after the change. For Deleted it is the state before
+	// it; a watch sets its resourceVersion to the deletion's revision. If
+	// OldUnknown is set, the object of a Deleted has only its namespace, name and
+	// resourceVersion. For a Bookmark it is the zero value.
 	Object T
-	// Old is the object before a Modified. It is the zero value if the old state
-	// is not known.
+	// Old is the object before a Modified. It is the zero value if OldUnknown is
+	// set.
 	Old T
+	// OldUnknown says that the state before the change is not known, because it
+	// was compacted or does not decode. Only a watch can set it, for Modified and
+	// Deleted. If the watch has a selector, the object may not have matched it
+	// before: a Modified can be the first event of an object, and a Deleted can be
+	// of an object that never matched.
+	OldUnknown bool
 	// Revision is the etcd revision of the change. Events of one transaction
 	// share a revision.
 	Revision int64
@@ -80,9 +87,10 @@ type WatchOptions struct {
 // or restored, and its revision is below the one to watch.
 //
 // An undecodable value yields an [UndecodableError] and does not end the watch.
-// If the last value of a deleted object is unknown, because it was compacted or
-// does not decode, the event has only the object's namespace, name and
-// resourceVersion, and Watch yields it whether or not the selector matched.
+// If the value before a change was compacted or does not decode, the event has
+// OldUnknown set. This concerns the changes of the revision at which etcd was
+// compacted, and the first good value after an undecodable one. Watch then yields
+// a Deleted for an object that does not match, since it may have matched before.
 //
 // If the consumer is slower than the changes, etcd's client buffers them in
 // memory without a bound. To keep a local copy of a kind, use package informer.
@@ -229,13 +237,12 @@ func (w *typedWatch[T]) yieldEvent(ev *clientv3.Event, yield func(Event[T], erro
 		e.Type, e.Old = Modified, old
 	case is && (known || ev.IsCreate()):
 		e.Type = Added
-	case is: // whether it was selected before is unknown
-		e.Type = Modified
+	case is:
+		e.Type, e.OldUnknown = Modified, true
 	case was:
-		e.Type, e.Object, e.Size = Deleted, old, 0
-		e.Object.SetResourceVersion(FormatRevision(e.Revision))
-	case !known && !ev.IsCreate(): // whether it was selected before is unknown
-		e.Type, e.Size = Deleted, 0
+		e = deletion(ev, old)
+	case !known && !ev.IsCreate():
+		return w.yieldUnknownDelete(ev, yield)
 	default:
 		return true
 	}
@@ -252,24 +259,35 @@ func (w *typedWatch[T]) previous(ev *clientv3.Event) (old T, known bool) {
 	return old, err == nil
 }
 
-// yieldDelete yields the last known object. If it is not known, yieldDelete
-// yields an object with only its name, whether or not the selector matched.
 func (w *typedWatch[T]) yieldDelete(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
 	object, known := w.previous(ev)
-	if known && !w.selects(object) {
+	switch {
+	case !known:
+		return w.yieldUnknownDelete(ev, yield)
+	case !w.selects(object):
 		return true
 	}
-	if !known {
-		key, ok := w.kind.split(string(ev.Kv.Key[len(w.prefix):]))
-		if !ok {
-			return true // the key is no object's
-		}
-		object = w.kind.newObject().(T)
-		object.SetNamespace(key.Namespace)
-		object.SetName(key.Name)
+	return yield(deletion(ev, object), nil)
+}
+
+// yieldUnknownDelete yields an object with only its name, since its state before
+// the change is not known.
+func (w *typedWatch[T]) yieldUnknownDelete(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
+	key, ok := w.kind.split(string(ev.Kv.Key[len(w.prefix):]))
+	if !ok {
+		return true // the key is no object's
 	}
+	object := w.kind.newObject().(T)
+	object.SetNamespace(key.Namespace)
+	object.SetName(key.Name)
+	e := deletion(ev, object)
+	e.OldUnknown = true
+	return yield(e, nil)
+}
+
+func deletion[T Object](ev *clientv3.Event, object T) Event[T] {
 	object.SetResourceVersion(FormatRevision(ev.Kv.ModRevision))
-	return yield(Event[T]{Type: Deleted, Object: object, Revision: ev.Kv.ModRevision, Key: string(ev.Kv.Key)}, nil)
+	return Event[T]{Type: Deleted, Object: object, Revision: ev.Kv.ModRevision, Key: string(ev.Kv.Key)}
 }
 
 func (w *typedWatch[T]) selects(obj T) bool {

@@ -47,6 +47,20 @@ func brief(e event, err error) string {
 	return fmt.Sprintf("%s %s/%s", e.Type, e.Object.Namespace, e.Object.Name)
 }
 
+// expectUnknownDeletion expects a Deleted that shows nothing of the object but its
+// name.
+func expectUnknownDeletion(e event, name string, rev int64) {
+	GinkgoHelper()
+	Expect(brief(e, nil)).To(Equal("DELETED default/" + name))
+	Expect(e.OldUnknown).To(BeTrue())
+	Expect(e.Revision).To(Equal(rev))
+	Expect(e.Size).To(BeZero())
+	Expect(e.Object.ObjectMeta).To(Equal(metav1.ObjectMeta{
+		Namespace: "default", Name: name, ResourceVersion: store.FormatRevision(rev),
+	}))
+	Expect(e.Object.Spec).To(BeZero())
+}
+
 var _ = Describe("Watch", func() {
 	change := func(ctx SpecContext, s *store.Store, site *Site, change func(*Site)) {
 		GinkgoHelper()
@@ -207,13 +221,22 @@ var _ = Describe("Watch", func() {
 			rev := must(server.Client().Delete(ctx, siteKey(s, "a"))).Header.Revision
 			next := watching(ctx, s, store.WatchOptions{From: from, Selector: selector})
 			Expect(brief(next())).To(HavePrefix("error"))
-			e, err := next()
-			Expect(brief(e, err)).To(Equal("DELETED default/a"))
-			Expect(e.Object.ResourceVersion).To(Equal(store.FormatRevision(rev)))
+			expectUnknownDeletion(must(next()), "a", rev)
 		},
 			Entry("whatever they were", nil),
 			Entry("even if a selector may not have matched", labels.SelectorFromSet(labels.Set{"x": "1"})),
 		)
+
+		It("says that the object that replaces them may never have matched", func(ctx SpecContext) {
+			s := newStore()
+			created(ctx, s, "a", labelled("x", "2"))
+			good := raw(ctx, siteKey(s, "a"))
+			from := put(ctx, siteKey(s, "a"), "garbage")
+			rev := put(ctx, siteKey(s, "a"), good)
+			next := watching(ctx, s, store.WatchOptions{From: from, Selector: labels.SelectorFromSet(labels.Set{"x": "1"})})
+			Expect(brief(next())).To(HavePrefix("error"))
+			expectUnknownDeletion(must(next()), "a", rev)
+		})
 
 		It("skips the deletion of a key that never held an object", func(ctx SpecContext) {
 			s := newStore()
@@ -236,6 +259,7 @@ var _ = Describe("Watch", func() {
 			e := must(watching(ctx, s, store.WatchOptions{From: rev})())
 			Expect(e.Type).To(Equal(store.Modified))
 			Expect(e.Old).To(BeNil())
+			Expect(e.OldUnknown).To(BeTrue())
 			Expect(e.Object).To(Equal(site))
 			Expect(e.Revision).To(Equal(rev))
 		})
@@ -247,7 +271,27 @@ var _ = Describe("Watch", func() {
 			rev := must(store.ParseRevision(site.ResourceVersion))
 			compact(ctx, rev)
 			next := watching(ctx, s, store.WatchOptions{From: rev, Selector: labels.SelectorFromSet(labels.Set{"x": "1"})})
-			Expect(brief(next())).To(Equal("DELETED default/a"))
+			expectUnknownDeletion(must(next()), "a", rev)
+		})
+
+		It("says that an object that does not match may never have matched", func(ctx SpecContext) {
+			s := newStore()
+			never := created(ctx, s, "never", labelled("x", "2"))
+			other := created(ctx, s, "other", labelled("x", "2"))
+			t := s.Txn()
+			t.Update(never)
+			t.Delete(other, store.DeleteOptions{})
+			never.Labels = map[string]string{"x": "3"}
+			rev := must(t.Commit(ctx))
+			compact(ctx, rev)
+			change(ctx, s, never, labelled("x", "4"))
+			created(ctx, s, "end", labelled("x", "1"))
+			next := watching(ctx, s, store.WatchOptions{From: rev, Selector: labels.SelectorFromSet(labels.Set{"x": "1"})})
+			expectUnknownDeletion(must(next()), "never", rev)
+			expectUnknownDeletion(must(next()), "other", rev)
+			e := must(next())
+			Expect(brief(e, nil)).To(Equal("ADDED default/end"))
+			Expect(e.OldUnknown).To(BeFalse())
 		})
 	})
 
