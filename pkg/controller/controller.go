@@ -35,8 +35,8 @@ type Controller[R comparable] struct {
 type Options struct {
 	// Workers is how many keys are reconciled at once. Defaults to 1.
 	Workers int
-	// Timeout limits the time of one reconcile: its context gets a deadline, by the
-	// system's clock. Defaults to no limit.
+	// Timeout limits the time of one reconcile by [ManagerOptions].Clock. After it, the
+	// Err of the reconcile's context is context.DeadlineExceeded. Defaults to no limit.
 	Timeout time.Duration
 	// EveryProcess makes the controller run in every process and reconcile all keys,
 	// although the manager has a [Leadership] or a [Sharding]. Its writes carry no

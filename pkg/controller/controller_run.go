@@ -10,6 +10,7 @@ import (
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/queue"
 	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -126,7 +127,7 @@ func (r *run[R]) reconcile(ctx context.Context, key R, causes *causes) {
 func (c *Controller[R]) callReconciler(ctx context.Context, key R) (result Result, err error) {
 	if c.options.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, c.options.Timeout,
+		ctx, cancel = retry.WithTimeoutCause(ctx, c.manager.settings().Clock, c.options.Timeout,
 			fmt.Errorf("the reconcile took longer than %s", c.options.Timeout))
 		defer cancel()
 	}

@@ -9,6 +9,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // checkTimeout bounds the checks for one answer of /healthz or /readyz.
@@ -70,7 +74,7 @@ func (c *checks) of(list *[]namedCheck) []namedCheck {
 // Healthy runs the checks added with [Manager.AddHealthCheck]. It returns nil, or an
 // error that names all that failed.
 func (m *Manager) Healthy(ctx context.Context) error {
-	_, err := runChecks(ctx, m.checks.of(&m.checks.health))
+	_, err := runChecks(ctx, m.settings().Clock, m.checks.of(&m.checks.health))
 	return err
 }
 
@@ -85,7 +89,7 @@ func (m *Manager) Healthy(ctx context.Context) error {
 //
 // A process that waits to become the leader is ready.
 func (m *Manager) Ready(ctx context.Context) error {
-	_, err := runChecks(ctx, m.readyChecks())
+	_, err := runChecks(ctx, m.settings().Clock, m.readyChecks())
 	return err
 }
 
@@ -105,8 +109,8 @@ func (m *Manager) readyChecks() []namedCheck {
 
 // runChecks runs checks concurrently, for checkTimeout at most. The report has a
 // line for each; the error has all that failed.
-func runChecks(ctx context.Context, all []namedCheck) (report string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+func runChecks(ctx context.Context, c clock.WithDelayedExecution, all []namedCheck) (report string, err error) {
+	ctx, cancel := retry.WithTimeout(ctx, c, checkTimeout)
 	defer cancel()
 	errs := make([]error, len(all))
 	type answer struct {
@@ -141,9 +145,9 @@ func runChecks(ctx context.Context, all []namedCheck) (report string, err error)
 
 // serveChecks answers with a line for each check, and with status 200 if all succeed
 // or 503 if one fails.
-func serveChecks(all func() []namedCheck) http.HandlerFunc {
+func (m *Manager) serveChecks(all func() []namedCheck) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
-		report, err := runChecks(req.Context(), all())
+		report, err := runChecks(req.Context(), m.settings().Clock, all())
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // syncReportInterval is how often a manager logs that it still waits for etcd.
@@ -171,7 +172,7 @@ func runGroup(ctx, work context.Context, components []component) error {
 // waits. It returns false when ctx is done.
 func (m *Manager) awaitSync(ctx context.Context, r *informer.Replica) bool {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, syncReportInterval)
+		attempt, cancel := retry.WithTimeout(ctx, m.options.Clock, syncReportInterval)
 		err := r.WaitForSync(attempt)
 		cancel()
 		if err == nil || ctx.Err() != nil {

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/profiles"
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // Handler returns a handler for what the manager serves at its Address. Use it to
@@ -22,8 +24,8 @@ import (
 //	/debug/pprof/   profiles, with ManagerOptions.Pprof
 func (m *Manager) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /healthz", serveChecks(func() []namedCheck { return m.checks.of(&m.checks.health) }))
-	mux.Handle("GET /readyz", serveChecks(m.readyChecks))
+	mux.Handle("GET /healthz", m.serveChecks(func() []namedCheck { return m.checks.of(&m.checks.health) }))
+	mux.Handle("GET /readyz", m.serveChecks(m.readyChecks))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Metrics(), promhttp.HandlerOpts{
 		EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError,
 	}))
@@ -37,12 +39,13 @@ func (m *Manager) Handler() http.Handler {
 type server struct {
 	socket      net.Listener // nil without an address
 	http        http.Server
+	clock       clock.WithDelayedExecution
 	gracePeriod time.Duration
 }
 
 // newServer opens the manager's address.
 func (m *Manager) newServer() (*server, error) {
-	s := &server{gracePeriod: m.settings().GracePeriod}
+	s := &server{clock: m.settings().Clock, gracePeriod: m.settings().GracePeriod}
 	if m.settings().Address == "" {
 		return s, nil
 	}
@@ -76,7 +79,7 @@ func (s *server) run(ctx context.Context) error {
 }
 
 func (s *server) shutDown() {
-	ctx, cancel := context.WithTimeout(context.Background(), s.gracePeriod)
+	ctx, cancel := retry.WithTimeout(context.Background(), s.clock, s.gracePeriod)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
 		_ = s.http.Close() // cuts off clients that are still reading

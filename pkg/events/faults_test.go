@@ -48,6 +48,7 @@ var _ = Describe("Without etcd", func() {
 			b.record(newSite(fmt.Sprint("site-", i)), "Created", "")
 		}
 		Eventually(ctx, log.all).Should(ContainElement(ContainSubstring("events cannot be written")))
+		Expect(log.all()).To(HaveEach(Not(ContainSubstring("context canceled"))), "nobody cancelled it")
 		link.Heal()
 		Eventually(ctx, b.raw).WithArguments(ctx).Should(HaveLen(101))
 		b.record(newSite("last"), "Created", "")
@@ -130,6 +131,7 @@ var _ = Describe("Without etcd", func() {
 		}).Should(BeClosed())
 		Expect(b.Dropped()).To(Equal(events.Drops{Failed: 3}))
 		Expect(log.all()).To(ContainElement(And(ContainSubstring("events dropped"), ContainSubstring("stopping"))))
+		Expect(log.all()).To(HaveEach(Not(ContainSubstring("context canceled"))), "nobody cancelled it")
 	},
 		Entry("after a cut", cut),
 		Entry("after a freeze", freeze),

@@ -29,18 +29,68 @@ func Sleep(ctx context.Context, c clock.Clock, d time.Duration) error {
 	}
 }
 
-// WithTimeout is context.WithTimeout by a clock: after d the context is done,
-// and context.Cause returns context.DeadlineExceeded. The context has no
-// deadline, and its Err is context.Canceled, since contexts know only the
-// system's clock.
+// WithTimeout is context.WithTimeout by a clock. After d the context is done, and
+// its Err is context.DeadlineExceeded. By the system's clock it is
+// context.WithTimeout itself. By any other, the context has no deadline of its own,
+// since those who read a deadline compare it with the system's clock.
 func WithTimeout(ctx context.Context, c clock.WithDelayedExecution, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := c.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
-	return ctx, func() {
+	return WithTimeoutCause(ctx, c, d, context.DeadlineExceeded)
+}
+
+// WithTimeoutCause is WithTimeout with the cause of the context when d has passed,
+// see context.Cause.
+func WithTimeoutCause(ctx context.Context, c clock.WithDelayedExecution, d time.Duration, cause error) (context.Context, context.CancelFunc) {
+	if c == (clock.RealClock{}) {
+		return context.WithTimeoutCause(ctx, d, cause)
+	}
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	t := &timedContext{Context: inner, cancel: cancel, done: make(chan struct{})}
+	if ctx.Err() != nil {
+		t.end(ctx.Err(), context.Cause(ctx))
+	}
+	stop := context.AfterFunc(ctx, func() { t.end(ctx.Err(), context.Cause(ctx)) })
+	timer := c.AfterFunc(d, func() { t.end(context.DeadlineExceeded, cause) })
+	return t, func() {
+		stop()
 		timer.Stop()
-		cancel(context.Canceled)
+		t.end(context.Canceled, context.Canceled)
 	}
 }
+
+// timedContext is a context whose Err says which of its parent, its timer and its
+// CancelFunc has ended it. The inner context holds the values and the cause; its
+// Err is always context.Canceled, and only end ends it.
+type timedContext struct {
+	context.Context
+	cancel context.CancelCauseFunc // of the inner context
+	done   chan struct{}
+
+	mu  sync.Mutex
+	err error // guarded by mu; nil until done is closed
+}
+
+func (t *timedContext) end(err, cause error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil {
+		return
+	}
+	t.err = err
+	t.cancel(cause)
+	close(t.done)
+}
+
+func (t *timedContext) Done() <-chan struct{} { return t.done }
+
+func (t *timedContext) Err() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+// AfterFunc lets contexts that are derived from this one follow it without a
+// goroutine of their own, see context.AfterFunc.
+func (t *timedContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(t.Context, f) }
 
 // Backoff is the pause between the attempts of one operation. It doubles from
 // First to Max, and each pause is longer by a random part of up to one half, so

@@ -3,11 +3,13 @@ package retry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
@@ -33,14 +35,75 @@ func TestSleep(t *testing.T) {
 }
 
 func TestWithTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := retry.WithTimeout(t.Context(), clock.RealClock{}, time.Second)
-		defer cancel()
-		<-ctx.Done()
-		if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
-			t.Errorf("cause: %v", cause)
+	type key struct{}
+	parent := errors.New("the parent's cause")
+	fake := clocktesting.NewFakeClock(time.Unix(0, 0))
+	for _, c := range []clock.WithDelayedExecution{clock.RealClock{}, fake} {
+		for name, end := range map[string]struct {
+			by         func(cancelParent context.CancelCauseFunc, cancel context.CancelFunc)
+			err, cause error
+		}{
+			"the timer":  {func(context.CancelCauseFunc, context.CancelFunc) { fake.Step(time.Second) }, context.DeadlineExceeded, context.DeadlineExceeded},
+			"its cancel": {func(_ context.CancelCauseFunc, cancel context.CancelFunc) { cancel() }, context.Canceled, context.Canceled},
+			"its parent": {func(cancelParent context.CancelCauseFunc, _ context.CancelFunc) { cancelParent(parent) }, context.Canceled, parent},
+		} {
+			t.Run(fmt.Sprintf("%T ended by %s", c, name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					outer, cancelParent := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+					defer cancelParent(nil)
+					ctx, cancel := retry.WithTimeout(outer, c, time.Second)
+					defer cancel()
+					derived, cancelDerived := context.WithCancel(ctx)
+					defer cancelDerived()
+					valued := context.WithValue(derived, key{}, "another")
+					if ctx.Err() != nil || valued.Err() != nil || ctx.Value(key{}) != "value" {
+						t.Fatalf("before the end: %v, %v, value %v", ctx.Err(), valued.Err(), ctx.Value(key{}))
+					}
+					end.by(cancelParent, cancel)
+					for which, ctx := range map[string]context.Context{"the context": ctx, "a derived one": derived, "a derived one's": valued} {
+						<-ctx.Done()
+						if err, cause := ctx.Err(), context.Cause(ctx); err != end.err || cause != end.cause {
+							t.Errorf("%s: Err is %v, cause %v; want %v, %v", which, err, cause, end.err, end.cause)
+						}
+					}
+					late, cancelLate := context.WithCancel(ctx)
+					defer cancelLate()
+					if late.Err() != end.err {
+						t.Errorf("derived after the end: Err is %v", late.Err())
+					}
+					fake.Step(time.Hour) // its timer was stopped
+					cancel()
+					if ctx.Err() != end.err {
+						t.Errorf("afterwards: Err is %v", ctx.Err())
+					}
+				})
+			})
 		}
-	})
+	}
+}
+
+func TestWithTimeoutOfAParentThatIsDone(t *testing.T) {
+	outer, cancelOuter := context.WithCancel(t.Context())
+	cancelOuter()
+	ctx, cancel := retry.WithTimeout(outer, clocktesting.NewFakeClock(time.Unix(0, 0)), time.Second)
+	defer cancel()
+	if ctx.Err() != context.Canceled {
+		t.Errorf("Err is %v", ctx.Err())
+	}
+}
+
+func TestWithTimeoutOfAParentThatTimedOut(t *testing.T) {
+	fake := clocktesting.NewFakeClock(time.Unix(0, 0))
+	cause := errors.New("the outer took too long")
+	outer, cancelOuter := retry.WithTimeoutCause(t.Context(), fake, time.Second, cause)
+	defer cancelOuter()
+	inner, cancel := retry.WithTimeout(outer, fake, time.Minute)
+	defer cancel()
+	fake.Step(time.Second)
+	<-inner.Done()
+	if inner.Err() != context.DeadlineExceeded || context.Cause(inner) != cause {
+		t.Errorf("Err is %v, cause %v", inner.Err(), context.Cause(inner))
+	}
 }
 
 func TestBackoff(t *testing.T) {

@@ -90,8 +90,8 @@ func (w *KeyWatch) Run(ctx context.Context) {
 // listAndWatch publishes the keys and their changes until ctx is done or the watch
 // breaks.
 func (w *KeyWatch) listAndWatch(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	view, err := w.List(ctx)
 	if err != nil {
 		return err
@@ -146,13 +146,16 @@ func (w *KeyWatch) List(ctx context.Context) (View, error) {
 
 // open opens the watch that continues a list. It cancels the watch's context if that
 // takes longer than RequestTimeout.
-func (w *KeyWatch) open(ctx context.Context, cancel context.CancelFunc, listed int64) (*etcd.Watch, error) {
-	timeout := w.clock.AfterFunc(RequestTimeout, cancel)
+func (w *KeyWatch) open(ctx context.Context, cancel context.CancelCauseFunc, listed int64) (*etcd.Watch, error) {
+	timeout := w.clock.AfterFunc(RequestTimeout, func() { cancel(context.DeadlineExceeded) })
 	defer timeout.Stop()
 	raw, err := etcd.OpenWatch(ctx, w.client, w.keys, listed+1, etcd.WatchOptions{})
-	if err == nil && raw.Created < listed {
+	switch {
+	case err != nil && context.Cause(ctx) == context.DeadlineExceeded:
+		return nil, fmt.Errorf("watch %s: no answer from etcd within %s: %w", w.keys.Start, RequestTimeout, context.DeadlineExceeded)
+	case err == nil && raw.Created < listed:
 		raw.Close()
-		err = ErrWentBack
+		return nil, ErrWentBack
 	}
 	return raw, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 const (
@@ -136,7 +138,7 @@ func (q *Queue[R, C]) resolve(ctx context.Context, key R) error {
 }
 
 func (q *Queue[R, C]) currentRevision(ctx context.Context) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := retry.WithTimeout(ctx, q.config.Clock, askTimeout)
 	defer cancel()
 	return q.config.CurrentRevision(ctx)
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -40,6 +41,33 @@ func TestKeyWaitsForItsWrites(t *testing.T) {
 	if q.records.len() != 0 {
 		t.Errorf("left: %+v", q.KeyStates(1))
 	}
+}
+
+// Time stands still for the question to etcd when it does for the queue.
+func TestQuestionToASilentEtcd(t *testing.T) {
+	c := newFakeClock()
+	q := newTestQueue(c)
+	q.replica.silent = true
+	q.Add("a", 1, Low)
+	key, _ := q.next(t)
+	q.Wrote(key, 0, true)
+	q.Done(key)
+	q.Add("a", 2, Low)
+	key, _ = q.Get()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := q.Begin(t.Context(), key)
+		failed <- err
+	}()
+	for !c.HasWaiters() {
+		time.Sleep(time.Millisecond)
+	}
+	c.Step(askTimeout)
+	if err := <-failed; !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	q.Done(key)
+	q.ShutDown()
 }
 
 // A write whose outcome is unknown is as late as etcd's revision when the key comes

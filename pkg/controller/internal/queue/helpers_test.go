@@ -20,7 +20,7 @@ type testQueue struct {
 	replica *fakeReplica
 }
 
-func newTestQueue(c clock.WithTicker) testQueue {
+func newTestQueue(c clock.WithTickerAndDelayedExecution) testQueue {
 	replica := &fakeReplica{}
 	return testQueue{replica: replica, Queue: New(Config[string, int]{
 		Clock:           c,
@@ -85,6 +85,7 @@ func (q testQueue) drain(t *testing.T) (keys []string) {
 // fakeReplica stands at a revision, and etcd at another.
 type fakeReplica struct {
 	released atomic.Int64 // how often a key may have been released
+	silent   bool         // etcd never answers
 
 	mu       sync.Mutex
 	revision int64
@@ -99,7 +100,11 @@ func (r *fakeReplica) current() int64 {
 	return r.revision
 }
 
-func (r *fakeReplica) ask(context.Context) (int64, error) {
+func (r *fakeReplica) ask(ctx context.Context) (int64, error) {
+	if r.silent {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.etcd, r.err

@@ -13,7 +13,7 @@ import (
 // functions must be safe for concurrent use. The queue calls none of them while it
 // holds a lock of records; client-go's lock may be held while Tenant runs.
 type Config[R comparable, C any] struct {
-	Clock clock.WithTicker
+	Clock clock.WithTickerAndDelayedExecution
 	// Tenant returns the tenant of a key: always the same for the same key. It must
 	// be fast and must not panic.
 	Tenant func(R) string
