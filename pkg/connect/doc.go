@@ -8,9 +8,13 @@
 //
 // # Guarantees
 //
-// [Options.Open] returns a client only after etcd has answered a read of the given keys.
-// A wrong endpoint, an untrusted certificate, a wrong password or a missing permission is an
-// error at once, and the error names the cause.
+//   - [Options.Open] returns a client only after etcd has answered a read of the given keys.
+//   - A fault that waiting cannot mend is an error at once, and the error names the cause: an
+//     untrusted or expired certificate, a client's certificate that is missing or rejected, TLS
+//     at one end only, a wrong password, a missing permission.
+//   - Nothing secret is sent in clear to another machine. [Options.Check] refuses http:// with
+//     certificates or a password.
+//   - No error shows a password.
 //
 // # Not guaranteed
 //
@@ -18,4 +22,5 @@
 //     replica (package informer) says how long it has been out of date.
 //   - That certificates are reloaded. Only the client's certificate and key are read again,
 //     for each new connection.
+//   - That every endpoint works. One that answers is enough for Open.
 package connect

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
@@ -20,19 +19,25 @@ import (
 // answerTimeout bounds the first request.
 const answerTimeout = 5 * time.Second
 
+// probeDelay is how long Open waits for an answer before it looks for the cause.
+const probeDelay = 250 * time.Millisecond
+
 // Open returns a client once etcd has answered it and has let the user read the given keys,
 // such as [etcd.PrefixRange] of a store's prefix. The client notices a dead connection
 // within 15 seconds, and reconnects within about 2 seconds once etcd is back.
 //
-// Open fails after 5 seconds without an answer. The error names the endpoints and, as far
-// as it can be known, what is wrong with each. ctx bounds Open only: the caller must close
-// the client.
+// Open waits up to 5 seconds for an etcd that does not answer yet. It fails at once, if waiting
+// does not help: the options contradict each other (see [Options.Check]), etcd rejects the user,
+// or TLS fails at every endpoint. The error names the endpoints and, as far as it can be known,
+// what is wrong with each. It contains no password. ctx bounds Open only: the caller must
+// close the client.
 func (o Options) Open(ctx context.Context, keys etcd.Range) (*clientv3.Client, error) {
 	return o.open(ctx, keys, answerTimeout)
 }
 
 func (o Options) open(ctx context.Context, keys etcd.Range, timeout time.Duration) (*clientv3.Client, error) {
-	if err := o.Check(); err != nil {
+	endpoints, err := o.check()
+	if err != nil {
 		return nil, err
 	}
 	name, password, err := o.credentials()
@@ -43,66 +48,91 @@ func (o Options) open(ctx context.Context, keys etcd.Range, timeout time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	client, err := clientv3.New(clientv3.Config{
+	attempt, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	lasting := make(chan []error, 1)
+	go func() {
+		defer close(lasting)
+		if faults := lastingFaults(attempt, endpoints, config); faults != nil {
+			lasting <- faults
+			cancel()
+		}
+	}()
+	client, err := dial(attempt, keys, clientv3.Config{
 		Endpoints: o.endpoints(), TLS: config, Username: name, Password: password,
-		DialTimeout:          answerTimeout,
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 5 * time.Second,
 		DialOptions:          []grpc.DialOption{reconnectSoon()},
 		Logger:               zap.NewNop(),
 	})
-	if err == nil {
-		if err = reach(ctx, client, keys, timeout); err == nil {
-			return client, nil
-		}
-		_ = client.Close() // the error to report is the other one
+	timedOut := ctx.Err() == nil && errors.Is(attempt.Err(), context.DeadlineExceeded)
+	cancel()
+	faults := <-lasting
+	where := "etcd at " + strings.Join(etcd.RedactEndpoints(o.endpoints()...), ",")
+	switch {
+	case err == nil:
+		return client, nil
+	case faults != nil:
+		return nil, fmt.Errorf("%s does not answer: %w", where, joinFaults(endpoints, faults))
+	case timedOut:
+		faults = probeAll(ctx, endpoints, config)
+		return nil, fmt.Errorf("%s does not answer: %w (%w)", where, context.DeadlineExceeded, joinFaults(endpoints, faults))
+	case ctx.Err() != nil:
+		err = ctx.Err()
 	}
-	return nil, o.explain(ctx, config, err)
+	return nil, fmt.Errorf("%s: %w", where, err)
 }
 
-func reach(ctx context.Context, client *clientv3.Client, keys etcd.Range, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	_, err := client.Get(ctx, keys.Start, clientv3.WithRange(keys.End), clientv3.WithLimit(1), clientv3.WithKeysOnly())
-	return err
-}
-
-// explain adds to an error what is wrong with each endpoint: that nothing listens there, or
-// why TLS fails. The error of etcd's client does not say so.
-func (o Options) explain(ctx context.Context, config *tls.Config, err error) error {
-	at := "etcd at " + strings.Join(o.endpoints(), ",")
-	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", at, err)
-	}
-	for _, endpoint := range o.endpoints() {
-		if cause := probe(ctx, endpoint, config); cause != nil {
-			err = fmt.Errorf("%w (%s: %w)", err, endpoint, cause)
-		}
-	}
-	return fmt.Errorf("%s does not answer: %w", at, err)
-}
-
-func probe(ctx context.Context, endpoint string, config *tls.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var dialer interface {
-		DialContext(ctx context.Context, network, addr string) (net.Conn, error)
-	} = &net.Dialer{}
-	network, addr := "tcp", endpoint
-	switch scheme, rest, ok := strings.Cut(endpoint, "://"); {
-	case !ok:
-	case scheme == "https":
-		dialer, addr = &tls.Dialer{Config: config}, rest
-	case strings.HasPrefix(scheme, "unix"):
-		network, addr = "unix", rest
-	default:
-		addr = rest
-	}
-	conn, err := dialer.DialContext(ctx, network, addr)
+// dial returns a client that has read keys. ctx does not bound the client's life.
+func dial(ctx context.Context, keys etcd.Range, config clientv3.Config) (*clientv3.Client, error) {
+	var end context.CancelFunc
+	config.Context, end = context.WithCancel(context.Background())
+	release := context.AfterFunc(ctx, end) // New does not know ctx
+	client, err := clientv3.New(config)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return conn.Close()
+	_, err = client.Get(ctx, keys.Start, clientv3.WithRange(keys.End), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+	if !release() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = client.Close() // the error to report is the other one
+		return nil, err
+	}
+	return client, nil
+}
+
+// lastingFaults returns what is wrong with the endpoints if no further attempt can mend any of
+// it, and else nil. It leaves time for an answer first, since most of the time nothing is wrong.
+func lastingFaults(ctx context.Context, endpoints []endpoint, config *tls.Config) []error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(probeDelay):
+	}
+	faults := probeAll(ctx, endpoints, config)
+	if !allLast(faults) {
+		return nil
+	}
+	return faults
+}
+
+// joinFaults returns one error, on one line.
+func joinFaults(endpoints []endpoint, faults []error) error {
+	var joined error
+	for i, fault := range faults {
+		if fault == nil {
+			fault = errors.New("it answers, but not in time")
+		}
+		fault = fmt.Errorf("%s: %w", endpoints[i].given, fault)
+		if joined == nil {
+			joined = fault
+		} else {
+			joined = fmt.Errorf("%w; %w", joined, fault)
+		}
+	}
+	return joined
 }
 
 // reconnectSoon limits the pause between attempts to connect to 2 seconds. It would grow to

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // DefaultEndpoint is the address that an etcd listens on by default.
@@ -17,7 +19,9 @@ const DefaultEndpoint = "127.0.0.1:2379"
 // Options say how to reach an etcd. The zero value means [DefaultEndpoint], without TLS and
 // without a user. Fill it from flags with [Options.Flags], or from YAML by its json tags.
 type Options struct {
-	// Endpoints are URLs or addresses of members. Defaults to DefaultEndpoint.
+	// Endpoints are URLs or addresses of members: host:port, http://host:port,
+	// https://host:port, unix://path or unixs://path. Those that do not say it use TLS if
+	// CACert or Cert is set. Defaults to DefaultEndpoint.
 	Endpoints []string `json:"endpoints,omitempty"`
 	// CACert is a file with the CA that signed etcd's certificate. Defaults to the
 	// system's CAs, for https endpoints.
@@ -36,7 +40,7 @@ type Options struct {
 // Flags defines the flags --endpoints, --cacert, --cert, --key, --user and --password-file.
 // The present values of o are their defaults, so that flags override a file.
 func (o *Options) Flags(flags *flag.FlagSet) {
-	flags.Func("endpoints", "comma-separated `URLs` of the etcd (default "+strings.Join(o.endpoints(), ",")+")", func(s string) error {
+	flags.Func("endpoints", "comma-separated `URLs` of the etcd (default "+strings.Join(etcd.RedactEndpoints(o.endpoints()...), ",")+")", func(s string) error {
 		if o.Endpoints = List(s); len(o.Endpoints) == 0 {
 			return errors.New("no endpoint given")
 		}
@@ -45,7 +49,11 @@ func (o *Options) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&o.CACert, "cacert", o.CACert, "`file` with the CA that signed etcd's certificate")
 	flags.StringVar(&o.Cert, "cert", o.Cert, "`file` with the client's certificate")
 	flags.StringVar(&o.Key, "key", o.Key, "`file` with the key of the client's certificate")
-	flags.StringVar(&o.User, "user", o.User, "`name:password` of an etcd user, or the name alone")
+	// A StringVar would print the password of a file as the flag's default.
+	flags.Func("user", "`name:password` of an etcd user, or the name alone", func(s string) error {
+		o.User = s
+		return nil
+	})
 	flags.StringVar(&o.PasswordFile, "password-file", o.PasswordFile, "`file` with the password of the user")
 }
 
@@ -66,18 +74,57 @@ func (o Options) Secured() bool {
 	return o.CACert != "" || o.Cert != "" || o.Key != "" || o.User != "" || o.PasswordFile != ""
 }
 
-// Check returns an error if the options contradict each other. It reads no files. Open calls
-// it; call it earlier to report mistakes before the program does anything.
+// Check returns an error if the options contradict each other, or would send in clear what
+// should be secret:
+//
+//   - Endpoints with and without TLS do not go together.
+//   - A certificate, or a CA, goes with none that is without TLS, such as http://.
+//   - A password goes to an endpoint without TLS only on this machine.
+//   - An endpoint contains no user and no password: etcd's client would ignore them.
+//
+// Check reads no files. [Options.Open] calls it; call it earlier to report mistakes before the
+// program does anything.
 func (o Options) Check() error {
+	_, err := o.check()
+	return err
+}
+
+func (o Options) check() ([]endpoint, error) {
+	user, password, hasPassword := strings.Cut(o.User, ":")
 	switch {
 	case (o.Cert == "") != (o.Key == ""):
-		return errors.New("the client's certificate and its key belong together: set both or neither")
+		return nil, errors.New("the client's certificate and its key belong together: set both or neither")
 	case o.User == "" && o.PasswordFile != "":
-		return errors.New("a password file needs a user")
-	case o.User != "" && strings.Contains(o.User, ":") == (o.PasswordFile != ""):
-		return errors.New("user: want name:password, or a name and a password file")
+		return nil, errors.New("a password file needs a user")
+	case o.User != "" && hasPassword == (o.PasswordFile != ""):
+		return nil, errors.New("user: want name:password, or a name and a password file")
+	case o.User != "" && user == "":
+		return nil, errors.New("user: the name is empty")
+	case hasPassword && password == "":
+		return nil, errors.New("user: the password is empty")
 	}
-	return nil
+	withTLS := o.CACert != "" || o.Cert != ""
+	var endpoints []endpoint
+	for _, given := range o.endpoints() {
+		e, err := parseEndpoint(given, withTLS)
+		if err != nil {
+			return nil, err
+		}
+		endpoints = append(endpoints, e)
+	}
+	for _, e := range endpoints {
+		switch {
+		case e.tls:
+		case withTLS:
+			return nil, fmt.Errorf("endpoint %s: http does not use certificates, and would send everything in clear: want https", e.given)
+		case o.User != "" && !e.local():
+			return nil, fmt.Errorf("endpoint %s: the user's password would be sent in clear: want https", e.given)
+		}
+		if e.tls != endpoints[0].tls {
+			return nil, fmt.Errorf("endpoints %s and %s: one is with TLS and the other without", endpoints[0].given, e.given)
+		}
+	}
+	return endpoints, nil
 }
 
 func (o Options) endpoints() []string {
@@ -96,7 +143,11 @@ func (o Options) credentials() (name, password string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("password file: %w", err)
 	}
-	return o.User, strings.TrimRight(string(content), "\r\n"), nil
+	password = strings.TrimRight(string(content), "\r\n")
+	if password == "" {
+		return "", "", fmt.Errorf("password file %s: it is empty", o.PasswordFile)
+	}
+	return o.User, password, nil
 }
 
 // tls returns nil if there is no TLS, or if the system's CAs are enough.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
@@ -179,7 +180,7 @@ func (m *Manager) awaitSync(ctx context.Context, r *informer.Replica) bool {
 			return ctx.Err() == nil
 		}
 		m.options.Log.Info("waiting for a replica to sync before starting controllers",
-			"endpoints", r.Store().Client().Endpoints(), "prefix", r.Store().Prefix(), "cause", err.Error())
+			"endpoints", etcd.RedactEndpoints(r.Store().Client().Endpoints()...), "prefix", r.Store().Prefix(), "cause", err.Error())
 	}
 }
 

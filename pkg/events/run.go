@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/internal/sharedlease"
 )
@@ -85,7 +86,7 @@ func (w *writer) failed(err error) {
 	}
 	if w.loggedAt.IsZero() || now.Sub(w.loggedAt) >= logInterval {
 		w.loggedAt, w.logged = now, true
-		r.log.Error(err, "events cannot be written, trying again", "endpoints", r.options.Client.Endpoints(),
+		r.log.Error(err, "events cannot be written, trying again", "endpoints", etcd.RedactEndpoints(r.options.Client.Endpoints()...),
 			"prefix", r.keys, "failures", w.failures, "since", w.failedSince)
 	}
 	if since := now.Add(-giveUpAfter); !w.failedSince.After(since) {

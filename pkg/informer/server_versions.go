@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
@@ -34,7 +35,7 @@ func (r *Replica) warnOfServers(ctx context.Context) {
 			if flaw := flawOf(st.Version); flaw != "" {
 				mu.Lock()
 				defer mu.Unlock()
-				flaws[flaw] = append(flaws[flaw], fmt.Sprintf("%s (%s)", endpoint, st.Version))
+				flaws[flaw] = append(flaws[flaw], fmt.Sprintf("%s (%s)", etcd.RedactEndpoints(endpoint)[0], st.Version))
 			}
 		})
 	}
