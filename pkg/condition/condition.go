@@ -93,7 +93,7 @@ func (c *Condition) Matches(old, new any) (bool, error) {
 func (c *Condition) needsOnlyValues() error {
 	for _, name := range []string{varKey, varValue, varRevision} {
 		if c.Uses(name) {
-			return fmt.Errorf("condition %q: %s is known only of changes in etcd, not of two values", c.expr, name)
+			return fmt.Errorf("condition %q: the name %s is available only for changes of etcd keys", c.expr, name)
 		}
 	}
 	return nil

@@ -145,9 +145,9 @@ func TestEvaluationErrors(t *testing.T) {
 		`int(new.status.phase) == 1`:                                   "type conversion error",
 		`new.status.phase.exists(c, c == "x")`:                         "iterable",
 		`new.status.phase || true == false`:                            "no such overload",
-		`key == "/a"`:                                                  "key is known only of changes in etcd",
-		`value == ""`:                                                  "value is known only of changes in etcd",
-		`[1, 2, 3].exists(x, [x].exists(y, revision == y))`:            "revision is known only of changes in etcd",
+		`key == "/a"`:                                                  "the name key is available only for changes of etcd keys",
+		`value == ""`:                                                  "the name value is available only for changes of etcd keys",
+		`[1, 2, 3].exists(x, [x].exists(y, revision == y))`:            "the name revision is available only for changes of etcd keys",
 		`new.spec.tags.map(t, t + new.status.phase)[0].size() / 0 > 1`: "division by zero",
 	} {
 		if met, err := compile(t, expr).Matches(nil, object("Pending")); met || err == nil || !strings.Contains(err.Error(), want) {

@@ -86,7 +86,7 @@ func (c *Controller[R]) Requeue(key R) error { return c.RequeueAfter(key, 0) }
 func (c *Controller[R]) RequeueAfter(key R, pause time.Duration) error {
 	r := c.sources.current()
 	if r == nil {
-		return fmt.Errorf("controller %q: it does not run here now: %v is not requeued", c.name, key)
+		return fmt.Errorf("controller %q: it does not run in this process: %v is not requeued", c.name, key)
 	}
 	r.queue.RequeueAfter(key, pause, Cause{Type: CauseRequeueAfter})
 	return nil

@@ -32,7 +32,7 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, p que
 		if r.retry(key, p, err) > lostRaces {
 			logFailure(log, err, "reconcile lost again and again to another writer")
 		} else {
-			log.V(1).Info("reconcile met another writer; looking again", "cause", err.Error())
+			log.V(1).Info("reconcile lost a race against another writer; reconciling again", "cause", err.Error())
 		}
 	default:
 		logFailure(log, err, "reconcile failed")
@@ -62,6 +62,6 @@ func logFailure(log logr.Logger, err error, message string) {
 // isLookAgain reports whether a reconcile failed only because another writer was
 // faster.
 func isLookAgain(err error) bool {
-	var outdated *lookAgainError
+	var outdated *outdatedError
 	return apierrors.IsConflict(err) || errors.As(err, &outdated)
 }

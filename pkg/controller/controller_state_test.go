@@ -78,6 +78,6 @@ var _ = Describe("The state of a controller", func() {
 		Eventually(phase).Should(Equal(controller.KeyIdle))
 		Expect(c.KeyStates(10)).To(BeEmpty())
 		stop()
-		Expect(c.Requeue(key)).To(MatchError(ContainSubstring("does not run here now")))
+		Expect(c.Requeue(key)).To(MatchError(ContainSubstring("does not run in this process")))
 	}, SpecTimeout(time.Minute))
 })

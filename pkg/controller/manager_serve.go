@@ -74,7 +74,7 @@ func (s *server) run(ctx context.Context) error {
 		return nil
 	case err := <-ended:
 		s.shutDown() // connections may still be open
-		return fmt.Errorf("manager: health and metrics are not served any more: %w", err)
+		return fmt.Errorf("manager: health and metrics are no longer served: %w", err)
 	}
 }
 

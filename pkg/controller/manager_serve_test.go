@@ -126,7 +126,7 @@ var _ = Describe("A manager's HTTP handler", func() {
 		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
 		Expect((<-serving).Close()).To(Succeed()) // as when the system takes the socket away
 		Eventually(ended).Should(Receive(And(
-			MatchError(ContainSubstring("health and metrics are not served any more")), MatchError(net.ErrClosed))))
+			MatchError(ContainSubstring("health and metrics are no longer served")), MatchError(net.ErrClosed))))
 		Expect(goroutinesIn("/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 

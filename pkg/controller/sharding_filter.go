@@ -102,7 +102,7 @@ func (f *shardFilter) checkBucket(key store.Key, b *bucket) error {
 	if _, exists := known.get(snapshot, key); !exists || f.sharder.bucketOf(snapshot, f.kind, key) == b.number {
 		return nil
 	}
-	return &lookAgainError{fmt.Errorf("%s %s has another root than when its reconcile began", f.kind.Kind, key)}
+	return &outdatedError{fmt.Errorf("%s %s has another root than when its reconcile began", f.kind.Kind, key)}
 }
 
 // admit returns a context for the reconcile of a key, and false if this process must not

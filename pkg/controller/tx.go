@@ -162,7 +162,7 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		tx.recordEvents()
 	}
 	if apierrors.IsAlreadyExists(tx.commitErr) || apierrors.IsNotFound(tx.commitErr) {
-		tx.commitErr = &lookAgainError{tx.commitErr}
+		tx.commitErr = &outdatedError{tx.commitErr}
 	}
 	return tx.commitErr
 }
@@ -195,8 +195,8 @@ func (tx *Tx) fail(err error) {
 	}
 }
 
-// lookAgainError says that the snapshot of a reconcile was too old.
-type lookAgainError struct{ err error }
+// outdatedError says that the snapshot of a reconcile was too old.
+type outdatedError struct{ err error }
 
-func (e *lookAgainError) Error() string { return "the snapshot was outdated: " + e.err.Error() }
-func (e *lookAgainError) Unwrap() error { return e.err }
+func (e *outdatedError) Error() string { return "the snapshot was outdated: " + e.err.Error() }
+func (e *outdatedError) Unwrap() error { return e.err }

@@ -96,7 +96,7 @@ func (c *checkpointReader) readHead() error {
 	}
 	version, isOne := strings.CutPrefix(line, checkpointMagic)
 	if v, err := strconv.Atoi(version); !isOne || err != nil {
-		return errors.New("the file is no checkpoint")
+		return errors.New("the file is not a checkpoint")
 	} else if v != checkpointVersion {
 		return fmt.Errorf("the file has version %d of the format; this program has version %d", v, checkpointVersion)
 	}
@@ -233,7 +233,7 @@ func (c *checkpointReader) state() (*savedState, error) {
 			}
 			for _, e := range b.entries {
 				if e.key <= last || e.rev > c.header.Revision {
-					return nil, fmt.Errorf("%w: key %s is out of place", errDamaged, k.prefix+e.key)
+					return nil, fmt.Errorf("%w: key %s is out of order", errDamaged, k.prefix+e.key)
 				}
 				last = e.key
 				saved.objects.Load(e.key, e)

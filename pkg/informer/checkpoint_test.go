@@ -450,7 +450,7 @@ var _ = Describe("A checkpoint", func() {
 		Entry("empty", func(b []byte) []byte { return nil }, "damaged or cut short", SpecTimeout(specTimeout)),
 		Entry("damaged", func(b []byte) []byte { b[len(b)/2] ^= 4; return b }, "damaged or cut short", SpecTimeout(specTimeout)),
 		Entry("too long", func(b []byte) []byte { return append(b, 0) }, "damaged or cut short", SpecTimeout(specTimeout)),
-		Entry("something else", func(b []byte) []byte { return []byte("{\"kind\": \"Checkpoint\", \"items\": []}") }, "no checkpoint", SpecTimeout(specTimeout)),
+		Entry("something else", func(b []byte) []byte { return []byte("{\"kind\": \"Checkpoint\", \"items\": []}") }, "not a checkpoint", SpecTimeout(specTimeout)),
 		Entry("of an older version", informer.OfVersion(2), "version 2 of the format; this program has version 3", SpecTimeout(specTimeout)),
 		Entry("of a newer version", informer.OfVersion(4), "version 4 of the format; this program has version 3", SpecTimeout(specTimeout)),
 	)

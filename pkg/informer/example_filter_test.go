@@ -100,7 +100,7 @@ func ExampleFieldSelector() {
 	// Output:
 	// ADDED garden/rose red
 	// MODIFIED garden/rose white
-	// informer: select: field "data.color": kind ConfigMap cannot be selected by it
+	// informer: select: field "data.color": kind ConfigMap cannot be selected by this field
 }
 
 func ExampleOperations() {

@@ -399,7 +399,7 @@ func (q *handlerQueue) applyFilterTo(c change) (change, bool) {
 	}
 	left, err := q.filter(c)
 	if n := q.failures.add(err); n > 0 {
-		q.log().Error(err, "a filter cannot tell; the change passes", "key", c.key, "revision", c.revision, "failures", n)
+		q.log().Error(err, "filter failed; the change passes", "key", c.key, "revision", c.revision, "failures", n)
 	}
 	return left, left.old != nil || left.new != nil
 }

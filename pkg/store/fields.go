@@ -37,7 +37,7 @@ func newSelection(k *kindInfo, o ListOptions) (selection, error) {
 			continue
 		}
 		if s.own = true; !known.Has(r.Field) {
-			return s, fmt.Errorf("field %q: kind %s cannot be selected by it", r.Field, k.gvk.Kind)
+			return s, fmt.Errorf("field %q: kind %s cannot be selected by this field", r.Field, k.gvk.Kind)
 		}
 	}
 	return s, nil

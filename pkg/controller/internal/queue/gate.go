@@ -115,8 +115,8 @@ func (q *Queue[R, C]) removeGate(r *record[R, C]) (stop func() bool) {
 
 func unsubscribed() bool { return false }
 
-// resolve closes the gate of a key after a write whose outcome is unknown: only the
-// revision at which etcd is now is sure to show it.
+// resolve closes the gate of a key after a write with an unknown outcome. It opens at
+// etcd's current revision, which shows the write if it has happened.
 func (q *Queue[R, C]) resolve(ctx context.Context, key R) error {
 	q.mu.Lock()
 	r := q.records.get(key)
@@ -127,7 +127,7 @@ func (q *Queue[R, C]) resolve(ctx context.Context, key R) error {
 	}
 	now, err := q.currentRevision(ctx)
 	if err != nil {
-		return fmt.Errorf("see what became of a write whose outcome is unknown: %w", err)
+		return fmt.Errorf("read etcd's revision after a write with an unknown outcome: %w", err)
 	}
 	q.await(key, now)
 	q.mu.Lock()
