@@ -27,6 +27,9 @@ import (
 // the controllers that the test kills.
 const crashEnv = "HOMEOSTAT_TEST_CRASH_PROCESS"
 
+// upgradeEnv has those of a process of the upgrade test: a program and an endpoint.
+const upgradeEnv = "HOMEOSTAT_TEST_UPGRADE_PROCESS"
+
 // crashLease is etcd's shortest lease time.
 const crashLease = 2 * time.Second
 
@@ -34,8 +37,13 @@ const crashLease = 2 * time.Second
 const heedsSignals = "heeds signals"
 
 func TestMain(m *testing.M) {
-	var mode, endpoint, identity string
-	if _, err := fmt.Sscan(os.Getenv(crashEnv), &mode, &endpoint, &identity); err != nil {
+	var mode, program, endpoint, identity string
+	var run func(ctx context.Context) error
+	if _, err := fmt.Sscan(os.Getenv(crashEnv), &mode, &endpoint, &identity); err == nil {
+		run = func(ctx context.Context) error { return runCrashProcess(ctx, crashModes[mode], endpoint, identity) }
+	} else if _, err := fmt.Sscan(os.Getenv(upgradeEnv), &program, &endpoint); err == nil {
+		run = func(ctx context.Context) error { return runUpgradeProcess(ctx, program, endpoint) }
+	} else {
 		os.Exit(m.Run())
 	}
 	ctx, cancel := context.WithCancel(controller.SignalContext())
@@ -44,8 +52,8 @@ func TestMain(m *testing.M) {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	if err := runCrashProcess(ctx, crashModes[mode], endpoint, identity); err != nil {
-		fmt.Fprintln(os.Stderr, identity, "failed:", err)
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, program, identity, "failed:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -99,10 +107,16 @@ type process struct {
 
 func startProcess(mode, endpoint, identity string) *process {
 	GinkgoHelper()
+	return startChild(fmt.Sprintf("%s=%s %s %s", crashEnv, mode, endpoint, identity), identity)
+}
+
+// startChild starts this test binary with a variable that says what it runs.
+func startChild(env, identity string) *process {
+	GinkgoHelper()
 	self, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", crashEnv, mode, endpoint, identity))
+	cmd.Env = append(os.Environ(), env)
 	_, err = cmd.StdinPipe()
 	Expect(err).NotTo(HaveOccurred())
 	session, err := gexec.Start(cmd, GinkgoWriter, GinkgoWriter)

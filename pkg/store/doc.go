@@ -101,7 +101,8 @@
 // To move stored values to another [Version], [Codec] or encryption key: first let every
 // program know the new form, then let every program write it, then call [Rewrite].
 // [Form] says how a value is stored; package informer counts the objects of each form.
-// To go back, take the same steps in the other direction.
+// To go back, take the same steps in the other direction. docs/upgrading.md has the steps
+// in detail.
 //
 // # Keys
 //

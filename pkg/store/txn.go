@@ -22,8 +22,8 @@ type Txn struct {
 	byKey  map[string]*op
 	ranges []rangeCondition
 	guards []guard // of what ValidateAcross has read in this attempt
-	anchor *op   // the condition of every part; nil unless AllowSplit was called
-	err    error // the first wrong argument
+	anchor *op     // the condition of every part; nil unless AllowSplit was called
+	err    error   // the first wrong argument
 
 	fences []Fence // set by Commit
 
