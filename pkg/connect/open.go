@@ -26,11 +26,11 @@ const probeDelay = 250 * time.Millisecond
 // such as [etcd.PrefixRange] of a store's prefix. The client notices a dead connection
 // within 15 seconds, and reconnects within about 2 seconds once etcd is back.
 //
-// Open waits up to 5 seconds for an etcd that does not answer yet. It fails at once, if waiting
-// does not help: the options contradict each other (see [Options.Check]), etcd rejects the user,
-// or TLS fails at every endpoint. The error names the endpoints and, as far as it can be known,
-// what is wrong with each. It contains no password. ctx bounds Open only: the caller must
-// close the client.
+// Open waits up to 5 seconds for an etcd that does not answer yet. It fails at once if
+// waiting does not help: if the options contradict each other (see [Options.Check]), if
+// etcd rejects the user, or if TLS fails at every endpoint. The error names the endpoints
+// and, as far as it can be known, what is wrong with each. It contains no password. ctx
+// bounds Open only: the caller must close the client.
 func (o Options) Open(ctx context.Context, keys etcd.Range) (*clientv3.Client, error) {
 	return o.open(ctx, keys, answerTimeout)
 }

@@ -20,8 +20,8 @@ const DefaultEndpoint = "127.0.0.1:2379"
 // without a user. Fill it from flags with [Options.Flags], or from YAML by its json tags.
 type Options struct {
 	// Endpoints are URLs or addresses of members: host:port, http://host:port,
-	// https://host:port, unix://path or unixs://path. Those that do not say it use TLS if
-	// CACert or Cert is set. Defaults to DefaultEndpoint.
+	// https://host:port, unix://path or unixs://path. Endpoints without a scheme use TLS
+	// if CACert or Cert is set. Defaults to DefaultEndpoint.
 	Endpoints []string `json:"endpoints,omitempty"`
 	// CACert is a file with the CA that signed etcd's certificate. Defaults to the
 	// system's CAs, for https endpoints.
@@ -74,12 +74,12 @@ func (o Options) Secured() bool {
 	return o.CACert != "" || o.Cert != "" || o.Key != "" || o.User != "" || o.PasswordFile != ""
 }
 
-// Check returns an error if the options contradict each other, or would send in clear what
-// should be secret:
+// Check returns an error if the options contradict each other, or would send a secret in
+// clear. The rules are:
 //
-//   - Endpoints with and without TLS do not go together.
-//   - A certificate, or a CA, goes with none that is without TLS, such as http://.
-//   - A password goes to an endpoint without TLS only on this machine.
+//   - Either all endpoints use TLS, or none does.
+//   - With a certificate or a CA, all endpoints use TLS: http:// is refused.
+//   - With a password, an endpoint without TLS must be on this machine.
 //   - An endpoint contains no user and no password: etcd's client would ignore them.
 //
 // Check reads no files. [Options.Open] calls it; call it earlier to report mistakes before the

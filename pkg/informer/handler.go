@@ -27,14 +27,14 @@ type Registration struct {
 // do nothing.
 func (r *Registration) Remove() { r.queue.remove() }
 
-// Synced reports whether the handler has received its initial objects: its calls with
-// all of them have returned, those of a batch handler with the first batch. A handler
-// without initial objects is synced once the replica has listed the kind. If the replica
-// started from a checkpoint, the initial objects are those of the file.
+// Synced reports whether the handler's calls with all initial objects have returned. For
+// a batch handler, that is the call with the first batch. A handler without initial
+// objects is synced once the replica has listed the kind. If the replica started from a
+// checkpoint, the initial objects are those of the file.
 //
-// Synced never becomes false again. It stays false if the handler is removed before.
-// A call that panics counts as returned, and so does one that the end of
-// [Replica.Run] has interrupted.
+// Synced never becomes false again. If the handler is removed before it is synced, Synced
+// stays false. A call that panicked counts as returned, and so does one that was
+// interrupted by the end of [Replica.Run].
 func (r *Registration) Synced() bool { return r.queue.isSynced() }
 
 // Backlog returns the number of undelivered changes. Of the initial objects, it

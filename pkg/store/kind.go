@@ -65,9 +65,10 @@ type Kind[T Object] struct {
 	// a reference to an object that is missing. It reads them with [Read], and the write
 	// happens only if they are still the same. It runs after the other rules, for
 	// creations, for deletions, and for updates that change more than the status and the
-	// metadata. old is nil for a creation, and obj is nil for a deletion. An error, as of
-	// a read, fails the write. It may block until ctx is done. It may be called several
-	// times for one write. Defaults to no rules.
+	// metadata. old is nil for a creation, and obj is nil for a deletion. If it returns
+	// an error, such as that of a read, the write fails with that error. It may block
+	// until ctx is done. It may be called several times for one write. Defaults to no
+	// rules.
 	ValidateAcross func(ctx context.Context, r *Reader, obj, old T) (field.ErrorList, error)
 
 	// Fields returns the fields by which a list can select, in addition to

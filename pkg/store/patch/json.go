@@ -243,7 +243,7 @@ func (d *document) remove(path []string) (any, error) {
 	return value, err
 }
 
-// move counts the elements of a list that had to move.
+// move counts list elements that an operation shifts.
 func (d *document) move(elements int) error {
 	if d.moved += elements; d.moved > maxMoved {
 		return limit("the operations move more than %d elements in lists", maxMoved)
@@ -260,7 +260,7 @@ func (d *document) copyOf(value any) (any, error) {
 	return deepCopy(value), nil
 }
 
-// count adds the size of a value that stands in depth others, and stops at the limits.
+// count adds the size of a value at a depth of nesting, and stops at the limits.
 func (d *document) count(value any, depth int) error {
 	if depth > maxDepth {
 		return errDepth()
@@ -314,8 +314,7 @@ func deepCopy(value any) any {
 	return value
 }
 
-// tooDeep reports whether a value that stands in depth others contains one that stands
-// in more than maxDepth.
+// tooDeep reports whether a value at a depth of nesting contains one below maxDepth.
 func tooDeep(value any, depth int) bool {
 	if depth > maxDepth {
 		return true

@@ -8,7 +8,7 @@ const (
 	maxOperations = 10_000
 	maxCopied     = 3 << 20 // bytes that all copy operations make together
 	maxDepth      = 10_000  // as deep as JSON decodes
-	// maxMoved takes less than a second.
+	// Moving maxMoved elements takes less than a second.
 	maxMoved = 100_000_000
 	// maxComparisons allows one list of 4,000 elements. It takes about a second.
 	maxComparisons = 16_000_000

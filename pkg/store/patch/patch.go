@@ -48,10 +48,15 @@ type Patch struct {
 // The error is a NotFound, a Conflict or an Invalid as for an update. It is a BadRequest
 // if the patch is malformed, cannot be applied, or has a result that does not fit the
 // type, for example an unknown field. It is a RequestEntityTooLarge if the patch exceeds
-// a limit: 3 MiB, 10,000 operations, 3 MiB that its copy operations make together,
-// 10,000 levels of nesting, a hundred million elements of lists that move because others
-// come and go before them, or, in a strategic merge patch, lists of more than 4,000
-// elements.
+// one of these limits:
+//
+//   - 3 MiB for the patch
+//   - 10,000 operations of a JSON patch, which copy at most 3 MiB in all
+//   - 100 million list elements that the operations shift, because they add or remove
+//     elements before them
+//   - 10,000 levels of nesting
+//   - the lists that a strategic merge patch merges: one of 4,000 elements, or several
+//     shorter ones
 func Apply(ctx context.Context, s *store.Store, obj store.Object, p Patch) (int64, error) {
 	return apply(ctx, s, obj, p, (*store.Txn).Update)
 }
