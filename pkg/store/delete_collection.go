@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -39,20 +40,16 @@ func DeleteCollection[T Object](ctx context.Context, s *Store, o ListOptions, d 
 	if err != nil {
 		return 0, 0, fmt.Errorf("delete collection: %w", err)
 	}
-	objects, err := streamKind[T](ctx, s, k, o)
+	list, err := newStreamed(ctx, s, k, o)
 	if err != nil {
 		return 0, 0, fmt.Errorf("delete collection: %w", err)
 	}
-	selects, err := newListing(s, k, o)
-	if err != nil {
-		return 0, 0, fmt.Errorf("delete collection: %w", err)
-	}
-	c := &collection{store: s, list: selects, options: d, undecodable: &UndecodableError{}}
-	if err = c.deleteAll(ctx, objects.batches(c.batchSize())); err != nil {
+	c := &collection{store: s, list: list, options: d, undecodable: &UndecodableError{}}
+	if err = c.deleteAll(ctx, c.batches(ctx)); err != nil {
 		err = fmt.Errorf("delete collection: %w", err)
 	}
 	if c.revision == 0 {
-		c.revision = objects.Revision
+		c.revision = list.revision
 	}
 	return c.deleted, c.revision, errors.Join(err, errors.Join(c.refused...), c.undecodable.orNil())
 }
@@ -60,7 +57,7 @@ func DeleteCollection[T Object](ctx context.Context, s *Store, o ListOptions, d 
 // collection is the state of one DeleteCollection.
 type collection struct {
 	store   *Store
-	list    *listing // says which objects are selected
+	list    *listing
 	options DeleteOptions
 
 	deleted     int
@@ -74,18 +71,18 @@ func (c *collection) batchSize() int {
 	return max(1, min(deleteBatch, MaxTxnOps-len(c.store.fences)))
 }
 
-// batches yields the objects of a stream in groups.
-func (st *ObjectStream[T]) batches(size int) func(yield func([]Object, error) bool) {
-	return func(yield func([]Object, error) bool) {
-		var batch []Object
-		for obj, err := range st.all {
+// batches yields the listed objects in groups.
+func (c *collection) batches(ctx context.Context) iter.Seq2[[]*stored, error] {
+	return func(yield func([]*stored, error) bool) {
+		var batch []*stored
+		for there, err := range c.list.stream(ctx) {
 			if err != nil {
 				if !yield(nil, err) {
 					return
 				}
 				continue
 			}
-			if batch = append(batch, obj); len(batch) == size {
+			if batch = append(batch, there); len(batch) == c.batchSize() {
 				if !yield(batch, nil) {
 					return
 				}
@@ -98,7 +95,7 @@ func (st *ObjectStream[T]) batches(size int) func(yield func([]Object, error) bo
 	}
 }
 
-func (c *collection) deleteAll(ctx context.Context, batches func(yield func([]Object, error) bool)) error {
+func (c *collection) deleteAll(ctx context.Context, batches iter.Seq2[[]*stored, error]) error {
 	for batch, err := range batches {
 		var undecodable *UndecodableError
 		switch {
@@ -117,7 +114,7 @@ func (c *collection) deleteAll(ctx context.Context, batches func(yield func([]Ob
 
 // delete deletes objects in one transaction. If some of them make it fail, it halves the
 // group until it has found them.
-func (c *collection) delete(ctx context.Context, batch []Object) error {
+func (c *collection) delete(ctx context.Context, batch []*stored) error {
 	var others contention
 	for len(batch) > 0 {
 		others.attempt()
@@ -144,7 +141,7 @@ func (c *collection) delete(ctx context.Context, batch []Object) error {
 	return nil
 }
 
-func (c *collection) halve(ctx context.Context, batch []Object) error {
+func (c *collection) halve(ctx context.Context, batch []*stored) error {
 	if err := c.delete(ctx, batch[:len(batch)/2]); err != nil {
 		return err
 	}
@@ -162,20 +159,17 @@ func ofObject(err error) bool {
 }
 
 // try deletes objects in one transaction if none has changed.
-func (c *collection) try(ctx context.Context, batch []Object) error {
+func (c *collection) try(ctx context.Context, batch []*stored) error {
 	t := c.store.Txn()
-	for _, obj := range batch {
+	for _, there := range batch {
 		d := c.options
-		d.ResourceVersion = obj.GetResourceVersion()
-		t.Delete(obj.DeepCopyObject().(Object), d)
+		d.ResourceVersion = FormatRevision(there.rev)
+		t.Delete(there.obj.DeepCopyObject().(Object), d)
 	}
 	if t.err == nil && c.list.kind.stored == nil { // otherwise the listed objects were converted
 		for i, o := range t.ops {
-			rev, err := ParseRevision(batch[i].GetResourceVersion())
-			if err != nil {
-				return err
-			}
-			o.learn(&stored{obj: batch[i], rev: rev, cached: true})
+			batch[i].cached = true
+			o.learn(batch[i])
 		}
 	}
 	revision, err := t.Commit(ctx)
@@ -193,12 +187,12 @@ func (c *collection) try(ctx context.Context, batch []Object) error {
 
 // reread returns the present state of those objects of a batch that still exist and are
 // selected.
-func (c *collection) reread(ctx context.Context, batch []Object) (left []Object, err error) {
+func (c *collection) reread(ctx context.Context, batch []*stored) (left []*stored, err error) {
 	gets := make([]clientv3.Op, len(batch))
 	uids := map[types.UID]bool{}
-	for i, obj := range batch {
-		gets[i] = clientv3.OpGet(c.list.kind.etcdKey(KeyOf(obj)))
-		uids[obj.GetUID()] = true
+	for i, there := range batch {
+		gets[i] = clientv3.OpGet(c.list.kind.etcdKey(KeyOf(there.obj)))
+		uids[there.obj.GetUID()] = true
 	}
 	resp, err := etcd.ReadTxn(ctx, c.store.client, gets)
 	if err != nil {
@@ -206,12 +200,12 @@ func (c *collection) reread(ctx context.Context, batch []Object) (left []Object,
 	}
 	for _, r := range resp.Responses {
 		for _, kv := range r.GetResponseRange().Kvs {
-			obj, selected, err := c.list.read(kv)
+			there, selected, err := c.list.read(kv)
 			switch {
 			case err != nil:
 				c.undecodable.add(string(kv.Key), kv.ModRevision, err)
-			case selected && uids[obj.GetUID()]:
-				left = append(left, obj)
+			case selected && uids[there.obj.GetUID()]:
+				left = append(left, there)
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
@@ -67,8 +66,7 @@ func (s *Store) getStored(ctx context.Context, k *kindInfo, key Key) (*stored, e
 		undecodable.add(etcdKey, resp.Kvs[0].ModRevision, err)
 		return nil, fmt.Errorf("get: %w", undecodable)
 	}
-	return &stored{obj: d.Object, form: d.Form, value: resp.Kvs[0].Value,
-		rev: resp.Kvs[0].ModRevision, lease: clientv3.LeaseID(resp.Kvs[0].Lease)}, nil
+	return newStored(d, resp.Kvs[0]), nil
 }
 
 // DecodeOptions configure [Store.Decoder]. The zero value decodes whole objects that

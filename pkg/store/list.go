@@ -84,12 +84,12 @@ func listKind[T Object](ctx context.Context, s *Store, k *kindInfo, o ListOption
 	}
 	undecodable := &UndecodableError{}
 	take := func(kv *mvccpb.KeyValue) bool {
-		obj, selected, err := l.read(kv)
+		there, selected, err := l.read(kv)
 		if err != nil {
 			undecodable.add(string(kv.Key), kv.ModRevision, err)
 		}
 		if selected {
-			result.Items = append(result.Items, obj.(T))
+			result.Items = append(result.Items, there.obj.(T))
 		}
 		return selected
 	}
@@ -117,11 +117,14 @@ func checkNamespace(k *kindInfo, namespace string) error {
 }
 
 // decodeKV decodes the value of a key that starts with the kind's prefix.
-func (k *kindInfo) decodeKV(prefix string, kv *mvccpb.KeyValue) (Object, error) {
+func (k *kindInfo) decodeKV(prefix string, kv *mvccpb.KeyValue) (*stored, error) {
 	key, ok := k.split(string(kv.Key[len(prefix):]))
 	if !ok {
 		return nil, fmt.Errorf("no object of kind %s can have this key", k.gvk.Kind)
 	}
 	d, err := k.decode(key, kv.Value, kv.ModRevision)
-	return d.Object, err
+	if err != nil {
+		return nil, err
+	}
+	return newStored(d, kv), nil
 }

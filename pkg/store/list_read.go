@@ -50,12 +50,12 @@ func newListing(s *Store, k *kindInfo, o ListOptions) (l *listing, err error) {
 }
 
 // read decodes the value of a key and reports whether the list selects it.
-func (l *listing) read(kv *mvccpb.KeyValue) (obj Object, selected bool, err error) {
-	if obj, err = l.kind.decodeKV(l.kind.prefix, kv); err != nil {
+func (l *listing) read(kv *mvccpb.KeyValue) (there *stored, selected bool, err error) {
+	if there, err = l.kind.decodeKV(l.kind.prefix, kv); err != nil {
 		return nil, false, err
 	}
-	selected, err = l.selection.matches(obj)
-	return obj, selected, err
+	selected, err = l.selection.matches(there.obj)
+	return there, selected, err
 }
 
 // rest calls take for each remaining value, in the order of keys.

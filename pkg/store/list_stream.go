@@ -49,6 +49,25 @@ func Stream[T Object](ctx context.Context, s *Store, o ListOptions) (*ObjectStre
 
 // streamKind streams the objects of a kind. T is the kind's type or [Object].
 func streamKind[T Object](ctx context.Context, s *Store, k *kindInfo, o ListOptions) (*ObjectStream[T], error) {
+	l, err := newStreamed(ctx, s, k, o)
+	if err != nil {
+		return nil, err
+	}
+	return &ObjectStream[T]{Revision: l.revision, all: func(yield func(T, error) bool) {
+		for there, err := range l.stream(ctx) {
+			var obj T
+			if err == nil {
+				obj = there.obj.(T)
+			}
+			if !yield(obj, err) {
+				return
+			}
+		}
+	}}, nil
+}
+
+// newStreamed returns a listing whose revision is known.
+func newStreamed(ctx context.Context, s *Store, k *kindInfo, o ListOptions) (*listing, error) {
 	if o.Limit != 0 || o.Continue != "" || o.Descending {
 		return nil, fmt.Errorf("stream: %w", apierrors.NewBadRequest("a stream has no Limit, no Continue and no order"))
 	}
@@ -61,39 +80,38 @@ func streamKind[T Object](ctx context.Context, s *Store, k *kindInfo, o ListOpti
 			return nil, err
 		}
 	}
-	return &ObjectStream[T]{Revision: l.revision, all: func(yield func(T, error) bool) {
-		if err := streamTo(ctx, l, yield); err != nil && !errors.Is(err, errBrokenOff) {
-			var none T
-			yield(none, err)
-		}
-	}}, nil
+	return l, nil
 }
 
 // errBrokenOff ends a read when the consumer stops.
 var errBrokenOff = errors.New("the consumer stopped")
 
-func streamTo[T Object](ctx context.Context, l *listing, yield func(T, error) bool) error {
-	_, err := etcd.List(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
-		for _, kv := range kvs {
-			if !yieldTo(l, kv, yield) {
-				return errBrokenOff
+// stream yields what [ObjectStream.All] yields.
+func (l *listing) stream(ctx context.Context) iter.Seq2[*stored, error] {
+	return func(yield func(*stored, error) bool) {
+		_, err := etcd.List(ctx, l.store.client, l.within, l.revision, func(kvs []*mvccpb.KeyValue) error {
+			for _, kv := range kvs {
+				if !l.yieldTo(yield, kv) {
+					return errBrokenOff
+				}
 			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errBrokenOff) {
+			yield(nil, err)
 		}
-		return nil
-	})
-	return err
+	}
 }
 
-func yieldTo[T Object](l *listing, kv *mvccpb.KeyValue, yield func(T, error) bool) bool {
-	obj, selected, err := l.read(kv)
+func (l *listing) yieldTo(yield func(*stored, error) bool, kv *mvccpb.KeyValue) bool {
+	there, selected, err := l.read(kv)
 	switch {
 	case err != nil:
 		undecodable := &UndecodableError{}
 		undecodable.add(string(kv.Key), kv.ModRevision, err)
-		var none T
-		return yield(none, undecodable)
+		return yield(nil, undecodable)
 	case !selected:
 		return true
 	}
-	return yield(obj.(T), nil)
+	return yield(there, nil)
 }

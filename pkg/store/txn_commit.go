@@ -187,7 +187,7 @@ func (o *op) learnFrom(kvs []*mvccpb.KeyValue) error {
 		return nil
 	}
 	kv := kvs[0]
-	p := &stored{value: kv.Value, rev: kv.ModRevision, lease: clientv3.LeaseID(kv.Lease)}
+	p := newStored(Decoded{}, kv)
 	o.learn(p)
 	if !o.needsObject() {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -27,6 +28,10 @@ type stored struct {
 	rev    int64
 	lease  clientv3.LeaseID // unknown if it comes from a cache, which has only objects without one
 	cached bool             // it may not be the newest
+}
+
+func newStored(d Decoded, kv *mvccpb.KeyValue) *stored {
+	return &stored{obj: d.Object, form: d.Form, value: kv.Value, rev: kv.ModRevision, lease: clientv3.LeaseID(kv.Lease)}
 }
 
 // effect is what a write does to a key.

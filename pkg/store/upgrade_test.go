@@ -120,6 +120,10 @@ var _ = Describe("A value with fields that the type lacks", func() {
 			_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{})
 			return err
 		}),
+		Entry("a deletion of the collection that marks the object", func(ctx context.Context, s *store.Store) error {
+			_, _, err := store.DeleteCollection[*Site](ctx, s, store.ListOptions{}, store.DeleteOptions{})
+			return err
+		}),
 		Entry("a transaction with other writes", func(ctx context.Context, s *store.Store) error {
 			t := s.Txn()
 			site := get(ctx, s, "a")

@@ -295,13 +295,13 @@ func (w *typedWatch[T]) selects(obj T) bool {
 }
 
 func (w *typedWatch[T]) decode(kv *mvccpb.KeyValue, rev int64) (T, error) {
-	obj, err := w.kind.decodeKV(w.prefix, kv)
+	there, err := w.kind.decodeKV(w.prefix, kv)
 	if err != nil {
 		undecodable := &UndecodableError{}
 		undecodable.add(string(kv.Key), kv.ModRevision, err)
 		var none T
 		return none, undecodable
 	}
-	obj.SetResourceVersion(FormatRevision(rev))
-	return obj.(T), nil
+	there.obj.SetResourceVersion(FormatRevision(rev))
+	return there.obj.(T), nil
 }
