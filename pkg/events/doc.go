@@ -33,7 +33,8 @@
 //     runs, a recorder writes at most Options.Buffer Events in any 10 seconds, up to 32
 //     in one transaction.
 //   - An Event lives for at least [Options.TTL] after it was last written. etcd deletes
-//     it by its lease. Events share leases: a recorder holds about a dozen.
+//     it by its lease. Events share leases: a recorder holds about a dozen,
+//     and one more for each 1000 Events.
 //   - Every call that no Event shows is counted by cause, in [Recorder.Dropped] and in
 //     the metric of [Recorder.Collector]. The log reports drops at most once a minute
 //     for each cause.

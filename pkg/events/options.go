@@ -40,7 +40,7 @@ type Options struct {
 	Client *clientv3.Client
 
 	// TTL is how long an Event lives at least after it was last written. It lives
-	// longer by up to a tenth and a few seconds. It must be at least 1 second and at
+	// longer by up to a sixth and a few seconds. It must be at least 1 second and at
 	// most ten years.
 	// Defaults to 1 hour.
 	TTL time.Duration

@@ -26,7 +26,7 @@ func (s *Store) Expire(ctx context.Context, obj Object, ttl time.Duration) (int6
 //
 // ttl is 1 second to 10 years. With 0, the object no longer has a time to live. Objects
 // that are written at about the same time share a lease, so an object may live longer: by
-// up to a tenth of ttl, or one second if that is more, plus 6 seconds. All other writes
+// up to a sixth of ttl, or 2 seconds if that is more, plus 6 seconds. All other writes
 // leave the time to live as it is.
 //
 // Commit returns a BadRequest for another ttl, and a NotFound or a Conflict as for an

@@ -77,6 +77,10 @@ var _ = Describe("The lease of a key", func() {
 			_, err := s.Delete(ctx, newSite("a"), store.DeleteOptions{})
 			return err
 		}),
+		Entry("a deletion of the collection that marks the object", func(ctx context.Context, s *store.Store) error {
+			_, _, err := store.DeleteCollection[*Site](ctx, s, store.ListOptions{}, store.DeleteOptions{})
+			return err
+		}),
 		Entry("Rewrite", func(ctx context.Context, s *store.Store) error {
 			_, err := store.Rewrite[*Site](ctx, newStore(sharing(s), keys("alpha")))
 			return err
@@ -161,6 +165,17 @@ var _ = Describe("An object with a time to live", func() {
 			t.Expire(again, time.Hour)
 			Expect(t.Commit(ctx)).Error().To(MatchError(apierrors.IsAlreadyExists, "AlreadyExists"))
 		}
+	})
+
+	It("shares its lease with others whose times differ a little", func(ctx SpecContext) {
+		s := newStore()
+		leases := map[clientv3.LeaseID]bool{}
+		for i := range 40 {
+			name := fmt.Sprint("a", i)
+			createFor(ctx, s, name, time.Hour-time.Duration(i)*time.Second-time.Millisecond)
+			leases[leaseOf(ctx, s, name)] = true
+		}
+		Expect(leases).To(HaveLen(1))
 	})
 
 	It("gets another lease when etcd does not know the shared one", func(ctx SpecContext) {

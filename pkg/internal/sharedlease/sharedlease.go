@@ -1,7 +1,7 @@
 // Package sharedlease grants etcd leases that many keys share.
 //
 // A lease costs etcd memory, and a record in its log for each grant. Keys that are
-// written within one window of time and live equally long can have the same one.
+// written within one window of time and live about equally long can have the same one.
 package sharedlease
 
 import (
@@ -60,8 +60,8 @@ func CheckTTL(ttl time.Duration) error {
 }
 
 // For returns a lease for some keys that are written now. A key with this lease lives at
-// least for ttl. It may live longer: by up to a tenth of ttl, or one second if that is
-// more, plus 6 seconds.
+// least for ttl. It may live longer: by up to a sixth of ttl, or two seconds if that
+// is more, plus 6 seconds.
 func (l *Leases) For(ctx context.Context, ttl time.Duration, keys int) (clientv3.LeaseID, error) {
 	if err := CheckTTL(ttl); err != nil {
 		return clientv3.NoLease, err
@@ -72,6 +72,7 @@ func (l *Leases) For(ctx context.Context, ttl time.Duration, keys int) (clientv3
 	case <-ctx.Done():
 		return clientv3.NoLease, ctx.Err()
 	}
+	ttl = roundUp(ttl)
 	now, window := l.clock.Now(), max(ttl/10, time.Second)
 	if current, ok := l.byTTL[ttl]; ok && now.Sub(current.granted) < window && current.keys+keys <= maxKeys {
 		current.keys += keys
@@ -86,6 +87,16 @@ func (l *Leases) For(ctx context.Context, ttl time.Duration, keys int) (clientv3
 	l.forgetOld(now)
 	l.byTTL[ttl] = lease{resp.ID, now, keys}
 	return resp.ID, nil
+}
+
+// roundUp adds at most a second or a twentieth of ttl. So there are few leases even if each
+// key has another time to live, such as the time until midnight.
+func roundUp(ttl time.Duration) time.Duration {
+	unit := time.Second
+	for ttl > 200*unit {
+		unit *= 10
+	}
+	return (ttl + unit - 1) / unit * unit
 }
 
 // forgetOld removes the leases that For no longer returns.

@@ -74,3 +74,27 @@ func TestFailedGrant(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFewLeasesForManyTimes(t *testing.T) {
+	client := &grants{}
+	l := New(client, clocktesting.NewFakeClock(time.Unix(1_000_000, 0)))
+	for i := range 20_000 {
+		ttl := 3*time.Hour - time.Duration(i)*500*time.Millisecond - 1
+		id, err := l.For(t.Context(), ttl, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted := time.Duration(client.ttls[id-1]) * time.Second
+		if granted < ttl+grace || granted > ttl+max(ttl/6, 2*time.Second)+grace+time.Second {
+			t.Fatalf("a key that is to live for %s has a lease of %s", ttl, granted)
+		}
+	}
+	if len(client.ttls) > 250 {
+		t.Errorf("%d leases for 20,000 keys", len(client.ttls))
+	}
+	for _, ttl := range []time.Duration{MinTTL, MaxTTL} {
+		if _, err := l.For(t.Context(), ttl, 1); err != nil {
+			t.Errorf("%s: %v", ttl, err)
+		}
+	}
+}
