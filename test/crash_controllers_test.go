@@ -18,8 +18,8 @@ import (
 )
 
 // crashControllers are the controllers of one process. They put their token on every
-// object. They pause between reading and writing, and write even if they are told to
-// stop meanwhile: etcd must reject the late writes.
+// object. They pause between reading and writing, and write even if their context is
+// done meanwhile: etcd must reject the late writes.
 type crashControllers struct {
 	manager      *controller.Manager
 	groups       *informer.Informer[*Group]

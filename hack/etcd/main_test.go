@@ -64,7 +64,7 @@ func readEndpoints(t *testing.T, stdout *bufio.Reader) []string {
 	return strings.Split(strings.TrimSpace(list), ",")
 }
 
-// swap writes a value and returns the one of before.
+// swap writes a value and returns the previous one.
 func swap(t *testing.T, ctx context.Context, endpoints []string, key, value string) string {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})

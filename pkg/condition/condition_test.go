@@ -165,7 +165,7 @@ func TestCostIsBounded(t *testing.T) {
 	}
 }
 
-// A step whose cost does not show how long it takes is stopped by time.
+// A step that takes longer than its cost suggests is stopped by time.
 func TestTimeIsBounded(t *testing.T) {
 	items := make([]any, 50_000)
 	for i := range items {

@@ -29,7 +29,7 @@ func ExampleCompile() {
 	// condition "key > 3": line 1, column 5: found no matching overload for '_>_' applied to '(string, int)'
 }
 
-// A handler of failed pods: a pod that fails arrives as Added.
+// This handler sees the failed pods: a pod that fails arrives as Added.
 func ExampleWhere() {
 	failed, err := condition.Where[*corev1.Pod](`object.status.phase == "Failed"`)
 	if err != nil {
@@ -42,7 +42,7 @@ func ExampleWhere() {
 	// Output:
 }
 
-// A handler of the changes by which pods fail.
+// This handler receives the changes by which pods fail.
 func ExampleTransition() {
 	fails, err := condition.Transition[*corev1.Pod](`old.status.phase != "Failed" && new.status.phase == "Failed"`)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/condition"
 )
 
-// No expression panics, whatever it is asked about, and what was not met is
-// either decided or an error.
+// No expression panics, whatever the values. Two evaluations agree, and a condition
+// with an error is not met.
 func FuzzCondition(f *testing.F) {
 	for _, expr := range []string{
 		`old.status.phase == "Pending" && new.status.phase == "Failed"`,
@@ -27,7 +27,7 @@ func FuzzCondition(f *testing.F) {
 			return
 		}
 		change := condition.Change{Key: "/a\xff", Value: newJSON, Revision: 7}
-		_ = json.Unmarshal([]byte(oldJSON), &change.Old) // what is no JSON is not there
+		_ = json.Unmarshal([]byte(oldJSON), &change.Old) // invalid JSON counts as no value
 		_ = json.Unmarshal([]byte(newJSON), &change.New)
 		first, firstErr := c.MatchesChange(change)
 		again, err := c.MatchesChange(change)

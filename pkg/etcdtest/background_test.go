@@ -34,7 +34,7 @@ func TestBackgroundStopsAndWaits(t *testing.T) {
 	}
 }
 
-// noted is a test that notes that it failed.
+// noted is a test that records its failure.
 type noted struct{ *testing.T }
 
 type failure string

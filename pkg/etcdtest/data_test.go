@@ -68,7 +68,7 @@ func TestWipeMember(t *testing.T) {
 	put(t, three.Client(), "a", "1")
 }
 
-// The addresses differ from one run to the next, and the data are found.
+// The next run finds the data although its addresses differ.
 func TestDataDir(t *testing.T) {
 	for _, n := range []int{1, 3} {
 		VerifyNoLeaks(t)

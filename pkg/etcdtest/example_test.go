@@ -12,7 +12,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
-// A program runs an etcd whose data are still there when it is run again.
+// A program runs an etcd that keeps its data for the next run.
 func ExampleRun() {
 	dir, err := os.MkdirTemp("", "example-")
 	if err != nil {
@@ -58,7 +58,7 @@ func ExampleStart() {
 	}
 }
 
-// A test runs a function of the program's, such as a manager's Run, until it ends.
+// A test runs a function, such as a manager's Run, until the test ends.
 func ExampleBackground() {
 	_ = func(t *testing.T) {
 		client := etcdtest.Start(t, etcdtest.Options{}).Client()

@@ -11,7 +11,7 @@ import (
 
 var _ TB = ginkgo.FullGinkgoTInterface(nil)
 
-// soon is the bound of checks that are to fail.
+// soon is the time limit of checks that should fail.
 const soon = 50 * time.Millisecond
 
 func TestLeakFound(t *testing.T) {
@@ -52,8 +52,7 @@ func TestLateEndIsNoLeak(t *testing.T) {
 	}
 }
 
-// What a cluster does by itself, and what its members do to serve a test, is
-// not the test's.
+// The goroutines of a cluster and of its members are not leaks of the test.
 func TestSharedCluster(t *testing.T) {
 	VerifyNoLeaks(t)
 	c := Start(t, Options{Members: 3})
@@ -88,7 +87,7 @@ func TestSharedClusterClientLeft(t *testing.T) {
 	}
 }
 
-// A goroutine must not look like a new one because it has only now begun.
+// A goroutine that was created before the check but starts only later is not a new one.
 func TestUnstartedGoroutineIsNoLeak(t *testing.T) {
 	VerifyNoLeaks(t)
 	Start(t, Options{})

@@ -8,7 +8,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// pause is long enough for anything on this machine that is not held back.
+// pause is long enough for any request on this machine that is not delayed.
 const pause = 200 * time.Millisecond
 
 func startLinked(t *testing.T, o Options) (*Cluster, *Link, *clientv3.Client) {
@@ -49,8 +49,8 @@ func TestLinkCut(t *testing.T) {
 	}
 }
 
-// What was under way when the link froze arrives when it is healed, over the
-// connection of before.
+// Bytes that were on their way when the link froze arrive when it is healed, over the
+// same connection.
 func TestLinkFreeze(t *testing.T) {
 	VerifyNoLeaks(t)
 	c, link, far := startLinked(t, Options{})
@@ -105,7 +105,7 @@ func TestLinkStates(t *testing.T) {
 	}
 }
 
-// A link leads to a member, wherever it comes back.
+// A link leads to its member again after a restart of the member.
 func TestLinkOverRestart(t *testing.T) {
 	VerifyNoLeaks(t)
 	c, _, far := startLinked(t, Options{})
@@ -118,7 +118,7 @@ func TestLinkOverRestart(t *testing.T) {
 	}
 }
 
-// Close must end with a link that holds everything back.
+// Close must return even if a link is frozen.
 func TestCloseFrozen(t *testing.T) {
 	VerifyNoLeaks(t)
 	c, link, far := startLinked(t, Options{})

@@ -25,7 +25,7 @@ func TestStopOneOfThree(t *testing.T) {
 	}
 }
 
-// Without a majority nothing can be ready: a restart must not wait for it.
+// Without a majority no member can become ready: a restart must not wait for it.
 func TestRestartAll(t *testing.T) {
 	VerifyNoLeaks(t)
 	c := Start(t, Options{Members: 3})
@@ -41,7 +41,7 @@ func TestRestartAll(t *testing.T) {
 	}
 }
 
-// A watch that its client resumes goes on over a restart.
+// The watch of etcd's own client continues after a restart.
 func TestWatchOverRestart(t *testing.T) {
 	VerifyNoLeaks(t)
 	c := Start(t, Options{})
@@ -59,7 +59,7 @@ func TestWatchOverRestart(t *testing.T) {
 	t.Error("the watch ended")
 }
 
-// A restart that was given up must not be in the way of the next one.
+// A restart that was given up must not prevent the next one.
 func TestRestartGivenUp(t *testing.T) {
 	VerifyNoLeaks(t)
 	c := Start(t, Options{})

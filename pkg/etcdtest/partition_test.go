@@ -90,7 +90,7 @@ func TestIsolationOutlivesRestart(t *testing.T) {
 	}
 }
 
-// Nobody is left to be isolated from.
+// A lone member has no other member to be isolated from.
 func TestIsolateLoneMember(t *testing.T) {
 	VerifyNoLeaks(t)
 	c := Start(t, Options{})

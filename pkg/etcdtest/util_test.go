@@ -12,7 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// testBound is met only by a test that hangs.
+// testBound is a time limit that only a hanging test reaches.
 const testBound = time.Minute
 
 func bounded(t *testing.T) context.Context {
@@ -60,7 +60,7 @@ func revision(t *testing.T, client *clientv3.Client) int64 {
 	return r.Header.Revision
 }
 
-// leader waits until the others have noticed what happened to a member.
+// leader waits until the other members have noticed the fault of one.
 func leader(t *testing.T, c *Cluster) int {
 	t.Helper()
 	i, err := c.Leader(bounded(t))
@@ -68,7 +68,7 @@ func leader(t *testing.T, c *Cluster) int {
 	return i
 }
 
-// fakeTB records what a test would have been told.
+// fakeTB is a test that records its failure and its cleanups.
 type fakeTB struct {
 	failed   string
 	cleanups []func()
@@ -83,7 +83,7 @@ func (f *fakeTB) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// run runs a test, and what is to be done at its end.
+// run runs a test and then its cleanups.
 func (f *fakeTB) run(test func()) {
 	f.do(test)
 	for _, fn := range slices.Backward(f.cleanups) {

@@ -15,8 +15,8 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// A controller tells three times that it cannot pull an image, and people read
-// that in one Event.
+// A controller reports three times that it cannot pull an image. There is one Event for
+// people to read.
 func Example() {
 	ctx := context.Background()
 	etcd, err := etcdtest.Run(ctx, etcdtest.Options{})

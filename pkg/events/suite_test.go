@@ -48,12 +48,12 @@ func TestEvents(t *testing.T) {
 	RunSpecs(t, "events")
 }
 
-// Site is a kind of the user's own.
+// Site is a user-defined kind.
 type Site = store.Resource[struct{}, struct{}]
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 123456789, time.UTC)
 
-// bench is a recorder and what a spec needs around it.
+// bench is a recorder with its store and clock.
 type bench struct {
 	*events.Recorder
 	objects *store.Store
@@ -108,7 +108,7 @@ func run(r *events.Recorder) (stop func()) {
 	return stop
 }
 
-// list returns the Events that are stored.
+// list returns the stored Events.
 func (b *bench) list(ctx context.Context) []*eventsv1.Event {
 	GinkgoHelper()
 	found, err := store.List[*eventsv1.Event](ctx, b.Store(), store.ListOptions{})
@@ -116,7 +116,7 @@ func (b *bench) list(ctx context.Context) []*eventsv1.Event {
 	return found.Items
 }
 
-// raw returns the keys and values of the Events that are stored.
+// raw returns the keys and values of the stored Events.
 func (b *bench) raw(ctx context.Context) []*mvccpb.KeyValue {
 	GinkgoHelper()
 	resp, err := etcd.Client().Get(ctx, b.options.Prefix, clientv3.WithPrefix())
@@ -138,8 +138,7 @@ func (b *bench) cooling(n int) {
 	Eventually(func() bool { return events.Cooling(b.Recorder) == n && b.clock.HasWaiters() }).Should(BeTrue())
 }
 
-// stepped moves the clock on whenever somebody asks, so that waiting for a
-// condition lets time pass.
+// stepped steps the clock at each call, so that polling for a condition lets time pass.
 func (b *bench) stepped(f func() events.Drops) func() events.Drops {
 	return func() events.Drops {
 		b.clock.Step(10 * time.Second)
@@ -147,7 +146,7 @@ func (b *bench) stepped(f func() events.Drops) func() events.Drops {
 	}
 }
 
-// tell records that something has happened to a site.
+// record records that something has happened to a site.
 func (b *bench) record(site *Site, reason, note string) {
 	b.Eventf(site, nil, corev1.EventTypeNormal, reason, "Test", "%s", note)
 }
@@ -156,7 +155,7 @@ func newSite(name string) *Site {
 	return &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: "uid-of-site", ResourceVersion: "7"}}
 }
 
-// count is how many occurrences an Event stands for.
+// count returns the number of occurrences that an Event counts.
 func count(e *eventsv1.Event) int {
 	if e.Series == nil {
 		return 1

@@ -13,14 +13,14 @@ var epoch = time.Unix(1_800_000_000, 0)
 
 func at(seconds int) time.Time { return epoch.Add(time.Duration(seconds) * time.Second) }
 
-// seen is an occurrence of a kind of its own for each name.
+// seen returns an occurrence that differs for each name.
 func seen(name string, seconds int) occurrence {
 	key := seriesKey{eventType: "Normal", reason: "Test", action: "Test"}
 	key.regarding = corev1.ObjectReference{Kind: "Site", Namespace: "default", Name: name}
 	return occurrence{what: key, at: at(seconds)}
 }
 
-// expectBatch takes all that is ready at a time and checks which it is.
+// expectBatch takes all Events that are ready at a time and compares them.
 func expectBatch(t *testing.T, tb *table, seconds int, want ...string) []write {
 	t.Helper()
 	batch, _ := tb.nextBatch(at(seconds), 100)
@@ -143,8 +143,8 @@ func TestBudgetsRefill(t *testing.T) {
 	}
 }
 
-// TestTableHolds checks, over random histories, what doc.go promises of memory,
-// of the rate of writes, and of counts.
+// TestTableHolds checks, over random histories, the guarantees of doc.go about memory,
+// the rate of writes, and counts.
 func TestTableHolds(t *testing.T) {
 	for seed := range uint64(50) {
 		h := &history{T: t, random: rand.New(rand.NewPCG(seed, 0)), tb: newTable(8, 1000), lastWrite: map[*series]time.Time{}}

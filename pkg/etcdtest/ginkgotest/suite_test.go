@@ -1,5 +1,5 @@
-// Package ginkgotest proves that a Ginkgo suite can share one cluster while
-// every spec is checked for leaks. It is the pattern to copy.
+// Package ginkgotest shows that a Ginkgo suite can share one cluster and check every
+// spec for leaks. Copy its pattern.
 package ginkgotest
 
 import (

@@ -62,7 +62,7 @@ func TestGlobRefuses(t *testing.T) {
 	}
 }
 
-// What matches lies in the range, whatever the pattern.
+// Every key that matches a pattern lies in its range.
 func FuzzGlob(f *testing.F) {
 	f.Add("/a/*", "/a/b")
 	f.Add("**/b", "/a/b")

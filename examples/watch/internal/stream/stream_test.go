@@ -15,7 +15,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 )
 
-// bounded is met only by a test that hangs.
+// bounded is a time limit that only a hanging test reaches.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -106,8 +106,8 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// An etcd that was wiped and has gone past the revision that was seen is found
-// out by the change that it forgot.
+// If an etcd was wiped and its revision has passed the last one seen, the missing
+// change shows it.
 func TestWipedEtcdThatCaughtUp(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
 	cluster := etcdtest.Start(t, etcdtest.Options{})
@@ -123,7 +123,7 @@ func TestWipedEtcdThatCaughtUp(t *testing.T) {
 	for put(t, client, "/other", "") <= seen.Revision+10 {
 	}
 
-	// A new run from the old position is the case that no luck decides.
+	// A new run from the old position notices it for certain.
 	seen.Revision += 5
 	sentinel := *seen.Sentinel // the first run may still read its own
 	sentinel.Revision += 5
