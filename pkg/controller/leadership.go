@@ -39,8 +39,8 @@ type Leadership struct {
 	// unique. Defaults to the host's name and a random suffix.
 	Identity string
 	// LeaseTime is how long the other processes wait for a leader that has crashed or
-	// is cut off. It is rounded up to seconds. Etcd may grant more, and at least about
-	// 2 seconds. Defaults to 10 seconds.
+	// is cut off. It is rounded up to seconds, and at most a day. Etcd may grant more, and
+	// at least about 2 seconds. Defaults to 10 seconds.
 	LeaseTime time.Duration
 }
 
@@ -48,8 +48,8 @@ func (o Leadership) withDefaults() (Leadership, error) {
 	if o.Name == "" || strings.ContainsAny(o.Name, "/\x00") {
 		return o, fmt.Errorf("leadership %q: the name must not be empty and must not contain a slash", o.Name)
 	}
-	if o.LeaseTime < 0 {
-		return o, fmt.Errorf("leadership %q: lease time %s: must not be negative", o.Name, o.LeaseTime)
+	if err := lease.CheckTime(o.LeaseTime); err != nil {
+		return o, fmt.Errorf("leadership %q: %w", o.Name, err)
 	}
 	if o.LeaseTime == 0 {
 		o.LeaseTime = 10 * time.Second

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -228,7 +229,7 @@ var _ = Describe("A leadership", func() {
 
 	It("refuses an invalid name or lease time", func() {
 		s := newStore(etcd.Client())
-		for _, l := range []controller.Leadership{{}, {Name: "a/b"}, {Name: "a", LeaseTime: -1}} {
+		for _, l := range []controller.Leadership{{}, {Name: "a/b"}, {Name: "a", LeaseTime: -1}, {Name: "a", LeaseTime: math.MaxInt64}} {
 			_, err := controller.NewManager(s, controller.ManagerOptions{Leadership: &l})
 			Expect(err).To(HaveOccurred())
 		}

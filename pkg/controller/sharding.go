@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -36,8 +37,8 @@ type Sharding struct {
 	// more evenly, and each costs a small key in etcd. Defaults to 512; at most 65536.
 	Buckets int
 	// LeaseTime is how long the keys of a process that has crashed or is cut off wait
-	// for another process. It is rounded up to seconds. Etcd may grant more, and at
-	// least about 2 seconds. Defaults to 10 seconds.
+	// for another process. It is rounded up to seconds, and at most a day. Etcd
+	// may grant more, and at least about 2 seconds. Defaults to 10 seconds.
 	LeaseTime time.Duration
 }
 
@@ -45,8 +46,8 @@ func (o Sharding) withDefaults() (Sharding, error) {
 	switch {
 	case o.Name == "" || strings.ContainsAny(o.Name, "/\x00"):
 		return o, fmt.Errorf("sharding %q: the name must not be empty and must not contain a slash", o.Name)
-	case o.LeaseTime < 0:
-		return o, fmt.Errorf("sharding %q: lease time %s: must not be negative", o.Name, o.LeaseTime)
+	case lease.CheckTime(o.LeaseTime) != nil:
+		return o, fmt.Errorf("sharding %q: %w", o.Name, lease.CheckTime(o.LeaseTime))
 	case o.Buckets < 0 || o.Buckets > 1<<16:
 		return o, fmt.Errorf("sharding %q: %d buckets: must be between 1 and %d", o.Name, o.Buckets, 1<<16)
 	}

@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -312,7 +313,7 @@ var _ = Describe("A sharding", func() {
 		both := sharded
 		both.Leadership = &controller.Leadership{Name: leadershipName}
 		Expect(generic(newManager(both), controller.Options{})).To(Succeed())
-		for _, o := range []controller.Sharding{{}, {Name: "a/b"}, {Name: "a", Buckets: -1}, {Name: "a", Buckets: 1 << 20}, {Name: "a", LeaseTime: -1}} {
+		for _, o := range []controller.Sharding{{}, {Name: "a/b"}, {Name: "a", Buckets: -1}, {Name: "a", Buckets: 1 << 20}, {Name: "a", LeaseTime: -1}, {Name: "a", LeaseTime: math.MaxInt64}} {
 			_, err := controller.NewManager(newStore(etcd.Client()), controller.ManagerOptions{Sharding: &o})
 			Expect(err).To(HaveOccurred())
 		}

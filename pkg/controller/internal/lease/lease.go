@@ -41,6 +41,18 @@ type Lease struct {
 	granted time.Time // when the request that granted it was sent
 }
 
+// maxTime is more than anybody waits for a process that has crashed.
+const maxTime = 24 * time.Hour
+
+// CheckTime returns an error if no process should ask for a lease of d. Zero is for the
+// default.
+func CheckTime(d time.Duration) error {
+	if d < 0 || d > maxTime {
+		return fmt.Errorf("lease time %s: must be at least 0 and at most %s", d, maxTime)
+	}
+	return nil
+}
+
 // Grant returns a lease that lives for d, rounded up to seconds. Etcd may grant a
 // longer one.
 func Grant(ctx context.Context, client *clientv3.Client, c clock.WithTickerAndDelayedExecution, d time.Duration) (*Lease, error) {
