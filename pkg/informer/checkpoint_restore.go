@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -65,6 +66,11 @@ func (f *reflector) loadCheckpoint(ctx context.Context) (*savedState, error) {
 	}
 	if p := f.replica.store.Prefix(); saved.header.Prefix != p {
 		return nil, fmt.Errorf("it is of the prefix %s, the store's is %s", saved.header.Prefix, p)
+	}
+	for _, form := range saved.header.Forms {
+		if form.Form.EncryptionKey == "" && !f.replica.store.Reads(form.Form) {
+			return nil, errors.New("it has values that were not encrypted in etcd, and the store refuses such values")
+		}
 	}
 	if len(saved.kinds) == 0 {
 		return nil, errors.New("it has none of the kinds")
@@ -158,6 +164,8 @@ func (f *reflector) resumeReason(saved *savedState, p *probe, missing *kind) str
 		start, reason = fmt.Sprintf("%s, compared by values: %v", start, p.err), p.reason
 	case program == "" || saved.header.Program != program:
 		start, reason = start+", compared by values: another program has written it", reasonProgram
+	case slices.ContainsFunc(saved.header.Forms, func(form valueForm) bool { return !f.replica.store.Reads(form.Form) }):
+		start, reason = start+", compared by values: another store has decoded it", reasonProgram
 	case missing != nil:
 		start, reason = start+", compared: it lacks the kind "+missing.info.GroupVersionKind.Kind, reasonNewKind
 	case p.now-at > replayLimit:

@@ -175,12 +175,14 @@
 //     the state is visible at its own revision, and [Replica.WaitForSync] waits
 //     until the replica has reached the revision that etcd had at the comparison.
 //   - The replica does not use a file that is damaged, that has another format,
-//     cluster or prefix, or that has an object that cannot be decoded. It then lists
-//     as if there were no file, and all objects are initial.
-//   - If etcd was wiped or restored since, or another program wrote the file, the
-//     replica uses the file, reads all values and delivers the difference. Until
-//     then, the revision of its snapshot is 0, because this etcd never had that
-//     state. The log and [CheckpointStatus].Start name the case.
+//     cluster or prefix, or that has an object that cannot be decoded or was not
+//     encrypted in etcd though the store refuses such values. It then lists as if
+//     there were no file, and all objects are initial.
+//   - If etcd was wiped or restored since, or another program wrote the file, or a
+//     program whose store could read other values, the replica uses the file, reads
+//     all values and delivers the difference. After a wipe or a restore, the revision
+//     of its snapshot is 0 until then, because this etcd never had that state. The
+//     log and [CheckpointStatus].Start name the case.
 //   - Kinds must be registered before Run to be read from the file. Kinds that the
 //     file lacks are listed, and so are kinds that [Restrict] keeps only in part,
 //     since the next process may keep another part.

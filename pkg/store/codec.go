@@ -70,9 +70,10 @@ func (ks *kinds) setCodec(o Options, l layout) error {
 		return fmt.Errorf("codec %q: want %q or %q", o.Codec, JSON, Protobuf)
 	}
 	var err error
-	if c.keys, err = seal.NewKeyring(sealKeys(o.EncryptionKeys)); err != nil {
+	if c.keys, err = seal.NewKeyring(seal.Options{Keys: sealKeys(o.EncryptionKeys), RefusePlaintext: o.RefusePlaintext}); err != nil {
 		return err
 	}
+	ks.codec = c
 	for _, k := range ks.byType {
 		k.codec, k.prefix = c, l.kindPrefix(k.resource)
 	}

@@ -13,7 +13,7 @@ type Form struct {
 	// Codec is the value's encoding.
 	Codec Codec
 	// EncryptionKey is the name of the key that the value is encrypted with. It is empty
-	// if the value is not encrypted.
+	// if the value is not encrypted; see [Options].RefusePlaintext.
 	EncryptionKey string
 	// UnknownFields says that the value has fields that the Go type lacks, for example
 	// because a later version of the program has written it. The decoded object does not
@@ -32,6 +32,15 @@ func (f Form) String() string {
 		s += ", with unknown fields"
 	}
 	return s
+}
+
+// Reads reports whether the store decodes values of a form: whether it has the
+// encryption key, and its options refuse neither values that are not encrypted nor
+// unknown fields. It does not say whether the store knows the version. Use it to check
+// values that another process, with other options, has decoded.
+func (s *Store) Reads(f Form) bool {
+	c := s.kinds.codec
+	return c.keys.Reads(f.EncryptionKey) && !(c.strict && f.Codec == JSON && f.UnknownFields)
 }
 
 // Decoded is a decoded value.

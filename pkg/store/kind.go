@@ -287,6 +287,7 @@ func kubernetesClusterScoped(gk schema.GroupKind) bool {
 type kinds struct {
 	byType map[reflect.Type]*kindInfo
 	byGVK  map[schema.GroupVersionKind]*kindInfo
+	codec  *codec
 }
 
 func newKinds(scheme *runtime.Scheme, own []AnyKind) (*kinds, error) {

@@ -41,9 +41,27 @@ type Options struct {
 
 	// EncryptionKeys encrypt values: the store writes with the first key and
 	// reads with all of them. To rotate keys, put a new key first, call
-	// [Rewrite] for each kind, and then remove the old key. Object names are not
-	// encrypted; they are part of the etcd keys. Defaults to no encryption.
+	// [Rewrite] for each kind, and then remove the old key. Defaults to no
+	// encryption.
+	//
+	// Encryption hides the content of objects from those who can read etcd, its
+	// backups or its traffic. It does not hide etcd keys, which have the names of
+	// objects, nor sizes, versions and the times of changes. It does not stop
+	// somebody who can write to etcd: they can delete a value, put an older value
+	// of the same key back, and, without RefusePlaintext, put a value that is not
+	// encrypted in its place.
 	EncryptionKeys []EncryptionKey
+
+	// RefusePlaintext makes a stored value that is not encrypted undecodable.
+	// [Rewrite] then reports such a value and does not encrypt it. It requires
+	// EncryptionKeys.
+	//
+	// Set it when a migration to encryption is over: all programs have the keys,
+	// Rewrite has encrypted every kind, and no value has a [Form] with an empty
+	// EncryptionKey. A replica of package informer counts the forms, in
+	// informer.KindStatus.Forms and in the metric objects_by_form. Defaults to
+	// reading such values.
+	RefusePlaintext bool
 
 	// Clock provides the creation and deletion timestamps. Defaults to the
 	// system's clock.

@@ -30,12 +30,12 @@ type Env struct {
 // something changed an object that the replica shares. Everything ends with the
 // test.
 //
-// The options name the kinds. Their codec and encryption keys are ignored.
+// The options name the kinds. Their codec and encryption are ignored.
 //
 // Add the controllers to [Env.Manager].
 func New(t etcdtest.TB, o store.Options, objects ...store.Object) *Env {
 	t.Helper()
-	o.Codec, o.EncryptionKeys = store.JSON, nil
+	o.Codec, o.EncryptionKeys, o.RefusePlaintext = store.JSON, nil, false
 	e := &Env{t: t}
 	s, err := store.New(etcdtest.Start(t, etcdtest.Options{}).Client(), o)
 	e.must(err)

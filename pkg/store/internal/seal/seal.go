@@ -26,21 +26,34 @@ type Key struct {
 	Secret []byte
 }
 
+// Options configure a Keyring.
+type Options struct {
+	// Keys are the keys. The first one encrypts. Defaults to none.
+	Keys []Key
+	// RefusePlaintext makes Open refuse a value that is not encrypted. It requires Keys.
+	// Defaults to accepting it.
+	RefusePlaintext bool
+}
+
 // Keyring encrypts with its first key and decrypts with any of its keys. A nil
 // Keyring encrypts nothing and refuses encrypted values. It is safe for concurrent
 // use.
 type Keyring struct {
-	first string
-	byKey map[string]cipher.AEAD
+	first           string
+	byKey           map[string]cipher.AEAD
+	refusePlaintext bool
 }
 
-// NewKeyring returns a keyring with the given keys, or nil if there are none.
-func NewKeyring(keys []Key) (*Keyring, error) {
-	if len(keys) == 0 {
+// NewKeyring returns a keyring, or nil if there are no keys.
+func NewKeyring(o Options) (*Keyring, error) {
+	if len(o.Keys) == 0 && o.RefusePlaintext {
+		return nil, errors.New("plaintext can be refused only with encryption keys")
+	}
+	if len(o.Keys) == 0 {
 		return nil, nil
 	}
-	ring := &Keyring{first: keys[0].Name, byKey: map[string]cipher.AEAD{}}
-	for _, key := range keys {
+	ring := &Keyring{first: o.Keys[0].Name, byKey: map[string]cipher.AEAD{}, refusePlaintext: o.RefusePlaintext}
+	for _, key := range o.Keys {
 		if key.Name == "" || strings.Contains(key.Name, ":") {
 			return nil, fmt.Errorf("encryption key %q: the name must not be empty or contain a colon", key.Name)
 		}
@@ -75,14 +88,18 @@ func (r *Keyring) Seal(etcdKey string, plain []byte) (string, error) {
 }
 
 // Open decrypts a value that was read from an etcd key. It returns a value that is
-// not encrypted as it is.
+// not encrypted as it is, or refuses it; see [Options]. Errors have nothing of the
+// value but the name of its key.
 func (r *Keyring) Open(etcdKey string, value []byte) ([]byte, error) {
 	name, sealed, encrypted := split(value)
 	if !encrypted {
+		if !r.Reads("") {
+			return nil, errors.New("the value is not encrypted, and the store refuses such values")
+		}
 		return value, nil
 	}
-	if r == nil || r.byKey[name] == nil {
-		return nil, fmt.Errorf("the value is encrypted with the key %q, which is not among the encryption keys", name)
+	if name == "" || !r.Reads(name) {
+		return nil, fmt.Errorf("the value is encrypted with the key %.64q, which is not among the encryption keys", name)
 	}
 	aead := r.byKey[name]
 	if len(sealed) < aead.NonceSize() {
@@ -93,6 +110,15 @@ func (r *Keyring) Open(etcdKey string, value []byte) ([]byte, error) {
 		return nil, fmt.Errorf("the value does not decrypt with the key %q: it was changed, or copied from another etcd key: %w", name, err)
 	}
 	return plain, nil
+}
+
+// Reads reports whether Open accepts values that are encrypted with a key, or, for the
+// empty name, values that are not encrypted.
+func (r *Keyring) Reads(name string) bool {
+	if name == "" {
+		return r == nil || !r.refusePlaintext
+	}
+	return r != nil && r.byKey[name] != nil
 }
 
 // IsCurrent reports whether Seal would encrypt the value with the same key, or would

@@ -14,7 +14,7 @@ func keyring(t *testing.T, names ...string) *seal.Keyring {
 	for _, name := range names {
 		keys = append(keys, seal.Key{Name: name, Secret: bytes.Repeat([]byte(name[:1]), 32)})
 	}
-	ring, err := seal.NewKeyring(keys)
+	ring, err := seal.NewKeyring(seal.Options{Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +64,28 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestRefusePlaintext(t *testing.T) {
+	ring, err := seal.NewKeyring(seal.Options{Keys: []seal.Key{{Name: "k", Secret: make([]byte, 16)}}, RefusePlaintext: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, plain := range []string{"", "{}", "k8s:enc:aesgcm:v1:", "k8s:enc:aesgcm:v1:k", "k8s:enc:aesgcm:v1::", "k8s\x00"} {
+		if got, err := ring.Open("/a", []byte(plain)); err == nil {
+			t.Errorf("%q is accepted as %q", plain, got)
+		}
+	}
+	sealed, err := ring.Seal("/a", []byte("plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ring.Open("/a", []byte(sealed)); err != nil || string(got) != "plain" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := seal.NewKeyring(seal.Options{RefusePlaintext: true}); err == nil {
+		t.Error("accepted without keys")
+	}
+}
+
 func TestNewKeyringRefuses(t *testing.T) {
 	secret := bytes.Repeat([]byte("x"), 16)
 	for name, keys := range map[string][]seal.Key{
@@ -72,7 +94,7 @@ func TestNewKeyringRefuses(t *testing.T) {
 		"a short secret": {{Name: "a", Secret: secret[:5]}},
 		"one name twice": {{Name: "a", Secret: secret}, {Name: "a", Secret: secret}},
 	} {
-		if _, err := seal.NewKeyring(keys); err == nil {
+		if _, err := seal.NewKeyring(seal.Options{Keys: keys}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
