@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -46,6 +47,8 @@ type Tx struct {
 	hasRead    bool     // it is too late for Serializable
 	splittable bool     // AllowSplit was called
 	events     []func() // record Events after the commit
+
+	addedFinalizer bool // to the reconciled object
 
 	err       error // the first error that prevents a commit
 	committed bool
@@ -100,7 +103,7 @@ func (tx *Tx) Delete(obj store.Object, o store.DeleteOptions) {
 		o.ResourceVersion = obj.GetResourceVersion()
 	}
 	tx.txn.Delete(obj.DeepCopyObject().(store.Object), o) // a copy, since obj may be shared
-	tx.written.delete(obj, o, tx.manager.settings().Clock.Now())
+	tx.written.set(obj, tx.manager.Store().AfterDelete(obj, o))
 }
 
 // Unchanged makes the commit conditional on an object being as it was read. It may
@@ -165,6 +168,22 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		tx.commitErr = &outdatedError{tx.commitErr}
 	}
 	return tx.commitErr
+}
+
+// Fail commits the writes now, such as a status that reports a failure, and returns err
+// for the reconcile function to return:
+//
+//	tx.SetCondition(site, &site.Status.Conditions, notReady(err))
+//	return controller.Result{}, tx.Fail(ctx, err)
+//
+// The key then comes back after its backoff, as after any error. The change of what Fail
+// has written does not bring it back earlier. If the commit fails, Fail returns that
+// error together with err.
+func (tx *Tx) Fail(ctx context.Context, err error) error {
+	if commitErr := tx.Commit(ctx); commitErr != nil {
+		return fmt.Errorf("%w (to report: %w)", commitErr, err)
+	}
+	return err
 }
 
 // finish commits the writes, unless the reconcile function has done so.

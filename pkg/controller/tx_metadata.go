@@ -18,13 +18,15 @@ import (
 //
 // If the finalizer is there to clean up something outside etcd, do not create that
 // before the finalizer is committed: return when AddFinalizer reports true, and create
-// it in the reconcile that follows.
+// it in the reconcile that follows. After AddFinalizer for the reconciled object, there
+// is always one that follows, even if no filter of the controller lets the change pass.
 func (tx *Tx) AddFinalizer(obj store.Object, name string) bool {
 	if obj.GetDeletionTimestamp() != nil || slices.Contains(obj.GetFinalizers(), name) {
 		return false
 	}
 	obj.SetFinalizers(append(slices.Clone(obj.GetFinalizers()), name))
 	tx.Update(obj)
+	tx.addedFinalizer = tx.addedFinalizer || keyOf(obj) == keyOf(tx.object)
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/events"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -49,13 +51,70 @@ var _ = Describe("In a transaction", func() {
 		run(m)
 		site := newSite("a", 1)
 		create(ctx, m.Store(), site)
-		Eventually(seen.all).Should(Equal([]string{"added", "there"}))
+		once := func() []string { return slices.Compact(seen.all()) } // a key may be reconciled more often
+		Eventually(once).Should(Equal([]string{"added", "there"}))
 		Expect(m.Store().Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Eventually(func() error {
 			_, err := store.Get[*Site](ctx, m.Store(), store.KeyOf(site))
 			return err
 		}).Should(MatchError(apierrors.IsNotFound, "NotFound"))
-		Expect(seen.all()).To(Equal([]string{"added", "there", "clean up true"}))
+		Expect(once()).To(Equal([]string{"added", "there", "clean up true"}))
+	}, SpecTimeout(time.Minute))
+
+	It("a finalizer is followed by a reconcile, even if a filter drops its change", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		var seen journal[string]
+		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+			if tx.AddFinalizer(site, finalizer) {
+				seen.note("added")
+				return controller.Result{}, nil
+			}
+			seen.note("there")
+			return controller.Result{}, nil
+		}, controller.Options{}, controller.For(informer.GenerationChanged[*Site]()))).Error().To(Succeed())
+		run(m)
+		create(ctx, m.Store(), newSite("a", 1))
+		Eventually(seen.all).Should(Equal([]string{"added", "there"}))
+	}, SpecTimeout(time.Minute))
+
+	It("a failure is reported and backs off, and is not brought back by its report", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		var tries atomic.Int32
+		c, err := controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+			n := tries.Add(1)
+			site.Status.Ready = n // another one at each try
+			tx.UpdateStatus(site)
+			return controller.Result{}, tx.Fail(ctx, fmt.Errorf("failure %d", n))
+		}, controller.Options{BackoffBase: 100 * time.Millisecond, BackoffMax: time.Hour})
+		Expect(err).NotTo(HaveOccurred())
+		run(m)
+		site := newSite("a", 1)
+		create(ctx, m.Store(), site)
+		Eventually(tries.Load).Should(BeNumerically(">=", 3))
+		state := c.KeyState(controller.Request{Key: store.KeyOf(site)})
+		Expect(state.Failures).To(BeNumerically("~", tries.Load(), 1), "each reconcile is one after a backoff")
+		// The sum of the pauses so far: 100 ms, doubled after each failure.
+		Expect(state.Failures).To(BeNumerically("<", 12))
+		now := must(store.Get[*Site](ctx, m.Store(), store.KeyOf(site)))
+		Expect(now.Status.Ready).To(BeNumerically(">=", 2))
+
+		_, _, err = store.Mutate(ctx, m.Store(), store.KeyOf(site), func(site *Site) error { site.Spec.Replicas = 9; return nil })
+		Expect(err).NotTo(HaveOccurred())
+		before := tries.Load()
+		Eventually(tries.Load).Should(BeNumerically(">", before), "another's change brings it back at once")
+	}, SpecTimeout(time.Minute))
+
+	It("a failure that cannot be reported is the commit's", func(ctx SpecContext) {
+		b := newTxBench(ctx, newManager(controller.ManagerOptions{}))
+		failure := errors.New("the disk is full")
+		err := b.try(ctx, func(ctx context.Context, tx *controller.Tx, site *Site) error {
+			site.Name = "none"
+			site.ResourceVersion, site.UID = "", ""
+			tx.UpdateStatus(site)
+			return tx.Fail(ctx, failure)
+		})
+		Expect(err).To(MatchError(failure))
+		Expect(err).To(MatchError(apierrors.IsNotFound, "NotFound"))
 	}, SpecTimeout(time.Minute))
 
 	It("finalizers can be changed together with the rest of the object", func(ctx SpecContext) {

@@ -4,9 +4,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -39,36 +36,11 @@ func (o *overlay) set(obj, now store.Object) {
 // put adds a created or updated object. An object that is being deleted and has lost
 // its last finalizer will be gone.
 func (o *overlay) put(obj store.Object) {
-	if obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && grace(obj) == 0 {
+	if store.CompletesDeletion(obj) {
 		o.set(obj, nil)
 		return
 	}
 	o.set(obj, obj)
-}
-
-// delete adds a deletion. If finalizers, a grace period or the propagation delay it,
-// the object stays and gets a deletionTimestamp.
-func (o *overlay) delete(obj store.Object, opts store.DeleteOptions, now time.Time) {
-	graceSeconds := opts.GracePeriodSeconds
-	waits := opts.Propagation == metav1.DeletePropagationForeground || opts.Propagation == metav1.DeletePropagationOrphan
-	if len(obj.GetFinalizers()) == 0 && graceSeconds <= 0 && !waits {
-		o.set(obj, nil)
-		return
-	}
-	marked := obj.DeepCopyObject().(store.Object)
-	if marked.GetDeletionTimestamp() == nil {
-		at := metav1.NewTime(now.Add(time.Duration(graceSeconds) * time.Second)).Rfc3339Copy()
-		marked.SetDeletionTimestamp(&at)
-	}
-	marked.SetDeletionGracePeriodSeconds(&graceSeconds)
-	o.set(obj, marked)
-}
-
-func grace(obj store.Object) int64 {
-	if seconds := obj.GetDeletionGracePeriodSeconds(); seconds != nil {
-		return *seconds
-	}
-	return 0
 }
 
 // lookup returns the written object of a key. exists is false if it will be gone, and
@@ -84,20 +56,23 @@ func lookup[T store.Object](o overlay, key store.Key) (obj T, exists, written bo
 	return obj, exists, written
 }
 
-// selected returns the written objects of a kind that a function selects, in the order
-// of their keys.
-func selected[T store.Object](o overlay, selects func(T) bool) []T {
-	var objects []T
-	for k, written := range o {
-		if k.kind != reflect.TypeFor[T]() || written == nil {
+// ofKind returns the written objects of a kind that a function selects, in the order of
+// their keys, and the keys of all written objects of the kind.
+func ofKind[T store.Object](o overlay, selects func(T) bool) (objects []T, written map[store.Key]bool) {
+	for k, obj := range o {
+		if k.kind != reflect.TypeFor[T]() {
 			continue
 		}
-		if obj := written.(T); selects(obj) {
-			objects = append(objects, obj)
+		if written == nil {
+			written = map[store.Key]bool{}
+		}
+		written[k.key] = true
+		if obj != nil && selects(obj.(T)) {
+			objects = append(objects, obj.(T))
 		}
 	}
 	slices.SortFunc(objects, func(a, b T) int { return compareKeys(store.KeyOf(a), store.KeyOf(b)) })
-	return objects
+	return objects, written
 }
 
 // compareKeys orders keys as etcd does, where a slash follows the namespace.

@@ -69,14 +69,14 @@ func Lookup[T store.Object](tx *Tx, x *informer.Index[T], value, namespace strin
 }
 
 // merge yields read objects and selected written ones in the order of their keys. It
-// omits read objects that the Tx has written.
+// omits read objects that the Tx had written when the iteration began.
 func merge[T store.Object](tx *Tx, read iter.Seq[T], namespace string, selects func(T) bool, yield func(T) bool) {
 	if len(tx.written) == 0 && tx.reads == nil {
 		read(yield)
 		return
 	}
 	listed[T](tx, namespace)
-	written := selected(tx.written, selects)
+	written, hidden := ofKind(tx.written, selects)
 	for obj := range read {
 		key := store.KeyOf(obj)
 		for len(written) > 0 && compareKeys(store.KeyOf(written[0]), key) < 0 {
@@ -85,7 +85,7 @@ func merge[T store.Object](tx *Tx, read iter.Seq[T], namespace string, selects f
 			}
 			written = written[1:]
 		}
-		if _, _, hidden := lookup[T](tx.written, key); hidden {
+		if hidden[key] {
 			continue
 		}
 		got(tx, key, obj, true)

@@ -20,6 +20,10 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
+func finalized(names ...string) func(*corev1.ConfigMap) {
+	return func(cm *corev1.ConfigMap) { cm.Finalizers = names }
+}
+
 var _ = Describe("A transaction", func() {
 	var (
 		m   *controller.Manager
@@ -118,6 +122,76 @@ var _ = Describe("A transaction", func() {
 		}))
 		Expect(shared.DeletionTimestamp).To(BeNil(), "objects of a snapshot never change")
 	}, SpecTimeout(time.Minute))
+
+	DescribeTable("lists all that was there when the iteration began, whatever is written meanwhile", func(ctx SpecContext, writeBefore bool) {
+		m := newManager(controller.ManagerOptions{})
+		create(ctx, m.Store(), newConfigMap("a"), newConfigMap("b"), newConfigMap("c"))
+		Expect(informer.For[*corev1.ConfigMap](m.Replica())).Error().NotTo(HaveOccurred())
+		var names []string
+		newTxBench(ctx, m).do(ctx, func(tx *controller.Tx, _ *Site) {
+			if writeBefore {
+				tx.Create(newConfigMap("before"))
+			}
+			for cm := range controller.List[*corev1.ConfigMap](tx, informer.ListOptions{}) {
+				if names = append(names, cm.Name); cm.Name != "a" {
+					continue
+				}
+				tx.Create(newConfigMap("bb"))
+				for name, change := range map[string]func(store.Object){
+					"b": tx.Update, "c": func(obj store.Object) { tx.Delete(obj, store.DeleteOptions{}) },
+				} {
+					ahead, _ := controller.Get[*corev1.ConfigMap](tx, store.Key{Namespace: "default", Name: name})
+					change(ahead.DeepCopy())
+				}
+			}
+			names = slices.DeleteFunc(names, func(name string) bool { return name == "before" })
+		})
+		Expect(names).To(Equal([]string{"a", "b", "c"}))
+	},
+		Entry("with nothing written before", false, SpecTimeout(time.Minute)),
+		Entry("with a write before", true, SpecTimeout(time.Minute)),
+	)
+
+	DescribeTable("shows an object that it deletes as the commit leaves it", func(ctx SpecContext, before func(*corev1.ConfigMap), marked bool, o store.DeleteOptions) {
+		m := newManager(controller.ManagerOptions{})
+		cm := newConfigMap("x")
+		before(cm)
+		create(ctx, m.Store(), cm)
+		if marked {
+			Expect(m.Store().Delete(ctx, cm.DeepCopy(), store.DeleteOptions{GracePeriodSeconds: 10})).Error().NotTo(HaveOccurred())
+		}
+		Expect(informer.For[*corev1.ConfigMap](m.Replica())).Error().NotTo(HaveOccurred())
+		var seen *corev1.ConfigMap
+		newTxBench(ctx, m).do(ctx, func(tx *controller.Tx, _ *Site) {
+			there, ok := controller.Get[*corev1.ConfigMap](tx, store.KeyOf(cm))
+			Expect(ok).To(BeTrue())
+			tx.Delete(there, o)
+			seen, _ = controller.Get[*corev1.ConfigMap](tx, store.KeyOf(cm))
+		})
+		left, err := store.Get[*corev1.ConfigMap](ctx, m.Store(), store.KeyOf(cm))
+		if apierrors.IsNotFound(err) {
+			Expect(seen).To(BeNil())
+			return
+		}
+		Expect(err).NotTo(HaveOccurred())
+		Expect(seen).NotTo(BeNil())
+		seen = seen.DeepCopy()
+		seen.ResourceVersion, seen.DeletionTimestamp = left.ResourceVersion, left.DeletionTimestamp // times differ by the clock
+		Expect(seen).To(Equal(left))
+	},
+		Entry("at once", func(*corev1.ConfigMap) {}, false, store.DeleteOptions{}),
+		Entry("with a finalizer", finalized("example.com/f"), false, store.DeleteOptions{}),
+		Entry("with a grace period", func(*corev1.ConfigMap) {}, false, store.DeleteOptions{GracePeriodSeconds: 30}),
+		Entry("with a longer grace period than it has", func(*corev1.ConfigMap) {}, true, store.DeleteOptions{GracePeriodSeconds: 30}),
+		Entry("with a shorter grace period than it has", func(*corev1.ConfigMap) {}, true, store.DeleteOptions{GracePeriodSeconds: 3}),
+		Entry("in the background, held by foreground deletion alone", finalized(metav1.FinalizerDeleteDependents), false,
+			store.DeleteOptions{Propagation: metav1.DeletePropagationBackground}),
+		Entry("in the background, held by another finalizer too", finalized(metav1.FinalizerDeleteDependents, "example.com/f"), false,
+			store.DeleteOptions{Propagation: metav1.DeletePropagationBackground}),
+		Entry("in the foreground", func(*corev1.ConfigMap) {}, false, store.DeleteOptions{Propagation: metav1.DeletePropagationForeground}),
+		Entry("orphaning, after a foreground deletion", finalized(metav1.FinalizerDeleteDependents), true,
+			store.DeleteOptions{Propagation: metav1.DeletePropagationOrphan}),
+	)
 
 	It("joins an update and a status update of one object", func(ctx SpecContext) {
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {

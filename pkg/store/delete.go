@@ -105,19 +105,43 @@ func (deleteVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	if prior.obj.GetDeletionTimestamp() == nil {
 		review = o.kind.reviewOf(nil, obj.DeepCopyObject().(Object), nil)
 	}
-	replaced := setPropagation(obj, o.del.Propagation)
-	if len(obj.GetFinalizers()) == 0 && o.del.GracePeriodSeconds <= 0 {
-		return effect{action: remove, result: obj, review: review}, nil
-	}
-	marked := s.markDeleted(obj, o.del.GracePeriodSeconds)
+	removed, changed := s.applyDelete(obj, o.del)
 	switch {
-	case deletionComplete(obj): // only finalizers that are gone now held it back
-		return effect{action: remove, result: obj}, nil
-	case !marked && !replaced:
+	case removed:
+		return effect{action: remove, result: obj, review: review}, nil
+	case !changed:
 		return effect{action: keep, result: obj}, nil
 	}
 	value, err := o.kind.encodeOver(obj, prior)
 	return effect{action: put, value: value, result: obj, review: review}, err
+}
+
+// applyDelete makes obj what a deletion leaves. It reports whether the deletion removes
+// the object, and else whether it changes it.
+func (s *Store) applyDelete(obj Object, o DeleteOptions) (removed, changed bool) {
+	changed = setPropagation(obj, o.Propagation)
+	if len(obj.GetFinalizers()) == 0 && o.GracePeriodSeconds <= 0 {
+		return true, true
+	}
+	changed = s.markDeleted(obj, o.GracePeriodSeconds) || changed
+	return CompletesDeletion(obj), changed // only finalizers that are gone now held it back
+}
+
+// AfterDelete returns an object as [Store.Delete] would leave it, or nil if Delete would
+// remove it. It sends nothing, does not change obj, and asks no rules of the kind.
+func (s *Store) AfterDelete(obj Object, o DeleteOptions) Object {
+	left := obj.DeepCopyObject().(Object)
+	if removed, _ := s.applyDelete(left, o); removed {
+		return nil
+	}
+	return left
+}
+
+// CompletesDeletion reports whether an update to obj would remove the object: it is
+// marked as being deleted, and nothing holds it back.
+func CompletesDeletion(obj Object) bool {
+	grace := obj.GetDeletionGracePeriodSeconds()
+	return obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && (grace == nil || *grace == 0)
 }
 
 // setPropagation sets the finalizer of a propagation, and removes that of any other.

@@ -56,7 +56,7 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	if deletionComplete(obj) {
+	if CompletesDeletion(obj) {
 		return effect{action: remove, result: obj}, nil
 	}
 	switch {
@@ -67,13 +67,6 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 	}
 	value, err := o.kind.encodeOver(obj, prior)
 	return effect{action: put, value: value, result: obj, review: review}, err
-}
-
-// deletionComplete reports whether an object is marked as being deleted and nothing
-// holds it back.
-func deletionComplete(obj Object) bool {
-	grace := obj.GetDeletionGracePeriodSeconds()
-	return obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && (grace == nil || *grace == 0)
 }
 
 // merge combines what the caller may write with what stays. The result shares nothing
