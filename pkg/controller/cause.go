@@ -61,6 +61,14 @@ func (c Cause) String() string {
 	return string(c.Type)
 }
 
+// changeRevision returns the revision of the change that a cause is, or 0.
+func changeRevision(c Cause) int64 {
+	if c.Kind == "" {
+		return 0
+	}
+	return c.Revision
+}
+
 // priority is that of a key with this cause.
 func (c Cause) priority() queue.Priority {
 	switch c.Type {
@@ -78,14 +86,12 @@ func (c Cause) priority() queue.Priority {
 // Causes are for logs, traces and curiosity. A reconciler decides by the state of the
 // objects, not by what happened to them.
 func Causes(ctx context.Context) (causes []Cause, total int) {
-	c, ok := ctx.Value(causesKey{}).(*queue.Causes[Cause])
+	w, ok := ctx.Value(writesKey{}).(*observedWrites)
 	if !ok {
 		return nil, 0
 	}
-	return c.List(), c.Total
+	return w.causes.List(), w.causes.Total
 }
-
-type causesKey struct{}
 
 func causeStrings(c *causes) (all []string) {
 	for _, cause := range c.List() {

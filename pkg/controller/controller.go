@@ -127,6 +127,7 @@ func (c *Controller[R]) newQueue() *queue.Queue[R, Cause] {
 		AfterRevision:   replica.AfterRevision,
 		CurrentRevision: replica.CurrentRevision,
 		Released:        func(revision int64) Cause { return Cause{Type: CauseOwnWrites, Revision: revision} },
+		RevisionOf:      changeRevision,
 		Added:           c.metrics.added,
 	})
 }

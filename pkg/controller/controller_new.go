@@ -107,6 +107,9 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 	if err := tx.finish(ctx); err != nil {
 		return Result{}, err // the Result belongs to writes that did not happen
 	}
+	if tx.addedFinalizer && tx.commitErr == nil {
+		comeBack(ctx)
+	}
 	return result, nil
 }
 

@@ -15,21 +15,31 @@ import (
 // that exists but cannot be decoded.
 const lostRaces = 10
 
+// attempt is what a reconcile was and did.
+type attempt struct {
+	priority queue.Priority // that the key had
+	wrote    []int64        // revisions of its own writes
+	again    bool           // the key must come back after these writes
+}
+
 // handleResult decides when a key comes back. What an earlier reconcile asked for no
 // longer counts. A key that is tried again has the priority that it had. ctx is the
 // reconcile's.
-func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, p queue.Priority, result Result, err error) {
+func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, a attempt, result Result, err error) {
 	switch {
 	case err == nil:
 		r.queue.Finish(key, queue.Result[Cause]{
 			After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: queue.Low})
+		if a.again {
+			r.enqueue(key, Cause{Type: CauseOwnWrites, Revision: latest(a.wrote)})
+		}
 	case ctx.Err() != nil:
 		log.V(1).Info("reconcile ended by the stop of the controller", "error", err.Error(), "cause", context.Cause(ctx).Error())
 	case isTerminal(err):
 		logFailure(log, err, "reconcile failed for good; waiting for a change")
-		r.queue.Finish(key, queue.Result[Cause]{Err: err})
+		r.queue.Finish(key, queue.Result[Cause]{Err: err, Wrote: a.wrote})
 	case isLookAgain(err):
-		if r.retry(key, p, err) > lostRaces {
+		if r.retry(key, a, err) > lostRaces {
 			logFailure(log, err, "reconcile lost again and again to another writer")
 		} else {
 			log.V(1).Info("reconcile lost a race against another writer; reconciling again", "cause", err.Error())
@@ -38,18 +48,19 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, p que
 		logFailure(log, err, "reconcile failed")
 		if result.RequeueAfter > 0 {
 			r.queue.Finish(key, queue.Result[Cause]{
-				Err: err, After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: p})
+				Err: err, After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: a.priority, Wrote: a.wrote})
 			return
 		}
-		r.retry(key, p, err)
+		r.retry(key, a, err)
 	}
 }
 
 // retry makes a key come back after its backoff. It returns how many reconciles of
 // the key have failed in a row.
-func (r *run[R]) retry(key R, p queue.Priority, err error) (failures int) {
+func (r *run[R]) retry(key R, a attempt, err error) (failures int) {
 	r.controller.metrics.retried()
-	return r.queue.Finish(key, queue.Result[Cause]{Err: err, Backoff: true, Cause: Cause{Type: CauseBackoff}, Priority: p})
+	return r.queue.Finish(key, queue.Result[Cause]{
+		Err: err, Backoff: true, Cause: Cause{Type: CauseBackoff}, Priority: a.priority, Wrote: a.wrote})
 }
 
 func logFailure(log logr.Logger, err error, message string) {

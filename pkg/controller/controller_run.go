@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -83,7 +84,7 @@ func (r *run[R]) reconcileHandler(ctx, work context.Context, key R) {
 	causes, err := r.queue.Begin(ctx, key)
 	switch {
 	case err != nil:
-		r.handleResult(ctx, r.logFor(key, nil), key, queue.Low, Result{}, err)
+		r.handleResult(ctx, r.logFor(key, nil), key, attempt{priority: queue.Low}, Result{}, err)
 	case causes == nil:
 	case r.controller.filter != nil:
 		r.reconcileSharded(work, key, causes)
@@ -111,16 +112,16 @@ func (r *run[R]) reconcile(ctx context.Context, key R, causes *causes) {
 	log := r.logFor(key, causes)
 	began := c.manager.settings().Clock.Now()
 	c.metrics.began(began.Sub(causes.Since))
-	writes := &observedWrites{replica: c.manager.Replica()}
+	writes := &observedWrites{replica: c.manager.Replica(), causes: causes}
 	traced, spans := c.startSpans(ctx, key, causes, began)
-	reconcileCtx := context.WithValue(logr.NewContext(traced, log), causesKey{}, causes)
+	reconcileCtx := context.WithValue(logr.NewContext(traced, log), writesKey{}, writes)
 	result, err := c.callReconciler(store.ObserveWrites(reconcileCtx, writes.observe), key)
 	label := resultOf(result, err, ctx.Err() != nil)
 	spans.end(label, result, err)
 	c.metrics.reconciled(c.manager.settings().Clock.Since(began), label, err)
-	revision, unknownOutcome := writes.result()
-	r.queue.Wrote(key, revision, unknownOutcome)
-	r.handleResult(ctx, log, key, causes.Priority, result, err)
+	revisions, unknownOutcome := writes.result()
+	r.queue.Wrote(key, latest(revisions), unknownOutcome)
+	r.handleResult(ctx, log, key, attempt{causes.Priority, revisions, writes.isAgain()}, result, err)
 }
 
 // callReconciler turns a panic of the reconciler into an error.
@@ -141,14 +142,20 @@ func (c *Controller[R]) callReconciler(ctx context.Context, key R) (result Resul
 	return result, err
 }
 
-// observedWrites are the writes of one reconcile that the next one must see.
+// revisionsKept is how many revisions of one reconcile are remembered.
+const revisionsKept = 16
+
+// observedWrites are the writes of one reconcile that the next one must see. The
+// reconcile's context has them.
 type observedWrites struct {
 	replica *informer.Replica
+	causes  *causes // of the reconcile
 
 	mu sync.Mutex
 	// mu guards the fields below.
-	revision       int64 // of the latest write
-	unknownOutcome bool  // there may be a later one
+	revisions      []int64 // of the writes, the latest last
+	unknownOutcome bool    // there may be a later one
+	again          bool    // the key must come back after its writes
 }
 
 func (w *observedWrites) observe(write store.Write) {
@@ -157,7 +164,12 @@ func (w *observedWrites) observe(write store.Write) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.revision = max(w.revision, write.Revision)
+	if write.Revision > latest(w.revisions) {
+		if len(w.revisions) == revisionsKept {
+			w.revisions = w.revisions[1:]
+		}
+		w.revisions = append(w.revisions, write.Revision)
+	}
 	w.unknownOutcome = w.unknownOutcome || store.IsUnknownOutcome(write.Err)
 }
 
@@ -172,8 +184,37 @@ func (w *observedWrites) covers(keys []string) bool {
 
 // result returns what the next reconcile must see. Writes that the reconciler left
 // behind in goroutines may end later; they do not count.
-func (w *observedWrites) result() (revision int64, unknownOutcome bool) {
+func (w *observedWrites) result() (revisions []int64, unknownOutcome bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.revision, w.unknownOutcome
+	return slices.Clone(w.revisions), w.unknownOutcome
+}
+
+func (w *observedWrites) isAgain() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.again
+}
+
+// writesKey is the key of the observedWrites in a reconcile's context.
+type writesKey struct{}
+
+// comeBack makes the key of a reconcile come back after its writes, whether or not a
+// filter lets their changes pass. ctx is that of the reconcile; for another, as in a
+// test that reconciles once, comeBack does nothing.
+func comeBack(ctx context.Context) {
+	w, ok := ctx.Value(writesKey{}).(*observedWrites)
+	if !ok {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.again = true
+}
+
+func latest(revisions []int64) int64 {
+	if len(revisions) == 0 {
+		return 0
+	}
+	return revisions[len(revisions)-1]
 }

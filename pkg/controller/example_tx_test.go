@@ -162,6 +162,31 @@ func ExampleTx_AddFinalizer() {
 	// take the name out of the DNS
 }
 
+// A reconcile that fails says so in the status, and is tried again after its backoff.
+func ExampleTx_Fail() {
+	ctx, m, stop, closeEtcd := newExample()
+	defer closeEtcd()
+
+	tries := 0
+	reconcile := func(ctx context.Context, tx *controller.Tx, d *appsv1.Deployment) (controller.Result, error) {
+		tries++
+		if tries < 3 {
+			err := fmt.Errorf("try %d: the registry does not answer", tries)
+			d.Annotations = map[string]string{"example.com/error": err.Error()}
+			tx.UpdateStatus(d)
+			return controller.Result{}, tx.Fail(ctx, err)
+		}
+		fmt.Println("the last report was:", d.Annotations["example.com/error"])
+		stop()
+		return controller.Result{}, nil
+	}
+	must(controller.New(m, "images", reconcile, controller.Options{}))
+
+	add(ctx, m, deployment("town", "web"))
+	check(m.Run(ctx))
+	// Output: the last report was: try 2: the registry does not answer
+}
+
 // A reconcile sets a condition in the status, and records an Event for people to read.
 // The Event is recorded after the status is written.
 func ExampleTx_SetCondition() {

@@ -31,7 +31,9 @@ type Result struct {
 // When it returns nil, the key comes back after a change, or as its [Result] says.
 // When it returns a Conflict, it lost a race, and is called again on a newer snapshot.
 // When it returns a [TerminalError], the key waits for a change. After any other
-// error, or a panic, it is called again after a pause that doubles with each failure.
+// error, or a panic, it is called again after a pause that doubles with each failure. A
+// change ends that pause, except for the change that the failed reconcile has written
+// itself.
 //
 // R is the type of the keys: [Request] for objects.
 type Reconciler[R comparable] interface {

@@ -23,12 +23,19 @@ type Causes[C any] struct {
 	Total    int       // how many there were
 	Priority Priority  // the most urgent that there was
 
+	// revision is that of all causes so far, or 0 if they have none or several.
+	revision int64
+
 	first C
 	more  []C // the rest of the first ones, then the last ones as a ring
 }
 
-func (c *Causes[C]) add(cause C, p Priority) {
+func (c *Causes[C]) add(cause C, p Priority, revision int64) {
 	c.Total++
+	if c.Total > 1 && c.revision != revision {
+		revision = 0
+	}
+	c.revision = revision
 	switch n := c.Total; {
 	case n == 1:
 		c.first, c.Priority = cause, p

@@ -19,6 +19,10 @@ type Result[C any] struct {
 	// Cause and Priority are those that the key has when it comes back.
 	Cause    C
 	Priority Priority
+	// Wrote has the revisions of the reconcile's own writes. After a failure, changes at
+	// these revisions do not bring the key back: a reconcile that reports its failure
+	// would else cause the next at once.
+	Wrote []int64
 }
 
 // Finish says how a reconcile ended. It replaces the time at which the key comes
@@ -39,6 +43,9 @@ func (q *Queue[R, C]) Finish(key R, o Result[C]) (failures int) {
 	q.mu.Lock()
 	r := q.recordOf(key)
 	q.noteFailure(r, o, text, now)
+	if r.pending != nil && r.failure.hasWritten(r.pending.revision) {
+		q.takeCauses(r) // Begin returns none for the key
+	}
 	earliest := false
 	if pause > 0 || o.Backoff {
 		earliest = q.setTimer(r, &requeueTimer[R, C]{
@@ -82,7 +89,7 @@ func (q *Queue[R, C]) noteFailure(r *record[R, C], o Result[C], text string, now
 		f = &failure[R, C]{}
 		f.node.of, r.failure = r, f
 	}
-	f.count, f.text, f.at = f.count+1, text, now
+	f.count, f.text, f.at, f.wrote = f.count+1, text, now, o.Wrote
 	terminal := o.After <= 0 && !o.Backoff
 	if f.terminal {
 		q.failed.remove(&f.node)

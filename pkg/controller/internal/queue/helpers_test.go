@@ -33,9 +33,15 @@ func newTestQueue(c clock.WithTickerAndDelayedExecution) testQueue {
 			replica.released.Add(1)
 			return -int(revision)
 		},
-		Added: func() {},
+		RevisionOf: changeRevision,
+		Added:      func() {},
 	})}
 }
+
+// change is the first cause that is a change; it is one at revision 0.
+const change = 1_000_000
+
+func changeRevision(cause int) int64 { return int64(max(0, cause-change)) }
 
 func newFakeClock() *clocktesting.FakeClock {
 	return clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))

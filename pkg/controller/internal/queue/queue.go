@@ -29,6 +29,8 @@ type Config[R comparable, C any] struct {
 	// Released returns the cause to give a key that had to wait for a revision and
 	// may now be reconciled.
 	Released func(revision int64) C
+	// RevisionOf returns the revision of the change that a cause is, or 0 if it is none.
+	RevisionOf func(C) int64
 	// Added is called whenever a key gets a cause, for metrics.
 	Added func()
 }
@@ -102,7 +104,8 @@ func (q *Queue[R, C]) ShutDown() {
 }
 
 // Add queues a key because of a cause. A key that is queued already gets one more
-// cause, and moves up if the priority is higher.
+// cause, and moves up if the priority is higher. Add does nothing if the key's last
+// reconcile failed, and the cause is a change that this reconcile wrote itself.
 func (q *Queue[R, C]) Add(key R, cause C, p Priority) {
 	now := q.config.Clock.Now()
 	q.mu.Lock()
@@ -110,7 +113,12 @@ func (q *Queue[R, C]) Add(key R, cause C, p Priority) {
 		q.mu.Unlock()
 		return
 	}
-	q.addCause(q.recordOf(key), cause, p, now)
+	r := q.recordOf(key)
+	if r.failure.hasWritten(q.config.RevisionOf(cause)) {
+		q.mu.Unlock()
+		return
+	}
+	q.addCause(r, cause, p, now)
 	q.mu.Unlock()
 	q.ready(key)
 }

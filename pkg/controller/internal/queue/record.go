@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // record is what is known of one key. The queue's mutex guards all of it. The parts
 // that few keys have are pointers, since at its start a controller has a record for
@@ -33,7 +36,13 @@ type failure[R comparable, C any] struct {
 	text     string
 	at       time.Time
 	terminal bool
+	wrote    []int64            // the revisions of the last reconcile's own writes
 	node     node[record[R, C]] // in Queue.failed, while it is terminal
+}
+
+// hasWritten reports whether the failed reconcile has written at a revision.
+func (f *failure[R, C]) hasWritten(revision int64) bool {
+	return f != nil && revision != 0 && slices.Contains(f.wrote, revision)
 }
 
 // idle reports whether there is nothing to remember.
@@ -68,7 +77,7 @@ func (q *Queue[R, C]) addCause(r *record[R, C], cause C, p Priority, now time.Ti
 		r.pending = &Causes[C]{Since: now}
 		q.pending.push(&r.wait)
 	}
-	r.pending.add(cause, p)
+	r.pending.add(cause, p, q.config.RevisionOf(cause))
 }
 
 // takeCauses returns the causes of the reconcile that begins now.

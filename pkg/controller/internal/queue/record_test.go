@@ -18,7 +18,7 @@ func TestCauses(t *testing.T) {
 	} {
 		causes := &Causes[int]{}
 		for i := range n {
-			causes.add(i+1, High)
+			causes.add(i+1, High, 0)
 		}
 		if got := causes.List(); fmt.Sprint(got) != fmt.Sprint(want) || causes.Total != n || causes.Omitted() != n-len(want) {
 			t.Errorf("of %d: got %v of %d, want %v", n, got, causes.Total, want)

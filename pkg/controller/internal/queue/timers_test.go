@@ -158,3 +158,61 @@ func TestRequeueTimersRace(t *testing.T) {
 	setters.Wait()
 	worker.Wait()
 }
+
+// A reconcile that writes that it failed must not be brought back by that write, whether
+// its change comes before the reconcile has ended or after.
+func TestOwnChangesDoNotEndABackoff(t *testing.T) {
+	failed := func(wrote ...int64) Result[int] {
+		return Result[int]{Err: errors.New("no"), Backoff: true, Wrote: wrote}
+	}
+	for name, test := range map[string]struct {
+		during, after []int
+		end           Result[int]
+		want          bool // the key is queued at once
+	}{
+		"an own change during the reconcile":             {during: []int{change + 7}, end: failed(7)},
+		"an own change after it":                         {after: []int{change + 7}, end: failed(7)},
+		"own changes of two writes":                      {after: []int{change + 7, change + 9}, end: failed(7, 9)},
+		"another's change during it":                     {during: []int{change + 8}, end: failed(7), want: true},
+		"another's change after it":                      {after: []int{change + 8}, end: failed(7), want: true},
+		"another's change beside an own":                 {during: []int{change + 7, change + 8}, end: failed(7), want: true},
+		"no change, but a request":                       {during: []int{5}, end: failed(7), want: true},
+		"an own change after a failure that is for good": {after: []int{change + 7}, end: Result[int]{Err: errors.New("no"), Wrote: []int64{7}}},
+		"an own change after a success":                  {after: []int{change + 7}, end: Result[int]{Wrote: []int64{7}}, want: true},
+		"nothing written":                                {after: []int{change + 7}, end: failed(), want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newTestQueue(clock.RealClock{})
+				q.run(t)
+				q.Add("a", 1, High)
+				q.next(t)
+				for _, cause := range test.during {
+					q.Add("a", cause, High)
+				}
+				q.Finish("a", test.end)
+				q.Done("a")
+				for _, cause := range test.after {
+					q.Add("a", cause, High)
+				}
+				synctest.Wait()
+				queued := false
+				for q.State().Queued > 0 || q.work.Len() > 0 {
+					key, causes := q.next(t)
+					queued = queued || causes != nil
+					q.Done(key)
+				}
+				if queued != test.want {
+					t.Errorf("queued: %v, want %v", queued, test.want)
+				}
+				if !test.want && test.end.Backoff {
+					time.Sleep(2 * time.Second)
+					if key, causes := q.next(t); key != "a" || causes == nil {
+						t.Error("the key does not come back after its backoff")
+					}
+					q.Done("a")
+				}
+			})
+		})
+	}
+}
