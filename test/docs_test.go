@@ -12,6 +12,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+	batchv1 "k8s.io/api/batch/v1"
 )
 
 // goBlock matches a fenced block in Markdown that is a whole Go file. Group 1 is the
@@ -22,16 +24,7 @@ var _ = Describe("The code in README.md and docs", func() {
 	It("compiles, and its tests pass", func(ctx SpecContext) {
 		pages, err := filepath.Glob("../docs/*.md")
 		Expect(err).NotTo(HaveOccurred())
-		overlay := overlay{Replace: map[string]string{}}
-		packages := map[string]bool{}
-		for _, page := range append(pages, "../README.md") {
-			text, err := os.ReadFile(page)
-			Expect(err).NotTo(HaveOccurred())
-			for i, block := range goBlock.FindAllStringSubmatch(string(text), -1) {
-				packages[overlay.add(filepath.Base(page), block[2], i, block[1])] = true
-			}
-		}
-		Expect(packages).NotTo(BeEmpty())
+		overlay, packages := codeOf(append(pages, "../README.md")...)
 		// One command links all test programs at the same time, and without debug
 		// information. Programs are only compiled.
 		file, dir := overlay.write(), GinkgoT().TempDir()
@@ -53,6 +46,36 @@ var _ = Describe("The code in README.md and docs", func() {
 		}
 	}, SpecTimeout(5*patience))
 
+	It("says on one line that no etcd answers", func() {
+		session := start(exec.Command(firstController(), "--endpoints=127.0.0.1:1"))
+		Eventually(session).Should(gexec.Exit(1))
+		Expect(lines(session)).To(BeEmpty())
+		Expect(string(session.Err.Contents())).To(MatchRegexp(`^[^\n]*127\.0\.0\.1:1[^\n]*connection refused[^\n]*\n$`))
+	})
+
+	It("applies the page's manifest, and runs a controller for it", func(ctx SpecContext) {
+		w, program := newWorld(), firstController()
+		text, err := os.ReadFile("../docs/first-controller.md")
+		Expect(err).NotTo(HaveOccurred())
+		_, manifest, _ := strings.Cut(string(text), "`db.yaml`:\n\n```yaml\n")
+		manifest, _, _ = strings.Cut(manifest, "```")
+		file := filepath.Join(GinkgoT().TempDir(), "db.yaml")
+		endpoints := "--endpoints=" + strings.Join(w.cluster.Endpoints(), ",")
+		apply := func(manifest string) {
+			GinkgoHelper()
+			Expect(os.WriteFile(file, []byte(manifest), 0o600)).To(Succeed())
+			Eventually(start(exec.Command(program, endpoints, "-apply", file))).Should(gexec.Exit(0))
+		}
+
+		running := start(exec.Command(program, endpoints))
+		apply(manifest)
+		jobs := func() []batchv1.Job { return all[batchv1.Job](ctx, w, "/registry/batch/jobs/default/") }
+		Eventually(jobs).Should(HaveLen(1))
+		apply(strings.Replace(manifest, "10s", "1s", 1))
+		Eventually(jobs).Should(HaveLen(2))
+		Eventually(running.Interrupt()).Should(gexec.Exit(0))
+	}, SpecTimeout(2*patience))
+
 	It("shows the site example as it is", func() {
 		program, err := os.ReadFile("../examples/site/main.go")
 		Expect(err).NotTo(HaveOccurred())
@@ -62,6 +85,38 @@ var _ = Describe("The code in README.md and docs", func() {
 		Expect(string(readme)).To(ContainSubstring(code), "copy examples/site/main.go into README.md")
 	})
 })
+
+// firstController builds the program on the page docs/first-controller.md.
+func firstController() string {
+	GinkgoHelper()
+	overlay, _ := codeOf("../docs/first-controller.md")
+	binary := filepath.Join(GinkgoT().TempDir(), "example")
+	command(context.Background(), "..", "go", "build", "-ldflags=-s -w", "-o", binary, "-overlay", overlay.write(), "./docs/code/first-controller-md/main")
+	return binary
+}
+
+// codeOf returns the Go files on pages, and their packages.
+func codeOf(pages ...string) (overlay, map[string]bool) {
+	GinkgoHelper()
+	overlay, packages := overlay{Replace: map[string]string{}}, map[string]bool{}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		Expect(err).NotTo(HaveOccurred())
+		for i, block := range goBlock.FindAllStringSubmatch(string(text), -1) {
+			packages[overlay.add(filepath.Base(page), block[2], i, block[1])] = true
+		}
+	}
+	Expect(packages).NotTo(BeEmpty())
+	return overlay, packages
+}
+
+func start(c *exec.Cmd) *gexec.Session {
+	GinkgoHelper()
+	session, err := gexec.Start(c, GinkgoWriter, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { session.Kill().Wait(patience) })
+	return session
+}
 
 func command(ctx context.Context, dir, name string, args ...string) {
 	GinkgoHelper()
@@ -74,12 +129,15 @@ func command(ctx context.Context, dir, name string, args ...string) {
 // overlay adds files to the module for one build without writing them there.
 type overlay struct{ Replace map[string]string }
 
-// add adds a file to a page's package and returns the package.
+// add adds a file to a page's package and returns the package. The page's own module is
+// example.com/example.
 func (o overlay) add(page, name string, i int, text string) string {
 	GinkgoHelper()
 	root, err := filepath.Abs("..")
 	Expect(err).NotTo(HaveOccurred())
-	dir := strings.ToLower(strings.ReplaceAll(page, ".", "-")) + "/" + name
+	module := strings.ToLower(strings.ReplaceAll(page, ".", "-"))
+	dir := module + "/" + name
+	text = strings.ReplaceAll(text, `"example.com/example/`, `"github.com/homeostat/homeostat/docs/code/`+module+`/`)
 	base := fmt.Sprintf("file%d.go", i)
 	if strings.Contains(text, "*testing.T") {
 		base = fmt.Sprintf("file%d_test.go", i)
