@@ -238,6 +238,7 @@ var _ = Describe("Options", func() {
 		Expect(controller.NewFor[*Site](m, "c", &names{}, o)).Error().To(MatchError(And(ContainSubstring(`"c"`), ContainSubstring(complaint))))
 	},
 		Entry(nil, controller.Options{Workers: -1}, "workers is -1: it must not be negative"),
+		Entry(nil, controller.Options{Workers: 2_000_000_000}, "workers is 2000000000: it must be at most 65536"),
 		Entry(nil, controller.Options{Timeout: -1}, "timeout is -1ns"),
 		Entry(nil, controller.Options{BackoffBase: -1}, "backoffBase is -1ns"),
 		Entry(nil, controller.Options{BackoffMax: -1}, "backoffMax is -1ns"),

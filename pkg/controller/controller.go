@@ -33,7 +33,8 @@ type Controller[R comparable] struct {
 
 // Options configure a controller. The zero value is useful.
 type Options struct {
-	// Workers is how many keys are reconciled at once. Defaults to 1.
+	// Workers is how many keys are reconciled at once, at most 65536. Each costs a
+	// goroutine. Defaults to 1.
 	Workers int
 	// Timeout limits the time of one reconcile by [ManagerOptions].Clock. After it, the
 	// Err of the reconcile's context is context.DeadlineExceeded. Defaults to no limit.
@@ -43,9 +44,12 @@ type Options struct {
 	// fence. Defaults to false.
 	EveryProcess bool
 	// BackoffBase is the pause after a key's first failure. Each further failure in a
-	// row doubles the pause, up to BackoffMax. They default to 5 ms and 5 minutes.
+	// row doubles the pause, up to BackoffMax. They default to 5 ms and 5 minutes. More
+	// than 100 years count as 100 years.
 	BackoffBase, BackoffMax time.Duration
 }
+
+const maxWorkers = 1 << 16
 
 func (o Options) withDefaults() Options {
 	if o.Workers <= 0 {
@@ -57,6 +61,9 @@ func (o Options) withDefaults() Options {
 	if o.BackoffMax <= 0 {
 		o.BackoffMax = 5 * time.Minute
 	}
+	// Near the end of its numbers, client-go's rate limiter returns negative pauses.
+	o.BackoffMax = min(o.BackoffMax, 100*365*24*time.Hour)
+	o.BackoffBase = min(o.BackoffBase, o.BackoffMax)
 	return o
 }
 

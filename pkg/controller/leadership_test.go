@@ -229,7 +229,8 @@ var _ = Describe("A leadership", func() {
 
 	It("refuses an invalid name or lease time", func() {
 		s := newStore(etcd.Client())
-		for _, l := range []controller.Leadership{{}, {Name: "a/b"}, {Name: "a", LeaseTime: -1}, {Name: "a", LeaseTime: math.MaxInt64}} {
+		for _, l := range []controller.Leadership{{}, {Name: "a/b"}, {Name: "a", LeaseTime: -1},
+			{Name: "a", LeaseTime: math.MaxInt64}, {Name: "a", LeaseTime: 11 * 365 * 24 * time.Hour}} {
 			_, err := controller.NewManager(s, controller.ManagerOptions{Leadership: &l})
 			Expect(err).To(HaveOccurred())
 		}

@@ -276,6 +276,9 @@ func (m *Manager) controllerOptions(name string, o Options) (Options, error) {
 	if err := checkSettings(controllerSettings, o); err != nil {
 		return o, fmt.Errorf("controller %q: %w", name, err)
 	}
+	if o.Workers > maxWorkers {
+		return o, fmt.Errorf("controller %q: workers is %d: it must be at most %d", name, o.Workers, maxWorkers)
+	}
 	return o, nil
 }
 

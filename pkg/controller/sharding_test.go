@@ -313,7 +313,8 @@ var _ = Describe("A sharding", func() {
 		both := sharded
 		both.Leadership = &controller.Leadership{Name: leadershipName}
 		Expect(generic(newManager(both), controller.Options{})).To(Succeed())
-		for _, o := range []controller.Sharding{{}, {Name: "a/b"}, {Name: "a", Buckets: -1}, {Name: "a", Buckets: 1 << 20}, {Name: "a", LeaseTime: -1}, {Name: "a", LeaseTime: math.MaxInt64}} {
+		for _, o := range []controller.Sharding{{}, {Name: "a/b"}, {Name: "a", Buckets: -1}, {Name: "a", Buckets: 1 << 20}, {Name: "a", LeaseTime: -1},
+			{Name: "a", LeaseTime: math.MaxInt64}, {Name: "a", LeaseTime: 290 * 365 * 24 * time.Hour}} {
 			_, err := controller.NewManager(newStore(etcd.Client()), controller.ManagerOptions{Sharding: &o})
 			Expect(err).To(HaveOccurred())
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -98,7 +97,7 @@ func Resync[T store.Object](interval time.Duration) Source[Request] {
 // sleep waits for an interval and up to a tenth of it more. It returns false when ctx
 // is done.
 func (b *binding[R]) sleep(ctx context.Context, interval time.Duration) bool {
-	return retry.Sleep(ctx, b.manager.settings().Clock, interval+rand.N(interval/10+1)) == nil
+	return retry.Sleep(ctx, b.manager.settings().Clock, retry.Jitter(interval)) == nil
 }
 
 // inBackground returns a starter that calls run in a goroutine. Stopping the source

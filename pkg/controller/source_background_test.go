@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -62,6 +63,42 @@ func TestEvery(t *testing.T) {
 		}
 		checkRounds(t, recorded.keys, rounds)
 	})
+}
+
+// The longest interval has no end, and does not overflow.
+func TestLongIntervals(t *testing.T) {
+	for _, interval := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, math.MaxInt64 / 11 * 10, 250 * 365 * 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &binding[string]{manager: &Manager{options: ManagerOptions{Clock: clock.RealClock{}}}}
+			rounds := 0
+			start, err := Every(interval, func(context.Context) []string { rounds++; return nil }).bind(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := start(func(string, Cause) {})
+			time.Sleep(time.Hour)
+			stop()
+			if rounds != 1 {
+				t.Errorf("%v: %d rounds in an hour", interval, rounds)
+			}
+		})
+	}
+}
+
+func TestLongBackoff(t *testing.T) {
+	const century = 100 * 365 * 24 * time.Hour
+	for o, want := range map[Options]time.Duration{
+		{BackoffBase: math.MaxInt64}:                            5 * time.Minute,
+		{BackoffBase: math.MaxInt64, BackoffMax: math.MaxInt64}: century,
+		{BackoffBase: 1 << 62, BackoffMax: 1<<63 - 1}:           century,
+	} {
+		limiter := newRateLimiter[string](o.withDefaults())
+		for range 10 {
+			if pause := limiter.When("a"); pause != want {
+				t.Errorf("%+v: a pause of %v, want %v", o, pause, want)
+			}
+		}
+	}
 }
 
 // checkRounds checks that each round but the second, which panicked, named both

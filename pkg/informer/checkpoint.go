@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
-	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // Checkpoint says where a replica keeps its state for the next process, and how
@@ -93,7 +94,7 @@ func (r *Replica) startCheckpoints(ctx context.Context) (finish func()) {
 	if c.interval <= 0 {
 		c.interval = defaultCheckpointInterval
 	}
-	c.due = r.clock.Now().Add(wait.Jitter(c.interval, 0.1))
+	c.due = r.clock.Now().Add(retry.Jitter(c.interval))
 	var periodic sync.WaitGroup
 	periodic.Go(func() { c.run(ctx) })
 	return func() {
@@ -189,7 +190,7 @@ func (c *checkpointer) write(ctx context.Context, workers int) {
 	began := c.replica.clock.Now()
 	n, err := c.tryWrite(ctx, workers)
 	took := c.replica.clock.Since(began)
-	c.due = c.replica.clock.Now().Add(max(wait.Jitter(c.interval, 0.1), 20*took))
+	c.due = c.replica.clock.Now().Add(max(retry.Jitter(c.interval), 20*took))
 	if ctx.Err() != nil {
 		return // finish writes the last
 	}

@@ -20,7 +20,8 @@ type DeleteOptions struct {
 	// If it is above 0, the deletion only marks the object as being deleted. The
 	// controller deletes the object again with 0 when it has finished or the time is
 	// over: the store never does that by itself. A later deletion can only shorten the
-	// period. Defaults to 0.
+	// period. A negative period counts as 0, and one of more than 100 years as 100
+	// years. Defaults to 0.
 	GracePeriodSeconds int64
 	// Propagation tells the garbage collector what to do with the dependents, the
 	// objects that have the deleted one as an owner:
@@ -141,7 +142,7 @@ func (s *Store) AfterDelete(obj Object, o DeleteOptions) Object {
 // marked as being deleted, and nothing holds it back.
 func CompletesDeletion(obj Object) bool {
 	grace := obj.GetDeletionGracePeriodSeconds()
-	return obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && (grace == nil || *grace == 0)
+	return obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0 && (grace == nil || *grace <= 0)
 }
 
 // setPropagation sets the finalizer of a propagation, and removes that of any other.
@@ -170,20 +171,24 @@ func setPropagation(obj Object, policy metav1.DeletionPropagation) bool {
 	return true
 }
 
+// maxGraceSeconds is 100 years. A much longer time would overflow a time.Duration, or end
+// in a year that has no form in JSON.
+const maxGraceSeconds = 100 * 365 * 24 * 60 * 60
+
 // markDeleted marks an object as being deleted. A grace period can only be
 // shortened. It reports whether anything changed.
-func (s *Store) markDeleted(obj Object, grace int64) bool {
-	grace = max(grace, 0)
-	if old := obj.GetDeletionGracePeriodSeconds(); obj.GetDeletionTimestamp() != nil && (old == nil || *old <= grace) {
+func (s *Store) markDeleted(obj Object, seconds int64) bool {
+	seconds = min(max(seconds, 0), maxGraceSeconds)
+	if old := obj.GetDeletionGracePeriodSeconds(); obj.GetDeletionTimestamp() != nil && (old == nil || *old <= seconds) {
 		return false
 	}
 	if obj.GetDeletionTimestamp() == nil && obj.GetGeneration() > 0 {
-		obj.SetGeneration(obj.GetGeneration() + 1) // as Kubernetes does
+		obj.SetGeneration(nextGeneration(obj)) // as Kubernetes does
 	}
-	at := timestamp(s.clock.Now().Add(time.Duration(grace) * time.Second))
+	at := timestamp(s.clock.Now().Add(time.Duration(seconds) * time.Second))
 	if old := obj.GetDeletionTimestamp(); old == nil || at.Before(old) {
 		obj.SetDeletionTimestamp(&at)
 	}
-	obj.SetDeletionGracePeriodSeconds(&grace)
+	obj.SetDeletionGracePeriodSeconds(&seconds)
 	return true
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"math"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -124,4 +125,24 @@ var _ = Describe("Delete", func() {
 		Expect(s.Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		gone(ctx, s, "a")
 	})
+
+	DescribeTable("bounds the grace period", func(ctx SpecContext, seconds, want int64) {
+		clock := clocktesting.NewFakePassiveClock(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+		s := newStore(func(o *store.Options) { o.Clock = clock })
+		created(ctx, s, "a", func(site *Site) { site.Finalizers = []string{"example.com/a"} })
+		site := newSite("a")
+		after := s.AfterDelete(get(ctx, s, "a"), store.DeleteOptions{GracePeriodSeconds: seconds})
+		Expect(*after.GetDeletionGracePeriodSeconds()).To(Equal(want))
+		Expect(s.Delete(ctx, site, store.DeleteOptions{GracePeriodSeconds: seconds})).Error().NotTo(HaveOccurred())
+		Expect(*site.DeletionGracePeriodSeconds).To(Equal(want))
+		Expect(site.DeletionTimestamp.Time).To(BeTemporally("==", clock.Now().Add(time.Duration(want)*time.Second)))
+		Expect(get(ctx, s, "a")).To(Equal(site))
+	},
+		Entry("beyond a time.Duration", int64(9_300_000_000), int64(3_153_600_000)),
+		Entry("beyond the years of JSON", int64(300_000_000_000), int64(3_153_600_000)),
+		Entry("at the end of numbers", int64(math.MaxInt64), int64(3_153_600_000)),
+		Entry("68 years", int64(math.MaxInt32), int64(math.MaxInt32)),
+		Entry("below 0", int64(-1), int64(0)),
+		Entry("at the other end of numbers", int64(math.MinInt64), int64(0)),
+	)
 })

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -40,7 +41,7 @@ func (t *Txn) UnchangedSince(revision int64, like Object, namespace string) {
 	case revision <= 0:
 		t.fail(fmt.Errorf("check range %s: %w", r.Start, apierrors.NewBadRequest(fmt.Sprintf("revision %d: must be above 0", revision))))
 	default:
-		t.ranges = append(t.ranges, rangeCondition{r, k.resource, revision})
+		t.ranges = append(t.ranges, rangeCondition{r, k.resource, min(revision, math.MaxInt64-1)})
 	}
 }
 

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"math"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -148,6 +149,7 @@ var _ = Describe("A transaction with conditions", func() {
 			s := newStore()
 			Expect(commit(ctx, s, "default", revision(ctx, s))).To(Succeed())
 			Expect(commit(ctx, s, "", revision(ctx, s))).To(Succeed())
+			Expect(commit(ctx, s, "default", math.MaxInt64)).To(Succeed())
 			a := created(ctx, s, "a")
 			created(ctx, s, "b")
 			now := revision(ctx, s)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -111,7 +112,7 @@ func (k *kindInfo) applyRules(obj, old Object, statusOnly bool) (changed bool, r
 		}
 	}
 	if newSpec {
-		obj.SetGeneration(old.GetGeneration() + 1)
+		obj.SetGeneration(nextGeneration(old))
 		whole.SetGeneration(obj.GetGeneration())
 	}
 	return true, k.reviewOf(whole, wholeOld, &c), k.checkUpdate(whole, wholeOld, c)
@@ -173,4 +174,13 @@ func (c change) concerns(obj, old Object, errs field.ErrorList) field.ErrorList 
 
 func isSubset(some, all []string) bool {
 	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
+// nextGeneration returns the generation of an object whose spec changes. It begins again
+// at 1 after the highest number, and after a negative one that another program wrote.
+func nextGeneration(old Object) int64 {
+	if generation := old.GetGeneration(); generation >= 0 && generation < math.MaxInt64 {
+		return generation + 1
+	}
+	return 1
 }

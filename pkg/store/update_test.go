@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -10,6 +12,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/pkg/store"
+)
+
+var _ = DescribeTable("The generation begins again at 1 after a number that cannot be raised", func(ctx SpecContext, generation int64) {
+	s := newStore()
+	put(ctx, siteKey(s, "a"), fmt.Sprintf(`{"apiVersion":"example.com/v1","kind":"Site","metadata":{"name":"a","namespace":"default","generation":%d},"spec":{"image":"x"}}`, generation))
+	site := get(ctx, s, "a")
+	site.Spec.Image = "y"
+	Expect(s.Update(ctx, site)).Error().NotTo(HaveOccurred())
+	Expect(get(ctx, s, "a").Generation).To(BeEquivalentTo(1))
+},
+	Entry(nil, int64(math.MaxInt64)),
+	Entry(nil, int64(math.MinInt64)),
+	Entry(nil, int64(-2)),
 )
 
 var _ = Describe("Update", func() {

@@ -7,6 +7,8 @@ package retry
 
 import (
 	"context"
+	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -27,6 +29,12 @@ func Sleep(ctx context.Context, c clock.Clock, d time.Duration) error {
 	case <-timer.C():
 		return nil
 	}
+}
+
+// Jitter returns d and up to a tenth of it more, so that what began together drifts
+// apart.
+func Jitter(d time.Duration) time.Duration {
+	return d + rand.N(max(0, min(d/10, math.MaxInt64-1-d))+1)
 }
 
 // WithTimeout is context.WithTimeout by a clock. After d the context is done, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,16 @@ func TestSleep(t *testing.T) {
 			t.Errorf("a cancelled sleep ended after %s, want 1s", took-time.Minute)
 		}
 	})
+}
+
+func TestJitter(t *testing.T) {
+	for _, d := range []time.Duration{-1, 0, 1, time.Second, math.MaxInt64 / 11 * 10, math.MaxInt64 - 5, math.MaxInt64} {
+		for range 1000 {
+			if j := retry.Jitter(d); j < d || j-d > max(d, 0)/10 {
+				t.Fatalf("%d became %d", d, j)
+			}
+		}
+	}
 }
 
 func TestWithTimeout(t *testing.T) {

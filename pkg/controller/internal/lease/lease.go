@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -63,7 +64,7 @@ func Grant(ctx context.Context, client *clientv3.Client, c clock.WithTickerAndDe
 	if err != nil {
 		return nil, fmt.Errorf("grant a lease: %w", err)
 	}
-	l.ID, l.TTL = resp.ID, time.Duration(resp.TTL)*time.Second
+	l.ID, l.TTL = resp.ID, seconds(resp.TTL)
 	return l, nil
 }
 
@@ -102,7 +103,12 @@ func (l *Lease) renew(ctx context.Context) (ttl time.Duration, err error) {
 	if resp.TTL <= 0 {
 		return 0, errGone
 	}
-	return time.Duration(resp.TTL) * time.Second, nil
+	return seconds(resp.TTL), nil
+}
+
+// seconds returns the duration of n seconds, or the longest that there is.
+func seconds(n int64) time.Duration {
+	return time.Duration(min(n, int64(math.MaxInt64/time.Second))) * time.Second
 }
 
 // keepAlive renews a lease whenever a third of its time has passed, until ctx is

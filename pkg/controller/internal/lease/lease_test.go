@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,14 @@ func keepWith(ctx context.Context, renew func(context.Context) (time.Duration, e
 	begun := time.Now()
 	err = keepAlive(ctx, clock.RealClock{}, begun, ttl, renew)
 	return time.Since(begun), err
+}
+
+func TestSeconds(t *testing.T) {
+	for n, want := range map[int64]time.Duration{0: 0, 9: ttl, 9_223_372_036: 9_223_372_036 * time.Second, math.MaxInt64: 9_223_372_036 * time.Second} {
+		if got := seconds(n); got != want {
+			t.Errorf("%d seconds are %v, want %v", n, got, want)
+		}
+	}
 }
 
 func TestALeaseIsRenewedEveryThirdOfItsTime(t *testing.T) {

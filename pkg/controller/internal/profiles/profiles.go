@@ -78,14 +78,14 @@ func named(w http.ResponseWriter, req *http.Request) {
 	} else {
 		asFile(w, name)
 	}
-	_ = p.WriteTo(w, int(debug)) // fails only if the client has gone
+	_ = p.WriteTo(w, int(min(debug, 2))) // fails only if the client has gone
 }
 
 // record starts a recording, which writes to w, and stops it after the seconds
-// that the request gives, or when the client goes.
+// that the request gives, at most an hour, or when the client goes.
 func record(w http.ResponseWriter, req *http.Request, name string, d time.Duration, start func() error, stop func()) {
 	if seconds := number(req, "seconds"); seconds > 0 {
-		d = time.Duration(seconds * float64(time.Second))
+		d = time.Duration(min(seconds, 3600) * float64(time.Second))
 	}
 	asFile(w, name)
 	if err := start(); err != nil {

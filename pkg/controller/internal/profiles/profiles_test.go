@@ -2,10 +2,12 @@ package profiles_test
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	_ "github.com/homeostat/homeostat/pkg/controller" // for TestDefaultServeMuxHasNoProfiles
 	"github.com/homeostat/homeostat/pkg/controller/internal/profiles"
@@ -51,6 +53,19 @@ func TestProfileWhileAnotherIsTaken(t *testing.T) {
 	}
 	if a, b := <-done, <-done; a == b {
 		t.Errorf("both answers have status %d", a)
+	}
+}
+
+// A time beyond all numbers does not end at once.
+func TestProfileOfALongTime(t *testing.T) {
+	for _, seconds := range []string{"1e300", "Inf", "9300000000"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		req := httptest.NewRequestWithContext(ctx, http.MethodGet, "/debug/pprof/trace?seconds="+seconds, nil)
+		profiles.Handler("/debug/pprof/").ServeHTTP(httptest.NewRecorder(), req)
+		if ctx.Err() == nil {
+			t.Errorf("%s seconds are over", seconds)
+		}
+		cancel()
 	}
 }
 

@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"testing"
@@ -34,6 +35,11 @@ func TestRequeueTimers(t *testing.T) {
 			q.RequeueAfter("a", time.Hour, 0)
 			q.RequeueAfter("a", time.Second, 0)
 		}, []dueKey{{"a", time.Second}}},
+		"the longest time is never reached": {func(q testQueue) {
+			q.RequeueAfter("a", math.MaxInt64, 0)
+			q.Finish("b", Result[int]{After: math.MaxInt64})
+			q.RequeueAfter("c", time.Hour, 0)
+		}, []dueKey{{"c", time.Hour}}},
 		"no pause queues a key at once, and clears its time": {func(q testQueue) {
 			q.RequeueAfter("a", time.Second, 0)
 			q.RequeueAfter("a", 0, 0)
