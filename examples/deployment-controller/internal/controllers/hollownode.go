@@ -40,10 +40,10 @@ func (n *hollowNode) reconcile(_ context.Context, tx *controller.Tx, pod *corev1
 	}
 	now := time.Now()
 	started, err := time.Parse(time.RFC3339Nano, pod.Annotations[startedAnnotation])
-	if err != nil {
+	age := now.Sub(started)
+	if err != nil || age < 0 && !isReady(pod) { // the annotation cannot be this controller's
 		return n.bind(tx, pod, now)
 	}
-	age := now.Sub(started)
 	switch {
 	case isReady(pod):
 		return controller.Result{}, nil

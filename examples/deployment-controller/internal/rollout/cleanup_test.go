@@ -69,6 +69,12 @@ func TestSurplusOrder(t *testing.T) {
 		{[]rs{{0, "3"}, {0, "1"}, {0, "4"}, {0, "2"}}, 2, []string{"rs2", "rs4"}},
 		{[]rs{{0, "10"}, {0, "9"}}, 1, []string{"rs2"}},
 		{[]rs{{0, "5"}, {0, "5"}}, 1, []string{"rs1"}},
+		// Numbers that cannot count are as old as the ReplicaSet.
+		{[]rs{{0, "1"}, {0, "9223372036854775807"}, {0, "2"}}, 1, []string{"rs1", "rs2"}},
+		{[]rs{{0, "1"}, {0, "2"}, {0, "9223372036854775807"}}, 1, []string{"rs1", "rs2"}},
+		{[]rs{{0, "9223372036854775807"}, {0, "-9223372036854775808"}}, 1, []string{"rs1"}},
+		{[]rs{{0, "1"}, {0, "2"}, {0, "-9223372036854775808"}}, 2, []string{"rs1"}},
+		{[]rs{{0, "1"}, {0, "99999999999999999999"}, {0, "x"}, {0, "2"}}, 2, []string{"rs1", "rs2"}},
 	}
 	for _, tc := range tests {
 		t.Run(fmt.Sprint(tc.old, tc.limit), func(t *testing.T) {

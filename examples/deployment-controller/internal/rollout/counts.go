@@ -6,13 +6,13 @@ import (
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas"
 )
 
-// sum returns the sum of count over the ReplicaSets.
+// sum returns the sum of count over the ReplicaSets, from 0 to the highest int32.
 func sum(sets []*appsv1.ReplicaSet, count func(*appsv1.ReplicaSet) int32) int32 {
-	total := int32(0)
+	total := int64(0)
 	for _, rs := range sets {
-		total += count(rs)
+		total += int64(count(rs))
 	}
-	return total
+	return clampSize(total)
 }
 
 func size(rs *appsv1.ReplicaSet) int32           { return replicas.Replicas(rs) }
@@ -36,16 +36,17 @@ func keptAvailableAt(rs *appsv1.ReplicaSet, size int32) int32 {
 // terminating returns the number of terminating Pods, or nil if a ReplicaSet does not
 // report it. A ReplicaSet that was never synced has none.
 func terminating(sets []*appsv1.ReplicaSet) *int32 {
-	total := int32(0)
+	total := int64(0)
 	for _, rs := range sets {
 		switch count := rs.Status.TerminatingReplicas; {
 		case count != nil:
-			total += *count
+			total += int64(*count)
 		case rs.Status.ObservedGeneration > 0:
 			return nil
 		}
 	}
-	return &total
+	clamped := clampSize(total)
+	return &clamped
 }
 
 // active returns the ReplicaSets whose size is not zero.

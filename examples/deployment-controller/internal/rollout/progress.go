@@ -74,7 +74,7 @@ func complete(d *appsv1.Deployment, status *appsv1.DeploymentStatus) bool {
 // available ones.
 func progressed(before, after *appsv1.DeploymentStatus) bool {
 	return after.UpdatedReplicas > before.UpdatedReplicas ||
-		after.Replicas-after.UpdatedReplicas < before.Replicas-before.UpdatedReplicas ||
+		int64(after.Replicas)-int64(after.UpdatedReplicas) < int64(before.Replicas)-int64(before.UpdatedReplicas) ||
 		after.ReadyReplicas > before.ReadyReplicas ||
 		after.AvailableReplicas > before.AvailableReplicas
 }
@@ -116,7 +116,7 @@ func requeueForDeadline(d *appsv1.Deployment, status *appsv1.DeploymentStatus, n
 	if left < 0 || current.Reason == ReasonReplicaSetAvailable {
 		return 0
 	}
-	return left + time.Second
+	return min(left, math.MaxInt64-time.Second) + time.Second
 }
 
 // markPause records in the condition Progressing that the Deployment was paused or

@@ -103,6 +103,7 @@ func TestTimedOut(t *testing.T) {
 func TestUntilDeadline(t *testing.T) {
 	stuck := newCondition(appsv1.DeploymentProgressing, corev1.ConditionTrue, "", "", now)
 	failed := newCondition(appsv1.DeploymentProgressing, corev1.ConditionFalse, ReasonTimedOut, "", now)
+	distant := newCondition(appsv1.DeploymentProgressing, corev1.ConditionTrue, "", "", now.AddDate(5000, 0, 0))
 	const s = time.Second
 	tests := []struct {
 		name      string
@@ -125,6 +126,7 @@ func TestUntilDeadline(t *testing.T) {
 		{"less than a second", ptr[int32](60), 3, [4]int32{3, 3, 0, 1}, &stuck, 59*s + 1, 0, s},
 		{"now", ptr[int32](60), 3, [4]int32{3, 3, 0, 1}, &stuck, 60 * s, 0, s},
 		{"1s after", ptr[int32](60), 3, [4]int32{3, 3, 0, 1}, &stuck, 61 * s, 0, s},
+		{"in the far future", ptr[int32](60), 3, [4]int32{3, 3, 0, 1}, &distant, 0, math.MaxInt64, math.MaxInt64},
 		{"60s after", ptr[int32](60), 3, [4]int32{3, 3, 0, 1}, &stuck, 120 * s, 0, s},
 	}
 	for _, tc := range tests {

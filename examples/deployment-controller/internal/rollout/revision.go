@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -14,18 +15,28 @@ import (
 // maxHistoryLength bounds the revision-history annotation, in characters.
 const maxHistoryLength = 2000
 
+// maxRevisionNumber is the highest revision that counts. No Deployment gets there by
+// rollouts: a higher number was written by hand.
+const maxRevisionNumber = 1_000_000_000_000_000
+
 // revisionOf returns an object's revision. It returns 0 without an annotation, and false
-// if the annotation is not a number.
+// if the annotation is not a number from 0 to maxRevisionNumber.
 func revisionOf(object metav1.Object) (revision int64, ok bool) {
 	text := object.GetAnnotations()[RevisionAnnotation]
 	if text == "" {
 		return 0, true
 	}
 	revision, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
+	if err != nil || revision < 0 || revision > maxRevisionNumber {
 		return 0, false
 	}
 	return revision, true
+}
+
+// isNumber reports whether a revision is a number, of whatever size.
+func isNumber(revision string) bool {
+	_, err := strconv.ParseInt(revision, 10, 64)
+	return err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 func maxRevision(sets []*appsv1.ReplicaSet) int64 {
@@ -42,14 +53,16 @@ func maxRevision(sets []*appsv1.ReplicaSet) int64 {
 //
 // A revision only ever rises, because clients may have seen it. If it rises, the
 // Deployment was rolled back to this ReplicaSet, and the previous revision moves to the
-// history. A malformed revision stays as it is.
+// history. A revision that is a number but cannot count is replaced; one that is no
+// number stays as it is.
 func setAnnotations(d *appsv1.Deployment, rs *appsv1.ReplicaSet, revision int64, historyLength int) bool {
 	changed := copyAnnotations(d, rs)
+	had := rs.Annotations[RevisionAnnotation]
 	current, ok := revisionOf(rs)
-	if !ok || current >= revision {
+	if ok && current >= revision || !ok && !isNumber(had) {
 		return changed
 	}
-	if had := rs.Annotations[RevisionAnnotation]; had != "" {
+	if had != "" {
 		history := appendHistory(rs.Annotations[RevisionHistoryAnnotation], had, historyLength)
 		rs.Annotations[RevisionHistoryAnnotation] = history
 	}
@@ -105,7 +118,7 @@ func surplus(d *appsv1.Deployment, old []*appsv1.ReplicaSet) []*appsv1.ReplicaSe
 	if excess <= 0 {
 		return nil
 	}
-	slices.SortFunc(alive, compareRevision)
+	sortByRevision(alive)
 	return slices.DeleteFunc(alive[:min(excess, len(alive))], func(rs *appsv1.ReplicaSet) bool { return !unused(rs) })
 }
 
@@ -113,8 +126,17 @@ func unused(rs *appsv1.ReplicaSet) bool {
 	return size(rs) == 0 && rs.Status.Replicas == 0 && rs.Generation <= rs.Status.ObservedGeneration
 }
 
-func compareRevision(a, b *appsv1.ReplicaSet) int {
-	revisionA, _ := revisionOf(a)
-	revisionB, _ := revisionOf(b)
-	return cmp.Or(cmp.Compare(revisionA, revisionB), compareAge(a, b))
+// sortByRevision puts the lowest revision first and, among equals, the oldest. A
+// ReplicaSet whose revision cannot count gets the highest of those that are older.
+func sortByRevision(sets []*appsv1.ReplicaSet) {
+	slices.SortFunc(sets, compareAge)
+	revisions, highest := make(map[*appsv1.ReplicaSet]int64, len(sets)), int64(0)
+	for _, rs := range sets {
+		revision, ok := revisionOf(rs)
+		if highest = max(highest, revision); !ok {
+			revision = highest
+		}
+		revisions[rs] = revision
+	}
+	slices.SortStableFunc(sets, func(a, b *appsv1.ReplicaSet) int { return cmp.Compare(revisions[a], revisions[b]) })
 }

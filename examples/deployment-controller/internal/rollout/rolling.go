@@ -15,14 +15,14 @@ func nextSize(l limits, total, size int32) int32 {
 	if room <= 0 {
 		return size
 	}
-	return size + int32(min(room, int64(l.replicas-size)))
+	return clampSize(int64(size) + min(room, int64(l.replicas)-int64(size)))
 }
 
 // scaleDownOld shrinks old ReplicaSets, ordered oldest first, as far as the minimum of
 // available Pods allows. Only available Pods of the new ReplicaSet count: otherwise a
 // broken one would replace the old ones.
 func scaleDownOld(l limits, newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) []resize {
-	spare := sum(old, size) + keptAvailable(newRS) - l.least()
+	spare := int64(sum(old, size)) + int64(keptAvailable(newRS)) - int64(l.least())
 	if spare <= 0 {
 		return nil
 	}
@@ -30,12 +30,12 @@ func scaleDownOld(l limits, newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) 
 	for _, rs := range old {
 		sizes[rs] = size(rs)
 	}
-	dropUnhealthy(old, sizes, spare)
-	kept := keptAvailable(newRS)
+	dropUnhealthy(old, sizes, clampSize(spare))
+	kept := int64(keptAvailable(newRS))
 	for _, rs := range old {
-		kept += keptAvailableAt(rs, sizes[rs])
+		kept += int64(keptAvailableAt(rs, sizes[rs]))
 	}
-	dropSpare(old, sizes, kept-l.least())
+	dropSpare(old, sizes, clampSize(kept-int64(l.least())))
 	return shrunk(old, sizes)
 }
 
@@ -44,7 +44,7 @@ func scaleDownOld(l limits, newRS *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) 
 // the rollout.
 func dropUnhealthy(old []*appsv1.ReplicaSet, sizes map[*appsv1.ReplicaSet]int32, spare int32) {
 	for _, rs := range old {
-		drop := max(0, min(spare, sizes[rs]-available(rs)))
+		drop := max(0, min(spare, sizes[rs]-max(0, available(rs))))
 		sizes[rs] -= drop
 		spare -= drop
 	}

@@ -3,6 +3,7 @@ package rollout
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -81,7 +82,7 @@ func (s *step) create() error {
 	hash := Hash(&s.d.Spec.Template, s.d.Status.CollisionCount)
 	if s.nameTaken(Name(s.d.Name, hash)) {
 		collisions := int32(1)
-		if count := s.d.Status.CollisionCount; count != nil {
+		if count := s.d.Status.CollisionCount; count != nil && *count >= 0 && *count < math.MaxInt32 {
 			collisions += *count
 		}
 		s.d.Status.CollisionCount = &collisions

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -284,6 +285,70 @@ func TestSyncRollsBack(t *testing.T) {
 	}
 	if plan.Create != nil || size(got) != 1 || plan.Deployment.Annotations[RevisionAnnotation] != "4" {
 		t.Errorf("plan %+v", plan)
+	}
+}
+
+// A revision that was put in by hand neither overflows nor gets the rollback target
+// pruned.
+func TestSyncOfImpossibleRevisions(t *testing.T) {
+	for _, impossible := range []string{"9223372036854775807", "9223372036854775806", "-9223372036854775808", "-1", "1000000000000001", "99999999999999999999"} {
+		d := patient(2)
+		d.Spec.RevisionHistoryLimit = ptr[int32](1)
+		first := owned(t, d, "a", 0, 1, 4*time.Hour)
+		spoilt := owned(t, d, "b", 0, 2, 3*time.Hour)
+		spoilt.Annotations[RevisionAnnotation] = impossible
+
+		rolling := d.DeepCopy()
+		rolling.Spec.Template = template("c")
+		plan := mustSync(t, Input{Deployment: rolling, ReplicaSets: []*appsv1.ReplicaSet{first, spoilt}})
+		if plan.Create == nil || plan.Create.Annotations[RevisionAnnotation] != "2" {
+			t.Errorf("%s: created %v", impossible, plan.Create)
+		}
+
+		target := owned(t, d, "c", 0, 2, 2*time.Hour)
+		newest := withStatus(owned(t, d, "v1", 2, 3, 0), 2, 2)
+		in := Input{Deployment: d, ReplicaSets: []*appsv1.ReplicaSet{first, spoilt, target, newest}}
+		plan = mustSync(t, in)
+		in.Deployment = plan.Deployment
+		if got := setNames(plan.Delete); slices.Contains(got, target.Name) {
+			t.Errorf("%s: deletes %v", impossible, got)
+		}
+		newest.Annotations[RevisionAnnotation] = impossible
+		plan = mustSync(t, Input{Deployment: d, ReplicaSets: []*appsv1.ReplicaSet{first, target, newest}})
+		if got := updated(plan, newest.Name); got == nil || got.Annotations[RevisionAnnotation] != "3" || got.Annotations[RevisionHistoryAnnotation] != impossible {
+			t.Errorf("%s: is not mended: %v", impossible, got)
+		}
+	}
+}
+
+// Sums of sizes and counts do not overflow.
+func TestSyncOfLargeNumbers(t *testing.T) {
+	const most = math.MaxInt32
+	d := deployment(most, "100%", "0")
+	old := withStatus(owned(t, d, "a", most, 1, 2*time.Hour), most, most)
+	older := withStatus(owned(t, d, "b", most, 2, time.Hour), most, -most-1)
+	newest := withStatus(owned(t, d, "v1", most, 3, 0), most, most)
+	for _, rs := range []*appsv1.ReplicaSet{old, older, newest} {
+		rs.Status.TerminatingReplicas = ptr[int32](most)
+	}
+	plan := mustSync(t, Input{Deployment: d, ReplicaSets: []*appsv1.ReplicaSet{old, older, newest}})
+	for _, rs := range plan.Update {
+		if size(rs) < 0 {
+			t.Errorf("%s gets the size %d", rs.Name, size(rs))
+		}
+	}
+	status := plan.Deployment.Status
+	if status.Replicas != most || *status.TerminatingReplicas != most || status.AvailableReplicas < 0 || status.UnavailableReplicas < 0 {
+		t.Errorf("status %+v", status)
+	}
+	if len(plan.Update) == 0 || size(plan.Update[0]) == most {
+		t.Errorf("nothing shrinks: %+v", plan)
+	}
+
+	d.Status.CollisionCount = ptr[int32](most)
+	plan = mustSync(t, Input{Deployment: d, NameTaken: func(string) *appsv1.ReplicaSet { return old }})
+	if got := *plan.Deployment.Status.CollisionCount; got != 1 {
+		t.Errorf("%d collisions", got)
 	}
 }
 

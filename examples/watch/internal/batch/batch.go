@@ -3,6 +3,7 @@ package batch
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -40,7 +41,7 @@ func (b *Batch) Add(c change.Change, now time.Time) {
 
 // Due returns the time at which the batch is complete. The batch must not be empty.
 func (b *Batch) Due() time.Time {
-	quiet, latest := b.last.Add(b.Window), b.first.Add(maxWindows*b.Window)
+	quiet, latest := b.last.Add(b.Window), b.first.Add(maxWindows*min(b.Window, math.MaxInt64/maxWindows))
 	if latest.Before(quiet) {
 		return latest
 	}

@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -41,6 +42,17 @@ func TestChangesOfAKeyAreJoined(t *testing.T) {
 	}
 	if !b.Empty() {
 		t.Error("a batch that was taken is not empty")
+	}
+}
+
+func TestDueOfALongWindow(t *testing.T) {
+	start := time.Unix(100, 0)
+	for _, window := range []time.Duration{math.MaxInt64, 1 << 62, 290 * 365 * 24 * time.Hour} {
+		b := batch.Batch{Window: window}
+		b.Add(put("a", 1, 1), start)
+		if got := b.Due().Sub(start); got < 100*365*24*time.Hour {
+			t.Errorf("%v: due after %v", window, got)
+		}
 	}
 }
 
