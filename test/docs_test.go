@@ -76,6 +76,24 @@ var _ = Describe("The code in README.md and docs", func() {
 		Eventually(running.Interrupt()).Should(gexec.Exit(0))
 	}, SpecTimeout(2*patience))
 
+	It("shows the patterns as they are", func() {
+		files, err := filepath.Glob("../examples/patterns/*.go")
+		Expect(err).NotTo(HaveOccurred())
+		var code strings.Builder
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			code.Write(text)
+		}
+		page, err := os.ReadFile("../docs/patterns.md")
+		Expect(err).NotTo(HaveOccurred())
+		blocks := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
+		Expect(blocks).NotTo(BeEmpty())
+		for _, block := range blocks {
+			Expect(code.String()).To(ContainSubstring(block[1]), "copy it from examples/patterns")
+		}
+	})
+
 	It("shows the site example as it is", func() {
 		program, err := os.ReadFile("../examples/site/main.go")
 		Expect(err).NotTo(HaveOccurred())
