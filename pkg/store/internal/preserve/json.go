@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"reflect"
 	"strings"
 )
@@ -75,17 +74,17 @@ func parseValue(d *json.Decoder) (any, error) {
 	return token, nil
 }
 
+// join may change first.
 func join(first, second any) any {
 	a, isObject := first.(object)
 	b, isToo := second.(object)
 	if !isObject || !isToo {
 		return second
 	}
-	joined := maps.Clone(a)
 	for name, value := range b {
-		joined[name] = join(a[name], value)
+		a[name] = join(a[name], value)
 	}
-	return joined
+	return a
 }
 
 type jsonFormat struct{}

@@ -1,6 +1,7 @@
 package preserve
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -113,18 +114,16 @@ func match(old, new list, keyNames []string) []int {
 		return origins
 	}
 	used := make([]bool, len(old))
+	equals := map[string][]int{} // the unused old elements, by what they are
+	for i, was := range old {
+		is := string(fingerprint(nil, was))
+		equals[is] = append(equals[is], i)
+	}
 	for i, is := range new {
-		from := slices.IndexFunc(old, func(was any) bool { return reflect.DeepEqual(was, is) })
-		for from >= 0 && used[from] {
-			next := slices.IndexFunc(old[from+1:], func(was any) bool { return reflect.DeepEqual(was, is) })
-			if next < 0 {
-				from = -1
-				break
-			}
-			from += 1 + next
-		}
-		if from >= 0 {
-			origins[i], used[from] = from, true
+		text := string(fingerprint(nil, is))
+		if from := equals[text]; len(from) > 0 {
+			origins[i], used[from[0]] = from[0], true
+			equals[text] = from[1:]
 		}
 	}
 	for i := range new {
@@ -133,6 +132,27 @@ func match(old, new list, keyNames []string) []int {
 		}
 	}
 	return origins
+}
+
+// fingerprint appends a text that only equal values have.
+func fingerprint(text []byte, value any) []byte {
+	switch v := value.(type) {
+	case object:
+		text = fmt.Appendf(text, "object %d ", len(v))
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			text = fmt.Appendf(text, "%d %s ", len(name), name)
+			text = fingerprint(text, v[name])
+		}
+	case list:
+		text = fmt.Appendf(text, "list %d ", len(v))
+		for _, element := range v {
+			text = fingerprint(text, element)
+		}
+	default:
+		leaf := fmt.Sprint(v)
+		text = fmt.Appendf(text, "%T %d %s ", v, len(leaf), leaf)
+	}
+	return text
 }
 
 // keysOf returns the index of each element by its key, or nil if an element has none or

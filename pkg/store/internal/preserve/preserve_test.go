@@ -3,8 +3,10 @@ package preserve
 import (
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	appsv1 "k8s.io/api/apps/v1"
@@ -294,5 +296,60 @@ func TestProtobuf(t *testing.T) {
 	for cut := range got {
 		_, _ = Protobuf(typ, got[:cut], plain, changed) // must not panic
 		HasUnknown(typ, got[:cut])
+	}
+}
+
+// Time grows with the length of the values, however many parts of one kind they have.
+func TestManyParts(t *testing.T) {
+	repeat := func(n int, format string) string {
+		var parts []string
+		for i := range n {
+			parts = append(parts, strings.ReplaceAll(format, "N", strconv.Itoa(i)))
+		}
+		return strings.Join(parts, ",")
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{}, Finalizers: strings.Split(repeat(50_000, "fN"), ",")}}
+	for _, name := range pod.Finalizers {
+		pod.Annotations[name] = "x"
+	}
+	message, err := pod.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var metadata []byte // many parts of one field
+	for range 100_000 {
+		metadata = protowire.AppendBytes(protowire.AppendTag(metadata, 1, protowire.BytesType), []byte{0x0a, 1, 'a'})
+	}
+	for name, run := range map[string]func() error{
+		"elements without a key": func() error {
+			_, err := JSON(reflect.TypeFor[sample](), []byte(`{"u":1,"plain":[`+repeat(30_000, `{"a":"N"}`)+`]}`),
+				[]byte(`{"plain":[`+repeat(30_000, `{"a":"N"}`)+`]}`), []byte(`{"plain":[`+repeat(30_000, `{"a":"xN"}`)+`,{"a":"5"},{"a":"5"}]}`))
+			return err
+		},
+		"equal elements": func() error {
+			ones := []byte(`{"plain":[` + repeat(100_000, `{}`) + `]}`)
+			_, err := JSON(reflect.TypeFor[sample](), ones, ones, append(ones[:len(ones)-2:len(ones)-2], `,{}]}`...))
+			return err
+		},
+		"a field many times": func() error {
+			_, err := JSON(reflect.TypeFor[sample](), []byte("{"+repeat(50_000, `"map":{"N":{"u":1}}`)+"}"), []byte(`{}`), []byte(`{"size":1}`))
+			return err
+		},
+		"protobuf leaves": func() error {
+			_, err := Protobuf(reflect.TypeFor[corev1.Pod](), message, message, message)
+			return err
+		},
+		"a protobuf field many times": func() error {
+			_, err := Protobuf(reflect.TypeFor[corev1.Pod](), metadata, nil, nil)
+			return err
+		},
+	} {
+		start := time.Now()
+		if err := run(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("%s: %v", name, took)
+		}
 	}
 }

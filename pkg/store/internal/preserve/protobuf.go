@@ -127,7 +127,8 @@ func (m *message) hasUnknown(data []byte) bool {
 // parse returns a tree in which fields have their numbers as names. A leaf has the bytes
 // of all its occurrences with their tags.
 func (m *message) parse(data []byte) (object, error) {
-	fields, tree, single := m.fields(), object{}, map[string][]byte{}
+	fields, tree := m.fields(), object{}
+	single, leaves := map[protowire.Number][]byte{}, map[protowire.Number][]byte{} // all occurrences of a field
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -141,8 +142,7 @@ func (m *message) parse(data []byte) (object, error) {
 		content, _ := protowire.ConsumeBytes(data[n:])
 		switch {
 		case field.message == nil || kind != protowire.BytesType:
-			before, _ := tree[name].(string)
-			tree[name] = before + string(data[:n+size])
+			leaves[number] = append(leaves[number], data[:n+size]...)
 		case field.repeated:
 			element, err := field.message.parse(content)
 			if err != nil {
@@ -151,14 +151,23 @@ func (m *message) parse(data []byte) (object, error) {
 			elements, _ := tree[name].(list)
 			tree[name] = append(elements, element)
 		default: // a later occurrence adds to an earlier one
-			single[name] = append(single[name], content...)
-			inner, err := field.message.parse(single[name])
-			if err != nil {
-				return nil, err
+			if before, again := single[number]; again {
+				single[number] = append(before, content...)
+			} else {
+				single[number] = slices.Clip(content) // a part of data, which append must not overwrite
 			}
-			tree[name] = inner
 		}
 		data = data[n+size:]
+	}
+	for number, content := range single {
+		inner, err := fields[number].message.parse(content)
+		if err != nil {
+			return nil, err
+		}
+		tree[strconv.Itoa(int(number))] = inner
+	}
+	for number, content := range leaves {
+		tree[strconv.Itoa(int(number))] = string(content)
 	}
 	return tree, nil
 }
