@@ -1,5 +1,5 @@
-// Command site is a whole controller for a type of one's own: a Site becomes a
-// Deployment, and reports how many of its replicas are ready.
+// Command site is a whole controller for its own type: a Site becomes a Deployment, and
+// reports how many of its replicas are ready.
 package main
 
 import (
@@ -7,16 +7,16 @@ import (
 	"log"
 
 	"github.com/go-logr/logr/funcr"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/homeostat/homeostat/pkg/connect"
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/controller/garbagecollector"
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -54,7 +54,7 @@ func reconcile(_ context.Context, tx *controller.Tx, site *Site) (controller.Res
 
 func main() {
 	ctx := controller.SignalContext()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:2379"}, Logger: zap.NewNop()})
+	client, err := connect.Options{}.Open(ctx, etcd.PrefixRange(store.DefaultPrefix)) // of 127.0.0.1:2379
 	check(err)
 	s, err := store.New(client, store.Options{Kinds: []store.AnyKind{
 		store.Kind[*Site]{GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Site"}},

@@ -82,8 +82,8 @@
 // # Requests to etcd
 //
 // Reads are served from the replica, so a reconcile that writes nothing sends nothing
-// to etcd. The writes of a transaction are one request. A reconcile that follows one's
-// own writes needs no request either, unless the outcome of a write is unknown.
+// to etcd. The writes of a transaction are one request. To see its key's own writes, a
+// reconcile needs no request either, unless the outcome of a write is unknown.
 //
 // # Guarantees
 //
@@ -162,9 +162,9 @@
 // bucket's key in etcd until the key is gone.
 //
 //   - The ownership of a bucket has the guarantees of a term. The bucket's key fences all
-//     writes of its reconciles. They begin when the replica has all that earlier owners
-//     wrote, and their contexts are cancelled when the bucket is lost. The token of a
-//     bucket only grows.
+//     writes of its reconciles. The reconciles begin when the replica has all that
+//     earlier owners wrote, and their contexts are cancelled when the bucket is lost. The
+//     token of a bucket only grows.
 //   - When a process joins, it takes its share of buckets from the others, and no other
 //     bucket moves. When a process leaves, only its buckets move.
 //   - A process that hands over a bucket begins no more reconciles in it, and keeps it

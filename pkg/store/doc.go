@@ -6,8 +6,8 @@
 //
 // # Use
 //
-// [New] makes a [Store] from an etcd client. It holds types of k8s.io/api, listed in
-// a scheme, and types of your own:
+// [New] makes a [Store] from an etcd client; package connect opens one. The store holds
+// types of k8s.io/api, listed in a scheme, and types of your own:
 //
 //	type Site = store.Resource[SiteSpec, SiteStatus]
 //
