@@ -103,8 +103,9 @@ func (e *election) createKey(ctx context.Context, l *lease.Lease) (int64, error)
 	}
 	ctx, cancel := retry.WithTimeout(ctx, e.clock, lease.RequestTimeout)
 	defer cancel()
-	resp, err := e.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(e.key), "=", 0)).
-		Then(clientv3.OpPut(e.key, string(value), clientv3.WithLease(l.ID))).Commit()
+	resp, err := etcd.Commit(ctx, e.client,
+		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(e.key), "=", 0)},
+		[]clientv3.Op{clientv3.OpPut(e.key, string(value), clientv3.WithLease(l.ID))}, nil)
 	if err != nil {
 		return 0, fmt.Errorf("campaign for %s: create the key: %w", e.key, err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
 	"github.com/homeostat/homeostat/pkg/controller/internal/rendezvous"
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -249,7 +250,7 @@ func (s *sharder) drained() (buckets []*bucket) {
 func (s *sharder) commit(ctx context.Context, ops []clientv3.Op) (*clientv3.TxnResponse, error) {
 	ctx, cancel := retry.WithTimeout(ctx, s.clock, lease.RequestTimeout)
 	defer cancel()
-	return s.client.Txn(ctx).Then(ops...).Commit()
+	return etcd.Commit(ctx, s.client, nil, ops, nil)
 }
 
 // forgetAll gives up all buckets of a membership that has ended.

@@ -159,9 +159,10 @@ var errBuckets = errors.New("stop all its processes before you change the number
 // no process takes part in the sharding, putMember first sets the number.
 func (s *sharder) putMember(ctx context.Context, m *membership) (int64, error) {
 	count, member := strconv.Itoa(s.options.Buckets), s.keys.member(m.id)
-	resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.Value(s.keys.count()), "=", count)).
-		Then(clientv3.OpPut(member, s.options.Identity, clientv3.WithLease(m.lease.ID)), clientv3.OpGet(member)).
-		Else(clientv3.OpGet(s.keys.count())).Commit()
+	resp, err := etcd.Commit(ctx, s.client,
+		[]clientv3.Cmp{clientv3.Compare(clientv3.Value(s.keys.count()), "=", count)},
+		[]clientv3.Op{clientv3.OpPut(member, s.options.Identity, clientv3.WithLease(m.lease.ID)), clientv3.OpGet(member)},
+		[]clientv3.Op{clientv3.OpGet(s.keys.count())})
 	switch {
 	case err != nil:
 		return 0, err
@@ -180,11 +181,11 @@ func (s *sharder) setCount(ctx context.Context, count string, found []*mvccpb.Ke
 	if len(found) > 0 {
 		current, revision = string(found[0].Value), found[0].ModRevision
 	}
-	resp, err := s.client.Txn(ctx).If(
+	resp, err := etcd.Commit(ctx, s.client, []clientv3.Cmp{
 		clientv3.Compare(clientv3.ModRevision(s.keys.count()), "=", revision),
 		clientv3.Compare(clientv3.CreateRevision(s.keys.members()), "=", 0).WithPrefix(),
 		clientv3.Compare(clientv3.CreateRevision(s.keys.buckets()), "=", 0).WithPrefix(),
-	).Then(clientv3.OpPut(s.keys.count(), count)).Commit()
+	}, []clientv3.Op{clientv3.OpPut(s.keys.count(), count)}, nil)
 	switch {
 	case err != nil || resp.Succeeded:
 		return err

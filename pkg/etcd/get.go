@@ -3,14 +3,9 @@ package etcd
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
-	"k8s.io/utils/clock"
-
-	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // MaxGetKeys is the largest number of keys that one [Get] reads: etcd's default
@@ -46,20 +41,31 @@ func Get(ctx context.Context, client *clientv3.Client, keys []string, revision i
 // ReadTxn executes gets at one revision in one round trip. The response has one
 // element for each get, in their order.
 //
-// If a member is lost or the leader changes, ReadTxn retries, as etcd's client does
-// for a single read. The client itself retries no transaction, since it could be a
-// write. All operations passed to ReadTxn must therefore be gets.
+// ReadTxn retries as [Retry] says. etcd's client itself retries no transaction, since it
+// could be a write. All operations passed to ReadTxn must therefore be gets.
 func ReadTxn(ctx context.Context, client *clientv3.Client, gets []clientv3.Op) (*clientv3.TxnResponse, error) {
-	const attempts, pause = 100, 25 * time.Millisecond
-	for attempt := 1; ; attempt++ {
-		resp, err := client.Txn(ctx).Then(gets...).Commit()
-		if err == nil {
-			return resp, nil
-		}
-		if ErrorCode(err) != codes.Unavailable || attempt == attempts || retry.Sleep(ctx, clock.RealClock{}, pause) != nil {
-			return nil, ExplainError(err)
-		}
+	var resp *clientv3.TxnResponse
+	err := Retry(ctx, client, func(ctx context.Context) (err error) {
+		resp, err = client.Txn(ctx).Then(gets...).Commit()
+		return err
+	})
+	if err != nil {
+		return nil, ExplainError(err)
 	}
+	return resp, nil
+}
+
+// GetRange reads as client.Get does, and retries as [Retry] says.
+func GetRange(ctx context.Context, client *clientv3.Client, start string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	var resp *clientv3.GetResponse
+	err := Retry(ctx, client, func(ctx context.Context) (err error) {
+		resp, err = client.Get(ctx, start, opts...)
+		return err
+	})
+	if err != nil {
+		return nil, ExplainError(err)
+	}
+	return resp, nil
 }
 
 // CurrentRevision asks etcd for its current revision. The read is linearizable:
@@ -68,9 +74,9 @@ func ReadTxn(ctx context.Context, client *clientv3.Client, gets []clientv3.Op) (
 // It asks by a read of the first key of r, which need not exist. Pass any range that
 // the etcd user may read: the result is the same for each.
 func CurrentRevision(ctx context.Context, client *clientv3.Client, r Range) (int64, error) {
-	resp, err := client.Get(ctx, r.Start, clientv3.WithCountOnly())
+	resp, err := GetRange(ctx, client, r.Start, clientv3.WithCountOnly())
 	if err != nil {
-		return 0, fmt.Errorf("read etcd's revision, with key %s: %w", r.Start, ExplainError(err))
+		return 0, fmt.Errorf("read etcd's revision, with key %s: %w", r.Start, err)
 	}
 	return resp.Header.Revision, nil
 }

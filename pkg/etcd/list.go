@@ -44,11 +44,21 @@ func List(ctx context.Context, client *clientv3.Client, r Range, revision int64,
 			return 0, err
 		}
 	}
-	streamed, err := listStream(ctx, client, r, revision, each, opts)
-	if !streamed && err == nil {
-		err = listPages(ctx, client, r, revision, each, opts)
+	if r.End == "" {
+		r = KeyRange(r.Start)
 	}
-	return revision, err
+	l := &lister{client: client, rest: r, revision: revision, each: each, opts: opts}
+	streamed, err := l.stream(ctx)
+	if !streamed {
+		err = l.pages(ctx)
+	}
+	switch {
+	case err == nil:
+		return revision, nil
+	case l.refusal != nil:
+		return revision, l.refusal
+	}
+	return revision, listError(r, revision, err)
 }
 
 // ListPage reads at most limit keys of a range at a revision, or at etcd's current
@@ -57,7 +67,7 @@ func List(ctx context.Context, client *clientv3.Client, r Range, revision int64,
 //
 // Prefer List to read a whole range.
 func ListPage(ctx context.Context, client *clientv3.Client, r Range, revision, limit int64, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	resp, err := client.Get(ctx, r.Start, append([]clientv3.OpOption{
+	resp, err := GetRange(ctx, client, r.Start, append([]clientv3.OpOption{
 		clientv3.WithRange(r.End), clientv3.WithRev(revision), clientv3.WithLimit(limit),
 	}, opts...)...)
 	if err != nil {
@@ -66,57 +76,77 @@ func ListPage(ctx context.Context, client *clientv3.Client, r Range, revision, l
 	return resp, nil
 }
 
-// listStream returns false if the server cannot stream. It always drains the
-// channel, because the client's goroutine ends only then.
-func listStream(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error, opts []clientv3.OpOption) (bool, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	chunks, err := client.GetStream(ctx, r.Start, append([]clientv3.OpOption{
-		clientv3.WithRange(r.End), clientv3.WithRev(revision),
-	}, opts...)...)
+// lister is a list while it is read.
+type lister struct {
+	client   *clientv3.Client
+	rest     Range // the keys that are left: if a member fails, the list goes on with another
+	revision int64
+	each     func([]*mvccpb.KeyValue) error
+	refusal  error // what each returned
+	opts     []clientv3.OpOption
+}
+
+func (l *lister) pass(kvs []*mvccpb.KeyValue) error {
+	if len(kvs) > 0 {
+		l.rest.Start = string(kvs[len(kvs)-1].Key) + "\x00"
+		l.refusal = l.each(kvs)
+	}
+	return l.refusal
+}
+
+func (l *lister) options(more ...clientv3.OpOption) []clientv3.OpOption {
+	return append(append(more, clientv3.WithRange(l.rest.End), clientv3.WithRev(l.revision)), l.opts...)
+}
+
+// stream returns false if the server cannot stream. etcd's client does not retry a stream.
+func (l *lister) stream(ctx context.Context) (streamed bool, err error) {
+	r := newRetrier(l.client)
+	for {
+		a := r.attempt(ctx)
+		err := l.streamOnce(a, r.progressed)
+		late := a.end()
+		switch {
+		case status.Code(err) == codes.Unimplemented:
+			return false, nil
+		case err == nil, l.refusal != nil, !r.again(ctx, err, late):
+			return true, err
+		}
+	}
+}
+
+// streamOnce always drains the channel, because the client's goroutine ends only then.
+func (l *lister) streamOnce(a *attempt, progressed func()) error {
+	chunks, err := l.client.GetStream(a.ctx, l.rest.Start, l.options()...)
 	if err != nil {
-		return streamResult(r, revision, err)
+		return err
 	}
 	defer func() {
-		cancel()
+		a.cancel()
 		for range chunks {
 		}
 	}()
 	for chunk := range chunks {
 		if err := chunk.Err(); err != nil {
-			return streamResult(r, revision, err)
+			return err
 		}
-		if len(chunk.Kvs) == 0 {
-			continue
+		a.answered()
+		progressed()
+		if err := l.pass(chunk.Kvs); err != nil {
+			return err
 		}
-		if err := each(chunk.Kvs); err != nil {
-			return true, err
-		}
+		a.wait()
 	}
-	return true, ctx.Err()
+	return a.ctx.Err()
 }
 
-func streamResult(r Range, revision int64, err error) (bool, error) {
-	if status.Code(err) == codes.Unimplemented {
-		return false, nil
-	}
-	return true, listError(r, revision, err)
-}
-
-func listPages(ctx context.Context, client *clientv3.Client, r Range, revision int64, each func([]*mvccpb.KeyValue) error, opts []clientv3.OpOption) error {
+func (l *lister) pages(ctx context.Context) error {
 	for {
-		resp, err := ListPage(ctx, client, r, revision, MaxPageSize, opts...)
+		resp, err := GetRange(ctx, l.client, l.rest.Start, l.options(clientv3.WithLimit(MaxPageSize))...)
 		if err != nil {
 			return err
 		}
-		if len(resp.Kvs) > 0 {
-			r.Start = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-			if err := each(resp.Kvs); err != nil {
-				return err
-			}
-		}
-		if !resp.More {
-			return nil
+		if err := l.pass(resp.Kvs); err != nil || !resp.More {
+			return err
 		}
 	}
 }

@@ -76,7 +76,7 @@ func OpenWatch(ctx context.Context, client *clientv3.Client, r Range, from int64
 	return w, nil
 }
 
-func openWatch(ctx context.Context, client *clientv3.Client, r Range, from int64, o WatchOptions) (*Watch, error) {
+func openWatch(ctx context.Context, client *clientv3.Client, r Range, from int64, o WatchOptions) (w *Watch, err error) {
 	switch {
 	case from <= 0: // 0 would mean "now", at an unknown revision
 		return nil, errors.New("the revision must be above 0")
@@ -85,6 +85,15 @@ func openWatch(ctx context.Context, client *clientv3.Client, r Range, from int64
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
+	err = Retry(ctx, client, func(attempt context.Context) (err error) {
+		w, err = openWatchOnce(ctx, attempt, client, r, from, o)
+		return err
+	})
+	return w, err
+}
+
+// openWatchOnce opens a watch that ends with ctx. created bounds the wait for its creation.
+func openWatchOnce(ctx, created context.Context, client *clientv3.Client, r Range, from int64, o WatchOptions) (*Watch, error) {
 	// The client opens a stream for each distinct set of metadata. WithRequireLeader
 	// ends the watch when its member loses the other members; without it, the watch
 	// would be silent for as long as that lasts.
@@ -101,7 +110,7 @@ func openWatch(ctx context.Context, client *clientv3.Client, r Range, from int64
 		requestProgress: func() error { return watcher.RequestProgress(ctx) },
 		close:           func() { stop(); end() },
 	}
-	if err := w.awaitCreated(ctx, startWatch(ctx, watcher, r, o.opOptions(r, from))); err != nil {
+	if err := w.awaitCreated(created, startWatch(ctx, watcher, r, o.opOptions(r, from))); err != nil {
 		err = cmp.Or(ctx.Err(), err)
 		w.Close()
 		return nil, w.Explain(err)
@@ -126,12 +135,16 @@ func (w *Watch) awaitCreated(ctx context.Context, started <-chan clientv3.WatchC
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	resp, ok := <-w.Responses
-	if err := WatchError(resp, ok); err != nil {
-		return err
+	select {
+	case resp, ok := <-w.Responses:
+		if err := WatchError(resp, ok); err != nil {
+			return err
+		}
+		w.Created = resp.Header.GetRevision()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	w.Created = resp.Header.GetRevision()
-	return nil
 }
 
 // startWatch starts a watch that ends with ctx, and sends its channel unless ctx is
@@ -203,6 +216,7 @@ func WatchError(resp clientv3.WatchResponse, ok bool) error {
 func restoreError(err error) error {
 	for _, known := range []error{
 		rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision,
+		rpctypes.ErrNoLeader,
 	} {
 		if strings.HasSuffix(err.Error(), known.Error()) {
 			return known

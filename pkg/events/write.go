@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
@@ -46,7 +47,11 @@ func (w *writer) put(ctx context.Context, batch []write) error {
 		key := w.recorder.keys + b.event.Namespace + "/" + b.event.Name
 		puts = append(puts, clientv3.OpPut(key, string(value), clientv3.WithLease(lease)))
 	}
-	if _, err = w.recorder.options.Client.Txn(ctx).Then(puts...).Commit(); err != nil {
+	err = etcd.Retry(ctx, w.recorder.options.Client, func(ctx context.Context) error {
+		_, err := w.recorder.options.Client.Txn(ctx).Then(puts...).Commit()
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("write %d events, the first being %s%s/%s: %w",
 			len(batch), w.recorder.keys, batch[0].event.Namespace, batch[0].event.Name, err)
 	}

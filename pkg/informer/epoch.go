@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
@@ -49,10 +50,10 @@ func (f *reflector) ensureEpoch(ctx context.Context, p *probe) {
 	ctx, cancel := retry.WithTimeout(ctx, f.replica.clock, f.replica.timing.answer)
 	defer cancel()
 	key := f.replica.epochKey()
-	resp, err := f.replica.store.Client().Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
-		Then(clientv3.OpPut(key, uuid.NewString()), clientv3.OpGet(key)).
-		Else(clientv3.OpGet(key)).Commit()
+	resp, err := etcd.Commit(ctx, f.replica.store.Client(),
+		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", 0)},
+		[]clientv3.Op{clientv3.OpPut(key, uuid.NewString()), clientv3.OpGet(key)},
+		[]clientv3.Op{clientv3.OpGet(key)})
 	if err != nil {
 		if !f.noEpoch {
 			f.replica.log.V(1).Info("cannot create the epoch key: a wiped or restored etcd may go unnoticed", "key", key, "cause", err.Error())

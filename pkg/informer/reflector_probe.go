@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
@@ -153,7 +154,7 @@ func (l *probe) read(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	if len(gets) == 0 { // any key of a range that the etcd user can read
 		gets = append(gets, clientv3.OpGet((*l.replica.sorted.Load())[0].prefix, clientv3.WithCountOnly()))
 	}
-	resp, err := l.replica.store.Client().Txn(timed).Then(gets...).Commit()
+	resp, err := etcd.ReadTxn(timed, l.replica.store.Client(), gets)
 	if err != nil && timed.Err() != nil {
 		return nil, l.replica.unanswered(ctx, context.Cause(timed))
 	}

@@ -105,9 +105,9 @@ func (d DynamicKind) Count(ctx context.Context, namespace string) (int64, error)
 	if err != nil {
 		return 0, fmt.Errorf("count: %w", apierrors.NewBadRequest(err.Error()))
 	}
-	resp, err := d.store.client.Get(ctx, keys.Start, clientv3.WithRange(keys.End), clientv3.WithCountOnly())
+	resp, err := etcd.GetRange(ctx, d.store.client, keys.Start, clientv3.WithRange(keys.End), clientv3.WithCountOnly())
 	if err != nil {
-		return 0, fmt.Errorf("count %s: %w", keys.Start, etcd.ExplainError(err))
+		return 0, fmt.Errorf("count %s: %w", keys.Start, err)
 	}
 	return resp.Count, nil
 }

@@ -53,9 +53,9 @@ func (s *Store) getStored(ctx context.Context, k *kindInfo, key Key) (*stored, e
 	if err != nil {
 		return nil, fmt.Errorf("get: %w", apierrors.NewBadRequest(err.Error()))
 	}
-	resp, err := s.client.Get(ctx, etcdKey)
+	resp, err := etcd.GetRange(ctx, s.client, etcdKey)
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", etcdKey, etcd.ExplainError(err))
+		return nil, fmt.Errorf("get %s: %w", etcdKey, err)
 	}
 	if len(resp.Kvs) == 0 {
 		return nil, fmt.Errorf("get %s: %w", etcdKey, apierrors.NewNotFound(k.resource, key.Name))

@@ -212,7 +212,7 @@ func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
 	if err := t.store.awaitConnection(ctx); err != nil {
 		return 0, false, fmt.Errorf("%s: not sent: %w", t.what(), err)
 	}
-	resp, err := t.store.client.Txn(ctx).If(conds...).Then(then...).Else(orElse...).Commit()
+	resp, err := etcd.Commit(ctx, t.store.client, conds, then, orElse)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) { // it expired, and nothing was written
 		t.store.leases.Forget()
 		t.forget()

@@ -75,7 +75,7 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 		if o.effect.action == keep || o.effect.action == renew { // which no value shows
 			continue
 		}
-		resp, err := t.store.client.Get(ctx, o.etcdKey)
+		resp, err := etcd.GetRange(ctx, t.store.client, o.etcdKey)
 		if err != nil {
 			return 0, false, unknown
 		}
@@ -115,7 +115,7 @@ func (o *op) successor(ctx context.Context, client *clientv3.Client, kvs []*mvcc
 		if len(kvs) == 0 || o.unchanged(kvs) {
 			return nil
 		}
-		before, err := client.Get(ctx, o.etcdKey, clientv3.WithRev(kvs[0].ModRevision-1))
+		before, err := etcd.GetRange(ctx, client, o.etcdKey, clientv3.WithRev(kvs[0].ModRevision-1))
 		if err != nil || len(before.Kvs) == 0 {
 			return nil
 		}

@@ -31,7 +31,7 @@ const (
 // Leases grants leases. It needs no closing: its leases expire. It is safe for
 // concurrent use.
 type Leases struct {
-	client clientv3.Lease
+	client *clientv3.Client
 	clock  clock.PassiveClock
 
 	turn  chan struct{} // has one element, for the goroutine that may use byTTL
@@ -45,7 +45,7 @@ type lease struct {
 }
 
 // New returns leases of a client. It sends nothing to etcd.
-func New(client clientv3.Lease, clock clock.PassiveClock) *Leases {
+func New(client *clientv3.Client, clock clock.PassiveClock) *Leases {
 	l := &Leases{client: client, clock: clock, turn: make(chan struct{}, 1), byTTL: map[time.Duration]lease{}}
 	l.turn <- struct{}{}
 	return l
@@ -80,7 +80,11 @@ func (l *Leases) For(ctx context.Context, ttl time.Duration, keys int) (clientv3
 		return current.id, nil
 	}
 	seconds := int64((ttl + window + grace + time.Second - 1) / time.Second)
-	resp, err := l.client.Grant(ctx, seconds)
+	var resp *clientv3.LeaseGrantResponse
+	err := etcd.Retry(ctx, l.client, func(ctx context.Context) (err error) {
+		resp, err = l.client.Grant(ctx, seconds)
+		return err
+	})
 	if err != nil {
 		return clientv3.NoLease, fmt.Errorf("grant a lease of %d s: %w", seconds, etcd.ExplainError(err))
 	}

@@ -25,10 +25,16 @@ func (g *grants) Grant(_ context.Context, ttl int64) (*clientv3.LeaseGrantRespon
 	return &clientv3.LeaseGrantResponse{ID: clientv3.LeaseID(len(g.ttls))}, nil
 }
 
+func clientOf(t *testing.T, g *grants) *clientv3.Client {
+	client := clientv3.NewCtxClient(t.Context())
+	client.Lease = g
+	return client
+}
+
 func TestLeases(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
 	client := &grants{}
-	l := New(client, clock)
+	l := New(clientOf(t, client), clock)
 	expect := func(name string, ttl time.Duration, keys int, want clientv3.LeaseID) {
 		t.Helper()
 		if id, err := l.For(t.Context(), ttl, keys); err != nil || id != want {
@@ -59,7 +65,7 @@ func TestLeases(t *testing.T) {
 
 func TestFailedGrant(t *testing.T) {
 	client := &grants{err: errors.New("no leader")}
-	l := New(client, clocktesting.NewFakeClock(time.Unix(1_000_000, 0)))
+	l := New(clientOf(t, client), clocktesting.NewFakeClock(time.Unix(1_000_000, 0)))
 	if _, err := l.For(t.Context(), time.Minute, 1); !errors.Is(err, client.err) {
 		t.Error(err)
 	}

@@ -133,7 +133,7 @@ func (w *KeyWatch) listAndWatch(ctx context.Context) error {
 func (w *KeyWatch) List(ctx context.Context) (View, error) {
 	ctx, cancel := retry.WithTimeout(ctx, w.clock, RequestTimeout)
 	defer cancel()
-	resp, err := w.client.Get(ctx, w.keys.Start, clientv3.WithRange(w.keys.End))
+	resp, err := etcd.GetRange(ctx, w.client, w.keys.Start, clientv3.WithRange(w.keys.End))
 	if err != nil {
 		return View{}, fmt.Errorf("read %s: %w", w.keys.Start, err)
 	}

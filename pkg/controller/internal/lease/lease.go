@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
@@ -57,10 +58,15 @@ func CheckTime(d time.Duration) error {
 // Grant returns a lease that lives for d, rounded up to seconds. Etcd may grant a
 // longer one.
 func Grant(ctx context.Context, client *clientv3.Client, c clock.WithTickerAndDelayedExecution, d time.Duration) (*Lease, error) {
-	l := &Lease{client: client, clock: c, granted: c.Now()}
+	l := &Lease{client: client, clock: c}
 	ctx, cancel := retry.WithTimeout(ctx, c, RequestTimeout)
 	defer cancel()
-	resp, err := client.Grant(ctx, int64((d+time.Second-1)/time.Second))
+	var resp *clientv3.LeaseGrantResponse
+	err := etcd.Retry(ctx, client, func(ctx context.Context) (err error) {
+		l.granted = c.Now()
+		resp, err = client.Grant(ctx, int64((d+time.Second-1)/time.Second))
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("grant a lease: %w", err)
 	}
@@ -73,7 +79,11 @@ func Grant(ctx context.Context, client *clientv3.Client, c clock.WithTickerAndDe
 func (l *Lease) Revoke(ctx context.Context) error {
 	ctx, cancel := retry.WithTimeout(context.WithoutCancel(ctx), l.clock, revokeTimeout)
 	defer cancel()
-	if _, err := l.client.Revoke(ctx, l.ID); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	err := etcd.Retry(ctx, l.client, func(ctx context.Context) error {
+		_, err := l.client.Revoke(ctx, l.ID)
+		return err
+	})
+	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return fmt.Errorf("revoke lease %x: %w", l.ID, err)
 	}
 	return nil
@@ -85,9 +95,17 @@ func (l *Lease) Keep(ctx context.Context) error {
 	return keepAlive(ctx, l.clock, l.granted, l.TTL, l.renew)
 }
 
-// renew sends one keep-alive request.
+// renew sends a keep-alive request, and another if a member does not serve it.
 func (l *Lease) renew(ctx context.Context) (ttl time.Duration, err error) {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	err = etcd.Retry(ctx, l.client, func(ctx context.Context) (err error) {
+		ttl, err = l.renewOnce(ctx)
+		return err
+	})
+	return ttl, err
+}
+
+func (l *Lease) renewOnce(ctx context.Context) (ttl time.Duration, err error) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream
 	stream, err := pb.NewLeaseClient(l.client.ActiveConnection()).LeaseKeepAlive(ctx)
 	if err != nil {
