@@ -22,7 +22,7 @@ const (
 
 	// patience is how long members may refuse a request before Retry and Commit return
 	// the refusal. It covers the election of a leader.
-	patience = 10 * time.Second
+	patience = 5 * time.Second
 
 	firstRetryPause, maxRetryPause = 25 * time.Millisecond, 250 * time.Millisecond
 )
@@ -35,7 +35,7 @@ const (
 //
 // f must be safe to repeat, such as a read or the grant of a lease. Use [Commit] for
 // a transaction that writes. Retry returns the error of the last attempt: at once if no
-// further attempt can mend it, when ctx is done, and after about 10 s in which every
+// further attempt can mend it, when ctx is done, and after about 5 s in which every
 // attempt was refused. While etcd does not answer at all, only ctx ends Retry.
 //
 // The functions of this package that read do this already.

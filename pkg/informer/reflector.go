@@ -206,7 +206,9 @@ type timing struct {
 	retry, retryMax time.Duration
 
 	// answer bounds the opening of a watch and the reading of a revision. Without
-	// it, etcd's client would try for ever on a connection that died silently.
+	// it, etcd's client would try for ever on a connection that died silently. It is
+	// longer than a member's own timeout of 7 s, and leaves time for attempts on other
+	// members.
 	answer time.Duration
 
 	// stall is how long a list may make no progress.
@@ -233,7 +235,7 @@ type timing struct {
 func defaultTiming() timing {
 	return timing{
 		retry: 20 * time.Millisecond, retryMax: 10 * time.Second,
-		answer: 5 * time.Second, stall: 30 * time.Second, idle: 5 * time.Second,
+		answer: 10 * time.Second, stall: 30 * time.Second, idle: 5 * time.Second,
 		progress: 10 * time.Millisecond, progressMax: time.Second,
 		mutation: time.Second, checkpointPoll: time.Second,
 	}

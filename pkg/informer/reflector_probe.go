@@ -177,11 +177,14 @@ func (l *probe) read(ctx context.Context) (map[string]*mvccpb.KeyValue, error) {
 	return kvs, nil
 }
 
+// refusalTimeout is how long a stream may take to be refused.
+const refusalTimeout = 2 * time.Second
+
 // unanswered explains why etcd did not answer in time. Without a connection, a new
 // stream is refused with the reason.
 func (r *Replica) unanswered(ctx context.Context, err error) error {
 	err = fmt.Errorf("no answer from etcd within %v: %w", r.timing.answer, err)
-	ctx, cancel := retry.WithTimeout(ctx, r.clock, r.timing.answer)
+	ctx, cancel := retry.WithTimeout(ctx, r.clock, min(r.timing.answer, refusalTimeout))
 	defer cancel()
 	if _, cause := pb.NewWatchClient(r.store.Client().ActiveConnection()).Watch(ctx); cause != nil {
 		return fmt.Errorf("%w (%w)", err, cause)
