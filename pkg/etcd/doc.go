@@ -26,6 +26,7 @@
 //
 // [Get] reads a few keys out of many, and [ReadTxn] executes any reads. Both take one
 // round trip and read at one revision. [CurrentRevision] asks for etcd's revision.
+// [Commit] executes a transaction.
 //
 // # Guarantees
 //
@@ -35,6 +36,10 @@
 //     revisions, with all events of a revision in one response. If it cannot, it ends
 //     with an error. It never continues on another connection, where etcd may have
 //     been wiped or restored.
+//   - One member that is cut off from the others, is a learner, or hangs does no lasting
+//     harm if the client has several endpoints: reads, lists and the opening of
+//     a watch are tried again on other members, see [Retry]. A member that is known to
+//     have no leader costs milliseconds, and one that hangs costs seconds.
 //   - When Close returns, no goroutine of the watch is left.
 //   - Errors name the range and the revision. They wrap Kubernetes' errors where one
 //     has the same meaning, such as ResourceExpired for a compacted revision, and
@@ -44,6 +49,10 @@
 //
 //   - A watch is not opened again when it ends. The caller decides whether that is
 //     safe: see [Resumable], and compare etcd's revision with the last one seen.
+//   - A write to a member that hangs, or has not noticed yet that it is cut off, waits
+//     for that member: its outcome is unknown, so nothing repeats it. That takes about
+//     7 s for a member that is cut off, and for one that hangs until the client's
+//     keepalive ends the connection.
 //   - The memory for responses that nobody reads has no bound. Use
 //     [WatchOptions].OnReceive to end a watch that falls behind.
 //   - If the client's Watcher was replaced, such as by clientv3/namespace, lost

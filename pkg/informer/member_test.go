@@ -63,10 +63,12 @@ var _ = It("A replica moves to another member when its own is cut off from the o
 	for i := range 3 {
 		cluster.Isolate(i)
 		Expect(cluster.Leader(ctx)).NotTo(Equal(i))
-		Eventually(func(g Gomega) {
-			g.Expect(s.Create(ctx, nameless("v", "1"))).Error().NotTo(HaveOccurred())
-		}).WithTimeout(15 * time.Second).Should(Succeed())
-		Expect(r.WaitForRevision(ctx, create(ctx, s, nameless("v", "2")))).To(Succeed())
+		var rev int64
+		Eventually(func() (err error) { // a member that has not noticed yet may keep a write waiting
+			rev, err = s.Create(ctx, nameless("v", "1"))
+			return err
+		}).WithTimeout(20 * time.Second).Should(Succeed())
+		Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
 		cluster.Heal()
 		Expect(cluster.Leader(ctx)).Error().NotTo(HaveOccurred())
 	}
