@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/etcd"
 )
 
 // dial connects to etcd and reads one key of the selection. It fails if etcd does
@@ -16,7 +18,7 @@ func dial(ctx context.Context, o options) (*clientv3.Client, *clientv3.GetRespon
 		return nil, nil, fmt.Errorf("%s: %w", o.selection, err)
 	}
 	keys := o.selection.Range
-	header, err := client.Get(ctx, keys.Start, clientv3.WithRange(keys.End), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+	header, err := etcd.GetRange(ctx, client, keys.Start, clientv3.WithRange(keys.End), clientv3.WithLimit(1), clientv3.WithKeysOnly())
 	if err != nil {
 		_ = client.Close()
 		return nil, nil, fmt.Errorf("%s: %w", o.selection, err)

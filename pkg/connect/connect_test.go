@@ -121,6 +121,35 @@ func TestOpenNamesTheCause(t *testing.T) {
 	}
 }
 
+func TestOpenDespiteABadMember(t *testing.T) {
+	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	enableAuth(t, cluster.Client())
+	link, err := cluster.Member(1).NewLink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link.Freeze() // one member hangs, and another is cut off
+	cluster.Isolate(0)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	leader, err := cluster.Leader(ctx)
+	if err != nil || leader == 0 {
+		t.Fatalf("leader %d: %v", leader, err)
+	}
+	for _, endpoints := range [][]string{
+		{cluster.Member(0).Endpoint(), cluster.Member(1).Endpoint(), cluster.Member(2).Endpoint()},
+		{link.Endpoint(), cluster.Member(2).Endpoint()},
+	} {
+		for range 6 { // the balancer's turn differs
+			client, err := (connect.Options{Endpoints: endpoints, User: "reader:secret"}).Open(ctx, all)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client.Close()
+		}
+	}
+}
+
 func TestOpenObeysItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

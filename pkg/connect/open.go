@@ -12,12 +12,18 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
+	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // answerTimeout bounds the first request.
 const answerTimeout = 5 * time.Second
+
+// authTimeout is how long one of several members may take to check the user's password.
+const authTimeout = 2 * time.Second
 
 // probeDelay is how long Open waits for an answer before it looks for the cause.
 const probeDelay = 250 * time.Millisecond
@@ -85,22 +91,43 @@ func (o Options) open(ctx context.Context, keys etcd.Range, timeout time.Duratio
 
 // dial returns a client that has read keys. ctx does not bound the client's life.
 func dial(ctx context.Context, keys etcd.Range, config clientv3.Config) (*clientv3.Client, error) {
-	var end context.CancelFunc
-	config.Context, end = context.WithCancel(context.Background())
-	release := context.AfterFunc(ctx, end) // New does not know ctx
-	client, err := clientv3.New(config)
+	client, err := newClient(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	_, err = client.Get(ctx, keys.Start, clientv3.WithRange(keys.End), clientv3.WithLimit(1), clientv3.WithKeysOnly())
-	if !release() && err == nil {
-		err = ctx.Err()
-	}
+	_, err = etcd.GetRange(ctx, client, keys.Start, clientv3.WithRange(keys.End), clientv3.WithLimit(1), clientv3.WithKeysOnly())
 	if err != nil {
 		_ = client.Close() // the error to report is the other one
 		return nil, err
 	}
 	return client, nil
+}
+
+// newClient calls clientv3.New, which sends the user's password to one member, and calls it
+// again if that member cannot serve. clientv3.New knows no context but that of the client's life.
+func newClient(ctx context.Context, config clientv3.Config) (*clientv3.Client, error) {
+	backoff := retry.NewBackoff(clock.RealClock{}, 25*time.Millisecond, time.Second)
+	if len(config.Endpoints) > 1 {
+		config.DialTimeout = authTimeout
+	}
+	for {
+		life, end := context.WithCancel(clientv3.WithRequireLeader(context.Background()))
+		config.Context = life
+		release := context.AfterFunc(ctx, end)
+		client, err := clientv3.New(config)
+		released := release()
+		switch {
+		case err == nil && released:
+			return client, nil
+		case err == nil:
+			_ = client.Close()
+			return nil, ctx.Err()
+		}
+		late := errors.Is(err, context.DeadlineExceeded) || etcd.ErrorCode(err) == codes.DeadlineExceeded
+		if !late && !etcd.Resumable(err) || backoff.Wait(ctx) != nil {
+			return nil, err
+		}
+	}
 }
 
 // lastingFaults returns what is wrong with the endpoints if no further attempt can mend any of

@@ -83,7 +83,7 @@ func TestFailedGrant(t *testing.T) {
 
 func TestFewLeasesForManyTimes(t *testing.T) {
 	client := &grants{}
-	l := New(client, clocktesting.NewFakeClock(time.Unix(1_000_000, 0)))
+	l := New(clientOf(t, client), clocktesting.NewFakeClock(time.Unix(1_000_000, 0)))
 	for i := range 20_000 {
 		ttl := 3*time.Hour - time.Duration(i)*500*time.Millisecond - 1
 		id, err := l.For(t.Context(), ttl, 1)
