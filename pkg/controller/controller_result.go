@@ -33,7 +33,8 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, a att
 		if a.again {
 			r.enqueue(key, Cause{Type: CauseOwnWrites, Revision: latest(a.wrote)})
 		}
-	case ctx.Err() != nil:
+	case ctx.Err() != nil: // the controller stops, or another process gets the key
+		r.queue.Forget(key)
 		log.V(1).Info("reconcile ended by the stop of the controller", "error", err.Error(), "cause", context.Cause(ctx).Error())
 	case isTerminal(err):
 		logFailure(log, err, "reconcile failed for good; waiting for a change")

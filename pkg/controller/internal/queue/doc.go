@@ -28,7 +28,8 @@
 //     key waits for. No worker waits for that: the key is queued again when the
 //     revision arrives.
 //   - A key has at most one time at which it comes back. The latest call that sets
-//     it wins.
+//     it wins. But if Begin returned an error for a key, no call makes the causes that
+//     it left wait longer.
 //   - High priority goes before low. Within a priority tenants take turns, and the
 //     keys of a tenant leave in the order in which they came. But every eighth key
 //     is the one that has waited longest. So a key that has n keys before it leaves

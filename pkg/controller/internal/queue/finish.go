@@ -64,14 +64,16 @@ func (q *Queue[R, C]) Finish(key R, o Result[C]) (failures int) {
 	return failures
 }
 
-// Forget clears the failures of a key, and its backoff, without a success: another
-// process owns the key now.
+// Forget clears the failures of a key, its backoff, and what is known of a write with
+// an unknown outcome: another process owns the key now. If the key comes back to this
+// process, it does so at a revision that shows all writes.
 func (q *Queue[R, C]) Forget(key R) {
 	q.config.RateLimiter.Forget(key)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if r := q.records.get(key); r != nil {
 		q.clearFailure(r)
+		r.unknownOutcome = false
 		if r.requeue != nil && r.requeue.backoff {
 			q.clearTimer(r)
 		}

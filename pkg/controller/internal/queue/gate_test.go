@@ -229,3 +229,80 @@ func (q testQueue) pendingLen() int {
 	defer q.mu.Unlock()
 	return q.pending.len
 }
+
+// A reconcile that could not begin has left the causes of its key. Nobody who sets a
+// time for the key may make them wait longer.
+func TestRequeueDoesNotPostponeCauses(t *testing.T) {
+	for name, test := range map[string]struct {
+		pause, comes time.Duration
+	}{
+		"a later time":    {time.Hour, time.Second},
+		"an earlier time": {time.Second / 2, time.Second / 2},
+		"no pause":        {0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newFakeClock()
+			q := newTestQueue(c)
+			q.refuse(t, "a")
+			q.RequeueAfter("a", test.pause, 7)
+			q.RequeueAfter("a", max(test.pause, time.Minute), 8) // after another
+			q.replica.err = nil
+			if test.comes > 0 {
+				c.Step(test.comes - 1)
+				q.fire()
+				if n := q.State().Queued; n != 0 {
+					t.Fatalf("%d keys are queued too early", n)
+				}
+				c.Step(1)
+				q.fire()
+			}
+			if n := q.State().Queued; n != 1 {
+				t.Fatalf("%d keys are queued: %+v", n, q.KeyState("a"))
+			}
+			if _, causes := q.next(t); causes.List()[0] != 2 {
+				t.Fatalf("got causes %v", causes.List())
+			}
+			q.Finish("a", Result[int]{})
+			q.Done("a")
+		})
+	}
+}
+
+// A key that another process owns leaves nothing behind.
+func TestForgetLeavesNothing(t *testing.T) {
+	q := newTestQueue(newFakeClock())
+	q.Add("a", 1, Low)
+	key, _ := q.next(t)
+	q.Finish(key, Result[int]{Err: errors.New("no"), Backoff: true})
+	q.RequeueAfter(key, 0, 2)
+	q.Done(key)
+	key, _ = q.next(t)
+	q.Wrote(key, 0, true)
+	q.Forget(key)
+	q.Done(key)
+	if s := q.KeyState(key); s.Phase != Idle || s.Failures != 0 || s.UnknownOutcome || q.records.len() != 0 {
+		t.Errorf("got %+v, %d records", s, q.records.len())
+	}
+	if n := q.config.RateLimiter.NumRequeues(key); n != 0 {
+		t.Errorf("%d failures are remembered", n)
+	}
+}
+
+// refuse makes a reconcile of a key fail to begin, and the key come back after a
+// second. Its cause is 2.
+func (q testQueue) refuse(t *testing.T, key string) {
+	t.Helper()
+	q.Add(key, 1, Low)
+	q.next(t)
+	q.Wrote(key, 0, true)
+	q.Finish(key, Result[int]{})
+	q.Done(key)
+	q.replica.err = errors.New("etcd is away")
+	q.Add(key, 2, Low)
+	q.Get()
+	if _, err := q.Begin(t.Context(), key); !errors.Is(err, q.replica.err) {
+		t.Fatalf("got %v", err)
+	}
+	q.Finish(key, Result[int]{Err: q.replica.err, Backoff: true, Cause: 3, Priority: Low})
+	q.Done(key)
+}

@@ -24,6 +24,7 @@ type model struct {
 	written map[string]int64 // the revision that a key must see
 	unknown map[string]bool  // ... and it must see what etcd has when it comes up
 	working []string         // the keys that workers have
+	refused map[string]bool  // keys with causes that a reconcile could not begin with
 
 	pops   int
 	queued []queuedKey    // the oldest first
@@ -52,10 +53,11 @@ func FuzzQueue(f *testing.F) {
 	f.Add([]byte{0x00, 0x01, 0x20, 0x40, 0x60, 0x80, 0xa0, 0xc0, 0xe0, 0x20})
 	f.Add([]byte("a key for each letter, and something done to it"))
 	f.Add([]byte{0x00, 0x20, 0xd0, 0x00, 0x20, 0xa0, 0x20, 0x40, 0x80, 0x20, 0x50, 0x80, 0x80, 0x20})
+	f.Add([]byte{0x00, 0x20, 0xf0, 0x40, 0xd0, 0x00, 0x20, 0x90, 0xa0, 0xc0, 0x20}) // etcd does not answer
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		c := newFakeClock()
 		m := &model{t: t, q: newTestQueue(c), c: c, pending: map[string][]int{}, timers: map[string]modelTimer{},
-			written: map[string]int64{}, unknown: map[string]bool{}, bounds: map[string]int{}, turns: map[level]int{}}
+			written: map[string]int64{}, unknown: map[string]bool{}, refused: map[string]bool{}, bounds: map[string]int{}, turns: map[level]int{}}
 		for _, b := range steps {
 			m.step(b>>5, fmt.Sprintf("%d/%d", b>>2&3, b&3), b>>4&1 == 1)
 			m.check()
@@ -71,6 +73,7 @@ func (m *model) step(what byte, key string, flag bool) {
 	}
 	switch what {
 	case 0:
+		delete(m.refused, key)
 		m.q.Add(key, m.cause(key), priority)
 	case 1:
 		if m.q.State().Queued > 0 {
@@ -83,8 +86,13 @@ func (m *model) step(what byte, key string, flag bool) {
 	case 4:
 		pause := time.Duration(priority) * 2 * time.Second
 		if m.causes++; pause > 0 {
-			m.timers[key] = modelTimer{m.c.Now().Add(pause), m.causes}
+			due := m.c.Now().Add(pause)
+			if old := m.timers[key].due; m.refused[key] && old.Before(due) {
+				due = old
+			}
+			m.timers[key] = modelTimer{due, m.causes}
 		} else {
+			delete(m.refused, key)
 			delete(m.timers, key)
 			m.pending[key] = append(m.pending[key], m.causes)
 		}
@@ -93,6 +101,9 @@ func (m *model) step(what byte, key string, flag bool) {
 		m.advance(time.Second)
 	case 6:
 		m.q.replica.reach(m.q.replica.revision + 1)
+		if m.q.replica.err = nil; flag {
+			m.q.replica.err = errors.New("etcd is away")
+		}
 	case 7:
 		if len(m.working) > 0 {
 			key, revision := m.working[0], m.q.replica.revision+1+int64(priority)
@@ -117,6 +128,10 @@ func (m *model) get() {
 		m.t.Fatalf("two workers have %s", key)
 	}
 	m.popped(key)
+	if m.unknown[key] && m.q.replica.err != nil {
+		m.refuse(key)
+		return
+	}
 	if m.unknown[key] && len(m.pending[key]) > 0 {
 		delete(m.unknown, key)
 		m.written[key] = max(m.written[key], m.q.replica.etcd)
@@ -140,6 +155,18 @@ func (m *model) get() {
 	}
 	delete(m.pending, key)
 	m.working = append(m.working, key)
+}
+
+// refuse expects that a reconcile does not begin, and lets its key come back.
+func (m *model) refuse(key string) {
+	if _, err := m.q.Begin(m.t.Context(), key); err == nil {
+		m.t.Fatalf("%s: began without an answer from etcd", key)
+	}
+	m.causes++
+	m.q.Finish(key, Result[int]{Err: errors.New("no answer"), Backoff: true, Cause: m.causes})
+	m.timers[key] = modelTimer{m.q.KeyState(key).Next, m.causes}
+	m.refused[key] = len(m.pending[key]) > 0
+	m.q.Done(key)
 }
 
 // end ends the reconcile that began first.
@@ -172,6 +199,7 @@ func (m *model) advance(d time.Duration) {
 		if t := m.timers[key]; !t.due.After(m.c.Now()) {
 			m.pending[key] = append(m.pending[key], t.cause)
 			delete(m.timers, key)
+			delete(m.refused, key)
 		}
 	}
 }
@@ -250,7 +278,10 @@ func (m *model) check() {
 		if (r.pending != nil) != (len(m.pending[key]) > 0) {
 			m.t.Fatalf("%s has causes %v, want %v", key, r.pending.List(), m.pending[key])
 		}
-		if r.pending != nil && r.tenant == nil && r.running == nil && (r.gate == nil || !r.gate.wanted) {
+		if m.refused[key] && r.requeue == nil {
+			m.t.Fatalf("%s has causes and no time", key)
+		}
+		if r.pending != nil && r.tenant == nil && r.running == nil && (r.gate == nil || !r.gate.wanted) && !m.refused[key] {
 			m.t.Fatalf("%s has causes and is lost", key)
 		}
 		if want, ok := m.timers[key]; ok != (r.requeue != nil) || ok && !r.requeue.due.Equal(want.due) {
@@ -281,7 +312,9 @@ func count(n *int, if_ bool) {
 
 // finish ends all running reconciles, and checks that no key is lost.
 func (m *model) finish() {
+	m.q.replica.err = nil
 	for key := range m.unknown { // the queue remembers that until the key comes up
+		delete(m.refused, key)
 		m.q.Add(key, m.cause(key), Low)
 	}
 	for range 1000 {

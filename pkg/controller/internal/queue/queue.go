@@ -131,13 +131,21 @@ func (q *Queue[R, C]) ready(key R) {
 }
 
 // RequeueAfter sets the time at which a key comes back, in place of any other. With
-// a pause of 0 or less it queues the key at once, with high priority.
+// a pause of 0 or less it queues the key at once, with high priority. A key that has
+// causes, because its last reconcile could not begin, comes back no later than before.
 func (q *Queue[R, C]) RequeueAfter(key R, pause time.Duration, cause C) {
 	now := q.config.Clock.Now()
 	if pause > 0 {
 		q.mu.Lock()
 		r := q.recordOf(key)
-		earliest := q.setTimer(r, &requeueTimer[R, C]{set: now, due: now.Add(pause), cause: cause, priority: Low})
+		t := &requeueTimer[R, C]{set: now, due: now.Add(pause), cause: cause, priority: Low}
+		if old := r.requeue; old != nil && r.isPostponed() {
+			t.backoff = old.backoff
+			if old.due.Before(t.due) {
+				t.due = old.due
+			}
+		}
+		earliest := q.setTimer(r, t)
 		q.forget(r) // after the shutdown
 		q.mu.Unlock()
 		if earliest {

@@ -51,6 +51,12 @@ func (r *record[R, C]) idle() bool {
 		r.gate == nil && !r.unknownOutcome && r.running == nil
 }
 
+// isPostponed reports whether the key has causes for which only its timer brings it
+// back: Begin returned an error.
+func (r *record[R, C]) isPostponed() bool {
+	return r.pending != nil && r.tenant == nil && r.running == nil && (r.gate == nil || !r.gate.wanted)
+}
+
 // recordOf returns the record of a key, and makes one if there is none. Call it, and
 // each method that changes a record, with the mutex held, and call forget afterwards.
 func (q *Queue[R, C]) recordOf(key R) *record[R, C] {

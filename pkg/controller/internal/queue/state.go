@@ -50,6 +50,7 @@ func (q *Queue[R, C]) KeyState(key R) KeyState[R, C] {
 // reconciled, then those that have causes, the one that has waited longest first,
 // then others in no order.
 func (q *Queue[R, C]) KeyStates(most int) []KeyState[R, C] {
+	most = max(0, most)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	states := make([]KeyState[R, C], 0, min(most, q.records.len()))

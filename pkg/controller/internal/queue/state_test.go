@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 )
@@ -105,6 +106,16 @@ func TestKeyStates(t *testing.T) {
 	for most, want := range map[int]string{0: "[]", 1: "[k0]", 3: "[k0 k1 k2]", 5: "[k0 k1 k2 k3 later]", 100: "[k0 k1 k2 k3 later]"} {
 		if got := fmt.Sprint(names(most)); got != want {
 			t.Errorf("at most %d: got %s, want %s", most, got, want)
+		}
+	}
+}
+
+func TestNoKeyStates(t *testing.T) {
+	q := newTestQueue(newFakeClock())
+	q.Add("a", 1, Low)
+	for _, most := range []int{0, -1, math.MinInt} {
+		if states := q.KeyStates(most); len(states) > 0 {
+			t.Errorf("at most %d: %v", most, states)
 		}
 	}
 }
