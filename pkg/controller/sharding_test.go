@@ -2,9 +2,11 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -181,6 +183,42 @@ var _ = Describe("A sharding", func() {
 		Eventually(causes.len).Should(BeNumerically(">", 0))
 		Expect(causes.all()).To(HaveEach(ContainSubstring("handed over")))
 		Expect(causes.len()).To(BeNumerically("<", families))
+	}, SpecTimeout(2*time.Minute))
+
+	It("forgets the failures of a key whose reconcile is cancelled with its bucket", func(ctx SpecContext) {
+		c := newSharing(ctx, etcd, patient)
+		first, err := controller.NewManager(c.store, controller.ManagerOptions{GracePeriod: time.Millisecond,
+			Sharding: &controller.Sharding{Name: shardingName, Identity: "slow", Buckets: buckets, LeaseTime: patient}})
+		Expect(err).NotTo(HaveOccurred())
+		var failed sync.Map
+		var begun, cancelled journal[string]
+		sites, err := controller.New(first, "c", func(ctx context.Context, _ *controller.Tx, site *Site) (controller.Result, error) {
+			if _, again := failed.LoadOrStore(site.Name, true); !again {
+				return controller.Result{}, errors.New("the first time")
+			}
+			begun.note(site.Name)
+			<-ctx.Done()
+			cancelled.note(site.Name)
+			return controller.Result{}, ctx.Err()
+		}, controller.Options{Workers: families})
+		Expect(err).NotTo(HaveOccurred())
+		run(first)
+		Eventually(begun.len).Should(Equal(families))
+		other, err := sharedStore(etcd.Client(), c.store.Prefix())
+		Expect(err).NotTo(HaveOccurred())
+		second, err := controller.NewManager(other, controller.ManagerOptions{
+			Sharding: &controller.Sharding{Name: shardingName, Identity: b, Buckets: buckets, LeaseTime: patient}})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(controller.New(second, "c", func(context.Context, *controller.Tx, *Site) (controller.Result, error) {
+			return controller.Result{}, nil // writes nothing that would bring the key up in the first process
+		}, controller.Options{})).Error().To(Succeed())
+		run(second)
+		Eventually(cancelled.len).Should(BeNumerically(">", 0))
+		for _, name := range cancelled.all() {
+			key := controller.Request{Key: store.Key{Namespace: "default", Name: name}}
+			Eventually(func() controller.KeyState[controller.Request] { return sites.KeyState(key) }).
+				Should(Equal(controller.KeyState[controller.Request]{Key: key, Phase: controller.KeyIdle}))
+		}
 	}, SpecTimeout(2*time.Minute))
 
 	It("reconciles a bucket once the replica has what its previous owners wrote", func(ctx SpecContext) {
