@@ -156,8 +156,9 @@
 // processes. The name of an object's root decides in which bucket it is. To find the
 // root, follow the controller references: from the object to its controller, to that
 // object's controller, and so on. The root is the first object that has no controller,
-// does not exist, or is of a kind that no sharded controller reconciles. So an object
-// and all that it owns are in one bucket. All processes compute by rendezvous hashing
+// does not exist, or is of a kind that no sharded controller reconciles. A controller
+// that was deleted and created again is another object, and does not exist for what the
+// old one owned. So an object and all that it owns are in one bucket. All processes compute by rendezvous hashing
 // which of them should own a bucket. A process owns a bucket from when it creates the
 // bucket's key in etcd until the key is gone.
 //

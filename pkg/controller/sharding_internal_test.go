@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -129,5 +130,17 @@ func TestPrefixesHaveKeysOfTheirOwn(t *testing.T) {
 	}
 	if names["/homeostat/leadership/registry/a"] != "/registry/" || names["/homeostat/sharding/registry/a/count"] != "/registry/" {
 		t.Errorf("the keys of the default prefix have changed: %v", names)
+	}
+}
+
+func TestSameOwner(t *testing.T) {
+	ref := metav1.OwnerReference{APIVersion: "v1", Kind: "Site", Name: "a", UID: "1"}
+	again := ref
+	again.UID = "2" // it was deleted and created again
+	if !sameOwner(nil, nil) || !sameOwner(&ref, &ref) {
+		t.Error("an owner is not the same as itself")
+	}
+	if sameOwner(&ref, nil) || sameOwner(nil, &ref) || sameOwner(&ref, &again) {
+		t.Error("different owners are the same")
 	}
 }

@@ -36,15 +36,18 @@ func (s *sharder) kindOf(kind schema.GroupKind) (*shardedKind, bool) {
 
 // bucketOf returns the bucket of an object: that of its root, which is the last owner
 // found by following controller references through the kinds of sharded controllers.
-// An object that does not exist is its own root.
+// An object that does not exist is its own root. So is an owner in whose place there is
+// another object of that name: if that one had another root, what the old owner owned
+// would move with it unnoticed.
 func (s *sharder) bucketOf(snapshot *informer.Snapshot, kind schema.GroupKind, key store.Key) int {
+	var uid types.UID // that the reference demands
 	for range maxOwners {
 		known, ok := s.kindOf(kind)
 		if !ok {
 			break
 		}
 		obj, exists := known.get(snapshot, key)
-		if !exists {
+		if !exists || uid != "" && obj.GetUID() != uid {
 			break
 		}
 		ref := metav1.GetControllerOfNoCopy(obj)
@@ -55,7 +58,7 @@ func (s *sharder) bucketOf(snapshot *informer.Snapshot, kind schema.GroupKind, k
 		if err != nil {
 			break
 		}
-		kind, key.Name = schema.GroupKind{Group: gv.Group, Kind: ref.Kind}, ref.Name
+		kind, key.Name, uid = schema.GroupKind{Group: gv.Group, Kind: ref.Kind}, ref.Name, ref.UID
 		if owner, ok := s.kindOf(kind); ok && owner.info.ClusterScoped {
 			key.Namespace = ""
 		}
@@ -94,7 +97,7 @@ func sameOwner(a, b *metav1.OwnerReference) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.APIVersion == b.APIVersion && a.Kind == b.Kind && a.Name == b.Name
+	return a.APIVersion == b.APIVersion && a.Kind == b.Kind && a.Name == b.Name && a.UID == b.UID
 }
 
 // rootChanged enqueues the objects that an object owns, directly or not. Each process

@@ -87,6 +87,16 @@ var _ = Describe("A sharded key whose root changes", func() {
 		Eventually(seenBy).Should(Equal([]string{"a", "b"}))
 		Expect(c.store.Delete(ctx, middle, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Eventually(seenBy).Should(Equal([]string{"a", "b", "a"}))
+
+		// Another object of the name is not the one that owned the leaf.
+		another := newDeployment(middle.Name)
+		own(root, another)
+		create(ctx, c.store, another)
+		leaf.Labels = map[string]string{"changed": "yes"}
+		before := seen.len()
+		Expect(c.store.Update(ctx, leaf)).Error().NotTo(HaveOccurred())
+		Eventually(seen.len).Should(BeNumerically(">", before))
+		Expect(seenBy()).To(Equal([]string{"a", "b", "a"}))
 	}, SpecTimeout(time.Minute))
 
 	It("is not written under the bucket that it had before it existed", func(ctx SpecContext) {
