@@ -268,11 +268,11 @@ func (b objectBatch) encode() ([]byte, error) {
 	return block, nil
 }
 
-// encodeValue turns a panic into an error, as decodeValue does.
+// encodeValue turns a panic into an error, as decodeKept does.
 func (k *kind) encodeValue(obj store.Object) (value []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("encoding panicked: %v", p)
+			err = fmt.Errorf("encoding panicked: %v", k.replica.panicText(p))
 		}
 	}()
 	return k.encode(obj)

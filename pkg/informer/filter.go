@@ -1,7 +1,6 @@
 package informer
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/homeostat/homeostat/pkg/store"
@@ -139,7 +138,7 @@ func (f Filter[T]) apply(c change) (change, error) {
 func (e *evaluation[T]) try(of sides, f func() (bool, error)) (in sides) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.failed, e.err = e.failed|of, fmt.Errorf("filter panicked: %v", p)
+			e.failed, e.err = e.failed|of, &panicError{"filter", p}
 			in = of
 		}
 	}()

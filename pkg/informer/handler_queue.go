@@ -244,7 +244,7 @@ func (q *handlerQueue) tryCall(ctx context.Context, c change, initial bool) {
 }
 
 func (q *handlerQueue) panicked(p any, over ...any) {
-	q.log().WithValues(over...).Error(nil, "handler panicked", "panic", p, "stack", string(debug.Stack()))
+	q.log().WithValues(over...).Error(nil, "handler panicked", "panic", q.kind.replica.panicText(p), "stack", string(debug.Stack()))
 }
 
 func (q *handlerQueue) log() logr.Logger {
@@ -399,7 +399,7 @@ func (q *handlerQueue) applyFilterTo(c change) (change, bool) {
 	}
 	left, err := q.filter(c)
 	if n := q.failures.add(err); n > 0 {
-		q.log().Error(err, "filter failed; the change passes", "key", c.key, "revision", c.revision, "failures", n)
+		q.log().Error(q.kind.replica.withoutContent(err), "filter failed; the change passes", "key", c.key, "revision", c.revision, "failures", n)
 	}
 	return left, left.old != nil || left.new != nil
 }

@@ -2,7 +2,6 @@ package informer
 
 import (
 	"cmp"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -119,7 +118,7 @@ func newIndexTree() *btree.BTreeG[indexItem] {
 func (d *indexDef) valuesOf(e *entry) (values []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			values, err = nil, fmt.Errorf("the index's function panicked: %v", p)
+			values, err = nil, &panicError{"the index's function", p}
 		}
 	}()
 	return d.values(e.obj), nil
@@ -156,6 +155,7 @@ func (x *index) fail(e *entry, err error, known map[string]indexFailure) {
 	}
 	x.failed[e.key] = indexFailure{e.rev, err}
 	if f, logged := known[e.key]; !logged || f.rev != e.rev {
+		err = x.kind.replica.withoutContent(err)
 		x.kind.replica.log.Error(err, "index function panicked; the index lacks the object", "kind", x.kind.info.GroupVersionKind.Kind,
 			"index", x.def.slot, "key", x.kind.prefix+e.key, "revision", e.rev)
 	}

@@ -20,7 +20,8 @@ type Mutation struct {
 	Kind     string
 	Key      store.Key
 	Revision int64
-	// Diff shows the change as a unified diff of the object's JSON.
+	// Diff shows the change as a unified diff of the object's JSON. If the store
+	// encrypts values, Diff only says so.
 	Diff string
 }
 
@@ -94,9 +95,16 @@ func (m *mutations) check(e *entry) {
 	}
 	m.changed = append(m.changed, Mutation{
 		Kind: was.kind.info.GroupVersionKind.Kind, Key: store.Key{Namespace: namespace, Name: name}, Revision: e.rev,
-		Diff: diff.Diff(json.RawMessage(was.json), json.RawMessage(is)),
+		Diff: m.diff(was, is),
 	})
 	m.known[e] = remembered{was.kind, is}
+}
+
+func (m *mutations) diff(was remembered, is []byte) string {
+	if was.kind.replica.store.Encrypts() {
+		return "the difference " + withheld
+	}
+	return diff.Diff(json.RawMessage(was.json), json.RawMessage(is))
 }
 
 // encodeObject returns an error as JSON if the object cannot be encoded.
@@ -158,7 +166,7 @@ func (m *mutations) sample(all bool) []Mutation {
 func (r *Replica) reportMutation(m Mutation) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.log.Error(nil, "OnMutation panicked", "panic", p, "stack", string(debug.Stack()))
+			r.log.Error(nil, "OnMutation panicked", "panic", r.panicText(p), "stack", string(debug.Stack()))
 		}
 	}()
 	r.mutations.report(m)

@@ -113,17 +113,16 @@ func (k *kind) keeps(key string) (kept bool, err error) {
 var errNotKept = errors.New("the object is not kept")
 
 // decodeKept decodes the kept part of a value. It returns a panic as an error: the
-// types and functions are the user's, and one bad value must not end the process.
+// functions are the user's, and one bad value must not end the process.
 func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object, form store.Form, err error) {
 	if kept, err := k.keeps(etcdKey[len(k.prefix):]); err != nil {
 		return nil, form, err
 	} else if !kept {
 		return nil, form, errNotKept
 	}
-	doing := "decoding"
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s panicked: %v", doing, p)
+			err = fmt.Errorf("the scope's Transform panicked: %v", k.replica.panicText(p))
 		}
 	}()
 	decoded, err := k.decode(etcdKey, kv.Value, kv.ModRevision)
@@ -132,7 +131,6 @@ func (k *kind) decodeKept(etcdKey string, kv *mvccpb.KeyValue) (obj store.Object
 		return obj, form, err
 	}
 	if k.scope.transform != nil {
-		doing = "the scope's Transform"
 		if obj, err = k.transformed(obj); err != nil {
 			return nil, form, err
 		}
@@ -148,7 +146,7 @@ func (k *kind) transformed(obj store.Object) (store.Object, error) {
 	case obj == nil:
 		return nil, errors.New("the scope's Transform returned nil")
 	case store.KeyOf(obj) != key || obj.GetUID() != uid || obj.GetResourceVersion() != resourceVersion:
-		return nil, fmt.Errorf("the scope's Transform returned another object: %s", store.KeyOf(obj))
+		return nil, errors.New("the scope's Transform returned another object: it must keep the name, the uid and the resourceVersion")
 	}
 	return obj, nil
 }

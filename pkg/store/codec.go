@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/homeostat/homeostat/pkg/store/internal/cost"
+	"github.com/homeostat/homeostat/pkg/store/internal/fault"
 	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 	"github.com/homeostat/homeostat/pkg/store/internal/preserve"
 	"github.com/homeostat/homeostat/pkg/store/internal/seal"
@@ -100,6 +103,12 @@ func (k *kindInfo) encodePlain(obj Object) ([]byte, error) {
 }
 
 func (k *kindInfo) encodePlainAs(obj Object, form Codec) (plain []byte, err error) {
+	defer func() {
+		if err != nil {
+			plain, err = nil, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), k.codec.hide(err))
+		}
+	}()
+	defer fault.Recover("encoding", &err)
 	rv := obj.GetResourceVersion()
 	obj.SetResourceVersion("")
 	obj.GetObjectKind().SetGroupVersionKind(k.gvk)
@@ -112,10 +121,7 @@ func (k *kindInfo) encodePlainAs(obj Object, form Codec) (plain []byte, err erro
 	if err == nil {
 		err = k.checkReadable(plain)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
-	}
-	return plain, nil
+	return plain, err
 }
 
 // checkReadable returns an error for an encoded object that this store would refuse to
@@ -156,7 +162,7 @@ func (k *kindInfo) encodeOver(obj Object, prior *stored) (string, error) {
 	}
 	plain, err := k.mergeInto(obj, prior)
 	if err != nil {
-		return "", fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
+		return "", fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), k.codec.hide(err))
 	}
 	return k.seal(obj, plain)
 }
@@ -214,12 +220,9 @@ func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, mo
 	if err != nil {
 		return Decoded{}, err
 	}
-	obj, held, err := by(c, plain)
+	obj, held, err := k.decodeAs(by, c, key, plain)
 	if err != nil {
-		return Decoded{}, err
-	}
-	if got := KeyOf(obj); got != key {
-		return Decoded{}, fmt.Errorf("value is of object %q, want %q", got, key)
+		return Decoded{}, k.explain(c, plain, err)
 	}
 	obj.SetNamespace(key.Namespace) // an equal string that shares the key's memory
 	obj.SetName(key.Name)
@@ -228,6 +231,43 @@ func (k *kindInfo) decodeBy(by plainDecoder, c *codec, key Key, value []byte, mo
 		obj.SetSelfLink("")
 	}
 	return Decoded{obj, key, formOf(held.gvk, plain, seal.KeyName(value), held.unknown)}, nil
+}
+
+// decodeAs decodes a value of a key that is not encrypted. It returns a panic as an error.
+func (k *kindInfo) decodeAs(by plainDecoder, c *codec, key Key, plain []byte) (obj Object, held valueType, err error) {
+	defer fault.Recover("decoding", &err)
+	if obj, held, err = by(c, plain); err != nil {
+		return nil, held, err
+	}
+	if got := KeyOf(obj); got != key {
+		return nil, held, &fault.Error{Fault: "the value is of another object", Err: fmt.Errorf("value is of object %q, want %q", got, key)}
+	}
+	return obj, held, nil
+}
+
+// explain returns the error of a value that does not decode. If the store encrypts, the
+// error says where the fault is and of what kind, and nothing of the value.
+func (k *kindInfo) explain(c *codec, plain []byte, err error) error {
+	if c.keys == nil {
+		return err
+	}
+	if isProtobuf(plain) {
+		return fault.Hide(err)
+	}
+	as := k
+	var tag metav1.TypeMeta
+	if _, err := kubejson.Unmarshal(plain, &tag, kubejson.Options{}); err == nil {
+		as = cmp.Or(k.version(tag.GroupVersionKind()), k)
+	}
+	return fault.HideJSON(err, plain, as.goType, kubejson.Options{Strict: c.strict})
+}
+
+// hide returns an error without the content of values if the store encrypts them.
+func (c *codec) hide(err error) error {
+	if c.keys == nil {
+		return err
+	}
+	return fault.Hide(err)
 }
 
 // decodePlain decodes a value into this kind's type. If the value has another version of
@@ -243,7 +283,7 @@ func (k *kindInfo) decodePlain(c *codec, plain []byte) (Object, valueType, error
 		if err != nil {
 			return nil, held, err
 		}
-		return nil, held, fmt.Errorf("value is of kind %q, want %q", held.gvk, k.gvk)
+		return nil, held, k.otherKind(held.gvk)
 	}
 	obj = stored.newObject()
 	if held, err = c.unmarshal(plain, obj); err != nil {
@@ -251,6 +291,19 @@ func (k *kindInfo) decodePlain(c *codec, plain []byte) (Object, valueType, error
 	}
 	obj, err = convert(obj, stored, k)
 	return obj, held, err
+}
+
+// versionName matches the versions of Kubernetes' APIs.
+var versionName = regexp.MustCompile(`^v[1-9][0-9]{0,3}((alpha|beta)[1-9][0-9]{0,3})?$`)
+
+// otherKind returns the error of a value that is of another kind, or of a version that
+// the store does not know.
+func (k *kindInfo) otherKind(gvk schema.GroupVersionKind) error {
+	text := fmt.Sprintf("the value is of another kind or version, want %q", k.gvk)
+	if gvk.GroupKind() == k.gvk.GroupKind() && versionName.MatchString(gvk.Version) {
+		text = fmt.Sprintf("the value is of kind %q, want %q", gvk, k.gvk)
+	}
+	return &fault.Error{Fault: text, Err: fmt.Errorf("value is of kind %q, want %q", gvk, k.gvk)}
 }
 
 // unmarshal decodes a value that is not encrypted into a zero object. It returns the

@@ -94,7 +94,7 @@ func (deleteVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 		return effect{action: remove}, nil
 	}
 	if uid := o.obj.GetUID(); uid != "" && uid != prior.obj.GetUID() {
-		return effect{}, o.conflict("the object was deleted and created again: uid %s, not %s", prior.obj.GetUID(), uid)
+		return effect{}, o.conflict("the object was deleted and created again: it does not have the uid %s", uid)
 	}
 	obj := prior.obj.DeepCopyObject().(Object)
 	if o.kind.validateDelete != nil {

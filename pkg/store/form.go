@@ -43,6 +43,10 @@ func (s *Store) Reads(f Form) bool {
 	return c.keys.Reads(f.EncryptionKey) && !(c.strict && f.Codec == JSON && f.UnknownFields)
 }
 
+// Encrypts reports whether the store encrypts what it writes. Errors of such a store have
+// nothing of the content of values; see [Options].EncryptionKeys.
+func (s *Store) Encrypts() bool { return s.kinds.codec.keys != nil }
+
 // Decoded is a decoded value.
 type Decoded struct {
 	// Object is the object, of the type that the decoder was made for.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/homeostat/homeostat/pkg/store/internal/cost"
+	"github.com/homeostat/homeostat/pkg/store/internal/fault"
 	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 	"github.com/homeostat/homeostat/pkg/store/internal/preserve"
 )
@@ -47,18 +48,26 @@ func wrapProtobuf(gvk schema.GroupVersionKind, raw []byte) ([]byte, error) {
 func decodeProtobuf(plain []byte, obj Object) (valueType, error) {
 	var envelope runtime.Unknown
 	if err := envelope.Unmarshal(plain[len(protobufPrefix):]); err != nil {
-		return valueType{}, fmt.Errorf("protobuf envelope: %w", err)
+		return valueType{}, &fault.Error{Fault: "the protobuf envelope is malformed", Err: fmt.Errorf("protobuf envelope: %w", err)}
 	}
 	gvk := envelope.GroupVersionKind()
 	message, ok := obj.(protoMessage)
 	if !ok {
-		return valueType{gvk: gvk}, fmt.Errorf("value of kind %q is protobuf, which %T does not have", gvk, obj)
+		return valueType{gvk: gvk}, &fault.Error{Fault: fmt.Sprintf("the value is protobuf, which %T does not have", obj),
+			Err: fmt.Errorf("value of kind %q is protobuf, which %T does not have", gvk, obj)}
 	}
 	if err := unmarshalProtobuf(envelope.Raw, message); err != nil {
-		return valueType{gvk: gvk}, fmt.Errorf("protobuf: %w", err)
+		return valueType{gvk: gvk}, &fault.Error{Fault: protobufFault(err), Err: fmt.Errorf("protobuf: %w", err)}
 	}
 	obj.GetObjectKind().SetGroupVersionKind(gvk)
 	return valueType{gvk, preserve.HasUnknown(reflect.TypeOf(obj).Elem(), envelope.Raw)}, nil
+}
+
+func protobufFault(err error) string {
+	if text := fault.Of(err); text != fault.Withheld {
+		return "protobuf: " + text
+	}
+	return "the protobuf message is malformed; " + fault.Withheld
 }
 
 // mergeProtobuf applies the difference between two encodings of a kind's objects to a

@@ -50,6 +50,12 @@ type Options struct {
 	// somebody who can write to etcd: they can delete a value, put an older value
 	// of the same key back, and, without RefusePlaintext, put a value that is not
 	// encrypted in its place.
+	//
+	// Errors of a store with keys have nothing of the content of a value: they
+	// name the key, the revision, the kind of fault and, where it can be found,
+	// the path of the field. A path has [*] in place of a map's key. Errors of
+	// validation omit the values of fields; what else they say is up to your
+	// rules. The hooks of a [Kind] get objects in clear.
 	EncryptionKeys []EncryptionKey
 
 	// RefusePlaintext makes a stored value that is not encrypted undecodable.

@@ -74,7 +74,7 @@ func (updateVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 func (o *op) merge(old Object) (Object, error) {
 	for _, part := range []Object{o.main, o.status} {
 		if part != nil && part.GetUID() != "" && part.GetUID() != old.GetUID() {
-			return nil, o.conflict("the object was deleted and created again: uid %s, not %s", old.GetUID(), part.GetUID())
+			return nil, o.conflict("the object was deleted and created again: it does not have the uid %s", part.GetUID())
 		}
 	}
 	base := old

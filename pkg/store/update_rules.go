@@ -152,11 +152,11 @@ func (k *kindInfo) fieldChanged(index []int, obj, old Object) (bool, error) {
 	}
 	a, err := json.Marshal(is)
 	if err != nil {
-		return false, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
+		return false, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), k.codec.hide(err))
 	}
 	b, err := json.Marshal(was)
 	if err != nil {
-		return false, fmt.Errorf("encode the old %s %s: %w", k.gvk.Kind, KeyOf(obj), err)
+		return false, fmt.Errorf("encode the old %s %s: %w", k.gvk.Kind, KeyOf(obj), k.codec.hide(err))
 	}
 	return !bytes.Equal(a, b), nil
 }

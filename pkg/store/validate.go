@@ -34,7 +34,21 @@ func (k *kindInfo) invalid(obj Object, errs field.ErrorList) error {
 	if len(errs) == 0 {
 		return nil
 	}
+	if k.codec.keys != nil {
+		errs = withoutValues(errs)
+	}
 	return apierrors.NewInvalid(k.gvk.GroupKind(), obj.GetName(), errs)
+}
+
+// withoutValues returns the errors without the values of the fields.
+func withoutValues(errs field.ErrorList) field.ErrorList {
+	hidden := make(field.ErrorList, len(errs))
+	for i, err := range errs {
+		c := *err
+		c.BadValue = field.OmitValueType{}
+		hidden[i] = &c
+	}
+	return hidden
 }
 
 // validateName applies Kubernetes' rule for names. The kinds of RBAC may use every

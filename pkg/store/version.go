@@ -7,6 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/fault"
 )
 
 // Version is a further version V of a kind that is stored as S. There must be a [Kind]
@@ -111,30 +113,33 @@ func (k *kindInfo) version(gvk schema.GroupVersionKind) *kindInfo {
 func convert(obj Object, from, to *kindInfo) (Object, error) {
 	if from.stored != nil && from != to {
 		var err error
-		if obj, err = convertBy(from.toStored, obj, from.stored); err != nil {
-			return nil, fmt.Errorf("convert from %s to %s: %w", from.gvk, from.stored.gvk, err)
+		if obj, err = convertBy(from.toStored, obj, from, from.stored); err != nil {
+			return nil, err
 		}
 		from = from.stored
 	}
 	if from == to {
 		return obj, nil
 	}
-	converted, err := convertBy(to.fromStored, obj, to)
-	if err != nil {
-		return nil, fmt.Errorf("convert from %s to %s: %w", from.gvk, to.gvk, err)
-	}
-	return converted, nil
+	return convertBy(to.fromStored, obj, from, to)
 }
 
-func convertBy(by func(from, to Object) error, from Object, kind *kindInfo) (Object, error) {
-	to := kind.newObject()
-	source := from.DeepCopyObject().(Object)
-	metaOf(to).Set(metaOf(source))
-	if err := by(source, to); err != nil {
+func convertBy(by func(from, to Object) error, obj Object, from, to *kindInfo) (_ Object, err error) {
+	doing := fmt.Sprintf("convert from %s to %s", from.gvk, to.gvk)
+	defer func() {
+		if err != nil {
+			err = to.codec.hide(&fault.Error{Fault: doing + ": " + fault.Of(err), Err: fmt.Errorf("%s: %w", doing, err)})
+		}
+	}()
+	defer fault.Recover("conversion", &err)
+	result := to.newObject()
+	source := obj.DeepCopyObject().(Object)
+	metaOf(result).Set(metaOf(source))
+	if err := by(source, result); err != nil {
 		return nil, err
 	}
-	to.GetObjectKind().SetGroupVersionKind(kind.gvk)
-	return to, nil
+	result.GetObjectKind().SetGroupVersionKind(to.gvk)
+	return result, nil
 }
 
 func metaOf(obj Object) reflect.Value { return reflect.ValueOf(obj).Elem().FieldByName("ObjectMeta") }

@@ -109,7 +109,7 @@ func TestLimits(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := time.Now()
-			_, err := Patch{c.kind, []byte(c.patch)}.result(t.Context(), c.obj)
+			_, err := Patch{c.kind, []byte(c.patch)}.result(t.Context(), c.obj, false)
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
 			allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
@@ -132,7 +132,7 @@ func TestPatchEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
-	_, err := Patch{types.JSONPatchType, []byte(`[{"op":"test","path":"/metadata/name","value":"a"}]`)}.result(ctx, d)
+	_, err := Patch{types.JSONPatchType, []byte(`[{"op":"test","path":"/metadata/name","value":"a"}]`)}.result(ctx, d, false)
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

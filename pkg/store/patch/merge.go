@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/fault"
 )
 
 // applyMerge applies a merge patch, as in RFC 7396.
@@ -52,6 +54,9 @@ func applyStrategic(before, patch []byte, obj any) (after []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("malformed strategic merge patch: %v", r)
+		}
+		if err != nil { // which may quote the object
+			err = &fault.Error{Fault: "the strategic merge patch cannot be applied; " + fault.Withheld, Err: err}
 		}
 	}()
 	return strategicpatch.StrategicMergePatch(before, patch, obj)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
+	"github.com/homeostat/homeostat/pkg/store/internal/fault"
 	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 )
 
@@ -78,7 +79,7 @@ func apply(ctx context.Context, s *store.Store, obj store.Object, p Patch, write
 		if err != nil {
 			return 0, fmt.Errorf("patch: %w", err)
 		}
-		next, err := p.result(ctx, there)
+		next, err := p.result(ctx, there, s.Encrypts())
 		if err != nil {
 			return 0, fmt.Errorf("patch %T %s: %w", obj, store.KeyOf(obj), err)
 		}
@@ -110,9 +111,13 @@ func isAny(resourceVersion string) bool {
 	return err == nil && rev == 0
 }
 
-// result returns what the patch makes of an object, which stays as it is.
-func (p Patch) result(ctx context.Context, there store.Object) (store.Object, error) {
+// result returns what the patch makes of an object, which stays as it is. Errors have
+// nothing of the content of the object if hide is set.
+func (p Patch) result(ctx context.Context, there store.Object, hide bool) (store.Object, error) {
 	before, err := json.Marshal(there)
+	if err != nil && hide {
+		err = fault.Hide(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +128,8 @@ func (p Patch) result(ctx context.Context, there store.Object) (store.Object, er
 		return nil, err
 	case errors.As(err, &tooLarge):
 		return nil, apierrors.NewRequestEntityTooLargeError(err.Error())
+	case err != nil && hide:
+		return nil, apierrors.NewBadRequest(textOf(err))
 	case err != nil:
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
@@ -131,15 +138,32 @@ func (p Patch) result(ctx context.Context, there store.Object) (store.Object, er
 	if err == nil && len(strict) > 0 {
 		err = strict[0]
 	}
-	switch {
+	if err != nil && hide {
+		err = fault.HideJSON(err, after, reflect.TypeOf(next).Elem(), kubejson.Options{Strict: true})
+	}
+	switch was, is := store.KeyOf(there), store.KeyOf(next); {
 	case err != nil:
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patched object: %v", err))
-	case store.KeyOf(next) != store.KeyOf(there):
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch changes the name to %s", store.KeyOf(next)))
-	case next.GetObjectKind().GroupVersionKind() != there.GetObjectKind().GroupVersionKind():
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch changes the kind to %s", next.GetObjectKind().GroupVersionKind()))
+	case was != is && hide:
+		return nil, apierrors.NewBadRequest("the patch changes the name")
+	case was != is:
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch changes the name to %s", is))
+	}
+	switch was, is := there.GetObjectKind().GroupVersionKind(), next.GetObjectKind().GroupVersionKind(); {
+	case was != is && hide:
+		return nil, apierrors.NewBadRequest("the patch changes the kind")
+	case was != is:
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch changes the kind to %s", is))
 	}
 	return next, nil
+}
+
+// textOf returns the text of an error, without what it may quote of the object.
+func textOf(err error) string {
+	if _, quotes := errors.AsType[*fault.Error](err); quotes {
+		return fault.Of(err)
+	}
+	return err.Error()
 }
 
 // applyTo applies the patch to an object in JSON.
