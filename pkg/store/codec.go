@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -108,7 +107,6 @@ func (k *kindInfo) encodePlainAs(obj Object, form Codec) (plain []byte, err erro
 			plain, err = nil, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), k.codec.hide(err))
 		}
 	}()
-	defer fault.Recover("encoding", &err)
 	rv := obj.GetResourceVersion()
 	obj.SetResourceVersion("")
 	obj.GetObjectKind().SetGroupVersionKind(k.gvk)
@@ -116,7 +114,7 @@ func (k *kindInfo) encodePlainAs(obj Object, form Codec) (plain []byte, err erro
 	if message, ok := obj.(protoMessage); ok && form == Protobuf {
 		plain, err = encodeProtobuf(k.gvk, message)
 	} else {
-		plain, err = json.Marshal(obj)
+		plain, err = marshal(obj)
 	}
 	if err == nil {
 		err = k.checkReadable(plain)
@@ -313,7 +311,7 @@ func (c *codec) unmarshal(plain []byte, obj Object) (valueType, error) {
 	if isProtobuf(plain) {
 		return decodeProtobuf(plain, obj)
 	}
-	unknown, err := kubejson.Unmarshal(plain, obj, kubejson.Options{Strings: c.strings, Values: c.shared, Strict: c.strict})
+	unknown, err := c.unmarshalJSON(plain, obj)
 	if err == nil {
 		return valueType{obj.GetObjectKind().GroupVersionKind(), unknown}, nil
 	}
@@ -322,6 +320,13 @@ func (c *codec) unmarshal(plain []byte, obj Object) (valueType, error) {
 		return valueType{}, err
 	}
 	return valueType{gvk: tag.GroupVersionKind()}, err
+}
+
+// unmarshalJSON returns a panic as an error: the value may be of another version, which
+// decodes.
+func (c *codec) unmarshalJSON(plain []byte, obj Object) (unknown bool, err error) {
+	defer fault.Recover("decoding", &err)
+	return kubejson.Unmarshal(plain, obj, kubejson.Options{Strings: c.strings, Values: c.shared, Strict: c.strict})
 }
 
 // timestamp rounds a time to what a read of the stored object returns.

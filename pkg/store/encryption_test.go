@@ -128,4 +128,3 @@ var _ = Describe("RefusePlaintext", func() {
 		Expect(reads(strict)).To(Equal([]bool{true, false, false, false}))
 	})
 })
-

@@ -28,7 +28,8 @@ type protoMessage interface {
 
 func isProtobuf(plain []byte) bool { return bytes.HasPrefix(plain, protobufPrefix) }
 
-func encodeProtobuf(gvk schema.GroupVersionKind, message protoMessage) ([]byte, error) {
+func encodeProtobuf(gvk schema.GroupVersionKind, message protoMessage) (value []byte, err error) {
+	defer fault.Recover("encoding", &err)
 	raw, err := message.Marshal()
 	if err != nil {
 		return nil, err

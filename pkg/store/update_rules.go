@@ -11,6 +11,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/homeostat/homeostat/pkg/store/internal/fault"
 )
 
 // part is a part of a kind's objects to which the rules for updates apply separately: a
@@ -150,15 +152,21 @@ func (k *kindInfo) fieldChanged(index []int, obj, old Object) (bool, error) {
 	if reflect.DeepEqual(is, was) {
 		return false, nil
 	}
-	a, err := json.Marshal(is)
+	a, err := marshal(is)
 	if err != nil {
 		return false, fmt.Errorf("encode %s %s: %w", k.gvk.Kind, KeyOf(obj), k.codec.hide(err))
 	}
-	b, err := json.Marshal(was)
+	b, err := marshal(was)
 	if err != nil {
 		return false, fmt.Errorf("encode the old %s %s: %w", k.gvk.Kind, KeyOf(obj), k.codec.hide(err))
 	}
 	return !bytes.Equal(a, b), nil
+}
+
+// marshal returns a panic as an error.
+func marshal(value any) (data []byte, err error) {
+	defer fault.Recover("encoding", &err)
+	return json.Marshal(value)
 }
 
 // concerns returns the errors that are about what an update changes. Removing a

@@ -86,12 +86,28 @@ func known(err error) (text string, ok bool) {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the value is cut short", true
 	}
-	for ; err != nil; err = errors.Unwrap(err) {
-		if is, at := kjson.SyntaxErrorOffset(err); is {
-			return fmt.Sprintf("the JSON is malformed at byte %d", at), true
-		}
+	if at, is := syntaxError(err); is {
+		return fmt.Sprintf("the JSON is malformed at byte %d", at), true
 	}
 	return "", false
+}
+
+// syntaxError returns where the JSON is malformed, if that is the error.
+func syntaxError(err error) (offset int64, is bool) {
+	if is, offset := kjson.SyntaxErrorOffset(err); is {
+		return offset, true
+	}
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		return syntaxError(err.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range err.Unwrap() {
+			if offset, is := syntaxError(inner); is {
+				return offset, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // HideJSON is [Hide] for a value in JSON that does not decode into a type. The error also
