@@ -142,7 +142,11 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	}
 	for _, u := range saved.header.Undecodable {
 		if k := f.replica.kindOf(string(u.Key)); k != nil {
-			f.replica.status.undecodable(string(u.Key), u.Revision, errors.New(u.Reason))
+			reason := errors.New(u.Reason)
+			if f.replica.store.Encrypts() && !saved.header.Withheld {
+				reason = errors.New("it did not decode before the restart; the error " + withheld)
+			}
+			f.replica.status.undecodable(string(u.Key), u.Revision, reason)
 		}
 	}
 	f.relistReason = f.resumeReason(saved, p, missing)

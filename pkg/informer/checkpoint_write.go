@@ -58,6 +58,7 @@ type checkpointHeader struct {
 	Forms       []valueForm
 	Sentinels   []checkpointSentinel
 	Undecodable []checkpointUndecodable
+	Withheld    bool // the reasons in Undecodable have no content of values
 }
 
 type checkpointKind struct {
@@ -149,7 +150,7 @@ func (c *pendingCheckpoint) header() checkpointHeader {
 	r := c.snapshot.replica
 	h := checkpointHeader{
 		Cluster: c.snapshot.epochID.cluster, Epoch: c.snapshot.epochID.key, Prefix: r.store.Prefix(), Program: r.program(),
-		Revision: c.snapshot.revision, Written: c.taken, Sentinels: c.sentinels(),
+		Revision: c.snapshot.revision, Written: c.taken, Sentinels: c.sentinels(), Withheld: r.store.Encrypts(),
 	}
 	for _, k := range c.kinds {
 		gvk := k.info.GroupVersionKind

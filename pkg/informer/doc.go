@@ -187,5 +187,6 @@
 //     file lacks are listed, and so are kinds that [Restrict] keeps only in part,
 //     since the next process may keep another part.
 //   - Values are encoded as in the store, and encrypted if the store encrypts.
-//     Keys and decoding errors are not encrypted. Only the owner may read the file.
+//     Keys and decoding errors are not encrypted; if the store encrypts, these errors
+//     have nothing of the content of values. Only the owner may read the file.
 package informer

@@ -153,9 +153,9 @@ func (x *index) fail(e *entry, err error, known map[string]indexFailure) {
 	if x.failed == nil {
 		x.failed = map[string]indexFailure{}
 	}
+	err = x.kind.replica.withoutContent(err)
 	x.failed[e.key] = indexFailure{e.rev, err}
 	if f, logged := known[e.key]; !logged || f.rev != e.rev {
-		err = x.kind.replica.withoutContent(err)
 		x.kind.replica.log.Error(err, "index function panicked; the index lacks the object", "kind", x.kind.info.GroupVersionKind.Kind,
 			"index", x.def.slot, "key", x.kind.prefix+e.key, "revision", e.rev)
 	}
