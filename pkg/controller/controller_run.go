@@ -132,7 +132,7 @@ func (c *Controller[R]) callReconciler(ctx context.Context, key R) (result Resul
 			fmt.Errorf("the reconcile took longer than %s", c.options.Timeout))
 		defer cancel()
 	}
-	err = guard("reconciler", func() error {
+	err = c.manager.guard("reconciler", func() error {
 		result, err = c.reconciler.Reconcile(ctx, key)
 		return sound(err)
 	})

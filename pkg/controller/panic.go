@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -23,6 +24,21 @@ func guard(what string, f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// guard calls a function that may read objects, as the function guard does. If the store
+// encrypts values, the error has the value of the panic only if that is an error of Go
+// itself, such as an index out of range: others may quote an object.
+func (m *Manager) guard(what string, f func() error) error {
+	err := guard(what, f)
+	p, isPanic := err.(*panicError)
+	if !isPanic || !m.store.Encrypts() {
+		return err
+	}
+	if _, own := p.value.(runtime.Error); !own {
+		p.value = fmt.Sprintf("the value, a %T, is withheld, because the store encrypts values", p.value)
+	}
+	return p
 }
 
 // sound returns err. It panics if the methods of err do, as those of a nil pointer of

@@ -58,7 +58,7 @@ func Every[R comparable](interval time.Duration, keys func(ctx context.Context) 
 		}
 		return inBackground(func(ctx context.Context, enqueue func(R, Cause)) {
 			for ok := true; ok; ok = b.sleep(ctx, interval) {
-				err := guard("the function that names keys", func() error {
+				err := b.manager.guard("the function that names keys", func() error {
 					for _, key := range keys(ctx) {
 						enqueue(key, Cause{Type: CauseTimer})
 					}

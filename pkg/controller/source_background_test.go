@@ -11,7 +11,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/funcr"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // due records which keys were enqueued, and when.
@@ -35,8 +39,12 @@ func (d *due) enqueue(key string, _ Cause) {
 func TestEvery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
+		plain, err := store.New(clientv3.NewCtxClient(t.Context()), store.Options{Scheme: scheme.Scheme})
+		if err != nil {
+			t.Fatal(err)
+		}
 		b := &binding[string]{
-			manager: &Manager{options: ManagerOptions{Clock: clock.RealClock{}}},
+			manager: &Manager{options: ManagerOptions{Clock: clock.RealClock{}}, store: plain},
 			log:     funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}),
 		}
 		begin, rounds, recorded := time.Now(), 0, &due{begin: time.Now()}

@@ -54,7 +54,7 @@ func (h *eventHandler[T, R]) handle(ctx context.Context, e informer.Event[T]) {
 		return
 	}
 	var keys []R
-	err := guard("the function that names keys", func() error { keys = h.keys(ctx, e); return nil })
+	err := h.binding.manager.guard("the function that names keys", func() error { keys = h.keys(ctx, e); return nil })
 	if err != nil {
 		log := h.binding.log.WithValues("event", e.Type, "kind", h.kindOf(e), "object", store.KeyOf(e.Object), "revision", e.Revision)
 		logFailure(log, err, "event reconciles no keys")

@@ -115,6 +115,7 @@
 // Errors name the operation and the key. They wrap Kubernetes' errors where one has the
 // same meaning, so that apierrors.IsNotFound, IsAlreadyExists, IsConflict, IsInvalid,
 // IsBadRequest, IsResourceExpired and IsRequestEntityTooLargeError report as usual.
+// If the store encrypts values, errors have nothing of their content.
 // This package adds [IsFenced], [IsUnknownOutcome] and [UndecodableError], and package
 // etcd adds [etcd.CompactedError]. Use errors.Is to find errors of etcd and of the
 // context.

@@ -51,11 +51,12 @@ type Options struct {
 	// of the same key back, and, without RefusePlaintext, put a value that is not
 	// encrypted in its place.
 	//
-	// Errors of a store with keys have nothing of the content of a value: they
-	// name the key, the revision, the kind of fault and, where it can be found,
-	// the path of the field. A path has [*] in place of a map's key. Errors of
-	// validation omit the values of fields; what else they say is up to your
-	// rules. The hooks of a [Kind] get objects in clear.
+	// Errors of a store with keys have nothing of the content of a value. They
+	// name the etcd key, the revision, the kind of fault and, where it can be
+	// found, the path of the field, with [*] in place of a map's key. Errors of
+	// validation omit the values of fields; the rest of their text comes from
+	// your rules. Replicas and controllers withhold the values of panics. They
+	// show the errors of reconcilers as they are, so put no content into those.
 	EncryptionKeys []EncryptionKey
 
 	// RefusePlaintext makes a stored value that is not encrypted undecodable.
