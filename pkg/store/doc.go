@@ -101,8 +101,9 @@
 // To move stored values to another [Version], [Codec] or encryption key: first let every
 // program know the new form, then let every program write it, then call [Rewrite].
 // [Form] says how a value is stored; package informer counts the objects of each form.
-// To go back, take the same steps in the other direction. docs/upgrading.md has the steps
-// in detail.
+// To go back, take the same steps in the other direction. Set [Options].RefusePlaintext
+// once all values are encrypted, and unset it before a way back. docs/upgrading.md has
+// the steps in detail.
 //
 // # Keys
 //
@@ -115,8 +116,7 @@
 // Errors name the operation and the key. They wrap Kubernetes' errors where one has the
 // same meaning, so that apierrors.IsNotFound, IsAlreadyExists, IsConflict, IsInvalid,
 // IsBadRequest, IsResourceExpired and IsRequestEntityTooLargeError report as usual.
-// If the store encrypts values, errors have nothing of their content.
 // This package adds [IsFenced], [IsUnknownOutcome] and [UndecodableError], and package
 // etcd adds [etcd.CompactedError]. Use errors.Is to find errors of etcd and of the
-// context.
+// context. If the store encrypts values, errors have nothing of their content.
 package store
