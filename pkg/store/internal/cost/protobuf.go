@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"unicode"
 )
 
 // maxMessages is the maximum depth of messages within messages. The decoders of
@@ -100,24 +101,18 @@ func (w *walker) message(i, end, depth int) {
 	}
 }
 
-// field spoils the last byte of data[i:end] if all of it is a costly number. That byte
-// gives a field neither its number nor its length, if this is a message after all.
+// field spoils the last byte of data[i:end] if all of it is a costly number. That byte is
+// a digit, a dot or a letter. It gives a field neither its number nor its length, if this
+// is a message after all: only the length 0 can stand at its end.
 func (w *walker) field(i, end int) {
-	text := bytes.TrimLeft(w.data[i:end], " \t\r\n")
+	text := w.data[i:end]
 	_, length, err := number(text)
-	if err == nil {
-		return
-	}
-	text = bytes.TrimRight(text, " \t\r\n")
-	if len(text)-length > len("Ki") {
+	suffix := text[length:]
+	if err == nil || len(suffix) > len("Ki") || bytes.ContainsFunc(suffix, func(r rune) bool { return !unicode.IsLetter(r) }) {
 		return
 	}
 	if w.reason == nil {
 		w.spoilt, w.reason = bytes.Clone(w.data), err
 	}
-	last := end - 1
-	for bytes.IndexByte([]byte(" \t\r\n"), w.data[last]) >= 0 {
-		last--
-	}
-	w.spoilt[last] = '!'
+	w.spoilt[end-1] = '!'
 }
