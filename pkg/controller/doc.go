@@ -133,8 +133,9 @@
 //   - A manager that stops gives up the leadership once its last reconcile has ended,
 //     and another takes over at once. After a crash, another takes over when the lease
 //     has expired.
-//   - A manager loses the leadership when its lease expires or is revoked, or when its
-//     key is deleted. It then cancels its reconciles and runnables, and campaigns
+//   - A manager loses the leadership when its lease expires or is revoked, when its key
+//     is deleted, or when its replica has not followed etcd for twice
+//     [ManagerOptions].MaxLag. It then cancels its reconciles and runnables, and campaigns
 //     again. The process and the replica go on. A write that is refused because of the
 //     fence does not count as a failure of its key.
 //

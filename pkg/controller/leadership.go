@@ -27,6 +27,12 @@ const leadershipPrefix = "/homeostat/leadership"
 // a lease. Etcd refuses every write of the controllers once that very key is gone.
 // See the package's documentation for the guarantees.
 //
+// A leader gives up its term if its replica has been out of date for twice
+// [ManagerOptions].MaxLag, 30 seconds by default, although it can still renew its lease:
+// another process may be able to follow etcd. A process whose replica is that far behind
+// does not campaign. The bound is at least 15 seconds. Replicas of other stores
+// do not count.
+//
 // Use it when the work cannot be split by object, or one process is enough. Use
 // [Sharding] to spread the work over all processes.
 //

@@ -61,7 +61,8 @@ type ManagerOptions struct {
 	// those. Defaults to no checkpoint.
 	Checkpoint informer.Checkpoint
 	// MaxLag is how long a replica may be possibly out of date before /readyz
-	// fails. Defaults to 15 seconds.
+	// fails. After twice as long, and at least 15 seconds, a leader gives up its term;
+	// see [Leadership]. Defaults to 15 seconds.
 	MaxLag time.Duration
 	// TracerProvider makes OpenTelemetry spans: one for each reconcile, from the
 	// change that caused it to its end, with its wait in the queue and its
@@ -171,7 +172,7 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	}
 	var coordination []string
 	if o.Leadership != nil {
-		m.election = newElection(s, *o.Leadership, o.Clock, o.Log)
+		m.election = newElection(s, o, m.replicaLag)
 		coordination = append(coordination, fmt.Sprintf("leadership %q", o.Leadership.Name))
 	}
 	if o.Sharding != nil {

@@ -1,0 +1,51 @@
+package controller_test
+
+import (
+	"context"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/controller"
+)
+
+var _ = It("A leader whose replica cannot follow etcd gives up its term, and campaigns when it can again", func(ctx SpecContext) {
+	faulty := newFaulty(etcd) // its lease and its reads always work
+	prefix := newStore(etcd.Client()).Prefix()
+	enter := func(client *clientv3.Client) *controller.Manager {
+		s, err := sharedStore(client, prefix)
+		Expect(err).NotTo(HaveOccurred())
+		m, err := controller.NewManager(s, controller.ManagerOptions{
+			MaxLag: time.Second, Leadership: &controller.Leadership{Name: leadershipName, LeaseTime: patient},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
+			func(context.Context, controller.Request) (controller.Result, error) { return controller.Result{}, nil }), controller.Options{})).Error().To(Succeed())
+		run(m)
+		return m
+	}
+	leads := func(m *controller.Manager) func() bool { return func() bool { return m.Leadership().Leading } }
+
+	first := enter(faulty.client)
+	Eventually(leads(first)).Should(BeTrue())
+	second := enter(etcd.Client())
+	Consistently(leads(second), "8s").Should(BeFalse(), "a replica that follows is never taken for one that does not")
+	Expect(leads(first)()).To(BeTrue())
+
+	faulty.hold()
+	s, err := sharedStore(etcd.Client(), prefix)
+	Expect(err).NotTo(HaveOccurred())
+	create(ctx, s, newSite("a", 1))
+	Eventually(leads(second), "40s").Should(BeTrue())
+	Expect(leads(first)()).To(BeFalse())
+	Expect(first.Leadership().LastLoss).To(MatchError(ContainSubstring("the replica has been out of date for more than 15s")))
+
+	Expect(etcd.Client().Delete(ctx, "/homeostat/leadership"+prefix+leadershipName)).Error().NotTo(HaveOccurred())
+	Eventually(leads(second)).Should(BeTrue())
+	Expect(leads(first)()).To(BeFalse())
+	Expect(first.Leadership().Err).To(HaveOccurred())
+	faulty.release()
+	Eventually(func() error { return first.Leadership().Err }, "30s").ShouldNot(HaveOccurred())
+}, SpecTimeout(2*time.Minute))
