@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -9,6 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/etcdtest"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 var _ = It("A leader whose replica cannot follow etcd gives up its term, and campaigns when it can again", func(ctx SpecContext) {
@@ -48,4 +51,38 @@ var _ = It("A leader whose replica cannot follow etcd gives up its term, and cam
 	Expect(first.Leadership().Err).To(HaveOccurred())
 	faulty.release()
 	Eventually(func() error { return first.Leadership().Err }, "30s").ShouldNot(HaveOccurred())
+}, SpecTimeout(2*time.Minute))
+
+var _ = It("A leadership is won and kept while one of three members is cut off from the others", func(ctx SpecContext) {
+	cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
+	prefix := newStore(cluster.Client()).Prefix()
+	for isolated := range 3 {
+		cluster.Isolate(isolated)
+		Expect(cluster.Leader(ctx)).NotTo(Equal(isolated))
+		time.Sleep(time.Second) // the member notices
+		s, err := sharedStore(cluster.Client(), prefix)
+		Expect(err).NotTo(HaveOccurred())
+		m, err := controller.NewManager(s, controller.ManagerOptions{Leadership: &controller.Leadership{Name: leadershipName, LeaseTime: 3 * time.Second}})
+		Expect(err).NotTo(HaveOccurred())
+		name := fmt.Sprintf("a-%d", isolated)
+		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
+			site.Status.Ready = 1
+			tx.UpdateStatus(site)
+			return controller.Result{}, nil
+		}, controller.Options{})).Error().To(Succeed())
+		stop := run(m)
+		Eventually(func() bool { return m.Leadership().Leading }, "8s").Should(BeTrue())
+		create(ctx, s, newSite(name, 1))
+		Eventually(func() (int32, error) {
+			site, err := store.Get[*Site](ctx, s, store.KeyOf(newSite(name, 1)))
+			if err != nil {
+				return 0, err
+			}
+			return site.Status.Ready, nil
+		}, "8s").Should(Equal(int32(1)))
+		Consistently(func() int { return m.Leadership().Lost }, "4s").Should(BeZero())
+		stop()
+		cluster.Heal()
+		Expect(cluster.Leader(ctx)).Error().NotTo(HaveOccurred())
+	}
 }, SpecTimeout(2*time.Minute))
