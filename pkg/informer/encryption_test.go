@@ -1,6 +1,8 @@
 package informer_test
 
 import (
+	"os"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -56,6 +58,19 @@ var _ = Describe("Values that are not encrypted", func() {
 		Expect(p.start()).To(HavePrefix("not used: it has values that were not encrypted"))
 		Expect(p.received.lines()).To(HaveLen(1))
 		Expect(p.replica.Status().Undecodable).To(HaveLen(1))
+		p.end()
+	}, SpecTimeout(specTimeout))
+
+	It("keep a checkpoint encrypted while programs move to encryption", func(ctx SpecContext) {
+		open, path := newStore(), checkpointPath()
+		moving := encryptedAt(open, func(o *store.Options) { o.EncryptionKeys = append([]store.EncryptionKey{{}}, o.EncryptionKeys...) }, "k1")
+		create(ctx, encryptedAt(open, nil, "k1"), configMap("sealed", "v", "a-very-well-kept-secret"))
+		create(ctx, moving, configMap("open", "v", "1"))
+		Expect(getRaw(ctx, open, "open")).To(HavePrefix("{"))
+		begin(ctx, moving, path).end()
+		Expect(must(os.ReadFile(path))).NotTo(ContainSubstring("well-kept"))
+		p := begin(ctx, moving, path)
+		Expect(p.start()).To(HavePrefix("begun at revision"))
 		p.end()
 	}, SpecTimeout(specTimeout))
 

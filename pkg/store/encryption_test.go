@@ -128,3 +128,35 @@ var _ = Describe("RefusePlaintext", func() {
 		Expect(reads(strict)).To(Equal([]bool{true, false, false, false}))
 	})
 })
+
+var _ = Describe("A migration to encryption", func() {
+	plaintextFirst := func(o *store.Options) { o.EncryptionKeys = append(o.EncryptionKeys, store.EncryptionKey{}) }
+
+	It("runs while programs of two releases write, and back", func(ctx SpecContext) {
+		open := newStore()
+		knows := newStore(sharing(open), plaintextFirst, keys("alpha"))
+		writes := newStore(sharing(open), keys("alpha"))
+		refuses := newStore(sharing(open), keys("alpha"), refusePlaintext)
+		created(ctx, open, "a")
+		created(ctx, knows, "b")
+		Expect(get(ctx, open, "b").Name).To(Equal("b"))
+
+		created(ctx, writes, "c")
+		for _, s := range []*store.Store{knows, writes} { // each changes what the other wrote
+			for _, name := range []string{"a", "b", "c"} {
+				site := get(ctx, s, name)
+				site.Status.Ready++
+				Expect(s.UpdateStatus(ctx, site)).Error().NotTo(HaveOccurred())
+			}
+		}
+		Expect(store.Rewrite[*Site](ctx, writes)).To(BeZero())
+		list, err := store.List[*Site](ctx, refuses, store.ListOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(list.Items).To(HaveLen(3))
+
+		Expect(store.Rewrite[*Site](ctx, knows)).To(Equal(3))
+		list, err = store.List[*Site](ctx, open, store.ListOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(list.Items).To(HaveEach(HaveField("Status.Ready", BeEquivalentTo(2))))
+	})
+})

@@ -43,7 +43,7 @@ func (s *Store) Reads(f Form) bool {
 	return c.keys.Reads(f.EncryptionKey) && !(c.strict && f.Codec == JSON && f.UnknownFields)
 }
 
-// Encrypts reports whether the store encrypts what it writes. Errors of such a store have
+// Encrypts reports whether the store has encryption keys. Errors of such a store have
 // nothing of the content of values; see [Options].EncryptionKeys.
 func (s *Store) Encrypts() bool { return s.kinds.codec.keys != nil }
 

@@ -119,16 +119,21 @@ func (s *Store) Decoder(obj Object, o DecodeOptions) (prefix string, decode Deco
 }
 
 // Encoder is the counterpart of [Store.Decoder]: it returns a function that encodes
-// objects of obj's kind as a write would. Use it to write values yourself. If the store
-// has encryption keys, the value is encrypted and decodes only under the etcd key of
-// the object. The function does not change the object.
+// objects of obj's kind as a write would. Use it to write values yourself, for example
+// to a file. If the store has encryption keys, the value is encrypted, even if the store
+// still writes plaintext, and decodes only under the etcd key of the object. The function
+// does not change the object.
 func (s *Store) Encoder(obj Object) (encode func(obj Object) (value []byte, err error), err error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {
 		return nil, err
 	}
 	return func(obj Object) ([]byte, error) {
-		value, err := k.encode(obj.DeepCopyObject().(Object))
+		plain, err := k.encodePlain(obj.DeepCopyObject().(Object))
+		if err != nil {
+			return nil, err
+		}
+		value, err := k.codec.keys.SealElsewhere(k.etcdKey(KeyOf(obj)), plain)
 		return []byte(value), err
 	}, nil
 }

@@ -44,6 +44,10 @@ type Options struct {
 	// [Rewrite] for each kind, and then remove the old key. Defaults to no
 	// encryption.
 	//
+	// If the first key is the zero EncryptionKey, the store writes plaintext and
+	// reads with the others. Programs in this state can run beside some that do
+	// not encrypt yet and some that do already.
+	//
 	// Encryption hides the content of objects from those who can read etcd, its
 	// backups or its traffic. It does not hide etcd keys, which have the names of
 	// objects, nor sizes, versions and the times of changes. It does not stop

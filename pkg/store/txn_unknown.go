@@ -96,7 +96,7 @@ func (t *Txn) resolve(ctx context.Context, cause error) (rev int64, done bool, e
 		case o.effect.action == remove || string(successor.Value) != o.effect.value:
 			t.forget() // another writer was first: etcd will refuse ours
 			return 0, false, nil
-		case o.kind.codec.keys != nil: // nobody else can have encrypted it to this
+		case o.kind.codec.keys.Encrypts(): // nobody else can have encrypted it to this
 			return t.finish(successor.ModRevision, true), true, nil
 		}
 	}

@@ -28,18 +28,19 @@ type Key struct {
 
 // Options configure a Keyring.
 type Options struct {
-	// Keys are the keys. The first one encrypts. Defaults to none.
+	// Keys are the keys. The first one encrypts. If that is the zero Key, values are
+	// written as plaintext. Defaults to none.
 	Keys []Key
 	// RefusePlaintext makes Open refuse a value that is not encrypted. It requires Keys.
 	// Defaults to accepting it.
 	RefusePlaintext bool
 }
 
-// Keyring encrypts with its first key and decrypts with any of its keys. A nil
-// Keyring encrypts nothing and refuses encrypted values. It is safe for concurrent
-// use.
+// Keyring encrypts with its first key and decrypts with any of its keys. A nil Keyring
+// encrypts nothing and refuses encrypted values. It is safe for concurrent use.
 type Keyring struct {
-	first           string
+	first           string // the name of the key that Seal uses; empty for plaintext
+	firstKey        string // the name of the first key that is not empty
 	byKey           map[string]cipher.AEAD
 	refusePlaintext bool
 }
@@ -53,7 +54,16 @@ func NewKeyring(o Options) (*Keyring, error) {
 		return nil, nil
 	}
 	ring := &Keyring{first: o.Keys[0].Name, byKey: map[string]cipher.AEAD{}, refusePlaintext: o.RefusePlaintext}
-	for _, key := range o.Keys {
+	keys := o.Keys
+	if keys[0].Name == "" && len(keys[0].Secret) == 0 {
+		if keys = keys[1:]; o.RefusePlaintext {
+			return nil, errors.New("plaintext cannot be both refused and written: the first encryption key is empty")
+		}
+	}
+	if len(keys) > 0 {
+		ring.firstKey = keys[0].Name
+	}
+	for _, key := range keys {
 		if key.Name == "" || strings.Contains(key.Name, ":") {
 			return nil, fmt.Errorf("encryption key %q: the name must not be empty or contain a colon", key.Name)
 		}
@@ -71,13 +81,29 @@ func NewKeyring(o Options) (*Keyring, error) {
 	return ring, nil
 }
 
+// Encrypts reports whether Seal encrypts.
+func (r *Keyring) Encrypts() bool { return r != nil && r.first != "" }
+
 // Seal encrypts a value that is to be stored under an etcd key.
 func (r *Keyring) Seal(etcdKey string, plain []byte) (string, error) {
-	if r == nil {
+	if !r.Encrypts() {
 		return string(plain), nil
 	}
-	aead := r.byKey[r.first]
-	header := prefix + r.first + ":"
+	return r.seal(r.first, etcdKey, plain)
+}
+
+// SealElsewhere encrypts a value that is to be stored outside etcd. Other than Seal, it
+// also does so if the first key is empty, since the value may have been encrypted in etcd.
+func (r *Keyring) SealElsewhere(etcdKey string, plain []byte) (string, error) {
+	if r == nil || r.firstKey == "" {
+		return string(plain), nil
+	}
+	return r.seal(r.firstKey, etcdKey, plain)
+}
+
+func (r *Keyring) seal(name, etcdKey string, plain []byte) (string, error) {
+	aead := r.byKey[name]
+	header := prefix + name + ":"
 	sealed := make([]byte, len(header)+aead.NonceSize(), len(header)+aead.NonceSize()+len(plain)+aead.Overhead())
 	copy(sealed, header)
 	nonce := sealed[len(header):]

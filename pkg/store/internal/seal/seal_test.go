@@ -86,6 +86,40 @@ func TestRefusePlaintext(t *testing.T) {
 	}
 }
 
+func TestPlaintextFirst(t *testing.T) {
+	key := seal.Key{Name: "k", Secret: make([]byte, 16)}
+	both, err := seal.NewKeyring(seal.Options{Keys: []seal.Key{{}, key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value, err := both.Seal("/a", []byte("plain")); err != nil || value != "plain" || both.Encrypts() || !both.IsCurrent([]byte(value)) {
+		t.Errorf("%q, %v", value, err)
+	}
+	if value, err := both.SealElsewhere("/a", []byte("plain")); err != nil || seal.KeyName([]byte(value)) != "k" {
+		t.Errorf("elsewhere: %q, %v", value, err)
+	}
+	only, err := seal.NewKeyring(seal.Options{Keys: []seal.Key{key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := only.Seal("/a", []byte("plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := both.Open("/a", []byte(sealed)); err != nil || string(got) != "plain" || both.IsCurrent([]byte(sealed)) {
+		t.Errorf("%q, %v", got, err)
+	}
+	for name, o := range map[string]seal.Options{
+		"refused":   {Keys: []seal.Key{{}, key}, RefusePlaintext: true},
+		"not first": {Keys: []seal.Key{key, {}}},
+		"twice":     {Keys: []seal.Key{{}, {}}},
+	} {
+		if _, err := seal.NewKeyring(o); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func TestNewKeyringRefuses(t *testing.T) {
 	secret := bytes.Repeat([]byte("x"), 16)
 	for name, keys := range map[string][]seal.Key{
