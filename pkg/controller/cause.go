@@ -48,6 +48,8 @@ type Cause struct {
 	// Revision is the revision of the change, or, for CauseOwnWrites, the one that the
 	// key waited for. It is 0 for other causes.
 	Revision int64
+
+	elsewhere bool // the revision is that of another etcd than the manager's
 }
 
 // String formats a cause for logs, such as "modified Pod town/web at 57".
@@ -61,9 +63,10 @@ func (c Cause) String() string {
 	return string(c.Type)
 }
 
-// changeRevision returns the revision of the change that a cause is, or 0.
+// changeRevision returns the revision of the change that a cause is, or 0 if it is none
+// in the manager's etcd.
 func changeRevision(c Cause) int64 {
-	if c.Kind == "" {
+	if c.Kind == "" || c.elsewhere {
 		return 0
 	}
 	return c.Revision

@@ -18,8 +18,7 @@ const lostRaces = 10
 // attempt is what a reconcile was and did.
 type attempt struct {
 	priority queue.Priority // that the key had
-	wrote    []int64        // revisions of its own writes
-	again    bool           // the key must come back after these writes
+	writes   writes
 }
 
 // handleResult decides when a key comes back. What an earlier reconcile asked for no
@@ -30,15 +29,15 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, a att
 	case err == nil:
 		r.queue.Finish(key, queue.Result[Cause]{
 			After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: queue.Low})
-		if a.again {
-			r.enqueue(key, Cause{Type: CauseOwnWrites, Revision: latest(a.wrote)})
+		if a.writes.again {
+			r.enqueue(key, Cause{Type: CauseOwnWrites, Revision: a.writes.revision})
 		}
 	case ctx.Err() != nil: // the controller stops, or another process gets the key
 		r.queue.Forget(key)
 		log.V(1).Info("reconcile ended by the stop of the controller", "error", err.Error(), "cause", context.Cause(ctx).Error())
 	case isTerminal(err):
 		logFailure(log, err, "reconcile failed for good; waiting for a change")
-		r.queue.Finish(key, queue.Result[Cause]{Err: err, Wrote: a.wrote})
+		r.queue.Finish(key, queue.Result[Cause]{Err: err, Wrote: a.writes.own})
 	case isLookAgain(err):
 		if r.retry(key, a, err) > lostRaces {
 			logFailure(log, err, "reconcile lost again and again to another writer")
@@ -49,7 +48,7 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, a att
 		logFailure(log, err, "reconcile failed")
 		if result.RequeueAfter > 0 {
 			r.queue.Finish(key, queue.Result[Cause]{
-				Err: err, After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: a.priority, Wrote: a.wrote})
+				Err: err, After: result.RequeueAfter, Cause: Cause{Type: CauseRequeueAfter}, Priority: a.priority, Wrote: a.writes.own})
 			return
 		}
 		r.retry(key, a, err)
@@ -61,7 +60,7 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, a att
 func (r *run[R]) retry(key R, a attempt, err error) (failures int) {
 	r.controller.metrics.retried()
 	return r.queue.Finish(key, queue.Result[Cause]{
-		Err: err, Backoff: true, Cause: Cause{Type: CauseBackoff}, Priority: a.priority, Wrote: a.wrote})
+		Err: err, Backoff: true, Cause: Cause{Type: CauseBackoff}, Priority: a.priority, Wrote: a.writes.own})
 }
 
 func logFailure(log logr.Logger, err error, message string) {

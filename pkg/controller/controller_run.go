@@ -112,16 +112,17 @@ func (r *run[R]) reconcile(ctx context.Context, key R, causes *causes) {
 	log := r.logFor(key, causes)
 	began := c.manager.settings().Clock.Now()
 	c.metrics.began(began.Sub(causes.Since))
-	writes := &observedWrites{replica: c.manager.Replica(), causes: causes}
+	replica := c.manager.Replica()
+	writes := &observedWrites{replica: replica, causes: causes, seen: replica.Snapshot().Revision()}
 	traced, spans := c.startSpans(ctx, key, causes, began)
 	reconcileCtx := context.WithValue(logr.NewContext(traced, log), writesKey{}, writes)
 	result, err := c.callReconciler(store.ObserveWrites(reconcileCtx, writes.observe), key)
 	label := resultOf(result, err, ctx.Err() != nil)
 	spans.end(label, result, err)
 	c.metrics.reconciled(c.manager.settings().Clock.Since(began), label, err)
-	revisions, unknownOutcome := writes.result()
-	r.queue.Wrote(key, latest(revisions), unknownOutcome)
-	r.handleResult(ctx, log, key, attempt{causes.Priority, revisions, writes.isAgain()}, result, err)
+	made := writes.result()
+	r.queue.Wrote(key, made.revision, made.unknownOutcome)
+	r.handleResult(ctx, log, key, attempt{causes.Priority, made}, result, err)
 }
 
 // callReconciler turns a panic of the reconciler into an error.
@@ -142,20 +143,29 @@ func (c *Controller[R]) callReconciler(ctx context.Context, key R) (result Resul
 	return result, err
 }
 
-// revisionsKept is how many revisions of one reconcile are remembered.
-const revisionsKept = 16
+// ownKept is how many of its own writes a reconcile remembers.
+const ownKept = 16
 
-// observedWrites are the writes of one reconcile that the next one must see. The
-// reconcile's context has them.
+// observedWrites are the writes of one reconcile. The reconcile's context has them.
 type observedWrites struct {
 	replica *informer.Replica
 	causes  *causes // of the reconcile
+	seen    int64   // the revision of the replica when the reconcile began
 
-	mu sync.Mutex
-	// mu guards the fields below.
-	revisions      []int64 // of the writes, the latest last
-	unknownOutcome bool    // there may be a later one
-	again          bool    // the key must come back after its writes
+	mu   sync.Mutex
+	made writes // guarded by mu
+}
+
+// writes are what the queue must know of the writes of a reconcile.
+type writes struct {
+	revision       int64 // that the next reconcile must see
+	unknownOutcome bool  // there may be a later one
+	again          bool  // the key must come back after its writes
+
+	// own has the revisions of changes that the reconcile made to states that it had
+	// seen. Another writer's change is in none of them, nor in an event that joins one
+	// with earlier changes of its object.
+	own []int64
 }
 
 func (w *observedWrites) observe(write store.Write) {
@@ -164,13 +174,20 @@ func (w *observedWrites) observe(write store.Write) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if write.Revision > latest(w.revisions) {
-		if len(w.revisions) == revisionsKept {
-			w.revisions = w.revisions[1:]
+	w.made.revision = max(w.made.revision, write.Revision)
+	w.made.unknownOutcome = w.made.unknownOutcome || store.IsUnknownOutcome(write.Err)
+	if write.Replaced != nil && !slices.ContainsFunc(write.Replaced, w.isUnseen) {
+		if len(w.made.own) == ownKept {
+			w.made.own = w.made.own[1:]
 		}
-		w.revisions = append(w.revisions, write.Revision)
+		w.made.own = append(w.made.own, write.Revision)
 	}
-	w.unknownOutcome = w.unknownOutcome || store.IsUnknownOutcome(write.Err)
+}
+
+// isUnseen reports whether another writer may have made a revision after the reconcile
+// began. It is called with mu held.
+func (w *observedWrites) isUnseen(revision int64) bool {
+	return revision > w.seen && !slices.Contains(w.made.own, revision)
 }
 
 func (w *observedWrites) covers(keys []string) bool {
@@ -182,18 +199,14 @@ func (w *observedWrites) covers(keys []string) bool {
 	return false
 }
 
-// result returns what the next reconcile must see. Writes that the reconciler left
-// behind in goroutines may end later; they do not count.
-func (w *observedWrites) result() (revisions []int64, unknownOutcome bool) {
+// result returns the writes so far. Those that the reconciler left behind in goroutines
+// may end later; they do not count.
+func (w *observedWrites) result() writes {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.revisions), w.unknownOutcome
-}
-
-func (w *observedWrites) isAgain() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.again
+	made := w.made
+	made.own = slices.Clone(made.own)
+	return made
 }
 
 // writesKey is the key of the observedWrites in a reconcile's context.
@@ -209,12 +222,5 @@ func comeBack(ctx context.Context) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.again = true
-}
-
-func latest(revisions []int64) int64 {
-	if len(revisions) == 0 {
-		return 0
-	}
-	return revisions[len(revisions)-1]
+	w.made.again = true
 }

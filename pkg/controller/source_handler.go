@@ -72,7 +72,7 @@ func (h *eventHandler[T, R]) cause(e informer.Event[T]) Cause {
 	if h.kind == "" {
 		h.kind = h.kindOf(e)
 	}
-	c := Cause{Kind: h.kind, Object: store.KeyOf(e.Object), Revision: e.Revision}
+	c := Cause{Kind: h.kind, Object: store.KeyOf(e.Object), Revision: e.Revision, elsewhere: h.isElsewhere()}
 	switch {
 	case e.Initial:
 		c.Type = CauseInitial
@@ -84,6 +84,11 @@ func (h *eventHandler[T, R]) cause(e informer.Event[T]) Cause {
 		c.Type = CauseDeleted
 	}
 	return c
+}
+
+// isElsewhere reports whether the events are of another etcd than the manager's.
+func (h *eventHandler[T, R]) isElsewhere() bool {
+	return h.informer.Replica().Store().Client() != h.binding.manager.Store().Client()
 }
 
 // kindOf asks the informer's own store: that of another replica has other kinds.

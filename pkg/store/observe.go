@@ -18,6 +18,9 @@ type Write struct {
 	// refused, Revision is one at which a read of the keys shows why. It is 0 if etcd
 	// was not asked or did not answer.
 	Revision int64
+	// Replaced has, for each of Keys, the revision of the object that was there before,
+	// or 0 if there was none. It is nil if nothing was written.
+	Replaced []int64
 	// Err is the error that the writer received.
 	Err error
 }

@@ -28,7 +28,7 @@ var _ = Describe("ObserveWrites", func() {
 		under, write := observed(ctx)
 		rev, err := s.Create(under, newSite("a"))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(write()).To(Equal(store.Write{Client: s.Client(), Keys: []string{siteKey(s, "a")}, Revision: rev}))
+		Expect(write()).To(Equal(store.Write{Client: s.Client(), Keys: []string{siteKey(s, "a")}, Revision: rev, Replaced: []int64{0}}))
 	})
 
 	It("reports all keys of a transaction, including generated names", func(ctx SpecContext) {
@@ -49,6 +49,21 @@ var _ = Describe("ObserveWrites", func() {
 		under, write := observed(ctx)
 		Expect(s.Update(under, site)).Error().NotTo(HaveOccurred())
 		Expect(store.FormatRevision(write().Revision)).To(Equal(site.ResourceVersion))
+		Expect(write().Replaced).To(BeNil())
+	})
+
+	It("reports what each object was before", func(ctx SpecContext) {
+		s := newStore()
+		a, b := created(ctx, s, "a"), created(ctx, s, "b")
+		were := []int64{revision(ctx, s) - 1, 0, revision(ctx, s)}
+		under, write := observed(ctx)
+		a.ResourceVersion, a.Spec.Image = "", "x"
+		t := s.Txn()
+		t.Update(a)
+		t.Create(newSite("c"))
+		t.Unchanged(b)
+		Expect(t.Commit(under)).Error().NotTo(HaveOccurred())
+		Expect(write().Replaced).To(Equal(were))
 	})
 
 	It("reports, for conditions without writes, the revision at which they held", func(ctx SpecContext) {
@@ -58,6 +73,7 @@ var _ = Describe("ObserveWrites", func() {
 		t.Absent(newSite("a"))
 		Expect(t.Commit(under)).Error().NotTo(HaveOccurred())
 		Expect(write().Revision).To(Equal(revision(ctx, s)))
+		Expect(write().Replaced).To(BeNil())
 	})
 
 	It("reports, for a refused write, a revision that shows why", func(ctx SpecContext) {
@@ -70,6 +86,7 @@ var _ = Describe("ObserveWrites", func() {
 		_, err := s.Update(under, stale)
 		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
 		Expect(write().Err).To(BeIdenticalTo(err))
+		Expect(write().Replaced).To(BeNil())
 		Expect(store.FormatRevision(write().Revision)).To(Equal(site.ResourceVersion))
 	})
 

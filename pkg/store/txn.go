@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // Txn collects writes of several objects of any kinds. They all happen at one
@@ -85,10 +86,20 @@ func (t *Txn) notify(ctx context.Context, rev int64, err error) {
 	if err != nil || rev == 0 {
 		w.Revision = t.seen
 	}
+	if err == nil && t.changes() {
+		for _, o := range t.ops {
+			w.Replaced = append(w.Replaced, o.priorRev())
+		}
+	}
 	if IsUnknownOutcome(err) {
 		w.Revision = 0
 	}
 	observeWrite(ctx, w)
+}
+
+// changes reports whether the transaction writes anything, by its latest plan.
+func (t *Txn) changes() bool {
+	return slices.ContainsFunc(t.ops, func(o *op) bool { return o.effect.action != keep })
 }
 
 func (t *Txn) fail(err error) {

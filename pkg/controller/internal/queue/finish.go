@@ -20,8 +20,9 @@ type Result[C any] struct {
 	Cause    C
 	Priority Priority
 	// Wrote has the revisions of the reconcile's own writes. After a failure, changes at
-	// these revisions do not bring the key back: a reconcile that reports its failure
-	// would else cause the next at once.
+	// these revisions do not bring the key back. Otherwise a reconcile that reports its
+	// failure would cause the next at once. Leave out the revisions of writes that
+	// replaced what the reconcile had not seen: events may join these changes.
 	Wrote []int64
 }
 
