@@ -193,7 +193,8 @@
 // All processes must shard the same kinds, since the kinds decide which object is a
 // root. While two versions of a program with different kinds run, a key may be
 // reconciled by two processes, or by none until the last old process has ended. A
-// process that is alive but stuck keeps its buckets.
+// process whose reconciles are stuck keeps its buckets; one whose replica does not follow
+// etcd loses them after twice [ManagerOptions].MaxLag.
 //
 // # What is not guaranteed
 //

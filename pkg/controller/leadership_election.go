@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -14,16 +12,10 @@ import (
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/lease"
 	"github.com/homeostat/homeostat/pkg/etcd"
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 	"github.com/homeostat/homeostat/pkg/store"
 )
-
-// lagInterval is how often a leader checks that its replica follows etcd.
-const lagInterval = time.Second
-
-// minLeaderLag is the least that a leader's replica may be out of date: a replica that
-// follows etcd knows it every 5 s, and may wait 10 s for an answer.
-const minLeaderLag = 15 * time.Second
 
 // election lets this process campaign for a leadership again and again. A candidate
 // holds no lease while it waits. Only when it finds the key free does it take a lease
@@ -40,11 +32,7 @@ type election struct {
 	clock   clock.WithTickerAndDelayedExecution
 	log     logr.Logger
 	watch   *lease.KeyWatch
-
-	// lag says how long the replica has possibly been out of date, and why. Above maxLag
-	// this process neither leads nor campaigns.
-	lag    func() (time.Duration, error)
-	maxLag time.Duration
+	lag     lagGuard
 
 	// mu is held briefly, and nothing is locked or called under it.
 	mu     sync.Mutex
@@ -52,11 +40,11 @@ type election struct {
 	term   *term            // the current one; nil between terms
 }
 
-func newElection(s *store.Store, of ManagerOptions, lag func() (time.Duration, error)) *election {
+func newElection(s *store.Store, r *informer.Replica, of ManagerOptions) *election {
 	o, c, log := *of.Leadership, of.Clock, of.Log
 	key := leadershipKey(s, o.Name)
 	return &election{
-		lag: lag, maxLag: max(2*min(of.MaxLag, math.MaxInt64/2), minLeaderLag),
+		lag:     newLagGuard(r, of),
 		options: o, key: key, client: s.Client(), clock: c, log: log.WithValues("leadership", o.Name, "identity", o.Identity),
 		watch:  lease.NewKeyWatch(s.Client(), c, etcd.KeyRange(key)),
 		status: LeadershipStatus{Name: o.Name, Identity: o.Identity},
@@ -92,13 +80,13 @@ func (e *election) run(ctx context.Context, lead func(context.Context, *term) er
 // campaign waits until the key is free and creates it. It returns no term and no
 // error when another candidate was faster.
 func (e *election) campaign(ctx context.Context) (*lease.Lease, *term, error) {
-	if err := e.checkLag(); err != nil {
+	if err := e.lag.check(); err != nil {
 		return nil, nil, fmt.Errorf("campaign for %s: %w", e.key, err)
 	}
 	if err := e.awaitFree(ctx); err != nil {
 		return nil, nil, err
 	}
-	if err := e.checkLag(); err != nil {
+	if err := e.lag.check(); err != nil {
 		return nil, nil, fmt.Errorf("campaign for %s: %w", e.key, err)
 	}
 	l, err := lease.Grant(ctx, e.client, e.clock, e.options.LeaseTime)
@@ -174,7 +162,7 @@ func (e *election) holdTerm(ctx context.Context, l *lease.Lease, t *term, lead f
 		}
 	})
 	guards.Go(func() { e.guardKey(guarding, t) })
-	guards.Go(func() { e.guardReplica(guarding, t) })
+	guards.Go(func() { e.lag.guard(guarding, t) })
 	leading, stop := context.WithCancel(ctx)
 	defer stop()
 	context.AfterFunc(t.context(), stop)
@@ -206,39 +194,6 @@ func (e *election) guardKey(ctx context.Context, t *term) {
 			return
 		}
 	}
-}
-
-// guardReplica ends the term when the replica has been out of date for too long. It looks
-// twice: a process that was suspended finds its replica behind until the next change.
-func (e *election) guardReplica(ctx context.Context, t *term) {
-	ticker := e.clock.NewTicker(lagInterval)
-	defer ticker.Stop()
-	for late := 0; late < 2; {
-		select {
-		case <-ticker.C():
-		case <-ctx.Done():
-			return
-		case <-t.context().Done():
-			return
-		}
-		if err := e.checkLag(); err == nil {
-			late = 0
-		} else if late++; late == 2 {
-			t.end(err)
-		}
-	}
-}
-
-// checkLag returns an error if the replica has been out of date for too long.
-func (e *election) checkLag() error {
-	lag, cause := e.lag()
-	switch {
-	case lag <= e.maxLag:
-		return nil
-	case cause == nil:
-		return fmt.Errorf("the replica has been out of date for more than %s", e.maxLag)
-	}
-	return fmt.Errorf("the replica has been out of date for more than %s: %w", e.maxLag, cause)
 }
 
 func (e *election) termBegan(t *term) {

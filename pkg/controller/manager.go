@@ -61,8 +61,8 @@ type ManagerOptions struct {
 	// those. Defaults to no checkpoint.
 	Checkpoint informer.Checkpoint
 	// MaxLag is how long a replica may be possibly out of date before /readyz
-	// fails. After twice as long, and at least 15 seconds, a leader gives up its term;
-	// see [Leadership]. Defaults to 15 seconds.
+	// fails. After twice as long, and at least 15 seconds, the process gives up
+	// its leadership and its buckets; see [Leadership] and [Sharding]. Defaults to 15 seconds.
 	MaxLag time.Duration
 	// TracerProvider makes OpenTelemetry spans: one for each reconcile, from the
 	// change that caused it to its end, with its wait in the queue and its
@@ -172,11 +172,11 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	}
 	var coordination []string
 	if o.Leadership != nil {
-		m.election = newElection(s, o, m.replicaLag)
+		m.election = newElection(s, replica, o)
 		coordination = append(coordination, fmt.Sprintf("leadership %q", o.Leadership.Name))
 	}
 	if o.Sharding != nil {
-		m.sharder = newSharder(s, replica, *o.Sharding, o.GracePeriod, o.Clock, o.Log)
+		m.sharder = newSharder(s, replica, o)
 		coordination = append(coordination, fmt.Sprintf("sharding %q", o.Sharding.Name))
 	}
 	if len(coordination) > 0 {

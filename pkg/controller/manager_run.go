@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/signal"
 	"slices"
@@ -141,18 +140,6 @@ func (m *Manager) lead(ctx context.Context, t *term) error {
 		return nil // the term is over
 	}
 	return runGroup(m.inTerm(ctx, t, nil), m.inTerm(t.context(), t, nil), m.componentsThat(m.isLed))
-}
-
-// replicaLag returns how long the manager's replica has possibly been out of date, and why.
-func (m *Manager) replicaLag() (time.Duration, error) {
-	st := m.replica.Status()
-	switch {
-	case len(st.Kinds) == 0: // it has nothing to watch
-		return 0, nil
-	case st.CurrentAt.IsZero():
-		return math.MaxInt64, st.Err
-	}
-	return st.Lag, st.Err
 }
 
 // isLed reports whether a component runs only while this process leads.

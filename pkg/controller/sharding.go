@@ -18,6 +18,9 @@ const shardingPrefix = "/homeostat/sharding"
 // Sharding spreads the keys of a manager's controllers over all live processes that
 // run the manager. See the package's documentation for the guarantees.
 //
+// A process whose replica has been out of date for twice [ManagerOptions].MaxLag gives up
+// its buckets, as a leader gives up its term; see [Leadership].
+//
 // Use it when one process is too slow for all objects, or its loss should stop only
 // a part of the work. Use [Leadership] where the work cannot be split by object.
 //

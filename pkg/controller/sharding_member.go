@@ -26,8 +26,9 @@ import (
 // bucket's key says which process owns it: the owner creates the key with its lease
 // when no key exists, and deletes it when the last reconcile under it has ended.
 //
-// run owns three goroutines besides its caller's: the key watch, the one that
-// participates, and during a membership one that keeps the lease alive. Only the one
+// run owns four goroutines besides its caller's: the key watch, the one that
+// participates, and during a membership one that keeps the lease alive and one that watches
+// the lag of the replica. Only the one
 // that participates writes to etcd and changes which buckets are owned.
 type sharder struct {
 	options Sharding
@@ -38,6 +39,7 @@ type sharder struct {
 	replica *informer.Replica
 	grace   time.Duration // of reconciles whose bucket drains
 	watch   *lease.KeyWatch
+	lag     lagGuard
 	kinds   sync.Map      // schema.GroupKind -> *shardedKind
 	wake    chan struct{} // buffered: there may be something to do
 
@@ -63,10 +65,12 @@ type bucket struct {
 	drainTimer clock.Timer // ends the term after the grace period; nil unless it drains
 }
 
-func newSharder(s *store.Store, r *informer.Replica, o Sharding, grace time.Duration, c clock.WithTickerAndDelayedExecution, log logr.Logger) *sharder {
+func newSharder(s *store.Store, r *informer.Replica, of ManagerOptions) *sharder {
+	o, c, log := *of.Sharding, of.Clock, of.Log
 	keys := newShardKeys(s, o.Name)
 	return &sharder{
-		options: o, keys: keys, client: s.Client(), clock: c, replica: r, grace: grace,
+		options: o, keys: keys, client: s.Client(), clock: c, replica: r, grace: of.GracePeriod,
+		lag:   newLagGuard(r, of),
 		log:   log.WithValues("sharding", o.Name, "identity", o.Identity),
 		watch: lease.NewKeyWatch(s.Client(), c, etcd.PrefixRange(keys.prefix)),
 		wake:  make(chan struct{}, 1),
@@ -118,6 +122,9 @@ func memberID(l clientv3.LeaseID) string { return fmt.Sprintf("%016x", int64(l))
 // join creates the member's key, on the condition that all other members have the same
 // number of buckets.
 func (s *sharder) join(ctx context.Context) (*membership, error) {
+	if err := s.lag.check(); err != nil {
+		return nil, fmt.Errorf("join sharding %s: %w", s.keys.prefix, err)
+	}
 	l, err := lease.Grant(ctx, s.client, s.clock, s.options.LeaseTime)
 	if err != nil {
 		return nil, fmt.Errorf("join sharding %s: %w", s.keys.prefix, err)
@@ -205,6 +212,7 @@ func (s *sharder) holdMembership(ctx context.Context, m *membership) {
 			m.term.end(err)
 		}
 	})
+	guards.Go(func() { s.lag.guard(guarding, m.term) })
 	s.log.V(1).Info("joined", "member", m.id)
 	s.assignBuckets(ctx, m)
 	lost := m.term.over()

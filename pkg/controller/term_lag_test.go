@@ -53,6 +53,43 @@ var _ = It("A leader whose replica cannot follow etcd gives up its term, and cam
 	Eventually(func() error { return first.Leadership().Err }, "30s").ShouldNot(HaveOccurred())
 }, SpecTimeout(2*time.Minute))
 
+var _ = It("A process whose replica cannot follow etcd gives up its buckets, and joins again when it can", func(ctx SpecContext) {
+	faulty := newFaulty(etcd)
+	prefix := newStore(etcd.Client()).Prefix()
+	enter := func(client *clientv3.Client) *controller.Manager {
+		s, err := sharedStore(client, prefix)
+		Expect(err).NotTo(HaveOccurred())
+		m, err := controller.NewManager(s, controller.ManagerOptions{
+			MaxLag: time.Second, Sharding: &controller.Sharding{Name: shardingName, Buckets: 64, LeaseTime: patient},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(controller.New(m, "c", func(context.Context, *controller.Tx, *Site) (controller.Result, error) {
+			return controller.Result{}, nil
+		}, controller.Options{})).Error().To(Succeed())
+		run(m)
+		return m
+	}
+	first, second := enter(faulty.client), enter(etcd.Client())
+	owned := func(m *controller.Manager) func() int { return func() int { return m.Sharding().Owned } }
+	shared := func() {
+		GinkgoHelper()
+		Eventually(func(g Gomega) {
+			g.Expect(first.Sharding().Members).To(HaveLen(2))
+			g.Expect(owned(first)() + owned(second)()).To(Equal(64))
+			g.Expect(owned(first)()).NotTo(BeZero())
+		}, "30s").Should(Succeed())
+	}
+	shared()
+	faulty.hold()
+	s, err := sharedStore(etcd.Client(), prefix)
+	Expect(err).NotTo(HaveOccurred())
+	create(ctx, s, newSite("a", 1))
+	Eventually(owned(second), "40s").Should(Equal(64))
+	Expect(first.Sharding().LastLoss).To(MatchError(ContainSubstring("the replica has been out of date for more than 15s")))
+	faulty.release()
+	shared()
+}, SpecTimeout(2*time.Minute))
+
 var _ = It("A leadership is won and kept while one of three members is cut off from the others", func(ctx SpecContext) {
 	cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
 	prefix := newStore(cluster.Client()).Prefix()
