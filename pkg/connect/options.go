@@ -37,6 +37,13 @@ type Options struct {
 	PasswordFile string `json:"passwordFile,omitempty"`
 }
 
+// String returns the options for logs, without passwords.
+func (o Options) String() string {
+	user, _, _ := strings.Cut(o.User, ":")
+	return fmt.Sprintf("endpoints=%s cacert=%q cert=%q key=%q user=%q passwordFile=%q",
+		strings.Join(etcd.RedactEndpoints(o.endpoints()...), ","), o.CACert, o.Cert, o.Key, user, o.PasswordFile)
+}
+
 // Flags defines the flags --endpoints, --cacert, --cert, --key, --user and --password-file.
 // The present values of o are their defaults, so that flags override a file.
 func (o *Options) Flags(flags *flag.FlagSet) {

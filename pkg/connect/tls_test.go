@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"flag"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -236,6 +237,7 @@ func TestFlagsShowNoPassword(t *testing.T) {
 	flags.SetOutput(&out)
 	options.Flags(flags)
 	flags.PrintDefaults()
+	fmt.Fprintf(&out, "%v %+v", options, &options)
 	if strings.Contains(out.String(), "secret") || !strings.Contains(out.String(), "redacted@a:1") {
 		t.Fatal(out.String())
 	}
