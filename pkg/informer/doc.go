@@ -48,8 +48,9 @@
 //   - A batch is the net difference between two revisions, with each object once.
 //     It never shows a part of a transaction.
 //   - A handler that is slow or panics does not disturb other handlers. Its queue
-//     is bounded by the number of objects. If a filter panics, its handler gets the
-//     change.
+//     holds at most 4,096 changes, or 1 MiB of keys and values before and after
+//     changes; beyond that, it grows only with the number of objects: by two changes
+//     of each. If a filter panics, its handler gets the change.
 //   - Memory follows the size of what the replica holds, not the rate of changes.
 //     Changes that arrive faster than the replica applies them are queued up to
 //     the greater of 32 MiB and the size of the replica. Beyond that, the replica

@@ -92,7 +92,7 @@ func TestFilteredHandlerKnowsTheMatchingObjects(t *testing.T) {
 			w.step()
 		}
 		q := w.maps.AddHandler(func(_ context.Context, e mapEvent) { v.learn(e) }, f).queue
-		q.backlog = newBacklog(w.dice.IntN(8))
+		q.backlog = newBacklog(w.dice.IntN(8), backlogBytes)
 		w.wander(q)
 		v.mustBe(w.expected(ref, w.now))
 		calls += v.calls

@@ -43,10 +43,11 @@ func (r *Registration) Backlog() int { return r.queue.pending() }
 
 // AddHandler registers a handler. The handler first gets every object of
 // a snapshot, as Added events with Initial set. Then it gets every later change, in
-// the order of revisions and without a gap. If the handler falls far behind, it gets
-// the net change of an object instead of each change. An object that was deleted and
-// created again still arrives as Deleted and Added, both with the revision of the
-// new object.
+// the order of revisions and without a gap. If the handler falls far behind, by 4,096
+// changes or by 1 MiB of keys and values, it gets the net change of an object instead
+// of each change. An object that was created and deleted in between does not appear.
+// An object that was deleted and created again still arrives as Deleted and Added, both
+// with the revision of the new object.
 //
 // The handler gets only the changes that pass all filters; [Filter] says how.
 //
@@ -57,6 +58,25 @@ func (i *Informer[T]) AddHandler(handle Handler[T], filters ...Filter[T]) *Regis
 	q := newHandlerQueue(i.kind, func(ctx context.Context, c change, initial bool) {
 		handle(ctx, eventOf[T](c, initial))
 	})
+	return i.register(q, filters)
+}
+
+// AddHandlerWithJoined is [Informer.AddHandler] for a handler that must learn of every
+// change even if it falls far behind, such as one that maps changes to the keys of
+// a queue: an owner that an object had only for a while is missing in a net change.
+//
+// Before changes of an object are joined into a net change, joined is called with each
+// of them. The net change follows, with a call of handle, unless it is none. By the time
+// of a call of joined, [Replica.Snapshot] has the change.
+//
+// The replica calls joined in its own goroutine, which may be at the same time as a call
+// of handle. So joined must be fast, must not block or wait for the replica, and must not
+// change the objects or keep them. If it panics, the replica logs that.
+func (i *Informer[T]) AddHandlerWithJoined(handle Handler[T], joined func(e Event[T]), filters ...Filter[T]) *Registration {
+	q := newHandlerQueue(i.kind, func(ctx context.Context, c change, initial bool) {
+		handle(ctx, eventOf[T](c, initial))
+	})
+	q.joined = func(c change) { joined(eventOf[T](c, false)) }
 	return i.register(q, filters)
 }
 

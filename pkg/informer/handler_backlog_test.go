@@ -3,16 +3,19 @@ package informer
 import (
 	"fmt"
 	"maps"
+	"math"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
+const entryMaxSize = 99
+
 func newEntry(key string, rev int64) *entry {
 	cm := &corev1.ConfigMap{}
 	cm.Name, cm.UID = key, types.UID(key)
-	return &entry{key: key, obj: cm, rev: rev}
+	return &entry{key: key, obj: cm, rev: rev, size: int(rev) % (entryMaxSize + 1)}
 }
 
 // backlogModel drives a backlog, and keeps what its reader received.
@@ -25,12 +28,14 @@ type backlogModel struct {
 	receivedRev int64
 	most        int // the longest backlog so far
 
+	unseen map[int64]*entry // the old states of the changes that were neither read nor returned as joined
+
 	watermark   map[string]*entry // the state at the last watermark; nil once the reader has reached it
 	undelivered int               // undelivered changes up to the watermark
 }
 
-func newBacklogModel(t *testing.T, limit int) *backlogModel {
-	return &backlogModel{t: t, backlog: newBacklog(limit), now: map[string]*entry{}, received: map[string]*entry{}}
+func newBacklogModel(t *testing.T, limit, maxBytes int) *backlogModel {
+	return &backlogModel{t: t, backlog: newBacklog(limit, maxBytes), now: map[string]*entry{}, received: map[string]*entry{}, unseen: map[int64]*entry{}}
 }
 
 // change creates, deletes or updates a key.
@@ -46,15 +51,37 @@ func (m *backlogModel) change(key string, remove bool) {
 	} else {
 		delete(m.now, key)
 	}
-	m.backlog.push(c)
+	m.unseen[c.revision] = c.old
+	for _, part := range m.backlog.push(c) {
+		m.see(part)
+	}
 	m.check()
+}
+
+// see notes a single change, which must not have been seen before.
+func (m *backlogModel) see(c change) {
+	m.t.Helper()
+	if old, ok := m.unseen[c.revision]; !ok || old != c.old {
+		m.t.Fatalf("%s at %d was seen twice, or with another old state", c.key, c.revision)
+	}
+	delete(m.unseen, c.revision)
 }
 
 func (m *backlogModel) pop() bool {
 	m.t.Helper()
+	joined := false
+	for _, c := range m.backlog.queue {
+		if c.key != "" {
+			joined = c.joined
+			break
+		}
+	}
 	c, ok := m.backlog.pop()
 	if !ok {
 		return false
+	}
+	if !joined {
+		m.see(c)
 	}
 	if c.old != m.received[c.key] {
 		m.t.Fatalf("%s at %d: old is %v, want the received %v", c.key, c.revision, c.old, m.received[c.key])
@@ -96,12 +123,16 @@ func (m *backlogModel) checkMark() {
 func (m *backlogModel) check() {
 	m.t.Helper()
 	keys := map[string]bool{}
-	live := 0
+	live, bytes := 0, 0
 	for _, c := range m.backlog.queue {
 		if c.key != "" {
 			live++
 			keys[c.key] = true
+			bytes += c.bytes()
 		}
+	}
+	if most := min(m.backlog.maxBytes, 1<<30) + (4*len(keys)+2)*entryMaxSize; bytes != m.backlog.bytes || bytes > most {
+		m.t.Fatalf("bytes is %d, there are %d, and %d are allowed", m.backlog.bytes, bytes, most)
 	}
 	if live != m.backlog.live {
 		m.t.Fatalf("live is %d, %d are", m.backlog.live, live)
@@ -131,6 +162,9 @@ func (m *backlogModel) finish() {
 			m.t.Fatalf("%s: received %v, it is %v", key, m.received[key], e)
 		}
 	}
+	if len(m.unseen) > 0 {
+		m.t.Fatalf("lost: %v", m.unseen)
+	}
 }
 
 // Each byte is a step: a key is changed, changes are read, or a watermark is set.
@@ -140,7 +174,7 @@ func FuzzBacklog(f *testing.F) {
 	f.Add(uint8(2), []byte("abABabABabABab~ab~AB~ab"))
 	f.Add(uint8(1), []byte("abab\xffabABab\xffab~~~~~~~~~~\xffab"))
 	f.Fuzz(func(t *testing.T, limit uint8, steps []byte) {
-		m := newBacklogModel(t, int(limit%16))
+		m := newBacklogModel(t, int(limit%16), int(limit/16)*100)
 		for _, step := range steps {
 			switch {
 			case step == 255:
@@ -159,7 +193,7 @@ func FuzzBacklog(f *testing.F) {
 
 func TestBacklogIsBounded(t *testing.T) {
 	const keys, changes = 100, 100_000
-	m := newBacklog(backlogLimit)
+	m := newBacklog(backlogLimit, backlogBytes)
 	known := map[string]*entry{}
 	for i := range changes {
 		key := fmt.Sprint(i % keys)
@@ -188,7 +222,7 @@ func TestBacklogIsBounded(t *testing.T) {
 
 // Objects that are created and deleted while nothing is read must not accumulate.
 func TestBacklogDropsShortLivedObjects(t *testing.T) {
-	m := newBacklogModel(t, 8)
+	m := newBacklogModel(t, 8, math.MaxInt)
 	for i := range 1000 {
 		m.change(fmt.Sprint("passing-", i), false)
 		m.change(fmt.Sprint("passing-", i), true)
@@ -197,4 +231,26 @@ func TestBacklogDropsShortLivedObjects(t *testing.T) {
 		t.Fatalf("%d changes wait", m.backlog.live)
 	}
 	m.finish()
+}
+
+// A handler that is blocked must not keep more than a few versions of a large object.
+func TestBacklogOfALargeObject(t *testing.T) {
+	const size = 100 << 10
+	b := newBacklog(backlogLimit, backlogBytes)
+	var old *entry
+	for rev := range int64(4500) {
+		e := newEntry("large", rev+1)
+		e.size = size
+		b.push(change{key: "large", old: old, new: e, revision: e.rev})
+		old = e
+		if b.bytes > backlogBytes+4*size || b.live > backlogBytes/size+2 {
+			t.Fatalf("after %d changes %d wait, with %d bytes", rev+1, b.live, b.bytes)
+		}
+	}
+	for ok := true; ok; {
+		_, ok = b.pop()
+	}
+	if b.bytes != 0 {
+		t.Fatalf("%d bytes are left of nothing", b.bytes)
+	}
 }

@@ -63,7 +63,7 @@ type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 // The replica measures the times with [Options].Clock.
 func (i *Informer[T]) AddBatchHandler(d Debounce, handle BatchHandler[T], filters ...Filter[T]) *Registration {
 	q := newHandlerQueue(i.kind, nil)
-	q.backlog = newBacklog(0) // joins all changes of an object
+	q.backlog = newBacklog(0, 0) // joins all changes of an object
 	q.debouncer = &debouncer{debounce: d, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
 		handle(ctx, batchOf[T](changes, revision, initial))
 	}}

@@ -20,9 +20,10 @@ type handlerQueue struct {
 	filter    func(change) (change, error) // nil: everything passes
 	failures  failureCount                 // of the filter
 	call      func(ctx context.Context, c change, initial bool)
-	debouncer *debouncer    // instead of call
-	wake      chan struct{} // has an element if there may be something to deliver
-	removedCh chan struct{} // closed by remove
+	joined    func(c change) // called with changes before they are joined; nil: nothing is
+	debouncer *debouncer     // instead of call
+	wake      chan struct{}  // has an element if there may be something to deliver
+	removedCh chan struct{}  // closed by remove
 
 	mu          sync.Mutex // guards the fields below
 	removed     bool
@@ -51,7 +52,7 @@ type initialObjects struct {
 
 func newHandlerQueue(k *kind, call func(ctx context.Context, c change, initial bool)) *handlerQueue {
 	return &handlerQueue{
-		kind: k, call: call, backlog: newBacklog(backlogLimit),
+		kind: k, call: call, backlog: newBacklog(backlogLimit, backlogBytes),
 		wake: make(chan struct{}, 1), removedCh: make(chan struct{}),
 	}
 }
@@ -74,20 +75,35 @@ func (q *handlerQueue) setInitial(objects *btree.Map[string, *entry], revision i
 }
 
 // enqueue adds the changes that lead to a revision, and ignores those of other kinds. It
-// does not block, except in the filter.
+// does not block, except in the filter and in joined.
 func (q *handlerQueue) enqueue(changes []change, revision int64) {
 	if q.filter != nil {
 		changes = q.applyFilter(changes)
 	}
+	joined := q.push(changes, revision)
+	if q.joined == nil {
+		return
+	}
+	for _, c := range joined {
+		for step := range c.steps() {
+			if !q.isRemoved() {
+				q.tryCall(step, func() { q.joined(step) })
+			}
+		}
+	}
+}
+
+// push adds changes to the backlog and returns those that it joined.
+func (q *handlerQueue) push(changes []change, revision int64) (joined []change) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.removed || !q.started {
-		return
+		return nil
 	}
 	idle, took := q.backlog.live == 0, false
 	for _, c := range changes {
 		if c.kind == q.kind {
-			q.backlog.push(c)
+			joined = append(joined, q.backlog.push(c)...)
 			took = true
 		}
 	}
@@ -97,6 +113,7 @@ func (q *handlerQueue) enqueue(changes []change, revision int64) {
 	if idle && q.backlog.live > 0 {
 		signal(q.wake)
 	}
+	return joined
 }
 
 // next removes and returns what to deliver next.
@@ -229,18 +246,19 @@ func (q *handlerQueue) deliver(ctx context.Context, c change, initial bool) {
 		if q.isRemoved() {
 			return
 		}
-		q.tryCall(ctx, step, initial)
+		q.tryCall(step, func() { q.call(ctx, step, initial) })
 	}
 }
 
-// tryCall calls the handler and logs a panic. The next change is delivered all the same.
-func (q *handlerQueue) tryCall(ctx context.Context, c change, initial bool) {
+// tryCall calls a function with a change and logs a panic. The next change is delivered
+// all the same.
+func (q *handlerQueue) tryCall(c change, f func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			q.panicked(p, "key", c.key, "revision", c.revision)
 		}
 	}()
-	q.call(ctx, c, initial)
+	f()
 }
 
 func (q *handlerQueue) panicked(p any, over ...any) {
@@ -260,7 +278,7 @@ func (q *handlerQueue) isRemoved() bool {
 func (q *handlerQueue) remove() {
 	q.mu.Lock()
 	removed := q.removed
-	q.removed, q.initial, q.backlog = true, nil, newBacklog(backlogLimit)
+	q.removed, q.initial, q.backlog = true, nil, newBacklog(backlogLimit, backlogBytes)
 	cancel := q.cancel
 	q.mu.Unlock()
 	if removed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -201,6 +202,44 @@ var _ = Describe("A handler", func() {
 		Eventually(other.lines).Should(Equal([]string{"ADDED a 1", "ADDED b 1"}))
 		Eventually(log.with("not today")).Should(HaveLen(2))
 		Expect(log.with(`"key"="default/a"`)()).To(HaveLen(1))
+	}, SpecTimeout(specTimeout))
+
+	It("learns of each change that was joined, if it asks for that", func(ctx SpecContext) {
+		s := newStore()
+		r, maps := newReplica(s)
+		asleep, awake := make(chan struct{}, 1), make(chan struct{})
+		var net, joined audit[*corev1.ConfigMap]
+		maps.AddHandlerWithJoined(func(ctx context.Context, e configMapEvent) {
+			select {
+			case asleep <- struct{}{}:
+			default:
+			}
+			<-awake
+			net.handle(ctx, e)
+		}, func(e configMapEvent) {
+			if r.Snapshot().Revision() < e.Revision {
+				panic("the snapshot lacks the change")
+			}
+			joined.handle(ctx, e)
+			panic("not today")
+		})
+		startSynced(ctx, r)
+		create(ctx, s, configMap("first"))
+		Eventually(asleep).Should(Receive())
+		large := strings.Repeat("x", 900<<10)
+		a := configMap("a", "v", "1", "fill", large)
+		create(ctx, s, a)
+		for _, v := range []string{"2", "3", "4"} {
+			a.Data["v"] = v
+			update(ctx, s, a)
+		}
+		b := configMap("b", "v", "1")
+		create(ctx, s, b)
+		Expect(r.WaitForRevision(ctx, remove(ctx, s, b))).To(Succeed())
+		Expect(joined.lines()).To(Equal([]string{"MODIFIED a 2", "MODIFIED a 3", "MODIFIED a 4", "ADDED b 1", "DELETED b 1"}))
+		close(awake)
+		Eventually(net.lines).Should(Equal([]string{"ADDED first ", "ADDED a 1", "MODIFIED a 4"}))
+		Expect(net.all()[2].Old.Data).To(HaveKeyWithValue("v", "1"))
 	}, SpecTimeout(specTimeout))
 
 	It("that is slow delays no other, and gets the net change of each object", func(ctx SpecContext) {

@@ -94,6 +94,61 @@ var _ = Describe("The memory of undelivered changes", func() {
 		Expect(r.Status().Unapplied).To(BeZero())
 	}, SpecTimeout(longTimeout))
 
+	DescribeTable("is that of a few objects while a handler sleeps, however large the object", func(ctx SpecContext, batches bool) {
+		const updates, size = 4500, 100 << 10
+		etcd := &scriptedEtcd{version: "3.7.1"}
+		r, maps := newReplica(storeAt(etcd.serve(), "/large/"))
+		sent := 0
+		etcd.script = func(ctx context.Context) *pb.WatchResponse {
+			if sent == updates || r.WaitForRevision(ctx, etcd.head().Revision) != nil {
+				<-ctx.Done()
+				return nil
+			}
+			resp := &pb.WatchResponse{}
+			for range 20 {
+				sent++
+				value := fmt.Appendf(nil, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"namespace":"default","name":"a"},"data":{"v":"%0*d"}}`, size, sent)
+				resp.Events = append(resp.Events, etcd.transact(op{"/large/core/configmaps/default/a", value})...)
+			}
+			resp.Header = etcd.head()
+			return resp
+		}
+		asleep, awake := make(chan struct{}, 1), make(chan struct{})
+		seen := &lastReceived[*corev1.ConfigMap]{}
+		handle := func(_ context.Context, e informer.Event[*corev1.ConfigMap]) {
+			select {
+			case asleep <- struct{}{}:
+			default:
+			}
+			<-awake
+			seen.handle(e)
+		}
+		before := takeFootprint()
+		if batches {
+			maps.AddBatchHandler(informer.Debounce{}, func(ctx context.Context, b informer.Batch[*corev1.ConfigMap]) {
+				for _, e := range b.Events {
+					handle(ctx, e)
+				}
+			})
+		} else {
+			maps.AddHandler(handle)
+		}
+		start(r)
+		wake := sync.OnceFunc(func() { close(awake) })
+		DeferCleanup(wake)
+		Eventually(ctx, asleep).Should(Receive())
+		Eventually(ctx, func() int64 { return r.Snapshot().Revision() }).Should(BeEquivalentTo(1 + updates))
+		Expect(takeFootprint().heap).To(BeNumerically("<", before.heap+8<<20))
+
+		wake()
+		Eventually(func() int { return r.Status().Kinds[0].Backlogs[0] }).Should(BeZero())
+		Eventually(seen.known).Should(Equal(1))
+		Expect(seen.found()).To(BeEmpty())
+	},
+		Entry("that gets single changes", false, SpecTimeout(longTimeout)),
+		Entry("that gets batches", true, SpecTimeout(longTimeout)),
+	)
+
 	It("is bounded while a handler sleeps", Label("soak"), func(ctx SpecContext) {
 		const batch = 100
 		// At soak length, 100k changes; by default 24k, which take 40 MB if all are kept.
