@@ -82,7 +82,7 @@ func (s *sharder) watchRootChanges() (stop func()) {
 
 // watchRoots calls changed for each object of a kind whose controller reference changes.
 func watchRoots[T store.Object](inf *informer.Informer[T], changed func(types.UID)) *informer.Registration {
-	return inf.AddHandler(func(_ context.Context, e informer.Event[T]) {
+	handle := func(e informer.Event[T]) {
 		var before *metav1.OwnerReference // an object that does not exist is its own root
 		if e.Type == store.Modified {
 			before = metav1.GetControllerOfNoCopy(e.Old)
@@ -90,7 +90,10 @@ func watchRoots[T store.Object](inf *informer.Informer[T], changed func(types.UI
 		if !e.Initial && !sameOwner(metav1.GetControllerOfNoCopy(e.Object), before) {
 			changed(e.Object.GetUID())
 		}
-	})
+	}
+	// An object can lose its root and get it back. In between, this process may have
+	// dropped keys of objects that it owns, since they were another process's.
+	return inf.AddHandlerWithJoined(func(_ context.Context, e informer.Event[T]) { handle(e) }, handle)
 }
 
 func sameOwner(a, b *metav1.OwnerReference) bool {

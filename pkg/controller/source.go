@@ -70,8 +70,11 @@ func For[T store.Object](filters ...informer.Filter[T]) Source[Request] {
 // and reconciles the keys that it returns. Use it for objects that the controller
 // does not own.
 //
-// keys may read the replica's snapshots. It must be fast, and must not change the
-// object. If it panics, the panic is logged and the change reconciles nothing.
+// keys may read the replica's snapshots. It must be fast, must not block or wait for the
+// replica, and must not change the object. If the controller falls far behind, two
+// goroutines may call keys at once, one of which is the replica's own: no key is missed,
+// but a slow function then delays the replica. If keys panics, the panic is logged and
+// the change reconciles nothing.
 func Watches[T store.Object, R comparable](keys func(ctx context.Context, e informer.Event[T]) []R, filters ...informer.Filter[T]) Source[R] {
 	return Source[R]{watches: true, bind: func(b *binding[R]) (starter[R], error) {
 		return watchKind(b, keys, filters)
@@ -90,26 +93,6 @@ func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], ke
 		}
 		return handleEvents(b, inf, keys, filters)
 	}}
-}
-
-// Debounced delays the changes of a source until none has come for d.Quiet, or the
-// first of them has waited for d.Max. It joins the changes of each object. Use it for
-// keys that change in bursts: a burst is then reconciled once, instead of at its
-// beginning and again at its end. The source must react to changes of objects.
-func Debounced[R comparable](d informer.Debounce, s Source[R]) Source[R] {
-	debounced := s
-	debounced.bind = func(b *binding[R]) (starter[R], error) {
-		switch {
-		case s.bind == nil:
-			return nil, errEmptySource
-		case !s.watches:
-			return nil, errors.New("debounced: the source does not react to changes of objects")
-		}
-		changed := *b
-		changed.debounce = &d
-		return s.bind(&changed)
-	}
-	return debounced
 }
 
 func watchKind[T store.Object, R comparable](b *binding[R], keys func(context.Context, informer.Event[T]) []R, filters []informer.Filter[T]) (starter[R], error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,12 +14,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
+
+// committed returns the revision of a write that must succeed.
+func committed(revision int64, err error) int64 {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	return revision
+}
 
 var _ = Describe("A source", func() {
 	var (
@@ -63,6 +73,138 @@ var _ = Describe("A source", func() {
 		Eventually(calls.all).Should(ConsistOf("a", "a", "b"))
 		Expect(m.Store().Delete(ctx, child, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
 		Eventually(calls.all).Should(ConsistOf("a", "a", "b", "b"))
+	}, SpecTimeout(time.Minute))
+
+	DescribeTable("Owns reconciles an owner that an object had only in between, although changes are joined",
+		func(ctx SpecContext, change func(ctx context.Context, s *store.Store, child *corev1.ConfigMap, own func(name string)) int64, also ...string) {
+			clock := clocktesting.NewFakeClock(time.Now())
+			m = newManager(controller.ManagerOptions{Clock: clock})
+			create(ctx, m.Store(), newSite("a", 1), newSite("b", 1), newSite("c", 1))
+			child := newConfigMap("child")
+			own := func(name string) {
+				site, err := store.Get[*Site](ctx, m.Store(), store.Key{Namespace: "default", Name: name})
+				Expect(err).NotTo(HaveOccurred())
+				child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), site)}
+			}
+			Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.For(informer.Or[*Site]()),
+				controller.Debounced(informer.Debounce{Quiet: time.Second}, controller.Owns[*corev1.ConfigMap]()))).Error().To(Succeed())
+			run(m)
+			Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+			Expect(m.Replica().WaitForRevision(ctx, change(ctx, m.Store(), child, own))).To(Succeed())
+			Consistently(calls.len, "50ms").Should(BeZero(), "the changes are debounced")
+			Eventually(func() []string { clock.Step(time.Second); return calls.all() }).Should(ConsistOf(also))
+		},
+		Entry("it moves on", func(ctx context.Context, s *store.Store, child *corev1.ConfigMap, own func(string)) (last int64) {
+			own("a")
+			create(ctx, s, child)
+			for _, name := range []string{"b", "c"} {
+				own(name)
+				last = committed(s.Update(ctx, child))
+			}
+			return last
+		}, SpecTimeout(time.Minute), "a", "b", "c"),
+		Entry("it comes back", func(ctx context.Context, s *store.Store, child *corev1.ConfigMap, own func(string)) (last int64) {
+			own("a")
+			create(ctx, s, child)
+			for _, name := range []string{"b", "a"} {
+				own(name)
+				last = committed(s.Update(ctx, child))
+			}
+			return last
+		}, SpecTimeout(time.Minute), "a", "b"),
+		Entry("it is gone again", func(ctx context.Context, s *store.Store, child *corev1.ConfigMap, own func(string)) int64 {
+			own("b")
+			create(ctx, s, child)
+			return committed(s.Delete(ctx, child, store.DeleteOptions{}))
+		}, SpecTimeout(time.Minute), "b"),
+		Entry("it loses all owners", func(ctx context.Context, s *store.Store, child *corev1.ConfigMap, own func(string)) int64 {
+			own("a")
+			create(ctx, s, child)
+			own("b")
+			committed(s.Update(ctx, child))
+			child.OwnerReferences = nil
+			return committed(s.Update(ctx, child))
+		}, SpecTimeout(time.Minute), "a", "b"),
+	)
+
+	It("Owns reconciles an owner that an object had only in between, although it is far behind", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		first, child := newConfigMap("first"), newConfigMap("child")
+		create(ctx, m.Store(), first)
+		asleep, awake := make(chan struct{}), make(chan struct{})
+		var slept atomic.Bool
+		// The filter of an initial object is evaluated by the handler, and so blocks it.
+		sleep := informer.Where(func(cm *corev1.ConfigMap) bool {
+			if cm.Name == "first" && slept.CompareAndSwap(false, true) {
+				close(asleep)
+				<-awake
+			}
+			return true
+		})
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{}, controller.For(informer.Or[*Site]()),
+			controller.OwnsAny(sleep))).Error().To(Succeed())
+		run(m)
+		Eventually(asleep).Should(BeClosed())
+		child.Data = map[string]string{"large": strings.Repeat("x", 600<<10)}
+		create(ctx, m.Store(), child)
+		var last int64
+		for _, name := range []string{"a", "b", "c", "d"} {
+			site := newSite(name, 1)
+			create(ctx, m.Store(), site)
+			child.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), site)}
+			last = committed(m.Store().Update(ctx, child))
+		}
+		Expect(m.Replica().WaitForRevision(ctx, last)).To(Succeed())
+		close(awake)
+		Eventually(calls.all).Should(ContainElements("a", "b", "c", "d"))
+	}, SpecTimeout(time.Minute))
+
+	It("For reconciles an object that came and went while changes are debounced", func(ctx SpecContext) {
+		clock := clocktesting.NewFakeClock(time.Now())
+		m = newManager(controller.ManagerOptions{Clock: clock})
+		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
+			controller.Debounced(informer.Debounce{Max: time.Second}, controller.For[*Site]()))).Error().To(Succeed())
+		run(m)
+		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+		site := newSite("passing", 1)
+		create(ctx, m.Store(), site)
+		Expect(m.Replica().WaitForRevision(ctx, committed(m.Store().Delete(ctx, site, store.DeleteOptions{})))).To(Succeed())
+		Eventually(func() []string { clock.Step(time.Second); return calls.all() }).Should(Equal([]string{"passing"}))
+	}, SpecTimeout(time.Minute))
+
+	It("Watches names keys for each change of an object, although it is far behind", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		asleep, awake := make(chan struct{}), make(chan struct{})
+		var slept atomic.Bool
+		owners := func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+			if slept.CompareAndSwap(false, true) {
+				close(asleep)
+				<-awake
+			}
+			return []controller.Request{{Key: store.Key{Namespace: "default", Name: e.Object.Labels["owner"]}}}
+		}
+		Expect(controller.NewReconciler(m, "c", calls, controller.Options{}, controller.Watches(owners))).Error().To(Succeed())
+		run(m)
+		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+		create(ctx, m.Store(), newConfigMap("first"))
+		Eventually(asleep).Should(BeClosed())
+
+		child := newConfigMap("child")
+		child.Data = map[string]string{"large": strings.Repeat("x", 600<<10)}
+		child.Labels = map[string]string{"owner": "a"}
+		create(ctx, m.Store(), child)
+		var last int64
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			child.Labels["owner"] = name
+			last = committed(m.Store().Update(ctx, child))
+		}
+		passing := newConfigMap("passing")
+		passing.Labels = map[string]string{"owner": "f"}
+		create(ctx, m.Store(), passing)
+		last = committed(m.Store().Delete(ctx, passing, store.DeleteOptions{}))
+		Expect(m.Replica().WaitForRevision(ctx, last)).To(Succeed())
+		close(awake)
+		Eventually(calls.all).Should(ContainElements("a", "b", "c", "d", "e", "f"))
 	}, SpecTimeout(time.Minute))
 
 	It("Owns finds cluster-scoped owners, and ignores owners of other kinds", func(ctx SpecContext) {

@@ -62,12 +62,28 @@ type BatchHandler[T store.Object] func(ctx context.Context, b Batch[T])
 //
 // The replica measures the times with [Options].Clock.
 func (i *Informer[T]) AddBatchHandler(d Debounce, handle BatchHandler[T], filters ...Filter[T]) *Registration {
-	q := newHandlerQueue(i.kind, nil)
+	q := i.newBatchQueue(d, handle)
 	q.backlog = newBacklog(0, 0) // joins all changes of an object
+	return i.register(q, filters)
+}
+
+// AddBatchHandlerWithJoined is [Informer.AddBatchHandler] for a handler that must learn
+// of every change; [Informer.AddHandlerWithJoined] says why. The Events of a batch are
+// single changes, in the order of revisions. Only if the handler falls far behind are
+// changes of one object joined, after a call of joined with each of them. The batch that
+// would have had them is delivered even if all its changes cancel out.
+func (i *Informer[T]) AddBatchHandlerWithJoined(d Debounce, handle BatchHandler[T], joined func(e Event[T]), filters ...Filter[T]) *Registration {
+	q := i.newBatchQueue(d, handle)
+	q.joined = func(c change) { joined(eventOf[T](c, false)) }
+	return i.register(q, filters)
+}
+
+func (i *Informer[T]) newBatchQueue(d Debounce, handle BatchHandler[T]) *handlerQueue {
+	q := newHandlerQueue(i.kind, nil)
 	q.debouncer = &debouncer{debounce: d, clock: i.replica.clock, call: func(ctx context.Context, changes []change, revision int64, initial bool) {
 		handle(ctx, batchOf[T](changes, revision, initial))
 	}}
-	return i.register(q, filters)
+	return q
 }
 
 func batchOf[T store.Object](changes []change, revision int64, initial bool) Batch[T] {
@@ -125,7 +141,7 @@ func (q *handlerQueue) deliverNextBatch(ctx context.Context) {
 	}
 	changes, revision, left := q.nextBatch()
 	switch {
-	case len(changes) > 0:
+	case revision > 0:
 		q.deliverBatch(ctx, changes, revision, false)
 		q.markDelivered(ctx)
 	case left > 0:
@@ -157,12 +173,12 @@ func (q *handlerQueue) deliverInitialBatch(ctx context.Context, i *initialObject
 	q.markInitialDelivered()
 }
 
-// nextBatch removes and returns the collected changes if they are due. Otherwise it
-// returns the time until they are; 0 if there are none.
+// nextBatch removes and returns the collected changes if they are due. Otherwise the
+// revision is 0, and left is the time until they are; 0 if there are none.
 func (q *handlerQueue) nextBatch() (changes []change, revision int64, left time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.backlog.live == 0 {
+	if q.idle() {
 		return nil, 0, 0
 	}
 	b := q.debouncer
@@ -173,7 +189,7 @@ func (q *handlerQueue) nextBatch() (changes []change, revision int64, left time.
 	for {
 		c, ok := q.backlog.pop()
 		if !ok {
-			q.delivering = true
+			q.delivering, q.cancelled = true, false
 			return changes, q.batchRevision, 0
 		}
 		changes = append(changes, c)

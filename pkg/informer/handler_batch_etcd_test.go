@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,6 +98,40 @@ var _ = Describe("A handler of batches", func() {
 		Expect(received.lines()[1]).To(Equal("3 DELETED a 1 ADDED a 3 MODIFIED b 3"))
 		Expect(received.revisions()[1]).To(Equal(last))
 		Expect(received.audit.found()).To(BeEmpty())
+	}, SpecTimeout(specTimeout))
+
+	It("has single changes if its handler asks for that, and comes even if all have cancelled out", func(ctx SpecContext) {
+		s := newStore()
+		clock := clocktesting.NewFakeClock(time.Unix(0, 0))
+		r := informer.NewReplica(s, informer.Options{Clock: clock})
+		maps := informerFor[*corev1.ConfigMap](r)
+		var received batches
+		var joined audit[*corev1.ConfigMap]
+		maps.AddBatchHandlerWithJoined(informer.Debounce{Max: time.Second}, received.handle,
+			func(e configMapEvent) { joined.handle(ctx, e) })
+		startSynced(ctx, r)
+		Eventually(received.lines).Should(HaveLen(1))
+		next := func(revision int64, n int) string {
+			GinkgoHelper()
+			Expect(r.WaitForRevision(ctx, revision)).To(Succeed())
+			Consistently(received.lines, "50ms").Should(HaveLen(n), "the time stands still")
+			Eventually(func() []string {
+				clock.Step(100 * time.Millisecond)
+				return received.lines()
+			}).Should(HaveLen(n + 1))
+			Expect(received.revisions()[n]).To(Equal(revision))
+			return received.lines()[n]
+		}
+		a := configMap("a", "v", "1")
+		create(ctx, s, a)
+		Expect(next(setValue(ctx, s, a, "2"), 1)).To(HaveSuffix("ADDED a 1 MODIFIED a 2"))
+		Expect(joined.lines()).To(BeEmpty(), "it is not far behind")
+
+		passing := configMap("passing", "v", strings.Repeat("x", 1200<<10))
+		create(ctx, s, passing)
+		Expect(next(remove(ctx, s, passing), 2)).NotTo(ContainSubstring("ED "))
+		Expect(joined.all()).To(HaveLen(2))
+		Expect(next(setValue(ctx, s, a, "3"), 3)).To(HaveSuffix("MODIFIED a 3"))
 	}, SpecTimeout(specTimeout))
 
 	It("gets an empty first batch, and no further one before a change", func(ctx SpecContext) {

@@ -39,7 +39,14 @@ type handlerQueue struct {
 	// backlog came, and the revision up to which they lead.
 	firstAt, lastAt time.Time
 	batchRevision   int64
+	// cancelled says that joined changes of the next batch have cancelled out, in a
+	// queue with joined.
+	cancelled bool
 }
+
+// idle reports whether nothing but initial objects is to be delivered. It is called with
+// q.mu held.
+func (q *handlerQueue) idle() bool { return q.backlog.live == 0 && !q.cancelled }
 
 // initialObjects are the objects that a handler receives first, with the position of
 // the delivery.
@@ -100,17 +107,18 @@ func (q *handlerQueue) push(changes []change, revision int64) (joined []change) 
 	if q.removed || !q.started {
 		return nil
 	}
-	idle, took := q.backlog.live == 0, false
+	idle, took := q.idle(), false
 	for _, c := range changes {
 		if c.kind == q.kind {
 			joined = append(joined, q.backlog.push(c)...)
 			took = true
 		}
 	}
+	q.cancelled = q.cancelled || q.debouncer != nil && q.joined != nil && len(joined) > 0
 	if took && q.debouncer != nil {
 		q.noteArrival(idle, revision)
 	}
-	if idle && q.backlog.live > 0 {
+	if idle && !q.idle() {
 		signal(q.wake)
 	}
 	return joined
@@ -166,7 +174,10 @@ func (q *handlerQueue) setWatermark() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.debouncer != nil {
-		q.undelivered = min(1, q.backlog.live) // a batch has all
+		q.undelivered = 0
+		if !q.idle() {
+			q.undelivered = 1 // a batch has all
+		}
 	} else {
 		q.undelivered = q.backlog.setWatermark()
 	}
@@ -180,7 +191,7 @@ func (q *handlerQueue) setWatermark() {
 func (q *handlerQueue) reachedWatermark() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.removed || q.undelivered == 0 || q.backlog.live == 0 && !q.delivering
+	return q.removed || q.undelivered == 0 || q.idle() && !q.delivering
 }
 
 func (q *handlerQueue) pending() int {
