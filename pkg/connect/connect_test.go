@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -96,6 +97,10 @@ func enableAuth(t *testing.T, client *clientv3.Client) {
 func TestOpenNamesTheCause(t *testing.T) {
 	secure := httptest.NewTLSServer(nil)
 	t.Cleanup(secure.Close)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		options connect.Options
 		want    []string
@@ -104,6 +109,9 @@ func TestOpenNamesTheCause(t *testing.T) {
 		"no socket":             {connect.Options{Endpoints: []string{"unix:///nowhere/at/all"}}, []string{"does not answer", "no such file"}},
 		"untrusted certificate": {connect.Options{Endpoints: []string{secure.URL}}, []string{"does not answer", "certificate"}},
 		"no such CA file":       {connect.Options{CACert: "/nowhere"}, []string{"certificates", "/nowhere"}},
+		"a CA that is a pipe":   {connect.Options{CACert: pipe}, []string{"certificates", pipe, "named pipe"}},
+		"a key that is a pipe":  {connect.Options{Cert: "options.go", Key: pipe}, []string{"certificates", pipe, "named pipe"}},
+		"a password in a pipe":  {connect.Options{User: "u", PasswordFile: pipe}, []string{"password file", pipe, "named pipe"}},
 		"a key alone":           {connect.Options{Key: "k"}, []string{"belong together"}},
 	} {
 		t.Run(name, func(t *testing.T) {

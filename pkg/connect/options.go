@@ -5,12 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
+	"github.com/homeostat/homeostat/pkg/internal/regular"
 )
 
 // DefaultEndpoint is the address that an etcd listens on by default.
@@ -146,7 +146,7 @@ func (o Options) credentials() (name, password string, err error) {
 		name, password, _ = strings.Cut(o.User, ":")
 		return name, password, nil
 	}
-	content, err := os.ReadFile(o.PasswordFile)
+	content, err := regular.ReadFile(o.PasswordFile)
 	if err != nil {
 		return "", "", fmt.Errorf("password file: %w", err)
 	}
@@ -161,6 +161,14 @@ func (o Options) credentials() (name, password string, err error) {
 func (o Options) tls() (*tls.Config, error) {
 	if o.CACert == "" && o.Cert == "" {
 		return nil, nil
+	}
+	for _, path := range []string{o.CACert, o.Cert, o.Key} {
+		if path == "" {
+			continue
+		}
+		if err := regular.Check(path); err != nil {
+			return nil, fmt.Errorf("certificates: %w", err)
+		}
 	}
 	config, err := transport.TLSInfo{TrustedCAFile: o.CACert, CertFile: o.Cert, KeyFile: o.Key}.ClientConfig()
 	if err != nil {

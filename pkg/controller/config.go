@@ -5,11 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/homeostat/homeostat/pkg/internal/regular"
 )
 
 // Config lets an operator change the options of a manager and of its controllers,
@@ -48,7 +49,7 @@ type Config struct {
 // the wrong type. [NewManager], [New] and their like check whether the values
 // make sense.
 func (c *Config) ReadFile(file string) error {
-	content, err := os.ReadFile(file)
+	content, err := regular.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("config: %w", err)
 	}

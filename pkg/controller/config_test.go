@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,8 +182,13 @@ func TestConfigRefusesMistakes(t *testing.T) {
 			t.Errorf("%q: the error is %v, want one that names the file and says %s", content, err, complaint)
 		}
 	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for arg, complaint := range map[string]string{
 		"--config=nowhere.yaml": "nowhere.yaml",
+		"--config=" + pipe:      "it is a named pipe",
 		"--workers=a":           "want controller=value",
 		"--workers==1":          "want controller=value",
 		"--workers=a=x":         "want a whole number",

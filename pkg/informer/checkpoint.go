@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"runtime"
@@ -13,13 +14,14 @@ import (
 
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 
+	"github.com/homeostat/homeostat/pkg/internal/regular"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
 // Checkpoint says where a replica keeps its state for the next process, and how
 // often it writes it. The package documentation states the guarantees.
 type Checkpoint struct {
-	// Path is the file. Its directory must exist and be writable: the replica
+	// Path is the file. It must be a regular file or not exist. Its directory must exist and be writable: the replica
 	// writes <Path>.tmp and renames it, and locks <Path>.lock against a second
 	// writer. Defaults to no file.
 	Path string
@@ -31,7 +33,8 @@ type Checkpoint struct {
 
 // CheckpointStatus is the state of a replica's checkpoint.
 type CheckpointStatus struct {
-	// Start says what Run did with the checkpoint that it found.
+	// Start says what Run did with the checkpoint that it found. It is set before the
+	// first handler is called.
 	Start string
 	// Revision, Bytes and Written are the revision, size and time of the newest
 	// checkpoint. They are zero until this replica has written one.
@@ -209,6 +212,10 @@ func (c *checkpointer) write(ctx context.Context, workers int) {
 }
 
 func (c *checkpointer) tryWrite(ctx context.Context, workers int) (int64, error) {
+	// The file replaces what is at the path, which must not be a pipe or a device.
+	if err := regular.Check(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
 	if c.lock == nil {
 		lock, err := fileutil.TryLockFile(c.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 		if errors.Is(err, fileutil.ErrLocked) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -19,6 +18,8 @@ import (
 	"github.com/tidwall/btree"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/homeostat/homeostat/pkg/internal/regular"
 )
 
 // savedState is the content of a checkpoint, for the kinds of the replica.
@@ -39,7 +40,7 @@ var errDamaged = errors.New("the file is damaged or cut short")
 // readCheckpointFile reads a checkpoint. It returns an error if anything is wrong with
 // the file.
 func readCheckpointFile(ctx context.Context, path string, kinds []*kind) (*savedState, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

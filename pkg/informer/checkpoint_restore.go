@@ -111,6 +111,7 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	if startsEpoch(p.reason) {
 		revision = 0
 	}
+	f.replica.program() // reads a file the first time, and so not under the lock
 	f.replica.mu.Lock()
 	changed := make([]*kind, len(saved.kinds))
 	for i, s := range saved.kinds {
@@ -126,12 +127,14 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 		}
 	}
 	f.replica.epochID = epochID{saved.header.Cluster, saved.header.Epoch}
-	f.replica.publish(revision, changed...)
+	f.replica.catchingUp = true
+	start, reason := f.resumption(saved, p, f.replica.unlisted(len(f.replica.kinds)))
+	f.replica.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
+	f.restoreUndecodable(saved)
+	f.replica.publish(revision, changed...) // from here on the state can be seen
 	for _, k := range changed {
 		k.deliverInitial()
 	}
-	f.replica.catchingUp = true
-	missing := f.replica.unlisted(len(f.replica.kinds))
 	f.replica.restoredCheckpoint = &pendingCheckpoint{snapshot: f.replica.Snapshot()}
 	f.replica.mu.Unlock()
 	f.markEnqueued()
@@ -140,6 +143,23 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	for _, w := range p.sentinels[:min(1, len(p.sentinels))] {
 		f.sentinel = w
 	}
+	f.relistReason = reason
+	log := f.replica.log.V(1)
+	if startsEpoch(reason) {
+		log = f.replica.log
+	}
+	log.Info("checkpoint: "+start, "path", f.replica.checkpoint.Path)
+	f.replica.waiters.reached(revision)
+	if f.relistReason == "" {
+		f.adoptEpoch(p.epoch)
+		f.replica.status.observed(p.asked, p.now, revision)
+		f.replica.AfterRevision(p.now, f.replica.finishCatchUp)
+	}
+}
+
+// restoreUndecodable reports the keys of a checkpoint that did not decode. If the store
+// encrypts, it withholds errors that may have decrypted content.
+func (f *reflector) restoreUndecodable(saved *savedState) {
 	for _, u := range saved.header.Undecodable {
 		if k := f.replica.kindOf(string(u.Key)); k != nil {
 			reason := errors.New(u.Reason)
@@ -149,20 +169,13 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 			f.replica.status.undecodable(string(u.Key), u.Revision, reason)
 		}
 	}
-	f.relistReason = f.resumeReason(saved, p, missing)
-	f.replica.waiters.reached(revision)
-	if f.relistReason == "" {
-		f.adoptEpoch(p.epoch)
-		f.replica.status.observed(p.asked, p.now, revision)
-		f.replica.AfterRevision(p.now, f.replica.finishCatchUp)
-	}
 }
 
-// resumeReason returns why the replica must list, or nothing if the watch can continue
-// from the checkpoint's revision.
-func (f *reflector) resumeReason(saved *savedState, p *probe, missing *kind) string {
+// resumption returns how the replica starts from a checkpoint, and why it must list. The
+// reason is empty if the watch can continue from the checkpoint's revision.
+func (f *reflector) resumption(saved *savedState, p *probe, missing *kind) (start, reason string) {
 	at := saved.header.Revision
-	start, reason := fmt.Sprintf("begun at revision %d", at), ""
+	start = fmt.Sprintf("begun at revision %d", at)
 	switch program := f.replica.program(); {
 	case p.reason != "":
 		start, reason = fmt.Sprintf("%s, compared by values: %v", start, p.err), p.reason
@@ -175,13 +188,7 @@ func (f *reflector) resumeReason(saved *savedState, p *probe, missing *kind) str
 	case p.now-at > replayLimit:
 		start, reason = fmt.Sprintf("%s, compared: etcd is at revision %d", start, p.now), reasonBehind
 	}
-	log := f.replica.log.V(1)
-	if startsEpoch(reason) {
-		log = f.replica.log
-	}
-	log.Info("checkpoint: "+start, "path", f.replica.checkpoint.Path)
-	f.replica.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
-	return reason
+	return start, reason
 }
 
 // caughtUp records that the replica has what etcd had when the replica started.

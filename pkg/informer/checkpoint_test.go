@@ -2,8 +2,10 @@ package informer_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -427,6 +429,49 @@ var _ = Describe("A checkpoint", func() {
 		Eventually(func() error { return p.replica.Status().Checkpoint.Err }).ShouldNot(HaveOccurred())
 		p.end()
 		Expect(begin(ctx, s, filepath.Join(dir, "checkpoint")).start()).To(HavePrefix("begun"))
+	}, SpecTimeout(specTimeout))
+
+	DescribeTable("that is no regular file is neither read nor replaced", func(ctx SpecContext, makeFile func(path string) error) {
+		three(ctx)
+		Expect(makeFile(path)).To(Succeed())
+		before, err := os.Lstat(path)
+		Expect(err).NotTo(HaveOccurred())
+		r, maps := newSaving(s, path)
+		a := audited(maps)
+		stop := startSynced(ctx, r)
+		Expect(r.Status().Checkpoint.Start).To(And(HavePrefix("not used: "), ContainSubstring("want a regular file")))
+		Eventually(a.received).Should(HaveLen(3))
+		Eventually(func() error { return r.Status().Checkpoint.Err }).Should(MatchError(And(
+			ContainSubstring("want a regular file"), ContainSubstring(path))))
+		stop()
+		Expect(os.Lstat(path)).To(HaveField("Mode()", before.Mode()))
+	},
+		Entry("a pipe", SpecTimeout(specTimeout), func(path string) error { return syscall.Mkfifo(path, 0o600) }),
+		Entry("a link to a pipe", SpecTimeout(specTimeout), func(path string) error {
+			return errors.Join(syscall.Mkfifo(path+".pipe", 0o600), os.Symlink(path+".pipe", path))
+		}),
+		Entry("a directory", SpecTimeout(specTimeout), func(path string) error { return os.Mkdir(path, 0o700) }),
+		Entry("a link to a device", SpecTimeout(specTimeout), func(path string) error { return os.Symlink("/dev/zero", path) }),
+	)
+
+	It("has said how it was used when a handler is first called", func(ctx SpecContext) {
+		three(ctx)
+		Expect(etcd.Client().Put(ctx, s.Prefix()+"core/configmaps/default/bad", "garbage")).Error().NotTo(HaveOccurred())
+		begin(ctx, s, path).end()
+		for range 10 {
+			r, maps := newSaving(s, path)
+			statuses := make(chan informer.Status, 10)
+			maps.AddHandler(func(_ context.Context, e configMapEvent) { statuses <- r.Status() })
+			maps.AddBatchHandler(informer.Debounce{}, func(context.Context, informer.Batch[*corev1.ConfigMap]) { statuses <- r.Status() })
+			stop := startSynced(ctx, r)
+			for range 4 {
+				var st informer.Status
+				Eventually(statuses).Should(Receive(&st))
+				Expect(st.Checkpoint.Start).To(HavePrefix("begun at revision "))
+				Expect(st.Undecodable).To(HaveLen(1))
+			}
+			stop()
+		}
 	}, SpecTimeout(specTimeout))
 
 	DescribeTable("that is doubtful is not used, and the cause is reported",

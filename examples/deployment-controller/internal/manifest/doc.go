@@ -28,7 +28,8 @@
 //   - Quantities and other values that take more time to decode than their length allows are errors; see
 //     store.UnmarshalStrict.
 //   - An error prints as one line without control characters, whatever the input was.
-//   - Reading is bounded: see MaxDocument and MaxSource.
+//   - Reading is bounded: see MaxDocument and MaxSource. Named pipes, devices and sockets are errors, since reading them
+//     may never end. A file that the process has open, such as /dev/fd/63, may be a pipe.
 //
 // # What is not guaranteed
 //

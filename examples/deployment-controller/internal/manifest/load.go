@@ -85,6 +85,8 @@ func (l *loader) path(path string) {
 		l.fail(place{source: path}, "", withoutPath(err))
 	case info.IsDir():
 		l.directory(path)
+	case !info.Mode().IsRegular() && !isDescriptor(path):
+		l.fail(place{source: path}, "", errNotRegular)
 	default:
 		l.file(path)
 	}
@@ -117,10 +119,15 @@ func (l *loader) directory(path string) {
 			continue
 		}
 		// Stat and not the entry's own type: a link to a file counts as a file.
-		if info, err := os.Stat(name); err == nil && info.IsDir() {
+		info, err := os.Stat(name)
+		if err == nil && info.IsDir() {
 			continue
 		}
 		files++
+		if err == nil && !info.Mode().IsRegular() {
+			l.fail(place{source: name}, "", errNotRegular)
+			continue
+		}
 		l.file(name)
 	}
 	if files == 0 {
@@ -169,6 +176,15 @@ func (l *loader) source(at place, data []byte) {
 			}
 		}
 	}
+}
+
+// errNotRegular is the error of a pipe, which has no end until somebody writes to it, of a device and the like.
+var errNotRegular = errors.New(`is not a regular file; use "-" to read from a pipe`)
+
+// isDescriptor reports whether a path names a file that the process has open. A shell passes the output of a command as
+// such a path.
+func isDescriptor(path string) bool {
+	return path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
 }
 
 func isManifest(name string) bool {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -315,6 +316,36 @@ func TestSourcesThatCannotBeRead(t *testing.T) {
 			check(t, "documents", docs, nil)
 			check(t, "errors", errs, []string{c.want})
 		})
+	}
+}
+
+// Nobody writes to the pipe: to open it would never end.
+func TestPipesAreNotRead(t *testing.T) {
+	dir := t.TempDir()
+	pipe, good := filepath.Join(dir, "pipe.yaml"), filepath.Join(dir, "x.yaml")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(good, []byte(namespace("a")), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	refused := `: is not a regular file; use "-" to read from a pipe`
+	docs, errs := manifest.Load(newScheme(), []string{dir, pipe, "/dev/zero"}, nil)
+	if len(docs) != 1 || docs[0].Source != good {
+		t.Errorf("got %v", docs)
+	}
+	_, got := lines(docs, errs)
+	check(t, "errors", got, []string{pipe + refused, pipe + refused, "/dev/zero" + refused})
+
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_, err = w.WriteString(namespace("b"))
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	docs, errs = manifest.Load(newScheme(), []string{fmt.Sprintf("/dev/fd/%d", r.Fd())}, nil) // as from a shell's <(command)
+	if len(docs) != 1 || len(errs) != 0 {
+		t.Errorf("of a pipe that is open: got %v, %v", docs, errs)
 	}
 }
 

@@ -84,9 +84,16 @@ func replace(path string, body []byte) (err error) {
 
 // Read returns the record in a file, or false if there is no file.
 func Read(path string) (Record, bool, error) {
-	body, err := os.ReadFile(path)
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Record{}, false, nil
+	}
+	if err == nil && !info.Mode().IsRegular() { // a pipe has no end
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	var body []byte
+	if err == nil {
+		body, err = os.ReadFile(path)
 	}
 	if err != nil {
 		return Record{}, false, fmt.Errorf("read the record: %w", err)

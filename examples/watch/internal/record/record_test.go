@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/homeostat/homeostat/examples/watch/internal/record"
@@ -51,6 +52,16 @@ func TestWriteFails(t *testing.T) {
 	}
 	if err := record.Write(dir, sample()); err == nil {
 		t.Error("no error where a directory is in the way")
+	}
+}
+
+func TestAPipeIsRefused(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := record.Read(pipe); ok || err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("%v, %v", ok, err)
 	}
 }
 
