@@ -72,6 +72,7 @@
 //     [Replica.FreshSnapshot] or [Replica.WaitForRevision].
 //   - That a handler sees every state of an object. A handler that is far behind
 //     gets the net change, and so does every handler after a relist.
+//     [Informer.AddHandlerWithJoined] shows each change that the replica applied.
 //   - That a slow filter does not disturb others. Filters run in the replica's
 //     goroutine; handlers do not.
 //   - That batches of two kinds, or of two handlers, end at the same revision.
