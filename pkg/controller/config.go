@@ -27,6 +27,7 @@ import (
 //	pprof: true
 //	gracePeriod: 10s
 //	maxLag: 30s
+//	requireDecodable: true
 //	leadership: {name: shop, identity: a, leaseTime: 15s}
 //	sharding: {name: shop, identity: a, buckets: 256, leaseTime: 15s}
 //	controllers:
@@ -104,6 +105,7 @@ func (c *Config) UnmarshalJSON(encoded []byte) error {
 //	--pprof               --leadership-lease-time   --sharding-buckets      --backoff-base
 //	--grace-period                                  --sharding-lease-time   --backoff-max
 //	--max-lag
+//	--require-decodable
 //
 // --config reads a file. The flags in the last column set the options of one
 // controller, as in --workers=deployment=8. All flags can be repeated. The flags

@@ -18,6 +18,8 @@ var managerSettings = []setting[ManagerOptions]{
 		func(o *ManagerOptions) *time.Duration { return &o.GracePeriod }),
 	durationSetting("max-lag", "maxLag", "how `long` etcd may be unreachable before the program is not ready",
 		func(o *ManagerOptions) *time.Duration { return &o.MaxLag }),
+	boolSetting("require-decodable", "requireDecodable", "be not ready while stored values cannot be decoded",
+		func(o *ManagerOptions) *bool { return &o.RequireDecodable }),
 	textSetting("leadership", "leadership.name", "run in one process at a time, of all that give the same `name`",
 		func(o *ManagerOptions) *string { return &leadershipOf(o).Name }),
 	textSetting("leadership-identity", "leadership.identity", "this process's `name` as a leader",

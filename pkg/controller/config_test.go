@@ -52,11 +52,11 @@ func TestConfigOfManager(t *testing.T) {
 	type options = controller.ManagerOptions
 	type leadership = controller.Leadership
 	type sharding = controller.Sharding
-	const file = "address: :8080\npprof: true\ngracePeriod: 10s\nmaxLag: 20s\n" +
+	const file = "address: :8080\npprof: true\ngracePeriod: 10s\nmaxLag: 20s\nrequireDecodable: true\n" +
 		"leadership: {name: l, identity: a, leaseTime: 30s}\nsharding: {name: s, identity: b, buckets: 64, leaseTime: 40s}\n"
 	all := func(change func(*options)) options {
 		o := options{
-			Address: ":8080", Pprof: true, GracePeriod: 10 * time.Second, MaxLag: 20 * time.Second,
+			Address: ":8080", Pprof: true, GracePeriod: 10 * time.Second, MaxLag: 20 * time.Second, RequireDecodable: true,
 			Leadership: &leadership{Name: "l", Identity: "a", LeaseTime: 30 * time.Second},
 			Sharding:   &sharding{Name: "s", Identity: "b", Buckets: 64, LeaseTime: 40 * time.Second},
 		}
@@ -76,7 +76,7 @@ func TestConfigOfManager(t *testing.T) {
 		"a file":                {options{}, []string{file}, all(nil)},
 		"a file over a program": {options{Address: ":1", MaxLag: time.Hour, Leadership: &leadership{Name: "x"}}, []string{file}, all(nil)},
 		"flags": {options{}, []string{
-			"--address=:8080", "--pprof", "--grace-period=10s", "--max-lag=20s",
+			"--address=:8080", "--pprof", "--grace-period=10s", "--max-lag=20s", "--require-decodable",
 			"--leadership=l", "--leadership-identity=a", "--leadership-lease-time=30s",
 			"--sharding=s", "--sharding-identity=b", "--sharding-buckets=64", "--sharding-lease-time=40s",
 		}, all(nil)},

@@ -64,6 +64,10 @@ type ManagerOptions struct {
 	// fails. After twice as long, and at least 15 seconds, the process gives up
 	// its leadership and its buckets; see [Leadership] and [Sharding]. Defaults to 15 seconds.
 	MaxLag time.Duration
+	// RequireDecodable makes /readyz fail while a replica has values that it cannot
+	// decode, such as those of a version that this program does not know. Defaults to
+	// false: they do not count.
+	RequireDecodable bool
 	// TracerProvider makes OpenTelemetry spans: one for each reconcile, from the
 	// change that caused it to its end, with its wait in the queue and its
 	// transactions. Defaults to none.

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/internal/retry"
 )
 
@@ -83,6 +84,7 @@ func (m *Manager) Healthy(ctx context.Context) error {
 //
 //   - the manager runs,
 //   - its replicas have synced and are not behind etcd by more than MaxLag,
+//   - with RequireDecodable, they have no values that cannot be decoded,
 //   - it can take part in its leadership and its sharding,
 //   - every bucket of its sharding has an owner, and
 //   - no check added with [Manager.AddReadyCheck] fails.
@@ -97,14 +99,38 @@ func (m *Manager) readyChecks() []namedCheck {
 	var all []namedCheck
 	for _, r := range m.allReplicas() {
 		all = append(all, namedCheck{"replica " + r.name, func(context.Context) error {
-			if st := r.replica.Status(); st.Running && len(st.Kinds) == 0 {
+			st := r.replica.Status()
+			if st.Running && len(st.Kinds) == 0 {
 				return nil // it has nothing to watch
 			}
-			return r.replica.Healthy(m.settings().MaxLag)
+			err := r.replica.Healthy(m.settings().MaxLag)
+			if m.settings().RequireDecodable {
+				err = errors.Join(err, undecodableError(st))
+			}
+			return err
 		}})
 	}
 	all = append(all, m.coordinationChecks()...)
 	return append(all, m.checks.of(&m.checks.ready)...)
+}
+
+// undecodableError names each kind with undecodable values, their number and one key.
+// It returns nil if there are none.
+func undecodableError(st informer.Status) error {
+	var errs []error
+	for _, k := range st.Kinds {
+		if k.Undecodable == 0 {
+			continue
+		}
+		example := ""
+		for key := range st.Undecodable {
+			if strings.HasPrefix(key, k.Prefix) && (example == "" || key < example) {
+				example = key
+			}
+		}
+		errs = append(errs, fmt.Errorf("%d values of kind %s cannot be decoded, such as %s: %w", k.Undecodable, k.Kind, example, st.Undecodable[example]))
+	}
+	return errors.Join(errs...)
 }
 
 // runChecks runs checks concurrently, for checkTimeout at most. The report has a

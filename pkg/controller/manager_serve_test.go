@@ -12,8 +12,10 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // page gets a page from a manager's handler.
@@ -25,6 +27,32 @@ func page(m *controller.Manager, path string) (status int, body string) {
 }
 
 var _ = Describe("A manager's HTTP handler", func() {
+	It("counts values that cannot be decoded, if told to", func(ctx SpecContext) {
+		s := newStore(etcd.Client())
+		for _, required := range []bool{false, true} {
+			m := newManagerOn(s, controller.ManagerOptions{RequireDecodable: required})
+			Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
+			run(m)
+			Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+			kind, err := store.KindOf[*Site](s)
+			Expect(err).NotTo(HaveOccurred())
+			prefix := s.Prefix() + kind.GroupVersionKind.Group + "/" + kind.Resource.Resource + "/default/"
+			for _, name := range []string{"a", "b"} {
+				_, err := s.Client().Put(ctx, prefix+name, `{"kind":"Site","apiVersion":"`+kind.GroupVersionKind.Group+`/v99","metadata":{"namespace":"default","name":"`+name+`"}}`)
+				Expect(err).NotTo(HaveOccurred())
+			}
+			Eventually(func() map[string]error { return m.Replica().Status().Undecodable }).Should(HaveLen(2))
+			if required {
+				Expect(m.Ready(ctx)).To(MatchError(ContainSubstring("2 values of kind Site cannot be decoded, such as " + prefix + "a")))
+			} else {
+				Expect(m.Ready(ctx)).To(Succeed())
+			}
+			_, err = s.Client().Delete(ctx, prefix, clientv3.WithPrefix())
+			Expect(err).NotTo(HaveOccurred())
+			Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
+		}
+	}, SpecTimeout(time.Minute))
+
 	It("says whether the manager is ready and healthy, and why it is not", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())

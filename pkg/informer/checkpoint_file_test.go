@@ -74,7 +74,7 @@ func read(r *Replica, file []byte) (*savedState, error) {
 func TestCheckpointIsReadAsWritten(t *testing.T) {
 	for _, n := range []int{0, 1, 40, 3 * objectsPerBlock} {
 		r, c := saved(t, n)
-		c.undecodable = map[string]undecodable{"\xff": {9, errors.New("bad")}}
+		c.undecodable = map[string]undecodable{"\xff": {revision: 9, err: errors.New("bad")}}
 		s, err := read(r, fileOf(t, c))
 		if err != nil {
 			t.Fatal(err)

@@ -166,7 +166,7 @@ func (f *reflector) restoreUndecodable(saved *savedState) {
 			if f.replica.store.Encrypts() && !saved.header.Withheld {
 				reason = errors.New("it did not decode before the restart; the error " + withheld)
 			}
-			f.replica.status.undecodable(string(u.Key), u.Revision, reason)
+			f.replica.undecodable(k, string(u.Key), u.Revision, reason)
 		}
 	}
 }

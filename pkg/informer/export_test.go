@@ -74,3 +74,7 @@ func SavedRevision(path string) (int64, error) {
 	}
 	return s.header.Revision, nil
 }
+
+// LogUndecodable logs what is due about undecodable values, and reports whether there
+// are any.
+func LogUndecodable(r *Replica) bool { return r.logUndecodable() }

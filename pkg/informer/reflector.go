@@ -30,6 +30,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	var requests sync.WaitGroup
 	defer requests.Wait()
 	requests.Go(func() { r.warnOfServers(ctx) })
+	requests.Go(func() { r.reportUndecodable(ctx) })
 	f := &reflector{replica: r, relistReason: reasonInitial, lastContact: r.clock.Now()}
 	backoff := retry.NewBackoff(r.clock, r.timing.retry, r.timing.retryMax)
 	for ctx.Err() == nil {

@@ -147,7 +147,7 @@ func (b *changeSet) recordValues() {
 			b.reflector.sentinel.forget(etcdKey)
 		}
 		if v.err != nil {
-			b.reflector.replica.undecodable(etcdKey, v.kv, v.err)
+			b.reflector.replica.undecodable(c.kind, etcdKey, v.kv.ModRevision, v.err)
 			continue
 		}
 		b.reflector.replica.status.decodable(etcdKey)
@@ -163,17 +163,11 @@ func (b *changeSet) recordValues() {
 func (r *Replica) decodeEntry(k *kind, etcdKey string, kv *mvccpb.KeyValue) (e *entry, ok bool) {
 	e, err := r.newEntry(k, kv)
 	if err != nil {
-		r.undecodable(etcdKey, kv, err)
+		r.undecodable(k, etcdKey, kv.ModRevision, err)
 		return nil, false
 	}
 	r.status.decodable(etcdKey)
 	return e, true
-}
-
-func (r *Replica) undecodable(etcdKey string, kv *mvccpb.KeyValue, err error) {
-	if r.status.undecodable(etcdKey, kv.ModRevision, err) {
-		r.log.Error(err, "value cannot be decoded; keeping the last known object", "key", etcdKey, "revision", kv.ModRevision)
-	}
 }
 
 // newEntry returns nil for an object that the replica does not keep.

@@ -58,10 +58,11 @@ type Replica struct {
 	disk       disk
 	program    func() string // see programSum
 
-	kindAdded      chan struct{}   // has an element when a kind was added
-	waiterAdded    chan struct{}   // has an element when a waiter was added
-	regressionSeen chan struct{}   // has an element when somebody saw etcd at a revision below the replica's
-	listed         retry.Broadcast // notified of each list, and when the replica has caught up after a checkpoint
+	kindAdded       chan struct{}   // has an element when a kind was added
+	waiterAdded     chan struct{}   // has an element when a waiter was added
+	undecodableSeen chan struct{}   // has an element when reportUndecodable has something to report
+	regressionSeen  chan struct{}   // has an element when somebody saw etcd at a revision below the replica's
+	listed          retry.Broadcast // notified of each list, and when the replica has caught up after a checkpoint
 
 	// mu guards the fields below, the trees, indexes and handlers of the kinds,
 	// and mutations. It is held while a snapshot is made, so that a handler or
@@ -107,7 +108,7 @@ func NewReplica(s *store.Store, o Options) *Replica {
 		store: s, log: o.Log, clock: o.Clock, mutations: newMutations(o.OnMutation),
 		timing: defaultTiming(), smallList: smallList,
 		checkpoint: o.Checkpoint, disk: osDisk{}, program: sync.OnceValue(programSum),
-		kindAdded: make(chan struct{}, 1), waiterAdded: make(chan struct{}, 1), regressionSeen: make(chan struct{}, 1),
+		kindAdded: make(chan struct{}, 1), waiterAdded: make(chan struct{}, 1), undecodableSeen: make(chan struct{}, 1), regressionSeen: make(chan struct{}, 1),
 	}
 	r.sorted.Store(new([]*kind))
 	r.snapshot.Store(&Snapshot{replica: r})

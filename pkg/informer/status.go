@@ -151,11 +151,7 @@ type statusKeeper struct {
 	fresh   freshness
 	pending *pendingBytes // of the newest watch
 	bad     map[string]undecodable
-}
-
-type undecodable struct {
-	revision int64
-	err      error
+	reports []*undecodableReport // of the keys in bad, and of those that were there since the last log line
 }
 
 // copy returns the status of a replica that is at revision at.
@@ -253,36 +249,6 @@ func (k *statusKeeper) foreign() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.now.Foreign++
-}
-
-// undecodable records a key, and reports whether this value of it is a new one.
-func (k *statusKeeper) undecodable(key string, revision int64, err error) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.bad == nil {
-		k.bad = map[string]undecodable{}
-	}
-	known, ok := k.bad[key]
-	k.bad[key] = undecodable{revision, err}
-	return !ok || known.revision != revision
-}
-
-func (k *statusKeeper) decodable(key string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.bad, key)
-}
-
-// onlyUndecodable removes the keys below a prefix for which still returns false.
-// still gets the key and the revision of the value that could not be decoded.
-func (k *statusKeeper) onlyUndecodable(prefix string, still func(key string, revision int64) bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for key, u := range k.bad {
-		if strings.HasPrefix(key, prefix) && !still(key, u.revision) {
-			delete(k.bad, key)
-		}
-	}
 }
 
 // freshness tracks how far the replica is behind etcd.

@@ -130,7 +130,7 @@ func TestMetrics(t *testing.T) {
 	}
 	set(maps, "default", "a", "v")
 	set(maps, "default", "b", "v")
-	r.status.undecodable("/registry/core/configmaps/default/c", 1, errors.New("bad"))
+	r.status.undecodable("ConfigMap", "/registry/core/configmaps/default/c", 1, errors.New("bad"))
 	r.status.caughtUp(c.Now(), 40)
 	r.status.listed(reasonInitial)
 	r.status.listed(reasonBehind)
