@@ -86,6 +86,8 @@ func (k *statusKeeper) undecodable(kind, key string, revision int64, err error) 
 	}
 	known, ok := k.bad[key]
 	if ok && known.revision == revision {
+		known.err = err // a checkpoint may have withheld it
+		k.bad[key] = known
 		return false
 	}
 	k.remove(key)
