@@ -32,8 +32,8 @@ func upgrade(_ context.Context, tx *controller.Tx, pool *Pool) (controller.Resul
 }
 
 func addUpgrade(m *controller.Manager) (*controller.Controller[controller.Request], error) {
-	toPool := func(_ context.Context, e informer.Event[*Server]) []controller.Request {
-		return []controller.Request{{Key: store.Key{Namespace: e.Object.Namespace, Name: e.Object.Spec.Pool}}}
+	toPool := func(_ context.Context, server *Server) []controller.Request {
+		return []controller.Request{{Key: store.Key{Namespace: server.Namespace, Name: server.Spec.Pool}}}
 	}
 	return controller.New(m, "upgrade", upgrade, controller.Options{}, controller.Watches(toPool))
 }

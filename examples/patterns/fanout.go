@@ -29,8 +29,8 @@ func addDisks(m *controller.Manager) (*controller.Controller[controller.Request]
 		return nil, err
 	}
 	byConfig := servers.AddIndex(func(s *Server) []string { return []string{s.Namespace + "/" + s.Spec.Config} })
-	users := func(_ context.Context, e informer.Event[*corev1.ConfigMap]) (keys []controller.Request) {
-		for server := range byConfig.Lookup(m.Replica().Snapshot(), store.KeyOf(e.Object).String()) {
+	users := func(_ context.Context, config *corev1.ConfigMap) (keys []controller.Request) {
+		for server := range byConfig.Lookup(m.Replica().Snapshot(), store.KeyOf(config).String()) {
 			keys = append(keys, controller.Request{Key: store.KeyOf(server)})
 		}
 		return keys

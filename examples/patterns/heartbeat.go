@@ -41,8 +41,8 @@ func alive(_ context.Context, tx *controller.Tx, server *Server) (controller.Res
 }
 
 func addAlive(m *controller.Manager) (*controller.Controller[controller.Request], error) {
-	sameName := func(_ context.Context, e informer.Event[*coordinationv1.Lease]) []controller.Request {
-		return []controller.Request{{Key: store.KeyOf(e.Object)}}
+	sameName := func(_ context.Context, lease *coordinationv1.Lease) []controller.Request {
+		return []controller.Request{{Key: store.KeyOf(lease)}}
 	}
 	return controller.New(m, "alive", alive, controller.Options{}, controller.Watches(sameName,
 		informer.Operations[*coordinationv1.Lease](informer.Create, informer.Delete)))

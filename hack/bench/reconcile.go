@@ -174,7 +174,7 @@ func reconciles(ctx context.Context, client *clientv3.Client, args reconcileArgs
 // change.
 func queued(objects int) (fresh controller.Source[controller.Request], all <-chan struct{}) {
 	passed, done := 0, make(chan struct{})
-	return controller.Watches(func(_ context.Context, e informer.Event[*appsv1.Deployment]) []controller.Request {
+	return controller.WatchesEvents(func(_ context.Context, e informer.Event[*appsv1.Deployment]) []controller.Request {
 		if passed++; passed == objects { // events come one at a time
 			close(done)
 		}

@@ -177,7 +177,7 @@ var _ = Describe("A reconcile knows its causes", func() {
 				}
 				served.Add(int64(total))
 				return controller.Result{}, nil
-			}), controller.Options{Workers: 4}, controller.Watches(
+			}), controller.Options{Workers: 4}, controller.WatchesEvents(
 			func(_ context.Context, e informer.Event[*Site]) []controller.Request {
 				named.Add(2)
 				return []controller.Request{request(e.Object), {Key: store.Key{Name: "all"}}}

@@ -62,7 +62,7 @@ var _ = Describe("The content of encrypted values", func() {
 					return controller.Result{}, err
 				}
 				panic("nobody expects " + good.Data["secret"])
-			}), controller.Options{}, controller.Watches(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+			}), controller.Options{}, controller.WatchesEvents(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
 			panic("nobody expects " + e.Object.Data["secret"])
 		}))
 		Expect(err).NotTo(HaveOccurred())

@@ -99,7 +99,7 @@ func ExampleController_AddSource() {
 		switch req.Name {
 		case "web": // from now on, it needs a theme
 			var err error
-			remove, err = c.AddSource(controller.Watches(
+			remove, err = c.AddSource(controller.WatchesEvents(
 				func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
 					return []controller.Request{{Key: store.KeyOf(e.Object)}}
 				}))
@@ -179,8 +179,8 @@ func ExampleManager_AddReplica() {
 		return controller.Result{}, nil
 	}
 	must(controller.NewReconciler(m, "edge-config", controller.ReconcilerFunc[controller.Request](reconcile), controller.Options{},
-		controller.WatchesInformer(maps, func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
-			return []controller.Request{{Key: store.KeyOf(e.Object)}}
+		controller.WatchesInformer(maps, func(_ context.Context, cm *corev1.ConfigMap) []controller.Request {
+			return []controller.Request{{Key: store.KeyOf(cm)}}
 		})))
 	_, err = edge.Create(ctx, configMap("town", "theme"))
 	check(err)

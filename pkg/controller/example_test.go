@@ -88,8 +88,8 @@ func ExampleNewReconciler() {
 		return controller.Result{}, nil
 	}
 	must(controller.NewReconciler(m, "count", controller.ReconcilerFunc[namespace](reconcile), controller.Options{},
-		controller.Watches(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []namespace {
-			return []namespace{namespace(e.Object.Namespace)}
+		controller.Watches(func(_ context.Context, cm *corev1.ConfigMap) []namespace {
+			return []namespace{namespace(cm.Namespace)}
 		})))
 
 	add(ctx, m, configMap("town", "a"), configMap("town", "b"))
@@ -174,8 +174,8 @@ func ExampleWatches() {
 	check(err)
 	byConfig := deployments.AddIndex(func(d *appsv1.Deployment) []string { return []string{d.Annotations["config"]} })
 
-	users := func(_ context.Context, e informer.Event[*corev1.ConfigMap]) (requests []controller.Request) {
-		for d := range byConfig.Lookup(m.Replica().Snapshot(), e.Object.Name) {
+	users := func(_ context.Context, cm *corev1.ConfigMap) (requests []controller.Request) {
+		for d := range byConfig.Lookup(m.Replica().Snapshot(), cm.Name) {
 			requests = append(requests, controller.Request{Key: store.KeyOf(d)})
 		}
 		return requests

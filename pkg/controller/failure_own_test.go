@@ -118,7 +118,7 @@ var _ = Describe("A reconcile that failed for good", func() {
 				Expect(etcd.Client().Put(ctx, "/filler", "")).Error().NotTo(HaveOccurred())
 			}
 			reported <- report(ctx, key)
-		}), controller.Options{}, controller.WatchesInformer(sites, func(_ context.Context, e informer.Event[*Site]) []controller.Request {
+		}), controller.Options{}, controller.WatchesInformerEvents(sites, func(_ context.Context, e informer.Event[*Site]) []controller.Request {
 			return []controller.Request{request(e.Object)}
 		}))).Error().To(Succeed())
 		run(m)

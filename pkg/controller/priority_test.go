@@ -23,7 +23,7 @@ var _ = Describe("An object that exists at the start", func() {
 		enter    chan struct{} // lets the first reconcile go on
 	)
 	source := func() controller.Source[controller.Request] {
-		return controller.Watches(func(_ context.Context, e informer.Event[*Site]) []controller.Request {
+		return controller.WatchesEvents(func(_ context.Context, e informer.Event[*Site]) []controller.Request {
 			received.Add(1)
 			return []controller.Request{request(e.Object)}
 		})

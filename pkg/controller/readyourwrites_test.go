@@ -254,7 +254,7 @@ func newNudge(ctx context.Context, key store.Key) (func(context.Context), contro
 	DeferCleanup(func() { cancel(); <-ended })
 
 	var received atomic.Int32
-	source := controller.WatchesInformer(sites, func(context.Context, informer.Event[*Site]) []controller.Request {
+	source := controller.WatchesInformerEvents(sites, func(context.Context, informer.Event[*Site]) []controller.Request {
 		received.Add(1)
 		return []controller.Request{{Key: key}}
 	})

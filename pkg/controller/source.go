@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-logr/logr"
 
@@ -66,16 +67,26 @@ func For[T store.Object](filters ...informer.Filter[T]) Source[Request] {
 	}}
 }
 
-// Watches calls keys for each change of an object of kind T that passes all filters,
-// and reconciles the keys that it returns. Use it for objects that the controller
-// does not own.
+// Watches reconciles the keys that a function names for a changed object of kind T. It
+// calls keys for the object after the change and, if the object was modified, for the
+// object before: an object that names another key than before reconciles both. Use it
+// for objects that the controller does not own.
+//
+// If there are filters, only changes that pass all of them count. An object that starts
+// or stops to pass counts as added or deleted, and keys is called for it once.
 //
 // keys may read the replica's snapshots. It must be fast, must not block or wait for the
 // replica, and must not change the object. If the controller falls far behind, two
 // goroutines may call keys at once, one of which is the replica's own: no key is missed,
 // but a slow function then delays the replica. If keys panics, the panic is logged and
 // the change reconciles nothing.
-func Watches[T store.Object, R comparable](keys func(ctx context.Context, e informer.Event[T]) []R, filters ...informer.Filter[T]) Source[R] {
+func Watches[T store.Object, R comparable](keys func(ctx context.Context, obj T) []R, filters ...informer.Filter[T]) Source[R] {
+	return WatchesEvents(oldAndNew(keys), filters...)
+}
+
+// WatchesEvents is [Watches] for functions that need to know what happened to an object:
+// it calls keys once for each change.
+func WatchesEvents[T store.Object, R comparable](keys func(ctx context.Context, e informer.Event[T]) []R, filters ...informer.Filter[T]) Source[R] {
 	return Source[R]{watches: true, bind: func(b *binding[R]) (starter[R], error) {
 		return watchKind(b, keys, filters)
 	}}
@@ -86,13 +97,38 @@ func Watches[T store.Object, R comparable](keys func(ctx context.Context, e info
 // the manager with [Manager.AddReplica], or run it yourself. A reconcile waits only
 // until the manager's replica has the earlier writes of its key; another replica may
 // not have them yet.
-func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, e informer.Event[T]) []R, filters ...informer.Filter[T]) Source[R] {
+func WatchesInformer[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, obj T) []R, filters ...informer.Filter[T]) Source[R] {
+	return WatchesInformerEvents(inf, oldAndNew(keys), filters...)
+}
+
+// WatchesInformerEvents is [WatchesEvents] for a given informer, as [WatchesInformer] is
+// Watches for one.
+func WatchesInformerEvents[T store.Object, R comparable](inf *informer.Informer[T], keys func(ctx context.Context, e informer.Event[T]) []R, filters ...informer.Filter[T]) Source[R] {
 	return Source[R]{watches: true, bind: func(b *binding[R]) (starter[R], error) {
 		if inf == nil {
 			return nil, errors.New("watches: the informer is nil")
 		}
 		return handleEvents(b, inf, keys, filters)
 	}}
+}
+
+// oldAndNew makes a function of events from one of objects. It returns nil for nil.
+func oldAndNew[T store.Object, R comparable](keys func(context.Context, T) []R) func(context.Context, informer.Event[T]) []R {
+	if keys == nil {
+		return nil
+	}
+	return func(ctx context.Context, e informer.Event[T]) []R {
+		all := keys(ctx, e.Object)
+		if e.Type != store.Modified {
+			return all
+		}
+		for _, key := range keys(ctx, e.Old) {
+			if !slices.Contains(all, key) {
+				all = append(all[:len(all):len(all)], key)
+			}
+		}
+		return all
+	}
 }
 
 func watchKind[T store.Object, R comparable](b *binding[R], keys func(context.Context, informer.Event[T]) []R, filters []informer.Filter[T]) (starter[R], error) {

@@ -40,7 +40,7 @@ var _ = Describe("AddSource", func() {
 		Eventually(calls.all).Should(Equal([]string{"s1"}))
 		Expect(handlers()).To(Equal(1))
 
-		remove, err := c.AddSource(controller.Watches(sameName))
+		remove, err := c.AddSource(controller.WatchesEvents(sameName))
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(calls.all).Should(Equal([]string{"s1", "old"}))
 		create(ctx, m.Store(), newConfigMap("new"))
@@ -53,16 +53,16 @@ var _ = Describe("AddSource", func() {
 		Eventually(calls.all).Should(Equal([]string{"s1", "old", "new", "s2"}))
 		remove()
 
-		_, err = c.AddSource(controller.Watches(sameName))
+		_, err = c.AddSource(controller.WatchesEvents(sameName))
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(calls.all).Should(ConsistOf("s1", "old", "new", "s2", "old", "new", "unseen"))
 	}, SpecTimeout(time.Minute))
 
 	It("adds and removes sources before the manager runs", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("map"), newSite("site", 1))
-		_, err := c.AddSource(controller.Watches(sameName))
+		_, err := c.AddSource(controller.WatchesEvents(sameName))
 		Expect(err).NotTo(HaveOccurred())
-		remove, err := c.AddSource(controller.Watches(
+		remove, err := c.AddSource(controller.WatchesEvents(
 			func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request {
 				return []controller.Request{{Key: store.Key{Name: "removed"}}}
 			}))
@@ -76,7 +76,7 @@ var _ = Describe("AddSource", func() {
 	It("returns a remove that waits for the source's function, which is not called again", func(ctx SpecContext) {
 		entered, leave := make(chan struct{}), make(chan struct{})
 		var returned, more atomic.Bool
-		remove, err := c.AddSource(controller.Watches(
+		remove, err := c.AddSource(controller.WatchesEvents(
 			func(ctx context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
 				more.Store(returned.Load())
 				if e.Object.Name == "first" {
@@ -109,7 +109,7 @@ var _ = Describe("AddSource", func() {
 				users.Go(func() {
 					defer GinkgoRecover()
 					for range 20 {
-						remove, err := c.AddSource(controller.Watches(sameName))
+						remove, err := c.AddSource(controller.WatchesEvents(sameName))
 						Expect(err).NotTo(HaveOccurred())
 						if i%2 == 0 {
 							remove()

@@ -183,7 +183,7 @@ var _ = Describe("A source", func() {
 			}
 			return []controller.Request{{Key: store.Key{Namespace: "default", Name: e.Object.Labels["owner"]}}}
 		}
-		Expect(controller.NewReconciler(m, "c", calls, controller.Options{}, controller.Watches(owners))).Error().To(Succeed())
+		Expect(controller.NewReconciler(m, "c", calls, controller.Options{}, controller.WatchesEvents(owners))).Error().To(Succeed())
 		run(m)
 		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
 		create(ctx, m.Store(), newConfigMap("first"))
@@ -288,7 +288,7 @@ var _ = Describe("A source", func() {
 				keys.note(key)
 				return controller.Result{}, nil
 			}), controller.Options{},
-			controller.Watches(func(_ context.Context, e informer.Event[*Site]) []int {
+			controller.WatchesEvents(func(_ context.Context, e informer.Event[*Site]) []int {
 				if e.Type == store.Deleted {
 					return []int{-1}
 				}
@@ -302,6 +302,28 @@ var _ = Describe("A source", func() {
 		Eventually(keys.all).Should(Equal([]int{10, 11, -1}))
 	}, SpecTimeout(time.Minute))
 
+	It("Watches reconciles what an object names, and what it named before", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		rooms := new(names)
+		room := func(_ context.Context, site *Site) []controller.Request {
+			return []controller.Request{{Key: store.Key{Name: site.Labels["room"]}}}
+		}
+		Expect(controller.NewReconciler(m, "rooms", rooms, controller.Options{}, controller.Watches(room))).Error().NotTo(HaveOccurred())
+		run(m)
+		site := newSite("chair", 1)
+		site.Labels = map[string]string{"room": "hall"}
+		create(ctx, m.Store(), site)
+		Eventually(rooms.all).Should(ConsistOf("hall"))
+		site.Labels = map[string]string{"room": "attic"}
+		Expect(m.Store().Update(ctx, site)).Error().NotTo(HaveOccurred())
+		Eventually(rooms.all).Should(ConsistOf("hall", "hall", "attic"))
+		site.Spec.Replicas = 2
+		Expect(m.Store().Update(ctx, site)).Error().NotTo(HaveOccurred())
+		Eventually(rooms.all).Should(ConsistOf("hall", "hall", "attic", "attic"), "one key for both states")
+		Expect(m.Store().Delete(ctx, site, store.DeleteOptions{})).Error().NotTo(HaveOccurred())
+		Eventually(rooms.all).Should(ConsistOf("hall", "hall", "attic", "attic", "attic"))
+	}, SpecTimeout(time.Minute))
+
 	It("WatchesInformer takes events from a replica of another etcd, and filters", func(ctx SpecContext) {
 		other := newStore(etcdtest.Start(GinkgoTB(), etcdtest.Options{}).Client())
 		replica := informer.NewReplica(other, informer.Options{OnMutation: failOnMutation})
@@ -313,7 +335,7 @@ var _ = Describe("A source", func() {
 		DeferCleanup(func() { cancel(); <-ended })
 
 		Expect(controller.NewReconciler(m, "c", calls, controller.Options{},
-			controller.WatchesInformer(sites, func(_ context.Context, e informer.Event[store.Object]) []controller.Request {
+			controller.WatchesInformerEvents(sites, func(_ context.Context, e informer.Event[store.Object]) []controller.Request {
 				return []controller.Request{request(e.Object)}
 			}, informer.Where(func(obj store.Object) bool { return obj.GetName() != "dull" })))).Error().To(Succeed())
 		run(m)
@@ -339,7 +361,7 @@ var _ = Describe("A source", func() {
 			controller.Every(time.Hour, func(context.Context) []controller.Request {
 				return []controller.Request{request(newSite("there", 1))}
 			}),
-			controller.WatchesInformer(sites, func(_ context.Context, e informer.Event[*Site]) []controller.Request {
+			controller.WatchesInformerEvents(sites, func(_ context.Context, e informer.Event[*Site]) []controller.Request {
 				return []controller.Request{request(e.Object)}
 			}))).Error().To(Succeed())
 		stop := run(m)
@@ -386,10 +408,10 @@ var _ = Describe("A source", func() {
 		m = newManager(controller.ManagerOptions{Log: log.logger()})
 		Expect(controller.NewFor[*Site](m, "c", calls, controller.Options{},
 			controller.For(informer.Where(func(*Site) bool { panic("bad filter") })),
-			controller.Watches(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+			controller.WatchesEvents(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
 				return []controller.Request{request(e.Object)}
 			}, informer.Leaf[*corev1.ConfigMap]{Change: func(_, _ *corev1.ConfigMap) (bool, error) { return false, errors.New("bad condition") }}.Filter()),
-			controller.Watches(func(_ context.Context, e informer.Event[*appsv1.Deployment]) []controller.Request {
+			controller.WatchesEvents(func(_ context.Context, e informer.Event[*appsv1.Deployment]) []controller.Request {
 				if e.Object.Name == "bad" {
 					panic("bad mapping")
 				}
@@ -414,7 +436,7 @@ var _ = Describe("A source", func() {
 		go func() { defer close(ended); _ = replica.Run(replicaCtx) }()
 		DeferCleanup(func() { cancel(); <-ended })
 		Expect(controller.NewReconciler(m, "c", calls, controller.Options{},
-			controller.WatchesInformer(sites, func(ctx context.Context, _ informer.Event[*Site]) []controller.Request {
+			controller.WatchesInformerEvents(sites, func(ctx context.Context, _ informer.Event[*Site]) []controller.Request {
 				close(entered)
 				<-ctx.Done() // which it is when the source ends
 				<-leave
@@ -465,7 +487,7 @@ var _ = Describe("A source", func() {
 			return err
 		}, "not known to this store"),
 		Entry("no mapping function", func(m *controller.Manager) error {
-			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.Watches[*Site, controller.Request](nil))
+			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{}, controller.WatchesEvents[*Site, controller.Request](nil))
 			return err
 		}, "names keys is nil"),
 		Entry("an empty source", func(m *controller.Manager) error {
@@ -495,7 +517,7 @@ var _ = Describe("A source", func() {
 		}, "not known to this store"),
 		Entry("no informer", func(m *controller.Manager) error {
 			_, err := controller.NewReconciler(m, "c", new(names), controller.Options{},
-				controller.WatchesInformer[*Site](nil, func(context.Context, informer.Event[*Site]) []controller.Request { return nil }))
+				controller.WatchesInformerEvents[*Site](nil, func(context.Context, informer.Event[*Site]) []controller.Request { return nil }))
 			return err
 		}, "informer is nil"),
 	)

@@ -39,8 +39,8 @@ var _ = Describe("Apply", func() {
 		Expect(err).NotTo(HaveOccurred())
 		m = newManagerOn(s, controller.ManagerOptions{})
 		b = newTxBench(context.WithoutCancel(ctx), m,
-			controller.Watches(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil }),
-			controller.Watches(func(context.Context, informer.Event[*appsv1.Deployment]) []controller.Request { return nil }))
+			controller.WatchesEvents(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil }),
+			controller.WatchesEvents(func(context.Context, informer.Event[*appsv1.Deployment]) []controller.Request { return nil }))
 	})
 
 	config := func(name string, data ...string) *corev1.ConfigMap {

@@ -24,7 +24,7 @@ import (
 
 var _ = Describe("A serializable transaction", func() {
 	never := func() controller.Source[controller.Request] {
-		return controller.Watches(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
+		return controller.WatchesEvents(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
 	}
 	get := func(name string) func(*controller.Tx, *Site) {
 		return func(tx *controller.Tx, _ *Site) {

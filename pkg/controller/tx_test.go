@@ -301,7 +301,7 @@ var _ = Describe("A transaction", func() {
 		for _, obj := range []*corev1.ConfigMap{newConfigMap("changes"), newConfigMap("goes")} {
 			create(ctx, m.Store(), obj)
 		}
-		never := controller.Watches(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
+		never := controller.WatchesEvents(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
 		var seen journal[string]
 		Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			defer GinkgoRecover()
@@ -348,7 +348,7 @@ var _ = Describe("A transaction", func() {
 
 	It("depends on the objects that must be unchanged or absent", func(ctx SpecContext) {
 		create(ctx, m.Store(), newConfigMap("read"))
-		never := controller.Watches(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
+		never := controller.WatchesEvents(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
 		var seen journal[string]
 		Expect(controller.New(m, "c", func(ctx context.Context, tx *controller.Tx, site *Site) (controller.Result, error) {
 			read, _ := controller.Get[*corev1.ConfigMap](tx, store.KeyOf(newConfigMap("read")))
@@ -466,7 +466,7 @@ var _ = Describe("A transaction", func() {
 		clock := new(hastyClock)
 		m = newManager(controller.ManagerOptions{Clock: clock, Log: log.logger()})
 		Expect(etcd.Client().Put(ctx, m.Store().Prefix()+"core/configmaps/default/x", "gibberish")).Error().NotTo(HaveOccurred())
-		never := controller.Watches(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
+		never := controller.WatchesEvents(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil })
 		Expect(controller.New(m, "c", func(_ context.Context, tx *controller.Tx, _ *Site) (controller.Result, error) {
 			if _, ok := controller.Get[*corev1.ConfigMap](tx, store.KeyOf(newConfigMap("x"))); !ok {
 				tx.Create(newConfigMap("x"))

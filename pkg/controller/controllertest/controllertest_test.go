@@ -193,7 +193,7 @@ func TestGenericKeys(t *testing.T) {
 		func(ctx context.Context, n int) (controller.Result, error) {
 			_, err := env.Store().Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint("n-", n*n)}})
 			return controller.Result{}, err
-		}), controller.Options{}, controller.Watches(func(context.Context, informer.Event[*site]) []int { return nil }))
+		}), controller.Options{}, controller.WatchesEvents(func(context.Context, informer.Event[*site]) []int { return nil }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func Add(m *controller.Manager, kinds ...store.Object) error {
 			return fmt.Errorf("garbage collector: kind %s is given twice", gk)
 		}
 		c.kinds[gk] = t
-		sources = append(sources, controller.WatchesInformer(t.objects, func(_ context.Context, e informer.Event[store.Object]) []request {
+		sources = append(sources, controller.WatchesInformerEvents(t.objects, func(_ context.Context, e informer.Event[store.Object]) []request {
 			return c.affected(gk, e)
 		}))
 	}

@@ -44,8 +44,8 @@ func AddDeployment(m *controller.Manager) error {
 	d := &deployments{m, all, replicaSets, ownerIndex(pods)}
 	_, err = controller.New(m, "deployment", d.reconcile, controller.Options{Workers: 4},
 		controller.Owns[*appsv1.ReplicaSet](),
-		controller.Watches(d.forOrphan),
-		controller.Watches(d.forDeletedPod))
+		controller.WatchesEvents(d.forOrphan),
+		controller.WatchesEvents(d.forDeletedPod))
 	return err
 }
 

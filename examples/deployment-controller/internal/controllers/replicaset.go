@@ -45,7 +45,7 @@ func AddReplicaSet(m *controller.Manager) error {
 	})}
 	_, err = controller.New(m, "replicaset", r.reconcile, controller.Options{Workers: 4},
 		controller.Owns[*corev1.Pod](),
-		controller.Watches(r.forOrphan))
+		controller.WatchesEvents(r.forOrphan))
 	return err
 }
 
