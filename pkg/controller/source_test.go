@@ -193,15 +193,14 @@ var _ = Describe("A source", func() {
 		child.Data = map[string]string{"large": strings.Repeat("x", 600<<10)}
 		child.Labels = map[string]string{"owner": "a"}
 		create(ctx, m.Store(), child)
-		var last int64
 		for _, name := range []string{"a", "b", "c", "d", "e"} {
 			child.Labels["owner"] = name
-			last = committed(m.Store().Update(ctx, child))
+			committed(m.Store().Update(ctx, child))
 		}
 		passing := newConfigMap("passing")
 		passing.Labels = map[string]string{"owner": "f"}
 		create(ctx, m.Store(), passing)
-		last = committed(m.Store().Delete(ctx, passing, store.DeleteOptions{}))
+		last := committed(m.Store().Delete(ctx, passing, store.DeleteOptions{}))
 		Expect(m.Replica().WaitForRevision(ctx, last)).To(Succeed())
 		close(awake)
 		Eventually(calls.all).Should(ContainElements("a", "b", "c", "d", "e", "f"))

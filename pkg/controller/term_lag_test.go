@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,6 +15,18 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
+// shortLag is a little more than a replica that follows etcd may be out of date.
+const shortLag = 7 * time.Second
+
+var _ = It("The lag that ends a term is never below what a replica that follows may have", func() {
+	for maxLag, want := range map[time.Duration]time.Duration{
+		0: 30 * time.Second, time.Second: 15 * time.Second, time.Minute: 2 * time.Minute, math.MaxInt64: math.MaxInt64 - 1,
+	} {
+		m := newManager(controller.ManagerOptions{MaxLag: maxLag, Leadership: &controller.Leadership{Name: leadershipName}})
+		Expect(controller.TermLag(m)).To(Equal(want), maxLag.String())
+	}
+})
+
 var _ = It("A leader whose replica cannot follow etcd gives up its term, and campaigns when it can again", func(ctx SpecContext) {
 	faulty := newFaulty(etcd) // its lease and its reads always work
 	prefix := newStore(etcd.Client()).Prefix()
@@ -24,6 +37,7 @@ var _ = It("A leader whose replica cannot follow etcd gives up its term, and cam
 			MaxLag: time.Second, Leadership: &controller.Leadership{Name: leadershipName, LeaseTime: patient},
 		})
 		Expect(err).NotTo(HaveOccurred())
+		controller.SetTermLag(m, shortLag)
 		Expect(controller.NewFor[*Site](m, "c", controller.ReconcilerFunc[controller.Request](
 			func(context.Context, controller.Request) (controller.Result, error) { return controller.Result{}, nil }), controller.Options{})).Error().To(Succeed())
 		run(m)
@@ -34,7 +48,7 @@ var _ = It("A leader whose replica cannot follow etcd gives up its term, and cam
 	first := enter(faulty.client)
 	Eventually(leads(first)).Should(BeTrue())
 	second := enter(etcd.Client())
-	Consistently(leads(second), "8s").Should(BeFalse(), "a replica that follows is never taken for one that does not")
+	Consistently(leads(second), "2s").Should(BeFalse(), "a replica that follows is never taken for one that does not")
 	Expect(leads(first)()).To(BeTrue())
 
 	faulty.hold()
@@ -43,7 +57,7 @@ var _ = It("A leader whose replica cannot follow etcd gives up its term, and cam
 	create(ctx, s, newSite("a", 1))
 	Eventually(leads(second), "40s").Should(BeTrue())
 	Expect(leads(first)()).To(BeFalse())
-	Expect(first.Leadership().LastLoss).To(MatchError(ContainSubstring("the replica has been out of date for more than 15s")))
+	Expect(first.Leadership().LastLoss).To(MatchError(ContainSubstring("the replica has been out of date for more than 7s")))
 
 	Expect(etcd.Client().Delete(ctx, "/homeostat/leadership"+prefix+leadershipName)).Error().NotTo(HaveOccurred())
 	Eventually(leads(second)).Should(BeTrue())
@@ -63,6 +77,7 @@ var _ = It("A process whose replica cannot follow etcd gives up its buckets, and
 			MaxLag: time.Second, Sharding: &controller.Sharding{Name: shardingName, Buckets: 64, LeaseTime: patient},
 		})
 		Expect(err).NotTo(HaveOccurred())
+		controller.SetTermLag(m, shortLag)
 		Expect(controller.New(m, "c", func(context.Context, *controller.Tx, *Site) (controller.Result, error) {
 			return controller.Result{}, nil
 		}, controller.Options{})).Error().To(Succeed())
@@ -85,7 +100,7 @@ var _ = It("A process whose replica cannot follow etcd gives up its buckets, and
 	Expect(err).NotTo(HaveOccurred())
 	create(ctx, s, newSite("a", 1))
 	Eventually(owned(second), "40s").Should(Equal(64))
-	Expect(first.Sharding().LastLoss).To(MatchError(ContainSubstring("the replica has been out of date for more than 15s")))
+	Expect(first.Sharding().LastLoss).To(MatchError(ContainSubstring("the replica has been out of date for more than 7s")))
 	faulty.release()
 	shared()
 }, SpecTimeout(2*time.Minute))

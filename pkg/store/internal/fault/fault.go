@@ -39,7 +39,7 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Recover, when deferred, turns a panic into an [Error]. Types and conversions are the
+// Recover turns a panic into an [Error]; defer it. Types and conversions are the
 // user's, and one bad value must not end the process.
 func Recover(doing string, err *error) {
 	if p := recover(); p != nil {
