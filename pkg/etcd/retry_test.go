@@ -75,7 +75,7 @@ var _ = Describe("One bad member among three", func() {
 			Expect(cluster.Leader(ctx)).NotTo(Equal(isolated))
 			began := time.Now()
 			mustWork(ctx, cluster.Client())
-			Expect(time.Since(began)).To(BeNumerically("<", 15*time.Second))
+			Expect(time.Since(began)).To(BeNumerically("<", 30*time.Second))
 			cluster.Heal()
 			Expect(cluster.Leader(ctx)).Error().NotTo(HaveOccurred())
 		}

@@ -42,11 +42,11 @@ var _ = DescribeTable("One member that is cut off from the others keeps no repli
 			informerFor[*site](r)
 			began := time.Now()
 			stop := startSynced(ctx, r)
-			Expect(time.Since(began)).To(BeNumerically("<", 8*time.Second))
+			Expect(time.Since(began)).To(BeNumerically("<", 20*time.Second))
 			rev := create(ctx, s, nameless("v", "1"))
 			began = time.Now()
 			Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
-			Expect(time.Since(began)).To(BeNumerically("<", 8*time.Second))
+			Expect(time.Since(began)).To(BeNumerically("<", 20*time.Second))
 			stop()
 		}
 	},

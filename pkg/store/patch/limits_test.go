@@ -114,7 +114,7 @@ func TestLimits(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
 			t.Logf("%v, %d MiB for %d bytes: %.200v", took, allocated, len(c.patch), err)
-			if took > 5*time.Second || allocated > 200 {
+			if took > time.Minute || allocated > 200 {
 				t.Errorf("took %v and %d MiB", took, allocated)
 			}
 			if c.word != "" && (err == nil || !strings.Contains(err.Error(), c.word)) {

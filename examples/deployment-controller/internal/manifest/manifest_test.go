@@ -180,7 +180,7 @@ func TestManyErrors(t *testing.T) {
 	if len(errs) != 21 || errs[20] != "stdin: document 1: and 99979 more errors" {
 		t.Errorf("%d errors: %.2000q", len(errs), errs)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Error(took)
 	}
 }

@@ -151,7 +151,7 @@ func TestCostOfLooking(t *testing.T) {
 		JSON(data)
 		Protobuf(data)
 		Nesting(data)
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%s: %v", name, took)
 		}
 	}
