@@ -6,6 +6,7 @@ import (
 
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -43,7 +44,11 @@ func (r *Reader) read(ctx context.Context, k *kindInfo, key Key) (Object, error)
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", apierrors.NewBadRequest(err.Error()))
 	}
-	if o := r.txn.byKey[etcdKey]; o != nil && !o.isCondition() && o.effect.action != keep {
+	i := slices.IndexFunc(r.txn.ops, func(o *op) bool { // a part of a split transaction has no byKey
+		return o.etcdKey == etcdKey && !o.isCondition() && o.effect.action != keep
+	})
+	if i >= 0 {
+		o := r.txn.ops[i]
 		if o.effect.action == remove {
 			return nil, fmt.Errorf("read %s: %w", etcdKey, apierrors.NewNotFound(k.resource, key.Name))
 		}

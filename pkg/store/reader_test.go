@@ -106,6 +106,18 @@ var _ = Describe("A rule across objects", func() {
 		Expect(t.Commit(ctx)).Error().To(MatchError(apierrors.IsInvalid, "Invalid"))
 	})
 
+	It("sees what a transaction writes that may be split, and objects with generated names", func(ctx SpecContext) {
+		s := newStore(inRegion)
+		anchor := created(ctx, newStore(sharing(s)), "anchor")
+		site := &Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: "site-"}}
+		in("north")(site)
+		t := s.Txn()
+		t.Create(region("north"))
+		t.Create(site)
+		t.AllowSplit(anchor)
+		Expect(t.Commit(ctx)).Error().NotTo(HaveOccurred())
+	})
+
 	It("does not run for status and metadata, and locks nothing", func(ctx SpecContext) {
 		s := newStore(inRegion)
 		before := newStore(sharing(s))
