@@ -128,4 +128,15 @@ var _ = Describe("The deployment-controller example", func() {
 		Expect(session.Err).To(gbytes.Say(`deployment default/web failed: .*ProgressDeadlineExceeded`))
 		Expect(conditionsOf(deploymentsOf(ctx, w)[0])).To(HaveKeyWithValue(appsv1.DeploymentProgressing, "False ProgressDeadlineExceeded"))
 	}, SpecTimeout(2*patience))
+
+	It("does not take the failure of an earlier rollout for one of its own", func(ctx SpecContext) {
+		w := newWorld()
+		const deadline = "progressDeadlineSeconds: 1"
+		w.succeed("--wait", "-f", manifestFile(deploymentYAML("web:1", 1, "")))
+		w.start("--controllers=deployment,replicaset,hollow-node")
+		broken := w.start("--controllers=", "--wait", "-f", manifestFile(deploymentYAML("broken:1", 1, deadline)))
+		Eventually(broken).Should(gexec.Exit(1))
+		// The condition stays in the status when the controller has seen the fix.
+		w.succeed("--controllers=", "--wait", "-f", manifestFile(deploymentYAML("web:1", 2, "progressDeadlineSeconds: 60")))
+	}, SpecTimeout(2*patience))
 })

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,8 +32,8 @@ type script struct {
 	docs    []manifest.Document
 	bad     int // number of problems with documents
 
-	applied  []store.Key // the keys of applied Deployments
-	revision int64       // the newest revision that applying created
+	rollouts map[store.Key]progress.Rollout // of the applied Deployments
+	revision int64                          // the newest revision that applying created
 	result   error
 }
 
@@ -52,7 +53,7 @@ func (s *script) play(ctx context.Context) error {
 	s.applyAll(ctx, s.docs)
 	if len(s.program.options.files) == 0 { // without -f, wait for all Deployments
 		for _, d := range s.program.view.now().deployments {
-			s.applied = append(s.applied, store.KeyOf(d))
+			s.await(d)
 		}
 	}
 	if s.program.options.wait {
@@ -133,10 +134,18 @@ func (s *script) applyAll(ctx context.Context, docs []manifest.Document) {
 		if rev, err := store.ParseRevision(obj.GetResourceVersion()); err == nil {
 			s.revision = max(s.revision, rev)
 		}
-		if _, ok := obj.(*appsv1.Deployment); ok {
-			s.applied = append(s.applied, store.KeyOf(obj))
+		if d, ok := obj.(*appsv1.Deployment); ok {
+			s.await(d)
 		}
 	}
+}
+
+// await adds a Deployment, as it is right after it was applied, to those to wait for.
+func (s *script) await(d *appsv1.Deployment) {
+	if s.rollouts == nil {
+		s.rollouts = map[store.Key]progress.Rollout{}
+	}
+	s.rollouts[store.KeyOf(d)] = progress.NewRollout(d, time.Now())
 }
 
 // waitComplete waits until every applied Deployment is complete. First it waits for
@@ -151,37 +160,7 @@ func (s *script) waitComplete(ctx context.Context) error {
 	if err := s.program.manager.Replica().WaitForRevision(ctx, s.revision); err != nil {
 		return err
 	}
-	var pending, failed error
-	s.program.view.each(ctx, func(now state) bool {
-		pending, failed = s.check(now)
-		return pending != nil && failed == nil
-	})
-	switch {
-	case failed != nil:
-		return failed
-	case pending != nil:
-		return fmt.Errorf("%w: %w", context.Cause(ctx), pending)
-	}
-	return nil
-}
-
-// check returns an error for the applied Deployments that are not complete yet, and
-// one for those that have failed.
-func (s *script) check(now state) (pending, failed error) {
-	for _, key := range s.applied {
-		d := now.deployment(key)
-		if d == nil {
-			return nil, fmt.Errorf("deployment %s was deleted", key)
-		}
-		if reason, bad := progress.Failed(d); bad {
-			failed = errors.Join(failed, failure{d, reason})
-		}
-		if !progress.Complete(d) {
-			pending = errors.Join(pending, fmt.Errorf("deployment %s: %d of %d replicas are updated, %d available",
-				key, d.Status.UpdatedReplicas, replicasOf(d), d.Status.AvailableReplicas))
-		}
-	}
-	return pending, failed
+	return (&waiter{view: s.program.view, rollouts: s.rollouts}).wait(ctx)
 }
 
 // problemsOf returns one error for each invalid field of a document that could not be

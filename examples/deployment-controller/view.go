@@ -78,12 +78,3 @@ func (v *view) now() state {
 		pods:        slices.Collect(v.pods.List(s, all)),
 	}
 }
-
-func (s state) deployment(key store.Key) *appsv1.Deployment {
-	for _, d := range s.deployments {
-		if store.KeyOf(d) == key {
-			return d
-		}
-	}
-	return nil
-}

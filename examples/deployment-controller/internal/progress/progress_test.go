@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -246,7 +247,7 @@ func TestCompleteAndFailed(t *testing.T) {
 		"late, but changed": {changed(deployment("a", 1, 3, late), func(d *appsv1.Deployment) { d.Generation++ }), false, false},
 		"another reason":    {deployment("a", 1, 3, status{reason: "ReplicaSetCreateError"}), false, false},
 	} {
-		reason, failed := progress.Failed(c.d)
+		reason, failed := progress.NewRollout(c.d, time.Now()).Failed(c.d, time.Now())
 		if progress.Complete(c.d) != c.complete || failed != c.failed || failed != (reason == "ProgressDeadlineExceeded") {
 			t.Errorf("%s: complete %t, failed %t, %q", name, progress.Complete(c.d), failed, reason)
 		}

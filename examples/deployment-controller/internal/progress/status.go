@@ -11,24 +11,11 @@ const (
 	notProgressing = "Not progressing: "
 )
 
-// deadlineExceeded is the reason of a Progressing condition whose deadline has passed.
-const deadlineExceeded = "ProgressDeadlineExceeded"
-
 // Complete reports whether the controller has seen the current spec and finished the rollout: the desired number of Pods
 // is available, and all have the current template.
 func Complete(d *appsv1.Deployment) bool {
 	want, s := desired(d.Spec.Replicas), &d.Status
 	return observed(d) && s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
-}
-
-// Failed reports whether the Deployment made no progress within its deadline, and returns the reason. It returns false
-// if the controller has not seen the current spec yet. A failed Deployment can still complete.
-func Failed(d *appsv1.Deployment) (reason string, failed bool) {
-	c := condition(d, appsv1.DeploymentProgressing)
-	if observed(d) && c != nil && c.Status == corev1.ConditionFalse && c.Reason == deadlineExceeded {
-		return c.Reason, true
-	}
-	return "", false
 }
 
 // observed reports whether the status belongs to the current spec.
