@@ -29,6 +29,9 @@ const (
 	// CauseOwnWrites is the arrival of the key's own writes in the replica. The key's
 	// other causes came before, and had to wait for it.
 	CauseOwnWrites CauseType = "own writes"
+	// CauseDecodable is that the value stored under the key, which could not be
+	// decoded, now can be or is gone.
+	CauseDecodable CauseType = "decodable"
 	// CauseTimer is a round of [Every] or [Resync].
 	CauseTimer CauseType = "timer"
 	// CauseSharding is that the key now belongs to this process: see [Sharding].

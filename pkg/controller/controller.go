@@ -9,7 +9,6 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/queue"
-	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // Controller calls a [Reconciler] for the keys that its sources name. R is the type of
@@ -25,10 +24,12 @@ type Controller[R comparable] struct {
 	reconciler Reconciler[R]
 	options    Options
 	filter     *shardFilter // nil unless the keys are sharded
-	log        logr.Logger
-	sources    sources[R]
-	reconciles atomic.Uint64 // how many began; numbers them in log lines
-	metrics    *controllerMetrics
+	// decodability is that of the objects that the keys name; nil if they name none.
+	decodability decodability
+	log          logr.Logger
+	sources      sources[R]
+	reconciles   atomic.Uint64 // how many began; numbers them in log lines
+	metrics      *controllerMetrics
 }
 
 // Options configure a controller. The zero value is useful.
@@ -67,11 +68,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func newController[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo) *Controller[R] {
+func newController[R comparable](m *Manager, name string, r Reconciler[R], o Options, kind forKind) *Controller[R] {
 	log := m.settings().Log.WithName(name)
 	return &Controller[R]{
 		name: name, manager: m, reconciler: r, options: o.withDefaults(), log: log, metrics: m.metricsFor(name),
-		sources: sources[R]{binding: binding[R]{manager: m, log: log, primary: primary}},
+		filter: kind.filter, decodability: kind.decodability,
+		sources: sources[R]{binding: binding[R]{manager: m, log: log, primary: kind.primary}},
 	}
 }
 
@@ -100,8 +102,8 @@ func (c *Controller[R]) RequeueAfter(key R, pause time.Duration) error {
 }
 
 // ReconcileOnce calls the reconciler for one key, in the caller's goroutine, and
-// returns its result. The error is the reconciler's, that of its commit, or a
-// recovered panic. ReconcileOnce is for tests (see package controllertest) and for
+// returns its result. The error is the reconciler's, that of its commit, a recovered
+// panic, or that the value of the key cannot be decoded. ReconcileOnce is for tests (see package controllertest) and for
 // programs that do one thing and end.
 //
 // The controller's sources, queue and backoff take no part. In particular, the
@@ -120,6 +122,9 @@ func (c *Controller[R]) ReconcileOnce(ctx context.Context, key R) (Result, error
 		return Result{}, fmt.Errorf("controller %q: the manager's replica has not synced: run it and wait with WaitForSync", c.name)
 	}
 	log := c.log.WithValues("key", key, "reconcile", c.reconciles.Add(1))
+	if err := c.undecodable(key); err != nil {
+		return Result{}, fmt.Errorf("controller %q: %w", c.name, err)
+	}
 	return c.callReconciler(logr.NewContext(ctx, log), key)
 }
 

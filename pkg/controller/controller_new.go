@@ -21,14 +21,24 @@ func NewReconciler[R comparable](m *Manager, name string, r Reconciler[R], o Opt
 	if err != nil {
 		return nil, err
 	}
-	return add(m, name, r, o, store.KindInfo{}, nil, sources)
+	return add(m, name, r, o, forKind{}, sources)
 }
 
 // NewFor is [NewReconciler] for a controller of the objects of kind T. It adds [For]
 // to the sources if that is not among them. [Owns] and [OwnsAny] need a controller
 // that is made with NewFor or [New].
+//
+// While the value that is stored under a key cannot be decoded, the reconciler is not
+// called for it: the replica has an older object, or none, although there is one. The
+// key is [KeyUndecodable] then, and is reconciled as soon as its value can be decoded
+// or is gone. This does not hold for other objects that the reconciler reads: for
+// those the replica has the last good object. See [ManagerOptions].RequireDecodable.
 func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Options, sources ...Source[Request]) (*Controller[Request], error) {
 	primary, err := store.KindOf[T](m.Store())
+	if err != nil {
+		return nil, fmt.Errorf("controller %q: %w", name, err)
+	}
+	inf, err := informer.For[T](m.Replica())
 	if err != nil {
 		return nil, fmt.Errorf("controller %q: %w", name, err)
 	}
@@ -49,7 +59,7 @@ func NewFor[T store.Object](m *Manager, name string, r Reconciler[Request], o Op
 		}
 		sources = append(slices.Clone(sources), filter.source())
 	}
-	return add(m, name, r, o, primary, filter, sources)
+	return add(m, name, r, o, forKind{primary, inf, filter}, sources)
 }
 
 // TxFunc reconciles one object in a transaction. [New] describes when it is called and
@@ -113,9 +123,15 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 	return result, nil
 }
 
+// forKind is what a controller of objects has, and others have not.
+type forKind struct {
+	primary      store.KindInfo
+	decodability decodability
+	filter       *shardFilter // nil unless the keys are sharded
+}
+
 // add adds a controller. o includes the manager's options for it.
-func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, primary store.KindInfo, filter *shardFilter,
-	sources []Source[R]) (*Controller[R], error) {
+func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, kind forKind, sources []Source[R]) (*Controller[R], error) {
 	switch {
 	case name == "":
 		return nil, fmt.Errorf("controller: the name is missing")
@@ -123,18 +139,17 @@ func add[R comparable](m *Manager, name string, r Reconciler[R], o Options, prim
 		return nil, fmt.Errorf("controller %q: the reconciler is nil", name)
 	case len(sources) == 0:
 		return nil, fmt.Errorf("controller %q: no sources: nothing would ever be reconciled", name)
-	case m.isSharded() && !m.hasLeadership() && filter == nil && !o.EveryProcess:
+	case m.isSharded() && !m.hasLeadership() && kind.filter == nil && !o.EveryProcess:
 		return nil, fmt.Errorf("controller %q: its keys cannot be sharded, since it has no kind: make it with New or NewFor, "+
 			"set EveryProcess, or give the manager a Leadership too", name)
 	}
-	c := newController(m, name, r, o, primary)
-	c.filter = filter
+	c := newController(m, name, r, o, kind)
 	for _, s := range sources {
 		if _, err := c.sources.add(s); err != nil {
 			return nil, fmt.Errorf("controller %q: %w", name, err)
 		}
 	}
-	err := m.addComponent("controller", component{name: name, everyProcess: o.EveryProcess, sharded: filter != nil, run: c.run, controller: c})
+	err := m.addComponent("controller", component{name: name, everyProcess: o.EveryProcess, sharded: kind.filter != nil, run: c.run, controller: c})
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ import (
 type run[R comparable] struct {
 	controller *Controller[R]
 	queue      *queue.Queue[R, Cause]
+
+	undecodable undecodableKeys[R]
 }
 
 // causes are why a key is reconciled.
@@ -53,6 +55,7 @@ func (c *Controller[R]) run(ctx, work context.Context) error {
 	r.queue.ShutDown()
 	c.sources.end()
 	running.Wait()
+	r.undecodable.end()
 	return nil
 }
 
@@ -108,6 +111,9 @@ func (r *run[R]) reconcileSharded(work context.Context, key R, causes *causes) {
 
 // reconcile calls the reconciler for a key and decides when the key comes back.
 func (r *run[R]) reconcile(ctx context.Context, key R, causes *causes) {
+	if r.awaitDecodable(key) {
+		return
+	}
 	c := r.controller
 	log := r.logFor(key, causes)
 	began := c.manager.settings().Clock.Now()

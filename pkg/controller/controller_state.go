@@ -29,6 +29,9 @@ const (
 	// KeyFailed is a key that failed with a [TerminalError]. It waits for a change.
 	// The controller remembers the latest thousand or so; older ones are idle.
 	KeyFailed KeyPhase = "failed"
+	// KeyUndecodable is a key whose stored value cannot be decoded: LastError has the
+	// reason. It waits until the value can be decoded, or is gone.
+	KeyUndecodable KeyPhase = "undecodable"
 )
 
 var keyPhases = map[queue.Phase]KeyPhase{
@@ -87,7 +90,7 @@ type ControllerState struct {
 
 	// The number of keys in each phase; see [KeyPhase]. If Reconciling equals Workers
 	// and Queued grows, the controller needs more workers or faster reconciles.
-	Reconciling, Queued, WaitingForRevision, InBackoff, WaitingForTime, Failed int
+	Reconciling, Queued, WaitingForRevision, InBackoff, WaitingForTime, Failed, Undecodable int
 
 	// OldestWait is how long the oldest cause has waited for a reconcile.
 	// LongestReconcile is how long the longest of the running reconciles has taken,
@@ -107,6 +110,7 @@ func (c *Controller[R]) State() ControllerState {
 	s.Running = true
 	s.Reconciling, s.Queued, s.WaitingForRevision = q.Reconciling, q.Queued, q.WaitingForRevision
 	s.InBackoff, s.WaitingForTime, s.Failed = q.InBackoff, q.WaitingForTime, q.Failed
+	s.Undecodable = r.undecodable.len()
 	s.OldestWait, s.LongestReconcile, s.TotalReconcile = q.OldestWait, q.LongestWork, q.TotalWork
 	return s
 }
@@ -119,7 +123,7 @@ func (c *Controller[R]) KeyState(key R) KeyState[R] {
 	if r == nil {
 		return KeyState[R]{Key: key, Phase: KeyIdle}
 	}
-	return newKeyState(r.queue.KeyState(key))
+	return r.newKeyState(r.queue.KeyState(key))
 }
 
 // KeyStates returns the states of keys that are not idle, at most as many as most says.
@@ -133,12 +137,17 @@ func (c *Controller[R]) KeyStates(most int) []KeyState[R] {
 	}
 	var states []KeyState[R]
 	for _, s := range r.queue.KeyStates(most) {
-		states = append(states, newKeyState(s))
+		states = append(states, r.newKeyState(s))
+	}
+	for _, key := range r.undecodable.keys(most - len(states)) {
+		if s := r.queue.KeyState(key); s.Phase == queue.Idle { // others are listed already
+			states = append(states, r.newKeyState(s))
+		}
 	}
 	return states
 }
 
-func newKeyState[R comparable](s queue.KeyState[R, Cause]) KeyState[R] {
+func (r *run[R]) newKeyState(s queue.KeyState[R, Cause]) KeyState[R] {
 	k := KeyState[R]{
 		Key: s.Key, Phase: keyPhases[s.Phase], Since: s.Since, Causes: s.Causes.List(), Again: s.Again,
 		Failures: s.Failures, LastError: s.LastError, LastErrorTime: s.LastErrorTime,
@@ -146,6 +155,11 @@ func newKeyState[R comparable](s queue.KeyState[R, Cause]) KeyState[R] {
 	}
 	if s.Causes != nil {
 		k.TotalCauses, k.HighPriority = s.Causes.Total, s.Causes.Priority == queue.High
+	}
+	if since, ok := r.undecodable.since(s.Key); ok && (s.Phase == queue.Idle || s.Phase == queue.WaitingForTime) {
+		if err := r.controller.undecodable(s.Key); err != nil {
+			k.Phase, k.Since, k.LastError = KeyUndecodable, since, err.Error()
+		}
 	}
 	return k
 }

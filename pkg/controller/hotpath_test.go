@@ -17,7 +17,7 @@ import (
 func newBareRun(log logr.Logger, reconcile ReconcilerFunc[Request]) *run[Request] {
 	m := &Manager{options: ManagerOptions{Clock: clock.RealClock{}, Log: log}, replica: informer.NewReplica(nil, informer.Options{})}
 	m.metrics = newMetrics(m)
-	return newController(m, "c", reconcile, Options{}, store.KindInfo{}).newRun()
+	return newController(m, "c", reconcile, Options{}, forKind{}).newRun()
 }
 
 // turn does what a worker does with one key.

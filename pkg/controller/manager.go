@@ -66,7 +66,8 @@ type ManagerOptions struct {
 	MaxLag time.Duration
 	// RequireDecodable makes /readyz fail while a replica has values that it cannot
 	// decode, such as those of a version that this program does not know. Defaults to
-	// false: they do not count.
+	// false: they do not count. In either case, the keys of such values are not
+	// reconciled; see [NewFor].
 	RequireDecodable bool
 	// TracerProvider makes OpenTelemetry spans: one for each reconcile, from the
 	// change that caused it to its end, with its wait in the queue and its

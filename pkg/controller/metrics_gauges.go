@@ -35,6 +35,8 @@ func newGauges(m *Manager) *gauges {
 			func(s ControllerState) float64 { return float64(s.WaitingForTime) }),
 		byController("homeostat_failed_keys", "Number of keys, up to about a thousand, that failed for good and wait for a change.",
 			func(s ControllerState) float64 { return float64(s.Failed) }),
+		byController("homeostat_undecodable_keys", "Number of keys that wait until the values stored under them can be decoded.",
+			func(s ControllerState) float64 { return float64(s.Undecodable) }),
 		byQueue("workqueue_depth", "Number of keys in the queue.",
 			func(s ControllerState) float64 { return float64(s.Queued) }),
 		byQueue("homeostat_queue_oldest_seconds", "Time that the key has waited that has waited longest to be reconciled.",

@@ -131,7 +131,7 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 	start, reason := f.resumption(saved, p, f.replica.unlisted(len(f.replica.kinds)))
 	f.replica.status.checkpoint(func(st *CheckpointStatus) { st.Start = start })
 	f.restoreUndecodable(saved)
-	f.replica.publish(revision, changed...) // from here on the state can be seen
+	f.replica.publishChanges(revision, changed...) // from here on the state can be seen
 	for _, k := range changed {
 		k.deliverInitial()
 	}
@@ -149,7 +149,7 @@ func (f *reflector) useCheckpoint(saved *savedState, p *probe) {
 		log = f.replica.log
 	}
 	log.Info("checkpoint: "+start, "path", f.replica.checkpoint.Path)
-	f.replica.waiters.reached(revision)
+	f.replica.reached(revision)
 	if f.relistReason == "" {
 		f.adoptEpoch(p.epoch)
 		f.replica.status.observed(p.asked, p.now, revision)

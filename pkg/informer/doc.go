@@ -56,7 +56,7 @@
 //     the greater of 32 MiB and the size of the replica. Beyond that, the replica
 //     lists again.
 //   - A value that cannot be decoded is reported with its key in [Replica.Status]. The
-//     last good object stays. The log has a line for the first such value of each kind
+//     last good object stays; [Informer.Undecodable] tells of a key. The log has a line for the first such value of each kind
 //     and cause, then at most one line a minute with their number, and one when none is
 //     left.
 //   - A replica notices a lost connection and lost data: at once if the connection

@@ -56,7 +56,7 @@ var _ = Describe("Values that are not encrypted", func() {
 
 		p := begin(ctx, strict, path)
 		Expect(p.start()).To(HavePrefix("not used: it has values that were not encrypted"))
-		Expect(p.received.lines()).To(HaveLen(1))
+		Eventually(p.received.lines).Should(HaveLen(1))
 		Expect(p.replica.Status().Undecodable).To(HaveLen(1))
 		p.end()
 	}, SpecTimeout(specTimeout))

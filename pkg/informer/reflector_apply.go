@@ -39,10 +39,10 @@ func (f *reflector) advance(revision int64) {
 		return
 	}
 	f.replica.mu.Lock()
-	f.replica.publish(revision)
+	f.replica.publishChanges(revision)
 	f.replica.mu.Unlock()
 	f.markEnqueued()
-	f.replica.waiters.reached(revision)
+	f.replica.reached(revision)
 	f.progressed = true
 }
 
@@ -210,12 +210,12 @@ func (b *changeSet) commit(revision int64) {
 		c.kind.changeCount++
 		effective = append(effective, c)
 	}
-	b.reflector.replica.publish(revision, touched...)
+	b.reflector.replica.publishChanges(revision, touched...)
 	handlers := handlersOf(touched)
 	b.reflector.replica.mu.Unlock()
 	enqueueAll(handlers, effective, revision)
 	b.reflector.markEnqueued()
-	b.reflector.replica.waiters.reached(revision)
+	b.reflector.replica.reached(revision)
 }
 
 // coalesceLimit bounds how many events of several responses are applied together.

@@ -97,7 +97,7 @@ func (f *reflector) install(lists []*kindList, revision int64, of epochID, newEp
 		changed[i] = l.kind
 		changes = append(changes, l.install(revision, &f.sentinel)...)
 	}
-	f.replica.publish(revision, changed...)
+	f.replica.publishChanges(revision, changed...)
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(a.revision, b.revision) })
 	for _, c := range changes {
 		c.kind.changeCount++
@@ -113,5 +113,5 @@ func (f *reflector) install(lists []*kindList, revision int64, of epochID, newEp
 	if newEpoch {
 		revision = math.MaxInt64
 	}
-	f.replica.waiters.reached(revision)
+	f.replica.reached(revision)
 }

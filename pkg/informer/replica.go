@@ -240,6 +240,20 @@ func (r *Replica) publish(revision int64, changed ...*kind) {
 	r.snapshot.Store(s)
 }
 
+// publishChanges publishes a snapshot with everything that Run's goroutine has seen.
+// It is called with mu held, and reached without it.
+func (r *Replica) publishChanges(revision int64, changed ...*kind) {
+	r.publish(revision, changed...)
+	r.status.published()
+}
+
+// reached ends the waits for a published snapshot. It is called without locks, and calls
+// functions of others.
+func (r *Replica) reached(revision int64) {
+	r.status.release()
+	r.waiters.reached(revision)
+}
+
 // state copies a kind's trees. The copy is lazy: it costs the same for any size, and
 // later changes copy the nodes that they touch.
 func (k *kind) state() kindState {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/homeostat/homeostat/pkg/store"
@@ -146,12 +147,18 @@ func (x *index) status() IndexStatus {
 
 // statusKeeper holds what the replica's goroutines report.
 type statusKeeper struct {
-	mu      sync.Mutex // guards the fields below
-	now     Status
-	fresh   freshness
-	pending *pendingBytes // of the newest watch
-	bad     map[string]undecodable
-	reports []*undecodableReport // of the keys in bad, and of those that were there since the last log line
+	// badKeys is the length of bad, for a look without the lock.
+	badKeys atomic.Int64
+
+	mu       sync.Mutex // guards the fields below
+	now      Status
+	fresh    freshness
+	pending  *pendingBytes // of the newest watch
+	bad      map[string]undecodable
+	reports  []*undecodableReport // of the keys in bad, and of those that were there since the last log line
+	resolved []string             // keys in bad that leave it when the next snapshot is published
+	waiting  map[string][]*decodableWaiter
+	released []*decodableWaiter // to be called once no lock is held
 }
 
 // copy returns the status of a replica that is at revision at.

@@ -2,10 +2,13 @@ package informer
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/homeostat/homeostat/pkg/internal/retry"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // undecodableInterval is the least time between two log lines about one cause.
@@ -23,6 +26,69 @@ type undecodable struct {
 	revision int64
 	err      error
 	report   *undecodableReport
+	resolved bool // a decodable value, or a deletion, followed; the next snapshot has it
+}
+
+// decodableWaiter is a function to call when a key has no undecodable value any more.
+type decodableWaiter struct{ f func() }
+
+// Undecodable returns an error if the value that is stored under a key cannot be
+// decoded, and nil if it can or if there is none. Snapshots then have the last good
+// object of the key, or none. The error names the key and the revision of the value.
+//
+// After nil, a snapshot that is taken later has the object as it was at some time after
+// the last undecodable value. Undecodable costs next to nothing while the replica has
+// no undecodable value.
+func (i *Informer[T]) Undecodable(key store.Key) error {
+	k := &i.replica.status
+	if k.badKeys.Load() == 0 {
+		return nil
+	}
+	etcdKey := string(appendKey([]byte(i.kind.prefix), key))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	u, ok := k.bad[etcdKey]
+	if !ok {
+		return nil
+	}
+	return fmt.Errorf("the value of %s at revision %d cannot be decoded: %w", etcdKey, u.revision, u.err)
+}
+
+// AfterDecodable calls f once [Informer.Undecodable] returns nil for a key: because a
+// value that can be decoded was stored, or the key was deleted. The snapshot then has
+// the change. AfterDecodable calls f before it returns if that is so already. Otherwise
+// the replica's own goroutine calls f, which must not block.
+//
+// The function stop cancels the call of f. It returns false if f was called already or
+// the call has begun.
+func (i *Informer[T]) AfterDecodable(key store.Key, f func()) (stop func() bool) {
+	k, etcdKey, w := &i.replica.status, string(appendKey([]byte(i.kind.prefix), key)), &decodableWaiter{f}
+	k.mu.Lock()
+	if _, ok := k.bad[etcdKey]; !ok {
+		k.mu.Unlock()
+		f()
+		return func() bool { return false }
+	}
+	if k.waiting == nil {
+		k.waiting = map[string][]*decodableWaiter{}
+	}
+	k.waiting[etcdKey] = append(k.waiting[etcdKey], w)
+	k.mu.Unlock()
+	return func() bool { return k.stopWaiting(etcdKey, w) }
+}
+
+func (k *statusKeeper) stopWaiting(etcdKey string, w *decodableWaiter) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := k.waiting[etcdKey]
+	at := slices.Index(all, w)
+	if at < 0 {
+		return false
+	}
+	if k.waiting[etcdKey] = slices.Delete(all, at, at+1); len(all) == 1 {
+		delete(k.waiting, etcdKey)
+	}
+	return true
 }
 
 // undecodableReport counts the undecodable values of one kind and cause for the log.
@@ -86,11 +152,13 @@ func (k *statusKeeper) undecodable(kind, key string, revision int64, err error) 
 	}
 	known, ok := k.bad[key]
 	if ok && known.revision == revision {
-		known.err = err // a checkpoint may have withheld it
+		known.err, known.resolved = err, false // a checkpoint may have withheld the error
 		k.bad[key] = known
 		return false
 	}
-	k.remove(key)
+	if ok {
+		known.report.keys--
+	}
 	report := k.reportOf(kind, err.Error())
 	first = report.values == 0
 	report.keys++
@@ -98,7 +166,8 @@ func (k *statusKeeper) undecodable(kind, key string, revision int64, err error) 
 	if first {
 		report.logged, report.before = report.keys, report.values
 	}
-	k.bad[key] = undecodable{revision, err, report}
+	k.bad[key] = undecodable{revision: revision, err: err, report: report}
+	k.badKeys.Store(int64(len(k.bad)))
 	return first
 }
 
@@ -123,29 +192,65 @@ func (k *statusKeeper) reportOf(kind, cause string) *undecodableReport {
 	return report
 }
 
+// decodable records that a key has a value that can be decoded, or was deleted. The key
+// counts as undecodable until the next snapshot is published.
 func (k *statusKeeper) decodable(key string) {
+	if k.badKeys.Load() == 0 { // only the caller's goroutine, and those it waits for, add keys
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.remove(key)
+	k.resolve(key)
 }
 
-// remove is called with mu held.
-func (k *statusKeeper) remove(key string) {
-	if known, ok := k.bad[key]; ok {
-		known.report.keys--
-		delete(k.bad, key)
+// resolve is called with mu held.
+func (k *statusKeeper) resolve(key string) {
+	if u, ok := k.bad[key]; ok && !u.resolved {
+		u.resolved = true
+		k.bad[key] = u
+		k.resolved = append(k.resolved, key)
 	}
 }
 
-// onlyUndecodable removes the keys below a prefix for which still returns false.
+// onlyUndecodable resolves the keys below a prefix for which still returns false.
 // still gets the key and the revision of the value that could not be decoded.
 func (k *statusKeeper) onlyUndecodable(prefix string, still func(key string, revision int64) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for key, u := range k.bad {
 		if strings.HasPrefix(key, prefix) && !still(key, u.revision) {
-			k.remove(key)
+			k.resolve(key)
 		}
+	}
+}
+
+// published drops the keys that are resolved: a snapshot shows what followed. The
+// functions that wait for them are called by release.
+func (k *statusKeeper) published() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, key := range k.resolved {
+		u, ok := k.bad[key]
+		if !ok || !u.resolved {
+			continue // an undecodable value followed
+		}
+		u.report.keys--
+		delete(k.bad, key)
+		k.released = append(k.released, k.waiting[key]...)
+		delete(k.waiting, key)
+	}
+	k.resolved = nil
+	k.badKeys.Store(int64(len(k.bad)))
+}
+
+// release calls the functions that waited for keys which published has dropped.
+func (k *statusKeeper) release() {
+	k.mu.Lock()
+	released := k.released
+	k.released = nil
+	k.mu.Unlock()
+	for _, w := range released {
+		w.f()
 	}
 }
 

@@ -86,4 +86,66 @@ var _ = Describe("Many values that cannot be decoded", func() {
 		informer.LogUndecodable(r)
 		Expect(len(log.with("cannot be decoded")()) - before).To(BeNumerically("<=", 5))
 	}, SpecTimeout(specTimeout))
+
+	It("are told by key until a snapshot shows what followed", func(ctx SpecContext) {
+		s := newStore()
+		r, maps := newReplica(s)
+		a := s.Prefix() + "core/configmaps/default/a"
+		create(ctx, s, configMap("a", "v", "1"))
+		good := getRaw(ctx, s, "a")
+		startSynced(ctx, r)
+		Expect(maps.Undecodable(key("a"))).To(Succeed())
+		Expect(maps.AfterDecodable(key("a"), func() {})()).To(BeFalse())
+
+		bad := func() {
+			GinkgoHelper()
+			revision := put(ctx, s.Client(), a, "{")
+			Expect(r.WaitForRevision(ctx, revision)).To(Succeed())
+			Expect(maps.Undecodable(key("a"))).To(MatchError(And(ContainSubstring(a), ContainSubstring(fmt.Sprint(revision)))))
+		}
+		// seen receives the revision of the snapshot when the wait ends.
+		wait := func() (seen chan int64, stop func() bool) {
+			seen = make(chan int64, 1)
+			return seen, maps.AfterDecodable(key("a"), func() {
+				Expect(maps.Undecodable(key("a"))).To(Succeed())
+				seen <- r.Snapshot().Revision()
+			})
+		}
+		bad()
+		first, _ := wait()
+		stopped, stop := wait()
+		second, _ := wait()
+		Expect(stop()).To(BeTrue())
+		Expect(stop()).To(BeFalse())
+		bad()
+		Expect(first).NotTo(Receive())
+		decodable := put(ctx, s.Client(), a, good)
+		Eventually(first).Should(Receive(BeNumerically(">=", decodable)))
+		Eventually(second).Should(Receive())
+		Expect(stopped).NotTo(Receive())
+
+		bad()
+		gone, _ := wait()
+		Expect(s.Client().Delete(ctx, a)).Error().NotTo(HaveOccurred())
+		Eventually(gone).Should(Receive())
+		Eventually(func() int { return len(r.Status().Undecodable) }).Should(BeZero())
+	}, SpecTimeout(specTimeout))
+
+	It("end with a list too", func(ctx SpecContext) {
+		s := newStore()
+		a := s.Prefix() + "core/configmaps/default/a"
+		put(ctx, s.Client(), a, "{")
+		r, maps := newReplica(s)
+		stop := startSynced(ctx, r)
+		Expect(maps.Undecodable(key("a"))).NotTo(Succeed())
+		seen := make(chan struct{})
+		maps.AfterDecodable(key("a"), func() { close(seen) })
+		stop()
+		Expect(s.Client().Delete(ctx, a)).Error().NotTo(HaveOccurred())
+		compact(ctx, s.Client())
+		Expect(maps.Undecodable(key("a"))).NotTo(Succeed())
+		startSynced(ctx, r)
+		Eventually(seen).Should(BeClosed())
+		Expect(maps.Undecodable(key("a"))).To(Succeed())
+	}, SpecTimeout(specTimeout))
 })
