@@ -7,6 +7,8 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
 )
 
 var _ = Describe("Bad input to the deployment-controller example", func() {
@@ -47,6 +49,42 @@ var _ = Describe("Bad input to the deployment-controller example", func() {
 			Eventually(w.start(args...)).Should(gexec.Exit(2), "%v", args)
 		}
 	})
+
+	It("may be an invalid Deployment in etcd, which every reader of its status, Events and progress sees", func(ctx SpecContext) {
+		w := newWorld()
+		put := func(name, manifest string) {
+			manifest = strings.Replace(manifest, "name: web, namespace", "uid: "+name+", name: "+name+", namespace", 1)
+			value, err := yaml.YAMLToJSON([]byte(strings.ReplaceAll(manifest, "app: web", "app: "+name)))
+			Expect(err).NotTo(HaveOccurred())
+			_, err = w.client.Put(ctx, "/registry/apps/deployments/default/"+name, string(value))
+			Expect(err).NotTo(HaveOccurred())
+		}
+		valid := deploymentYAML("web:1", 1, "")
+		put("no-image", strings.Replace(valid, `"web:1"`, `""`, 1))
+		put("bad-surge", strings.Replace(valid, "maxSurge: 1", "maxSurge: many", 1))
+		session := w.start()
+		reasons := func() map[string]string {
+			found := map[string]string{}
+			for _, d := range deploymentsOf(ctx, w) {
+				found[d.Name] = conditionsOf(d)[appsv1.DeploymentProgressing]
+			}
+			return found
+		}
+		Eventually(reasons).Should(Equal(map[string]string{"no-image": "False ReplicaSetCreateError", "bad-surge": "False InvalidDeployment"}))
+		Eventually(func() []string { return warningsOf(ctx, w) }).Should(ConsistOf("ReplicaSetCreateError no-image", "InvalidDeployment bad-surge"))
+		Eventually(func() string { return string(session.Out.Contents()) }).Should(And(
+			MatchRegexp("default/no-image .*Not progressing: ReplicaSetCreateError: .*image"),
+			MatchRegexp("default/bad-surge .*Not progressing: InvalidDeployment: .*maxSurge")))
+		Eventually(func() string { return string(session.Err.Contents()) }).Should(And(
+			MatchRegexp("default/no-image.*image"), MatchRegexp("default/bad-surge.*maxSurge")))
+
+		waiting := w.start("--controllers=", "--wait")
+		Eventually(waiting).Should(gexec.Exit(1))
+		Expect(waiting.Err).To(gbytes.Say("default/bad-surge failed: InvalidDeployment: .*maxSurge"))
+		put("no-image", valid)
+		put("bad-surge", valid)
+		w.succeed("--controllers=", "--wait")
+	}, SpecTimeout(2*patience))
 
 	It("may be a value in etcd that does not decode, which is reported and stops nothing", func(ctx SpecContext) {
 		w := newWorld()

@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/pkg/etcdtest"
@@ -69,6 +70,17 @@ func replicaSetsOf(ctx context.Context, w *world) []appsv1.ReplicaSet {
 
 func podsOf(ctx context.Context, w *world) []corev1.Pod {
 	return all[corev1.Pod](ctx, w, "/registry/core/pods/")
+}
+
+// warningsOf returns the reasons and the objects of the warnings among the Events.
+func warningsOf(ctx context.Context, w *world) []string {
+	var warnings []string
+	for _, e := range all[eventsv1.Event](ctx, w, "/events/") {
+		if e.Type == corev1.EventTypeWarning {
+			warnings = append(warnings, e.Reason+" "+e.Regarding.Name)
+		}
+	}
+	return warnings
 }
 
 func conditionsOf(d appsv1.Deployment) map[appsv1.DeploymentConditionType]string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
@@ -16,6 +17,7 @@ import (
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/controller/garbagecollector"
+	"github.com/homeostat/homeostat/pkg/events"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -28,6 +30,7 @@ type program struct {
 	connection *connection
 	store      *store.Store
 	manager    *controller.Manager
+	recorder   *events.Recorder
 	view       *view
 	named      map[store.Key]bool // the Deployments in the manifests
 }
@@ -76,6 +79,9 @@ func (p *program) assemble() (err error) {
 	if p.manager, err = controller.NewManager(p.store, controller.ManagerOptions{Log: p.log()}); err != nil {
 		return err
 	}
+	if err = p.addRecorder(); err != nil {
+		return err
+	}
 	if p.view, err = newView(p.manager.Replica()); err != nil {
 		return err
 	}
@@ -113,12 +119,36 @@ func deploymentsIn(docs []manifest.Document) map[store.Key]bool {
 	return named
 }
 
+// addRecorder adds what writes the Events of the controllers.
+func (p *program) addRecorder() (err error) {
+	p.recorder, err = events.New(p.store, events.Options{
+		Controller: "deployment-controller", Prefix: eventsPrefix(p.options.prefix), Log: p.log(),
+	})
+	if err != nil {
+		return err
+	}
+	return p.manager.Add("events", p.recorder.Run, controller.RunnableOptions{StopLast: true})
+}
+
+// eventsPrefix returns where the Events of a store are: /events/ for the default prefix,
+// and otherwise beside the store's own.
+func eventsPrefix(prefix string) string {
+	if prefix == store.DefaultPrefix {
+		return events.DefaultPrefix
+	}
+	return strings.TrimSuffix(prefix, "/") + ".events/"
+}
+
 func (p *program) addController(name string) error {
 	switch name {
 	case deploymentController:
-		return controllers.AddDeployment(p.manager)
+		return controllers.AddDeployment(p.manager, p.recorder)
 	case replicaSetController:
-		return controllers.AddReplicaSet(p.manager)
+		recorder, err := p.recorder.WithController("replicaset-controller")
+		if err != nil {
+			return err
+		}
+		return controllers.AddReplicaSet(p.manager, recorder)
 	case hollowNode:
 		return controllers.AddHollowNode(p.manager, p.options.startDelay)
 	case garbageCollector:

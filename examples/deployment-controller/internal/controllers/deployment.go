@@ -2,13 +2,13 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -25,28 +25,36 @@ type deployments struct {
 	all         *informer.Informer[*appsv1.Deployment]
 	replicaSets *informer.Informer[*appsv1.ReplicaSet]
 	podsByOwner *informer.Index[*corev1.Pod]
+	events      controller.EventRecorder
 }
 
-// AddDeployment adds the deployment controller.
-func AddDeployment(m *controller.Manager) error {
-	all, err := informer.For[*appsv1.Deployment](m.Replica())
+// AddDeployment adds the deployment controller. It records Events about Deployments.
+func AddDeployment(m *controller.Manager, events controller.EventRecorder) error {
+	d, err := newDeployments(m, events)
 	if err != nil {
 		return err
 	}
-	replicaSets, err := informer.For[*appsv1.ReplicaSet](m.Replica())
-	if err != nil {
-		return err
-	}
-	pods, err := informer.For[*corev1.Pod](m.Replica())
-	if err != nil {
-		return err
-	}
-	d := &deployments{m, all, replicaSets, ownerIndex(pods)}
 	_, err = controller.New(m, "deployment", d.reconcile, controller.Options{Workers: 4},
 		controller.Owns[*appsv1.ReplicaSet](),
 		controller.WatchesEvents(d.forOrphan),
 		controller.WatchesEvents(d.forDeletedPod))
 	return err
+}
+
+func newDeployments(m *controller.Manager, events controller.EventRecorder) (*deployments, error) {
+	all, err := informer.For[*appsv1.Deployment](m.Replica())
+	if err != nil {
+		return nil, err
+	}
+	replicaSets, err := informer.For[*appsv1.ReplicaSet](m.Replica())
+	if err != nil {
+		return nil, err
+	}
+	pods, err := informer.For[*corev1.Pod](m.Replica())
+	if err != nil {
+		return nil, err
+	}
+	return &deployments{m, all, replicaSets, ownerIndex(pods), events}, nil
 }
 
 // reconcile takes one step of a rollout.
@@ -66,20 +74,26 @@ func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployme
 	}
 	plan, err := rollout.Sync(in)
 	if err != nil {
-		return controller.Result{}, controller.TerminalError(err)
+		return controller.Result{}, controller.TerminalError(d.report(ctx, in, rollout.Refuse(in, err), err))
 	}
 	writeDeployment(tx, in, plan)
 	if err := tx.Commit(ctx); err != nil {
-		if plan.Create != nil && apierrors.IsInvalid(err) {
-			return controller.Result{}, d.report(ctx, rollout.CreateFailed(in, plan.Create.Name, err))
+		if plan.Create != nil && refused(err) {
+			err = d.report(ctx, in, rollout.CreateFailed(in, plan.Create.Name, answer(err)), err)
 		}
 		return controller.Result{}, err
 	}
-	log := logr.FromContextOrDiscard(ctx)
-	for _, e := range plan.Events {
-		log.V(1).Info(e.Message, "reason", e.Reason, "type", e.Type)
-	}
+	d.record(ctx, in.Deployment, plan.Events)
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
+}
+
+// record logs and records what happened to a Deployment.
+func (d *deployments) record(ctx context.Context, deployment *appsv1.Deployment, events []rollout.Event) {
+	log := logr.FromContextOrDiscard(ctx)
+	for _, e := range events {
+		log.V(1).Info(e.Message, "reason", e.Reason, "type", e.Type)
+		d.events.Eventf(deployment, nil, e.Type, e.Reason, actionRollOut, "%s", e.Message)
+	}
 }
 
 // writeDeployment writes a plan on condition that its inputs have not changed: the
@@ -111,13 +125,17 @@ func writeDeployment(tx *controller.Tx, in rollout.Input, plan rollout.Plan) {
 	}
 }
 
-// report writes only the status, after the store rejected a ReplicaSet.
-func (d *deployments) report(ctx context.Context, plan rollout.Plan) error {
+// report writes the plan for a failure, which has only a status and Events. It returns
+// the cause, so that the controller logs it and retries with backoff.
+func (d *deployments) report(ctx context.Context, in rollout.Input, plan rollout.Plan, cause error) error {
+	d.record(ctx, in.Deployment, plan.Events)
 	if plan.Deployment == nil {
-		return nil
+		return cause
 	}
-	_, err := d.manager.Store().UpdateStatus(ctx, plan.Deployment)
-	return err
+	if _, err := d.manager.Store().UpdateStatus(ctx, plan.Deployment); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
 }
 
 // forOrphan returns the Deployments that may adopt a ReplicaSet without a controller.

@@ -3,12 +3,12 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas"
@@ -25,28 +25,37 @@ type replicaSets struct {
 	setsByOwner *informer.Index[*appsv1.ReplicaSet]
 	podsByOwner *informer.Index[*corev1.Pod]
 	orphans     *informer.Index[*corev1.Pod] // Pods without a controller, by namespace
+	events      controller.EventRecorder
 }
 
-// AddReplicaSet adds the replicaset controller.
-func AddReplicaSet(m *controller.Manager) error {
-	all, err := informer.For[*appsv1.ReplicaSet](m.Replica())
+// AddReplicaSet adds the replicaset controller. It records Events about ReplicaSets.
+func AddReplicaSet(m *controller.Manager, events controller.EventRecorder) error {
+	r, err := newReplicaSets(m, events)
 	if err != nil {
 		return err
 	}
-	pods, err := informer.For[*corev1.Pod](m.Replica())
-	if err != nil {
-		return err
-	}
-	r := &replicaSets{m, all, ownerIndex(all), ownerIndex(pods), pods.AddIndex(func(pod *corev1.Pod) []string {
-		if metav1.GetControllerOfNoCopy(pod) == nil {
-			return []string{pod.Namespace}
-		}
-		return nil
-	})}
 	_, err = controller.New(m, "replicaset", r.reconcile, controller.Options{Workers: 4},
 		controller.Owns[*corev1.Pod](),
 		controller.WatchesEvents(r.forOrphan))
 	return err
+}
+
+func newReplicaSets(m *controller.Manager, events controller.EventRecorder) (*replicaSets, error) {
+	all, err := informer.For[*appsv1.ReplicaSet](m.Replica())
+	if err != nil {
+		return nil, err
+	}
+	pods, err := informer.For[*corev1.Pod](m.Replica())
+	if err != nil {
+		return nil, err
+	}
+	orphans := pods.AddIndex(func(pod *corev1.Pod) []string {
+		if metav1.GetControllerOfNoCopy(pod) == nil {
+			return []string{pod.Namespace}
+		}
+		return nil
+	})
+	return &replicaSets{m, all, ownerIndex(all), ownerIndex(pods), orphans, events}, nil
 }
 
 // reconcile creates or deletes as many Pods as fit into one transaction, and updates
@@ -64,7 +73,7 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 	}
 	plan, err := replicas.Sync(in)
 	if err != nil {
-		return controller.Result{}, controller.TerminalError(err)
+		return controller.Result{}, controller.TerminalError(r.report(ctx, rs, replicas.Refuse(in, err), err))
 	}
 	for _, pod := range plan.Create {
 		tx.Create(pod)
@@ -82,23 +91,34 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 		tx.Unchanged(rs) // the plan depends on its size
 	}
 	if err := tx.Commit(ctx); err != nil {
-		if apierrors.IsInvalid(err) {
-			return controller.Result{}, r.report(ctx, in, err)
+		if refused(err) {
+			err = r.report(ctx, rs, replicas.Failed(in, answer(err)), err)
 		}
 		return controller.Result{}, err
 	}
+	r.record(rs, plan)
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
 }
 
-// report writes the cause of a rejected Pod to the status. It returns the cause, so
-// that the controller retries with backoff.
-func (r *replicaSets) report(ctx context.Context, in replicas.Input, cause error) error {
-	plan, err := replicas.Failed(in, cause)
-	if err == nil && plan.ReplicaSet != nil {
-		_, err = r.manager.Store().UpdateStatus(ctx, plan.ReplicaSet)
+// record records which Pods were created and deleted.
+func (r *replicaSets) record(rs *appsv1.ReplicaSet, plan replicas.Plan) {
+	for _, pod := range plan.Create {
+		r.events.Eventf(rs, nil, corev1.EventTypeNormal, "SuccessfulCreate", actionScale, "Created pod: %s", pod.Name)
 	}
-	if err != nil {
-		return err
+	for _, pod := range plan.Delete {
+		r.events.Eventf(rs, nil, corev1.EventTypeNormal, "SuccessfulDelete", actionScale, "Deleted pod: %s", pod.Name)
+	}
+}
+
+// report writes the failed ReplicaSet's status and records an Event. It returns the
+// cause, so that the controller logs it and retries with backoff.
+func (r *replicaSets) report(ctx context.Context, rs *appsv1.ReplicaSet, f replicas.Failure, cause error) error {
+	r.events.Eventf(rs, nil, corev1.EventTypeWarning, f.Reason, actionScale, "%s", answer(cause))
+	if f.ReplicaSet == nil {
+		return cause
+	}
+	if _, err := r.manager.Store().UpdateStatus(ctx, f.ReplicaSet); err != nil {
+		return errors.Join(cause, err)
 	}
 	return cause
 }

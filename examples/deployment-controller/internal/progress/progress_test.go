@@ -28,7 +28,10 @@ func deployment(name string, rev int, replicas int32, s status) *appsv1.Deployme
 			Namespace: "default", Name: name, UID: types.UID(name), Generation: 4,
 			Annotations: map[string]string{revision: fmt.Sprint(rev)},
 		},
-		Spec: appsv1.DeploymentSpec{Replicas: &replicas, Template: template(name, rev)},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &replicas, Template: template(name, rev),
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
+		},
 		Status: appsv1.DeploymentStatus{
 			ObservedGeneration: 4, Replicas: s.total, UpdatedReplicas: s.updated, ReadyReplicas: s.ready, AvailableReplicas: s.available,
 		},
@@ -36,7 +39,7 @@ func deployment(name string, rev int, replicas int32, s status) *appsv1.Deployme
 	if s.reason != "" {
 		c := appsv1.DeploymentCondition{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: s.reason}
 		switch s.reason {
-		case "ProgressDeadlineExceeded", "ReplicaSetCreateError":
+		case "ProgressDeadlineExceeded", "ReplicaSetCreateError", "InvalidDeployment":
 			c.Status = corev1.ConditionFalse
 		case "DeploymentPaused":
 			c.Status = corev1.ConditionUnknown
@@ -258,6 +261,11 @@ func TestConditions(t *testing.T) {
 	failure := deployment("a", 1, 1, status{reason: "ReplicaSetUpdated"})
 	failure.Status.Conditions = append(failure.Status.Conditions,
 		appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate\n"})
+	with := func(d *appsv1.Deployment, change func(*appsv1.Deployment)) *appsv1.Deployment { change(d); return d }
+	refused := with(deployment("a", 1, 1, status{updated: 1, available: 1, total: 1, reason: "InvalidDeployment"}),
+		func(d *appsv1.Deployment) { d.Status.Conditions[1].Message = "no\x1bsuch percentage" })
+	everything := with(deployment("a", 1, 1, status{updated: 1, available: 1, total: 1}),
+		func(d *appsv1.Deployment) { d.Spec.Selector = nil })
 	deleting := deployment("a", 1, 1, status{})
 	deleting.DeletionTimestamp = new(metav1.Now())
 	for want, d := range map[string]*appsv1.Deployment{
@@ -265,9 +273,16 @@ func TestConditions(t *testing.T) {
 		"Deleting":                               deleting,
 		"DeploymentPaused":                       deployment("a", 1, 1, status{reason: "DeploymentPaused"}),
 		"Not progressing: ReplicaSetCreateError": deployment("a", 1, 1, status{reason: "ReplicaSetCreateError"}),
-		"Progressing":                            deployment("a", 1, 1, status{}),
-		"Complete":                               deployment("a", 1, 1, status{updated: 1, available: 1, total: 1}),
+		"Not progressing: ReplicaSetCreateError: no room": with(deployment("a", 1, 1, status{reason: "ReplicaSetCreateError"}),
+			func(d *appsv1.Deployment) { d.Generation++; d.Status.Conditions[1].Message = "no room" }),
+		"Not progressing: InvalidDeployment: no?such percentage": refused,
+		"Not progressing: the selector is empty":                 everything,
+		"Progressing":                                            deployment("a", 1, 1, status{}),
+		"Complete":                                               deployment("a", 1, 1, status{updated: 1, available: 1, total: 1}),
 	} {
+		if failed := d == refused || d == everything; failed && progress.Complete(d) {
+			t.Errorf("%s: complete", want)
+		}
 		checkText(t, progress.Rows(progress.State{Deployments: []*appsv1.Deployment{d}})[0].Condition, want)
 	}
 }

@@ -8,9 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// deadlineExceeded is the reason of a Progressing condition whose deadline has passed.
-const deadlineExceeded = "ProgressDeadlineExceeded"
-
 // Rollout is the rollout that one applied Deployment began. It tells the failure of this rollout from that of an earlier
 // one: a controller keeps the condition of a failed rollout until the next rollout makes progress.
 type Rollout struct {
@@ -37,26 +34,31 @@ func (r Rollout) Complete(d *appsv1.Deployment) bool {
 	return d.Status.ObservedGeneration >= r.generation && Complete(d)
 }
 
-// Failed reports whether the rollout made no progress within its deadline, and returns the reason. It returns false
-// until the controller has seen the applied spec. A failed rollout can still complete.
+// Failed reports whether the rollout made no progress within its deadline, or cannot begin because the Deployment is
+// invalid, and returns the reason. It returns false until the controller has seen the applied spec. A rollout that is late
+// can still complete.
 func (r Rollout) Failed(d *appsv1.Deployment, now time.Time) (reason string, failed bool) {
 	c := failure(d)
 	switch {
-	case c == nil || !observed(d) || d.Status.ObservedGeneration < r.generation:
+	case !observed(d):
+		return "", false
+	case selectsAll(d):
+		return "the selector is empty", true
+	case c == nil || d.Status.ObservedGeneration < r.generation:
 		return "", false
 	case r.stale != nil && c.LastUpdateTime.Equal(r.stale) && now.Before(r.counts):
 		return "", false
 	}
-	return c.Reason, true
+	return withMessage(c), true
 }
 
 // Recheck returns the time at which Failed may change although the Deployment does not, or the zero time.
 func (r Rollout) Recheck() time.Time { return r.counts }
 
-// failure returns the Progressing condition of a Deployment if its deadline has passed, else nil.
+// failure returns the Progressing condition of a Deployment if its deadline has passed or its spec is invalid, else nil.
 func failure(d *appsv1.Deployment) *appsv1.DeploymentCondition {
 	c := condition(d, appsv1.DeploymentProgressing)
-	if c == nil || c.Status != corev1.ConditionFalse || c.Reason != deadlineExceeded {
+	if c == nil || c.Status != corev1.ConditionFalse || c.Reason != deadlineExceeded && c.Reason != invalidSpec {
 		return nil
 	}
 	return c

@@ -14,6 +14,8 @@ import (
 const (
 	ReasonFailedCreate = "FailedCreate"
 	ReasonFailedDelete = "FailedDelete"
+	ReasonFailedAdopt  = "FailedAdopt"       // the number of Pods is right, but one cannot be adopted or released
+	ReasonInvalid      = "InvalidReplicaSet" // nothing can be done until the spec changes
 )
 
 // calculateStatus returns the status for the owned active Pods. cause is the error that
@@ -23,7 +25,7 @@ func calculateStatus(in Input, owned []*corev1.Pod, cause error) appsv1.ReplicaS
 	status := appsv1.ReplicaSetStatus{
 		Replicas:           int32(len(owned)),
 		ObservedGeneration: rs.Generation,
-		Conditions:         failureCondition(rs, len(owned), cause, in.Now),
+		Conditions:         failureCondition(rs, failureReason(len(owned)-int(Replicas(rs))), cause, in.Now),
 	}
 	template := labels.SelectorFromSet(rs.Spec.Template.Labels)
 	for _, pod := range owned {
@@ -64,21 +66,24 @@ func countTerminating(in Input) int32 {
 
 // failureCondition returns the conditions with ReplicaFailure added if there is a
 // cause, or removed if there is none. It keeps an existing ReplicaFailure, whose time
-// shows when the failures began.
-func failureCondition(rs *appsv1.ReplicaSet, active int, cause error, now time.Time) []appsv1.ReplicaSetCondition {
+// shows when the failures began, unless an invalid spec has become valid or the reverse.
+func failureCondition(rs *appsv1.ReplicaSet, reason string, cause error, now time.Time) []appsv1.ReplicaSetCondition {
 	conditions := slices.Clone(rs.Status.Conditions)
 	isFailure := func(c appsv1.ReplicaSetCondition) bool { return c.Type == appsv1.ReplicaSetReplicaFailure }
 	if cause == nil {
 		return slices.DeleteFunc(conditions, isFailure)
 	}
-	if slices.ContainsFunc(conditions, isFailure) {
-		return conditions
+	if i := slices.IndexFunc(conditions, isFailure); i >= 0 {
+		if (conditions[i].Reason == ReasonInvalid) == (reason == ReasonInvalid) {
+			return conditions
+		}
+		conditions = slices.Delete(conditions, i, i+1)
 	}
 	return append(conditions, appsv1.ReplicaSetCondition{
 		Type:               appsv1.ReplicaSetReplicaFailure,
 		Status:             corev1.ConditionTrue,
 		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
-		Reason:             failureReason(active - int(Replicas(rs))),
+		Reason:             reason,
 		Message:            cause.Error(),
 	})
 }
@@ -90,5 +95,5 @@ func failureReason(excess int) string {
 	case excess > 0:
 		return ReasonFailedDelete
 	}
-	return ""
+	return ReasonFailedAdopt
 }

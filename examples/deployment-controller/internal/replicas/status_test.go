@@ -148,6 +148,7 @@ func TestFailureCondition(t *testing.T) {
 	}{
 		{"too few", 2, 1, false, errFake, ReasonFailedCreate, ago(0)},
 		{"too many", 2, 3, false, errFake, ReasonFailedDelete, ago(0)},
+		{"as many as wanted", 2, 2, false, errFake, ReasonFailedAdopt, ago(0)},
 		{"recovered", 10, 1, true, nil, "", metav1.Time{}},
 		{"standing failure is kept", 10, 1, true, errFake, ReasonFailedDelete, since},
 		{"never failed", 10, 1, false, nil, "", metav1.Time{}},
@@ -158,7 +159,7 @@ func TestFailureCondition(t *testing.T) {
 			if tc.had {
 				rs.Status.Conditions = []appsv1.ReplicaSetCondition{standing}
 			}
-			got := failureCondition(rs, tc.active, tc.err, now.Add(300*time.Millisecond))
+			got := failureCondition(rs, failureReason(tc.active-int(tc.replicas)), tc.err, now.Add(300*time.Millisecond))
 			if tc.wantReason == "" {
 				if len(got) != 0 {
 					t.Fatalf("conditions %v, want none", got)

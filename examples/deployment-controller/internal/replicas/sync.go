@@ -72,17 +72,37 @@ func Sync(in Input) (Plan, error) {
 	return plan, nil
 }
 
-// Failed returns the Plan to write when the Plan of Sync failed because of cause. It
-// has only a status, with the condition ReplicaFailure. The next Sync plans to remove
-// the condition.
-func Failed(in Input, cause error) (Plan, error) {
+// Failure is what to tell about a ReplicaSet whose Plan was not written.
+type Failure struct {
+	// Reason is the reason of the condition ReplicaFailure, and of an Event.
+	Reason string
+	// ReplicaSet is a copy with a new status, or nil if the status has not changed.
+	ReplicaSet *appsv1.ReplicaSet
+}
+
+// Failed returns the Failure to report when the Plan of Sync could not be written because
+// of cause. The next Sync plans to remove the condition.
+func Failed(in Input, cause error) Failure {
 	owned, _, err := in.claim()
 	if err != nil {
-		return Plan{}, err
+		return Refuse(in, err)
 	}
 	var plan Plan
 	plan.report(in, owned, cause)
-	return plan, nil
+	return Failure{Reason: failureReason(len(owned) - int(Replicas(in.ReplicaSet))), ReplicaSet: plan.ReplicaSet}
+}
+
+// Refuse returns the Failure to report when Sync returned the error cause: the ReplicaSet
+// is invalid. The numbers in its status stay as they are.
+func Refuse(in Input, cause error) Failure {
+	rs := in.ReplicaSet.DeepCopy()
+	rs.Status.ObservedGeneration = rs.Generation
+	rs.Status.Conditions = failureCondition(rs, ReasonInvalid, cause, in.Now)
+	f := Failure{Reason: ReasonInvalid}
+	if !equality.Semantic.DeepEqual(in.ReplicaSet.Status, rs.Status) {
+		f.ReplicaSet = rs
+	}
+	return f
 }
 
 // claim returns the active Pods of the ReplicaSet, and a Plan with adoptions and

@@ -203,19 +203,13 @@ func TestSyncPrefersTheCrowdedNode(t *testing.T) {
 func TestFailed(t *testing.T) {
 	rs := replicaSet(3)
 	in := Input{ReplicaSet: rs, Pods: running(rs, 1), Now: now}
-	plan, err := Failed(in, errors.New("no room"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(plan.Create)+len(plan.Delete)+len(plan.Update) != 0 {
-		t.Errorf("plan %+v, want a status only", plan)
-	}
-	conditions := plan.ReplicaSet.Status.Conditions
-	if len(conditions) != 1 || conditions[0].Reason != ReasonFailedCreate || conditions[0].Message != "no room" {
+	failed := Failed(in, errors.New("no room"))
+	conditions := failed.ReplicaSet.Status.Conditions
+	if failed.Reason != ReasonFailedCreate || len(conditions) != 1 || conditions[0].Reason != ReasonFailedCreate || conditions[0].Message != "no room" {
 		t.Errorf("conditions %v", conditions)
 	}
-	in.ReplicaSet = plan.ReplicaSet
-	if again, _ := Failed(in, errors.New("still no room")); again.ReplicaSet != nil {
+	in.ReplicaSet = failed.ReplicaSet
+	if again := Failed(in, errors.New("still no room")); again.ReplicaSet != nil {
 		t.Error("a standing failure was written again")
 	}
 	if next := mustSync(t, in); len(next.ReplicaSet.Status.Conditions) != 0 || len(next.Create) != 2 {
@@ -240,8 +234,13 @@ func TestSyncRefusesInvalidReplicaSets(t *testing.T) {
 			if _, err := Sync(in); err == nil || !strings.Contains(err.Error(), "ns/web") {
 				t.Errorf("Sync error %v, want one that names the object", err)
 			}
-			if _, err := Failed(in, errors.New("x")); err == nil {
-				t.Error("Failed accepted it")
+			refused := Refuse(in, errors.New("x"))
+			if refused.Reason != ReasonInvalid || refused.ReplicaSet.Status.ObservedGeneration != rs.Generation ||
+				refused.ReplicaSet.Status.Conditions[0].Message != "x" {
+				t.Errorf("refused %+v", refused)
+			}
+			if in.ReplicaSet = refused.ReplicaSet; Failed(in, errors.New("x")).ReplicaSet != nil {
+				t.Error("a standing failure was written again")
 			}
 		})
 	}

@@ -37,6 +37,7 @@ const (
 	ReasonReplicaSetAvailable   = "NewReplicaSetAvailable"
 	ReasonReplicaSetCreateError = "ReplicaSetCreateError"
 	ReasonTimedOut              = "ProgressDeadlineExceeded"
+	ReasonInvalid               = "InvalidDeployment" // nothing happens until the spec changes
 	ReasonPaused                = "DeploymentPaused"
 	ReasonResumed               = "DeploymentResumed"
 )

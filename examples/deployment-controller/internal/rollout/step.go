@@ -76,7 +76,7 @@ func (s *step) updateNew() {
 		s.touched[s.newRS] = true
 	}
 	s.showRevision()
-	if hasDeadline(s.d) && condition(&s.d.Status, appsv1.DeploymentProgressing) == nil {
+	if c := condition(&s.d.Status, appsv1.DeploymentProgressing); hasDeadline(s.d) && (c == nil || c.Reason == ReasonInvalid) {
 		setCondition(&s.d.Status, newCondition(appsv1.DeploymentProgressing, corev1.ConditionTrue,
 			ReasonReplicaSetFound, fmt.Sprintf("Found ReplicaSet %q.", s.newRS.Name), s.in.Now))
 	}

@@ -100,13 +100,36 @@ func decide(in Input) (Plan, error) {
 // not be created because of cause. If only its name was taken, call Sync again instead.
 func CreateFailed(in Input, name string, cause error) Plan {
 	message := fmt.Sprintf("ReplicaSet %q could not be created: %v", name, cause)
-	plan := Plan{Events: []Event{{Type: corev1.EventTypeWarning, Reason: ReasonReplicaSetCreateError, Message: message}}}
-	if !hasDeadline(in.Deployment) {
-		return plan
-	}
 	d := in.Deployment.DeepCopy()
-	setCondition(&d.Status, newCondition(appsv1.DeploymentProgressing, corev1.ConditionFalse,
-		ReasonReplicaSetCreateError, message, in.Now))
+	if hasDeadline(d) {
+		notProgressing(d, ReasonReplicaSetCreateError, message, in.Now)
+	}
+	return warning(in, d, ReasonReplicaSetCreateError, message)
+}
+
+// Refuse returns the Plan to write when Sync returned the error cause: the Deployment is
+// invalid, and nothing happens until its spec changes. The numbers in its status stay as
+// they are.
+func Refuse(in Input, cause error) Plan {
+	d := in.Deployment.DeepCopy()
+	d.Status.ObservedGeneration = d.Generation
+	notProgressing(d, ReasonInvalid, cause.Error(), in.Now)
+	return warning(in, d, ReasonInvalid, cause.Error())
+}
+
+// notProgressing sets the condition Progressing. A condition with another message is
+// another failure.
+func notProgressing(d *appsv1.Deployment, reason, message string, now time.Time) {
+	set := setCondition
+	if c := condition(&d.Status, appsv1.DeploymentProgressing); c != nil && c.Message != message {
+		set = refreshCondition
+	}
+	set(&d.Status, newCondition(appsv1.DeploymentProgressing, corev1.ConditionFalse, reason, message, now))
+}
+
+// warning returns a Plan with an Event, and with d if it has changed.
+func warning(in Input, d *appsv1.Deployment, reason, message string) Plan {
+	plan := Plan{Events: []Event{{Type: corev1.EventTypeWarning, Reason: reason, Message: message}}}
 	if changed(in.Deployment, d) {
 		plan.Deployment = d
 	}

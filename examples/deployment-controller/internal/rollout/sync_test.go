@@ -477,7 +477,27 @@ func TestSyncRefusesInvalidDeployments(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "ns/web") || !isEmpty(plan) {
 				t.Errorf("plan %+v error %v", plan, err)
 			}
+			refused := Refuse(Input{Deployment: d, Now: now}, err)
+			c := condition(&refused.Deployment.Status, appsv1.DeploymentProgressing)
+			if c == nil || c.Reason != ReasonInvalid || c.Message != err.Error() || refused.Events[0].Reason != ReasonInvalid ||
+				refused.Deployment.Status.ObservedGeneration != d.Generation {
+				t.Errorf("refused %+v", refused)
+			}
+			if again := Refuse(Input{Deployment: refused.Deployment, Now: now}, err); again.Deployment != nil {
+				t.Error("a standing failure was written again")
+			}
 		})
+	}
+}
+
+// The time that a Deployment was invalid does not count towards its deadline.
+func TestSyncOfWhatWasInvalid(t *testing.T) {
+	d := patient(3)
+	d = Refuse(Input{Deployment: d, Now: now.Add(-time.Hour)}, errors.New("bad")).Deployment
+	rs := owned(t, d, "v1", 3, 1, time.Hour)
+	plan := mustSync(t, Input{Deployment: d, ReplicaSets: []*appsv1.ReplicaSet{rs}, Now: now})
+	if got := progressReason(plan.Deployment); got != ReasonReplicaSetFound {
+		t.Errorf("Progressing: %s", got)
 	}
 }
 
@@ -494,6 +514,9 @@ func TestCreateFailed(t *testing.T) {
 	in.Deployment = plan.Deployment
 	if again := CreateFailed(in, "web-abc", errors.New("no room")); again.Deployment != nil {
 		t.Error("a standing failure was written again")
+	}
+	if other := CreateFailed(in, "web-abc", errors.New("no name")); other.Deployment == nil {
+		t.Error("another cause was not written")
 	}
 	if next := mustSync(t, in); progressReason(next.Deployment) != ReasonReplicaSetCreated {
 		t.Errorf("the next sync says %s", progressReason(next.Deployment))
