@@ -115,3 +115,13 @@ func ExampleController_State() {
 	// one waiting for time
 	// two waiting for time
 }
+
+// A check says what is wrong. One call of it runs at a time, however many ask.
+func ExampleManager_AddHealthCheck() {
+	ctx, m, _, closeEtcd := newExample()
+	defer closeEtcd()
+	check(m.AddHealthCheck("licence", func(context.Context) error { return errors.New("it has run out") }))
+
+	fmt.Println(m.Healthy(ctx))
+	// Output: licence: it has run out
+}

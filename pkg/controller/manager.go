@@ -188,6 +188,8 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 		m.coordination = strings.Join(coordination, " and ")
 		m.store = m.store.WithFencesFrom(m.fences)
 	}
+	m.checkReplica(mainReplica, replica)
+	m.checkCoordination()
 	m.metrics, m.tracer = newMetrics(m), newTracer(o.TracerProvider)
 	if err := m.metrics.addEvents(o.Events); err != nil {
 		return nil, fmt.Errorf("manager: metrics of the recorder of Events: %w", err)
@@ -270,6 +272,7 @@ func (m *Manager) AddReplica(name string, r *informer.Replica) error {
 	return m.register(name, "replica", func() {
 		m.replicas = append(m.replicas, namedReplica{name, r})
 		m.metrics.addReplica(name, r)
+		m.checkReplica(name, r)
 	})
 }
 
@@ -311,12 +314,6 @@ func (m *Manager) controllers() []component {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(m.components), func(c component) bool { return c.controller == nil })
-}
-
-func (m *Manager) allReplicas() []namedReplica {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.replicas)
 }
 
 // Leadership returns the manager's part in its leadership, or the zero value if it has

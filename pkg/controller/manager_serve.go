@@ -24,7 +24,7 @@ import (
 //	/debug/pprof/   profiles, with ManagerOptions.Pprof
 func (m *Manager) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /healthz", m.serveChecks(func() []namedCheck { return m.checks.of(&m.checks.health) }))
+	mux.Handle("GET /healthz", m.serveChecks(func() []*namedCheck { return m.checks.of(&m.checks.health) }))
 	mux.Handle("GET /readyz", m.serveChecks(m.readyChecks))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Metrics(), promhttp.HandlerOpts{
 		EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError,

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -104,7 +106,76 @@ var _ = Describe("A manager's HTTP handler", func() {
 		Expect(m.AddHealthCheck("stuck", func(context.Context) error { <-leave; return nil })).To(Succeed())
 		asked, cancel := context.WithCancel(ctx)
 		time.AfterFunc(50*time.Millisecond, cancel)
-		Expect(m.Healthy(asked)).To(MatchError(ContainSubstring("stuck: the check has not answered")))
+		Expect(m.Healthy(asked)).To(MatchError(ContainSubstring("stuck: the check has not answered for ")))
+	}, SpecTimeout(time.Minute))
+
+	It("runs a check once for all who ask while it runs", func(ctx SpecContext) {
+		c := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+		m := newManager(controller.ManagerOptions{Clock: c})
+		var calls atomic.Int32
+		leave := make(chan error)
+		Expect(m.AddHealthCheck("slow", func(ctx context.Context) error { calls.Add(1); return <-leave })).To(Succeed())
+
+		answers := make(chan error, 1000)
+		ask := func() { answers <- m.Healthy(ctx) }
+		for range cap(answers) {
+			go ask()
+		}
+		Eventually(func() []string { return goroutinesIn("/pkg/controller.(*checkRun).result") }).Should(HaveLen(cap(answers)))
+		Eventually(calls.Load).Should(Equal(int32(1)))
+		leave <- errors.New("full")
+		for range cap(answers) {
+			Eventually(answers).Should(Receive(MatchError("slow: full")))
+		}
+		Eventually(func() []string { return goroutinesIn("/pkg/controller.(*namedCheck)") }).Should(BeEmpty())
+
+		By("running it again for the next who ask")
+		go ask()
+		leave <- nil
+		Eventually(answers).Should(Receive(BeNil()))
+		Expect(calls.Load()).To(Equal(int32(2)))
+	}, SpecTimeout(time.Minute))
+
+	It("answers in time while a check hangs, and says since when", func(ctx SpecContext) {
+		c := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+		m := newManager(controller.ManagerOptions{Clock: c})
+		var calls atomic.Int32
+		leave := make(chan error)
+		Expect(m.AddHealthCheck("stuck", func(context.Context) error { calls.Add(1); return <-leave })).To(Succeed())
+		Expect(m.AddHealthCheck("sound", func(context.Context) error { return nil })).To(Succeed())
+
+		first := make(chan string)
+		go func() { _, body := page(m, "/healthz"); first <- body }()
+		Eventually(func() []string { return goroutinesIn("/pkg/controller.(*checkRun).result") }).Should(HaveLen(1))
+		Eventually(func() []string { return goroutinesIn("/pkg/controller.(*namedCheck)") }).Should(HaveLen(1), "the sound one has ended")
+		c.Step(5 * time.Second)
+		Eventually(first).Should(Receive(Equal(
+			"[-]stuck failed: the check has not answered for 5s, since 2026-01-02T03:04:05Z\n[+]sound ok\n")))
+
+		c.Step(time.Minute)
+		for range 1000 { // no clock ticks: these do not wait
+			status, body := page(m, "/healthz")
+			Expect(status).To(Equal(http.StatusServiceUnavailable))
+			Expect(body).To(ContainSubstring("[-]stuck failed: the check has not answered for 1m5s, since 2026-01-02T03:04:05Z\n"))
+		}
+		Expect(calls.Load()).To(Equal(int32(1)))
+		Eventually(func() []string { return goroutinesIn("/pkg/controller.(*namedCheck)") }).Should(HaveLen(1))
+
+		leave <- nil
+		close(leave)
+		Eventually(func() error { return m.Healthy(ctx) }).Should(Succeed())
+	}, SpecTimeout(time.Minute))
+
+	It("lets a check end that nobody waits for any more", func(ctx SpecContext) {
+		c := clocktesting.NewFakeClock(time.Now())
+		m := newManager(controller.ManagerOptions{Clock: c})
+		Expect(m.AddReadyCheck("obedient", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })).To(Succeed())
+		asked, cancel := context.WithCancel(ctx)
+		cancel()
+		Expect(m.Ready(asked)).To(MatchError(ContainSubstring("obedient: the check has not answered")))
+		Expect(goroutinesIn("/pkg/controller.(*namedCheck)")).NotTo(BeEmpty(), "another may still ask")
+		c.Step(5 * time.Second)
+		Eventually(func() []string { return goroutinesIn("/pkg/controller.(*namedCheck)") }).Should(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
 	It("serves profiles only with the option Pprof", func() {
