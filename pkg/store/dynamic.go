@@ -97,6 +97,20 @@ func (d DynamicKind) Delete(ctx context.Context, key Key, o DeleteOptions) (int6
 	return d.store.Delete(ctx, obj, o)
 }
 
+// Convert returns an object of any version of the kind as an object of this version.
+// It returns obj itself if it has this version, and a copy otherwise. It returns an
+// error if obj is of another kind, or if a conversion fails.
+func (d DynamicKind) Convert(obj Object) (Object, error) {
+	from, err := d.store.kinds.of(obj)
+	if err != nil {
+		return nil, fmt.Errorf("convert: %w", err)
+	}
+	if from.storage() != d.kind.storage() {
+		return nil, fmt.Errorf("convert: %s is no version of %s", from.gvk, d.kind.gvk)
+	}
+	return convert(obj, from, d.kind)
+}
+
 // Count returns the number of the kind's values in a namespace, or in all namespaces if
 // it is empty, at the current revision. It counts values that do not decode too. etcd
 // counts its keys in memory and reads no values.

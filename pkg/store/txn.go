@@ -24,7 +24,8 @@ type Txn struct {
 	ranges []rangeCondition
 	guards []guard // of what ValidateAcross has read in this attempt
 	anchor *op     // the condition of every part; nil unless AllowSplit was called
-	err    error   // the first wrong argument
+	dryRun bool
+	err    error // the first wrong argument
 
 	fences []Fence // set by Commit
 
@@ -56,6 +57,12 @@ func (t *Txn) UpdateStatus(obj Object) { t.add(updateVerb{}, obj, op{status: obj
 // Delete adds a deletion. It follows the rules of [Store.Delete].
 func (t *Txn) Delete(obj Object, o DeleteOptions) { t.add(deleteVerb{}, obj, op{del: o}) }
 
+// DryRun makes Commit check everything and write nothing. All rules are applied, and etcd
+// verifies all conditions. The objects that were passed in become what the write would
+// have stored, with the resourceVersion of what is stored now; a created object has
+// none. A generated name is one that was free.
+func (t *Txn) DryRun() { t.dryRun = true }
+
 // Commit executes the transaction and returns its revision. If no object
 // changes, Commit writes nothing and returns the newest of the objects'
 // revisions.
@@ -86,7 +93,7 @@ func (t *Txn) notify(ctx context.Context, rev int64, err error) {
 	if err != nil || rev == 0 {
 		w.Revision = t.seen
 	}
-	if err == nil && t.changes() {
+	if err == nil && t.changes() && !t.dryRun {
 		for _, o := range t.ops {
 			w.Replaced = append(w.Replaced, o.priorRev())
 		}

@@ -67,8 +67,10 @@ func (t *Txn) attempt(ctx context.Context) (rev int64, done bool, err error) {
 			again = true
 		}
 	}
-	if err := t.grantLeases(ctx); err != nil {
-		return 0, false, err
+	if !t.dryRun {
+		if err := t.grantLeases(ctx); err != nil {
+			return 0, false, err
+		}
 	}
 	return t.try(ctx)
 }
@@ -275,7 +277,7 @@ func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
 	for _, o := range t.ops {
 		conds = append(conds, o.compare())
 		orElse = append(orElse, o.read())
-		if req, ok := o.request(); ok {
+		if req, ok := o.request(); ok && !t.dryRun {
 			then = append(then, req)
 		}
 	}
@@ -285,7 +287,7 @@ func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
 func (t *Txn) finish(revision int64, wrote bool) int64 {
 	newest := int64(0)
 	for _, o := range t.ops {
-		o.finish(revision)
+		o.finish(revision, wrote)
 		newest = max(newest, o.priorRev())
 	}
 	if wrote {

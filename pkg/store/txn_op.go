@@ -190,20 +190,24 @@ func (o *op) request() (clientv3.Op, bool) {
 	return clientv3.Op{}, false
 }
 
-// finish fills in the caller's objects after the transaction has happened.
-func (o *op) finish(revision int64) {
+// finish fills in the caller's objects after the transaction has happened. wrote is
+// false if it wrote nothing.
+func (o *op) finish(revision int64, wrote bool) {
 	if o.effect.result == nil {
 		return
 	}
-	rev := revision
-	if o.effect.action == keep {
-		rev = o.prior.rev
+	version := FormatRevision(revision)
+	switch {
+	case o.prior == nil && !wrote:
+		version = ""
+	case o.effect.action == keep || !wrote:
+		version = FormatRevision(o.prior.rev)
 	}
-	o.effect.result.SetResourceVersion(FormatRevision(rev))
+	o.effect.result.SetResourceVersion(version)
 	for i, t := range o.targets {
 		switch {
 		case t.result != nil:
-			t.result.SetResourceVersion(FormatRevision(rev))
+			t.result.SetResourceVersion(version)
 			assign(t.obj, t.result)
 		case i == 0:
 			assign(t.obj, o.effect.result)

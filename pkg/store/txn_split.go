@@ -33,7 +33,7 @@ func (t *Txn) AllowSplit(last Object) {
 // commitSplit commits in one transaction, or else in as few as possible.
 func (t *Txn) commitSplit(ctx context.Context) (int64, error) {
 	defer func() { t.err = errCommitted }()
-	whole := &Txn{store: t.store, ops: t.ops, ranges: t.ranges}
+	whole := &Txn{store: t.store, ops: t.ops, ranges: t.ranges, dryRun: t.dryRun}
 	rev, err := whole.commit(ctx)
 	switch {
 	case !apierrors.IsRequestEntityTooLargeError(err):
@@ -57,7 +57,7 @@ func (t *Txn) commitParts(ctx context.Context, tooLarge error) (rev int64, err e
 	size := max(1, MaxTxnOps-len(conditions)-1) // the anchor
 	for len(writes) > 0 {
 		size = min(size, len(writes))
-		part := &Txn{store: t.store, ops: slices.Concat(conditions, writes[:size])}
+		part := &Txn{store: t.store, dryRun: t.dryRun, ops: slices.Concat(conditions, writes[:size])}
 		if size < len(writes) || writes[size-1].etcdKey != t.anchor.etcdKey {
 			part.ops = append(part.ops, t.anchor)
 		}

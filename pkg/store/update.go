@@ -11,6 +11,9 @@ import (
 // one, obj replaces the stored object. An update that changes nothing writes nothing and
 // returns the object's own revision.
 //
+// If obj has no managedFields, the stored ones stay; an empty list that is not nil
+// removes them.
+//
 // Update does not change the uid or the timestamps of creation and deletion; they may be
 // empty in obj. It increments the generation if the spec changes. While the object is
 // being deleted, no finalizer can be added; removing the last one completes the deletion,
@@ -26,7 +29,9 @@ func (s *Store) Update(ctx context.Context, obj Object) (int64, error) {
 
 // UpdateStatus writes the status and the annotations of an object, and nothing else of
 // it. It writes annotations because Kubernetes does so for its own kinds, whose
-// controllers keep data there. Otherwise it works like [Store.Update].
+// controllers keep data there. If obj has a resourceVersion and managedFields, it writes
+// those too: they say who owns which field of the status. Otherwise it works like
+// [Store.Update].
 func (s *Store) UpdateStatus(ctx context.Context, obj Object) (int64, error) {
 	t := s.Txn()
 	t.UpdateStatus(obj)
@@ -88,6 +93,9 @@ func (o *op) merge(old Object) (Object, error) {
 	}
 	if o.status != nil {
 		o.mergeStatus(obj, old.GetAnnotations())
+		if fields := o.status.GetManagedFields(); fields != nil && o.rev != 0 {
+			obj.SetManagedFields(fields)
+		}
 	}
 	obj.SetResourceVersion(old.GetResourceVersion())
 	return obj, nil
@@ -130,6 +138,9 @@ func keepImmutable(obj, old Object) {
 	obj.SetDeletionGracePeriodSeconds(clone(old.GetDeletionGracePeriodSeconds()))
 	obj.SetGeneration(old.GetGeneration())
 	obj.SetSelfLink("")
+	if obj.GetManagedFields() == nil {
+		obj.SetManagedFields(old.GetManagedFields())
+	}
 }
 
 func clone[T any](p *T) *T {

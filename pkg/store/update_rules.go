@@ -53,12 +53,12 @@ type change struct {
 	changed []bool
 }
 
-// changeOf compares two objects. statusOnly says that they differ at most in the status
-// and the annotations.
+// changeOf compares two objects. statusOnly says that they differ at most in what
+// [Store.UpdateStatus] writes.
 func (k *kindInfo) changeOf(obj, old Object, statusOnly bool) (change, error) {
 	c := change{k.parts, make([]bool, len(k.parts))}
 	for i, p := range k.parts {
-		if statusOnly && p.path != "status" && p.path != "metadata.annotations" {
+		if statusOnly && p.path != "status" && p.path != "metadata.annotations" && p.path != "metadata.managedFields" {
 			continue
 		}
 		var err error

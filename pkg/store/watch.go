@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
@@ -67,6 +68,11 @@ type WatchOptions struct {
 	// They default to all objects.
 	Namespace string
 	Selector  labels.Selector
+	// Fields limits the watch in the same way; see [ListOptions].Fields.
+	Fields fields.Selector
+	// Name limits the watch to one object. etcd then sends no changes of others. A
+	// kind with namespaces needs Namespace too. Defaults to all.
+	Name string
 	// From is the first revision to watch. To continue a list, pass the list's
 	// revision plus one. Required.
 	From int64
@@ -122,27 +128,35 @@ func watchKind[T Object](ctx context.Context, s *Store, k *kindInfo, o WatchOpti
 const reopenAfter = 200 * time.Millisecond
 
 type typedWatch[T Object] struct {
-	store  *Store
-	kind   *kindInfo
-	prefix string // of the kind
-	within etcd.Range
-	opts   WatchOptions
-	next   int64 // the first revision not yielded yet
+	store     *Store
+	kind      *kindInfo
+	prefix    string // of the kind
+	within    etcd.Range
+	selection selection
+	opts      WatchOptions
+	next      int64 // the first revision not yielded yet
 }
 
 func newTypedWatch[T Object](s *Store, k *kindInfo, o WatchOptions) (*typedWatch[T], error) {
 	if o.From <= 0 {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("from revision %d: pass the revision of a list plus one", o.From))
 	}
-	w := &typedWatch[T]{store: s, kind: k, prefix: s.layout.kindPrefix(k.resource), opts: o, next: o.From}
-	within := w.prefix
-	if o.Namespace != "" {
-		if err := checkNamespace(k, o.Namespace); err != nil {
-			return nil, err
-		}
-		within += o.Namespace + "/"
+	selection, err := newSelection(k, ListOptions{Selector: o.Selector, Fields: o.Fields})
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	w.within = etcd.PrefixRange(within)
+	w := &typedWatch[T]{store: s, kind: k, prefix: s.layout.kindPrefix(k.resource), selection: selection, opts: o, next: o.From}
+	if o.Name != "" {
+		key, err := s.layout.key(k.storage(), Key{Namespace: o.Namespace, Name: o.Name})
+		if err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		w.within = etcd.KeyRange(key)
+		return w, nil
+	}
+	if w.within, err = s.layout.rangeOf(k, o.Namespace); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
 	return w, nil
 }
 
@@ -231,7 +245,15 @@ func (w *typedWatch[T]) yieldEvent(ev *clientv3.Event, yield func(Event[T], erro
 	}
 	e := Event[T]{Object: object, Revision: ev.Kv.ModRevision, Key: string(ev.Kv.Key), Size: len(ev.Kv.Value)}
 	old, known := w.previous(ev)
-	is, was := w.selects(object), known && w.selects(old)
+	is, err := w.selection.matches(object)
+	if err != nil {
+		return yield(Event[T]{}, undecodableValue(ev.Kv, err))
+	}
+	was := false
+	if known {
+		was, err = w.selection.matches(old)
+		known = err == nil
+	}
 	switch {
 	case is && was:
 		e.Type, e.Old = Modified, old
@@ -261,10 +283,14 @@ func (w *typedWatch[T]) previous(ev *clientv3.Event) (old T, known bool) {
 
 func (w *typedWatch[T]) yieldDelete(ev *clientv3.Event, yield func(Event[T], error) bool) bool {
 	object, known := w.previous(ev)
-	switch {
-	case !known:
+	if !known {
 		return w.yieldUnknownDelete(ev, yield)
-	case !w.selects(object):
+	}
+	was, err := w.selection.matches(object)
+	switch {
+	case err != nil:
+		return w.yieldUnknownDelete(ev, yield)
+	case !was:
 		return true
 	}
 	return yield(deletion(ev, object), nil)
@@ -290,17 +316,17 @@ func deletion[T Object](ev *clientv3.Event, object T) Event[T] {
 	return Event[T]{Type: Deleted, Object: object, Revision: ev.Kv.ModRevision, Key: string(ev.Kv.Key)}
 }
 
-func (w *typedWatch[T]) selects(obj T) bool {
-	return w.opts.Selector == nil || w.opts.Selector.Matches(labels.Set(obj.GetLabels()))
+func undecodableValue(kv *mvccpb.KeyValue, err error) error {
+	undecodable := &UndecodableError{}
+	undecodable.add(string(kv.Key), kv.ModRevision, err)
+	return undecodable
 }
 
 func (w *typedWatch[T]) decode(kv *mvccpb.KeyValue, rev int64) (T, error) {
 	there, err := w.kind.decodeKV(w.prefix, kv)
 	if err != nil {
-		undecodable := &UndecodableError{}
-		undecodable.add(string(kv.Key), kv.ModRevision, err)
 		var none T
-		return none, undecodable
+		return none, undecodableValue(kv, err)
 	}
 	there.obj.SetResourceVersion(FormatRevision(rev))
 	return there.obj.(T), nil

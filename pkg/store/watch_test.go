@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
@@ -443,4 +444,38 @@ var _ = Describe("Watch", func() {
 		}()
 		Expect(brief(next())).To(Equal("ADDED default/during"))
 	})
+})
+
+var _ = Describe("A watch of some objects", func() {
+	It("selects by fields, and says when an object starts and stops to match", func(ctx SpecContext) {
+		s := newStore(byImage)
+		from := revision(ctx, s) + 1
+		next := watching(ctx, s, store.WatchOptions{From: from, Fields: fields.ParseSelectorOrDie("metadata.name!=b,spec.image=x")})
+		a := created(ctx, s, "a", func(s *Site) { s.Spec.Image = "w" })
+		created(ctx, s, "b", func(s *Site) { s.Spec.Image = "x" })
+		a.Spec.Image = "x"
+		Expect(s.Update(ctx, a)).Error().NotTo(HaveOccurred())
+		Expect(brief(next())).To(Equal("ADDED default/a"))
+		a.Spec.Image = "y"
+		Expect(s.Update(ctx, a)).Error().NotTo(HaveOccurred())
+		Expect(brief(next())).To(Equal("DELETED default/a"))
+	})
+
+	It("can be of one object alone", func(ctx SpecContext) {
+		s := newStore()
+		next := watching(ctx, s, store.WatchOptions{From: revision(ctx, s) + 1, Namespace: "default", Name: "a"})
+		created(ctx, s, "ab")
+		created(ctx, s, "a")
+		Expect(brief(next())).To(Equal("ADDED default/a"))
+	})
+
+	DescribeTable("refuses options that cannot be", func(ctx SpecContext, o store.WatchOptions, message string) {
+		o.From = 1
+		_, err := watching(ctx, newStore(), o)()
+		Expect(err).To(And(MatchError(apierrors.IsBadRequest, "BadRequest"), MatchError(ContainSubstring(message))))
+	},
+		Entry("an unknown field", store.WatchOptions{Fields: fields.ParseSelectorOrDie("spec.nothing=1")}, "spec.nothing"),
+		Entry("a name without its namespace", store.WatchOptions{Name: "a"}, "namespace"),
+		Entry("a name that cannot be", store.WatchOptions{Namespace: "default", Name: "a/b"}, "a/b"),
+	)
 })
