@@ -24,6 +24,13 @@ import (
 // A file looks like this:
 //
 //	address: :8080
+//	serving:
+//	  certFile: /etc/shop/tls.crt # or selfSigned: true
+//	  keyFile: /etc/shop/tls.key
+//	  clientCAFile: /etc/shop/ca.crt
+//	  tokenFile: /etc/shop/tokens
+//	  hosts: [shop.example.com]
+//	  maxConnections: 1000
 //	pprof: true
 //	gracePeriod: 10s
 //	maxLag: 30s
@@ -104,8 +111,10 @@ func (c *Config) UnmarshalJSON(encoded []byte) error {
 //	--address             --leadership-identity     --sharding-identity     --reconcile-timeout
 //	--pprof               --leadership-lease-time   --sharding-buckets      --backoff-base
 //	--grace-period                                  --sharding-lease-time   --backoff-max
-//	--max-lag
-//	--require-decodable
+//	--max-lag             --serving-cert-file       --serving-key-file
+//	--require-decodable   --serving-client-ca-file  --serving-self-signed
+//	                      --serving-token-file      --serving-hosts
+//	                      --serving-max-connections
 //
 // --config reads a file. The flags in the last column set the options of one
 // controller, as in --workers=deployment=8. All flags can be repeated. The flags

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,20 @@ var managerSettings = []setting[ManagerOptions]{
 		func(o *ManagerOptions) *string { return &o.Address }),
 	boolSetting("pprof", "pprof", "serve profiles too",
 		func(o *ManagerOptions) *bool { return &o.Pprof }),
+	textSetting("serving-cert-file", "serving.certFile", "serve with TLS and the certificate in this `file`",
+		func(o *ManagerOptions) *string { return &o.Serving.CertFile }),
+	textSetting("serving-key-file", "serving.keyFile", "`file` with the key of the serving certificate",
+		func(o *ManagerOptions) *string { return &o.Serving.KeyFile }),
+	boolSetting("serving-self-signed", "serving.selfSigned", "serve with TLS and a certificate that the program makes",
+		func(o *ManagerOptions) *bool { return &o.Serving.SelfSigned }),
+	textSetting("serving-client-ca-file", "serving.clientCAFile", "serve metrics and profiles to clients with a certificate of a CA in this `file`",
+		func(o *ManagerOptions) *string { return &o.Serving.ClientCAFile }),
+	textSetting("serving-token-file", "serving.tokenFile", "serve metrics and profiles to clients with one of the tokens in this `file`, one a line",
+		func(o *ManagerOptions) *string { return &o.Serving.TokenFile }),
+	listSetting("serving-hosts", "serving.hosts", "further `names` of the program's host, with commas between them",
+		func(o *ManagerOptions) *[]string { return &o.Serving.Hosts }),
+	numberSetting("serving-max-connections", "serving.maxConnections", "the `number` of HTTP connections that may be open at once",
+		func(o *ManagerOptions) *int { return &o.Serving.MaxConnections }),
 	durationSetting("grace-period", "gracePeriod", "how `long` running reconciles may go on when the program stops",
 		func(o *ManagerOptions) *time.Duration { return &o.GracePeriod }),
 	durationSetting("max-lag", "maxLag", "how `long` etcd may be unreachable before the program is not ready",
@@ -69,6 +84,7 @@ type setting[O any] struct {
 	usage  string
 	isBool bool // its flag needs no value
 	isText bool // a file gives its value as a string
+	isList bool // a file gives its value as a list of strings
 	parse  func(text string) (assignment[O], error)
 	check  func(o *O) error // reports a value that is negative
 }
@@ -79,10 +95,17 @@ type assignment[O any] func(*O)
 // decode reads the setting's value from a file.
 func (s setting[O]) decode(encoded json.RawMessage) (assignment[O], error) {
 	text := string(encoded)
-	if s.isText {
+	switch {
+	case s.isText:
 		if err := json.Unmarshal(encoded, &text); err != nil {
 			return nil, fmt.Errorf("want a string, have %s", encoded)
 		}
+	case s.isList:
+		var items []string
+		if err := json.Unmarshal(encoded, &items); err != nil {
+			return nil, fmt.Errorf("want a list of strings, have %s", encoded)
+		}
+		text = strings.Join(items, ",")
 	}
 	return s.parse(text)
 }
@@ -90,6 +113,18 @@ func (s setting[O]) decode(encoded json.RawMessage) (assignment[O], error) {
 func textSetting[O any](flag, path, usage string, field func(*O) *string) setting[O] {
 	s := newSetting(flag, path, usage, field, func(text string) (string, error) { return text, nil })
 	s.isText = true
+	return s
+}
+
+// listSetting has items without commas.
+func listSetting[O any](flag, path, usage string, field func(*O) *[]string) setting[O] {
+	s := newSetting(flag, path, usage, field, func(text string) ([]string, error) {
+		if text == "" {
+			return nil, nil
+		}
+		return strings.Split(text, ","), nil
+	})
+	s.isList = true
 	return s
 }
 

@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/serving"
 )
 
 // optionsOf returns a program's options after a command line. An argument that is not a
@@ -52,11 +53,16 @@ func TestConfigOfManager(t *testing.T) {
 	type options = controller.ManagerOptions
 	type leadership = controller.Leadership
 	type sharding = controller.Sharding
-	const file = "address: :8080\npprof: true\ngracePeriod: 10s\nmaxLag: 20s\nrequireDecodable: true\n" +
+	const file = "address: :8080\npprof: true\n" +
+		"serving: {certFile: c, keyFile: k, selfSigned: true, clientCAFile: a, tokenFile: t, hosts: [x, z], maxConnections: 7}\n" +
+		"gracePeriod: 10s\nmaxLag: 20s\nrequireDecodable: true\n" +
 		"leadership: {name: l, identity: a, leaseTime: 30s}\nsharding: {name: s, identity: b, buckets: 64, leaseTime: 40s}\n"
 	all := func(change func(*options)) options {
 		o := options{
-			Address: ":8080", Pprof: true, GracePeriod: 10 * time.Second, MaxLag: 20 * time.Second, RequireDecodable: true,
+			Address: ":8080",
+			Serving: serving.Options{CertFile: "c", KeyFile: "k", SelfSigned: true, ClientCAFile: "a", TokenFile: "t",
+				Hosts: []string{"x", "z"}, MaxConnections: 7},
+			Pprof: true, GracePeriod: 10 * time.Second, MaxLag: 20 * time.Second, RequireDecodable: true,
 			Leadership: &leadership{Name: "l", Identity: "a", LeaseTime: 30 * time.Second},
 			Sharding:   &sharding{Name: "s", Identity: "b", Buckets: 64, LeaseTime: 40 * time.Second},
 		}
@@ -76,7 +82,8 @@ func TestConfigOfManager(t *testing.T) {
 		"a file":                {options{}, []string{file}, all(nil)},
 		"a file over a program": {options{Address: ":1", MaxLag: time.Hour, Leadership: &leadership{Name: "x"}}, []string{file}, all(nil)},
 		"flags": {options{}, []string{
-			"--address=:8080", "--pprof", "--grace-period=10s", "--max-lag=20s", "--require-decodable",
+			"--address=:8080", "--serving-cert-file=c", "--serving-key-file=k", "--serving-self-signed",
+			"--serving-client-ca-file=a", "--serving-token-file=t", "--serving-hosts=x,z", "--serving-max-connections=7", "--pprof", "--grace-period=10s", "--max-lag=20s", "--require-decodable",
 			"--leadership=l", "--leadership-identity=a", "--leadership-lease-time=30s",
 			"--sharding=s", "--sharding-identity=b", "--sharding-buckets=64", "--sharding-lease-time=40s",
 		}, all(nil)},
@@ -91,6 +98,8 @@ func TestConfigOfManager(t *testing.T) {
 		"true over a false":              {options{}, []string{"pprof: false", "--pprof"}, options{Pprof: true}},
 		"a file that does not say":       {options{}, []string{"--pprof", "address: :1"}, options{Pprof: true, Address: ":1"}},
 		"an empty text over a program's": {options{Address: ":1"}, []string{"--address="}, options{}},
+		"no names over a program's":      {options{Serving: serving.Options{Hosts: []string{"a"}}}, []string{"--serving-hosts="}, options{}},
+		"no names in a file":             {options{Serving: serving.Options{Hosts: []string{"a"}}}, []string{"serving: {hosts: []}"}, options{}},
 		"zero over a program's duration": {options{GracePeriod: time.Hour}, []string{"gracePeriod: 0s"}, options{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +179,8 @@ func TestConfigRefusesMistakes(t *testing.T) {
 		"gracePeriod: 5":                "gracePeriod: want a string, have 5",
 		"address: {a: b}":               "address: want a string",
 		"pprof: perhaps":                "pprof: want true or false",
+		"serving: {hosts: a}":           "serving.hosts: want a list of strings",
+		"serving: {certfile: a}":        "serving.certfile: there is no such setting",
 		"sharding: {buckets: 1.5}":      "sharding.buckets: want a whole number, have 1.5",
 		"{":                             "yaml",
 		"- a":                           "want fields",
@@ -231,6 +242,9 @@ var _ = Describe("Options", func() {
 	},
 		Entry(nil, controller.ManagerOptions{GracePeriod: -1}, "gracePeriod is -1ns: it must not be negative"),
 		Entry(nil, controller.ManagerOptions{MaxLag: -1}, "maxLag is -1ns"),
+		Entry(nil, controller.ManagerOptions{Serving: serving.Options{MaxConnections: -1}}, "serving.maxConnections is -1"),
+		Entry(nil, controller.ManagerOptions{Serving: serving.Options{TokenFile: "/nowhere"}}, "serving: tokens: stat /nowhere"),
+		Entry(nil, controller.ManagerOptions{Serving: serving.Options{CertFile: "a"}}, "serving: the certificate and its key belong together"),
 		Entry(nil, controller.ManagerOptions{Leadership: &controller.Leadership{Name: "a", LeaseTime: -1}}, "leadership.leaseTime is -1ns"),
 		Entry(nil, controller.ManagerOptions{Leadership: &controller.Leadership{Name: "a/b"}}, `leadership "a/b"`),
 		Entry(nil, controller.ManagerOptions{Leadership: &controller.Leadership{Identity: "a"}}, `leadership ""`),

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"time"
 
@@ -124,4 +126,18 @@ func ExampleManager_AddHealthCheck() {
 
 	fmt.Println(m.Healthy(ctx))
 	// Output: licence: it has run out
+}
+
+// A program that serves HTTP itself serves what the manager has to say, too.
+func ExampleManager_Handler() {
+	_, m, _, closeEtcd := newExample()
+	defer closeEtcd()
+	mux := http.NewServeMux()
+	mux.Handle("/", m.Handler())
+	mux.HandleFunc("GET /greeting", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })
+
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	fmt.Print(w.Code, " ", w.Body)
+	// Output: 503 [-]replica main failed: the replica does not run
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/serving"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -50,10 +51,17 @@ type ManagerOptions struct {
 	Controllers map[string]func(*Options)
 	// Address is the host:port where the manager serves health, metrics and
 	// profiles while it runs; see [Manager.Handler]. The host may be left out. The
-	// manager stops when it cannot serve them. Defaults to "": it does not serve.
+	// manager logs the address, and stops when it cannot serve them. Defaults to "":
+	// it does not serve.
 	Address string
+	// Serving says how the manager serves at its Address: with TLS, to whom, and under
+	// which names. Defaults to no TLS and no authentication, with the limits of package
+	// serving.
+	Serving serving.Options
 	// Pprof serves profiles too. A profile reveals internals of the program and slows
-	// it down while it is taken. Defaults to false.
+	// it down while it is taken. So the Address must be a loopback address, such as
+	// localhost:8080, unless Serving authenticates clients; otherwise Run fails.
+	// Defaults to false.
 	Pprof bool
 	// Checkpoint stores the state of the manager's replica in a file, so that the
 	// next process reads only changes from etcd. With or without it, sources do not
@@ -125,6 +133,7 @@ type Manager struct {
 	sharder      *sharder  // nil without Sharding
 	coordination string    // names the leadership and the sharding in errors
 	fencedWrites atomic.Uint64
+	server       *serving.Server
 	openSocket   func(network, address string) (net.Listener, error) // net.Listen; tests replace it
 
 	informers sync.Map // reflect.Type -> *informer.Informer of it; see knownInformer
@@ -168,11 +177,15 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manager: %w", err)
 	}
+	server, err := serving.New(o.Serving, o.Clock, o.Log.WithName("http"))
+	if err != nil {
+		return nil, fmt.Errorf("manager: %w", err)
+	}
 	replica := informer.NewReplica(s, informer.Options{
 		Log: o.Log.WithName("replica"), Clock: o.Clock, Checkpoint: o.Checkpoint, OnMutation: o.OnMutation,
 	})
 	m := &Manager{
-		store: s.WithCache(replica), replica: replica, options: o,
+		store: s.WithCache(replica), replica: replica, options: o, server: server,
 		names: map[string]bool{}, replicas: []namedReplica{{mainReplica, replica}}, openSocket: net.Listen,
 	}
 	var coordination []string

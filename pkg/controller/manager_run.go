@@ -45,7 +45,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err := m.begin(); err != nil {
 		return err
 	}
-	server, err := m.newServer()
+	socket, err := m.listen()
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,9 @@ func (m *Manager) Run(ctx context.Context) error {
 			return run(baseCtx)
 		})
 	}
-	start(server.run)
+	if socket != nil {
+		start(func(ctx context.Context) error { return m.serve(ctx, socket) })
+	}
 	for _, r := range m.replicas {
 		start(r.run)
 	}

@@ -2,21 +2,26 @@ package controller_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/serving"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -26,6 +31,30 @@ func page(m *controller.Manager, path string) (status int, body string) {
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, w.Body.String()
+}
+
+// addressIn returns the address that a manager logged.
+func addressIn(log *logbook) string {
+	GinkgoHelper()
+	found := regexp.MustCompile(`"address"="([^"]+)"`).FindStringSubmatch(log.with("serving health and metrics")[0])
+	Expect(found).To(HaveLen(2))
+	return found[1]
+}
+
+// get gets a page over HTTP, with a bearer token unless that is empty.
+func get(ctx context.Context, client *http.Client, url, token string) (status int, body string) {
+	GinkgoHelper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	Expect(err).NotTo(HaveOccurred())
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := client.Do(req)
+	Expect(err).NotTo(HaveOccurred())
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	Expect(err).NotTo(HaveOccurred())
+	return resp.StatusCode, string(content)
 }
 
 var _ = Describe("A manager's HTTP handler", func() {
@@ -192,23 +221,89 @@ var _ = Describe("A manager's HTTP handler", func() {
 		Expect(controller.NewFor[*Site](m, "c", &names{}, controller.Options{})).Error().To(Succeed())
 		stop := run(m)
 		Eventually(func() []string { return log.with("serving health and metrics") }).Should(HaveLen(1))
-		address := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(log.with("serving health and metrics")[0])
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
-		Expect(err).NotTo(HaveOccurred())
-		resp, err := client.Do(req)
-		Expect(err).NotTo(HaveOccurred())
-		body, err := io.ReadAll(resp.Body)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(resp.Body.Close()).To(Succeed())
-		Expect(string(body)).To(And(
+		Expect(log.with("serving health and metrics")).To(ConsistOf(ContainSubstring(`"level"=0`)))
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		status, body := get(ctx, client, "http://"+addressIn(&log)+"/metrics", "")
+		Expect(status).To(Equal(http.StatusOK))
+		Expect(body).To(And(
 			ContainSubstring(`workqueue_depth{controller="c",name="c"}`),
 			ContainSubstring(`homeostat_replica_revision{replica="main"}`),
 			ContainSubstring("go_goroutines"),
 		))
+		address := addressIn(&log)
 		stop()
-		_, err = client.Do(req)
-		Expect(err).To(HaveOccurred(), "nothing listens any more")
+		Expect(net.Dial("tcp", address)).Error().To(HaveOccurred(), "nothing listens any more")
+	}, SpecTimeout(time.Minute))
+
+	It("serves metrics and profiles to those only who are authenticated", func(ctx SpecContext) {
+		tokens := filepath.Join(GinkgoT().TempDir(), "tokens")
+		Expect(os.WriteFile(tokens, []byte("opensesame"), 0o600)).To(Succeed())
+		var log logbook
+		m := newManager(controller.ManagerOptions{
+			Address: ":0", Pprof: true, Serving: serving.Options{SelfSigned: true, TokenFile: tokens}, Log: log.logger(),
+		})
+		run(m)
+		Eventually(func() []string { return log.with("serving health and metrics") }).Should(HaveLen(1))
+		_, port, err := net.SplitHostPort(addressIn(&log))
+		Expect(err).NotTo(HaveOccurred())
+		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+		defer transport.CloseIdleConnections()
+		for path, open := range map[string]bool{"/healthz": true, "/metrics": false, "/debug/pprof/": false, "/debug/pprof/heap": false} {
+			status, body := get(ctx, &http.Client{Transport: transport}, "https://127.0.0.1:"+port+path, "")
+			if open {
+				Expect(status).To(Equal(http.StatusOK), path)
+				continue
+			}
+			Expect(status).To(Equal(http.StatusUnauthorized), path)
+			Expect(body).NotTo(ContainSubstring("goroutine"))
+			status, _ = get(ctx, &http.Client{Transport: transport}, "https://127.0.0.1:"+port+path, "opensesame")
+			Expect(status).To(Equal(http.StatusOK), path)
+		}
+		Expect(log.with("opensesame")).To(BeEmpty())
+	}, SpecTimeout(time.Minute))
+
+	It("does not serve profiles to everybody", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{Address: ":0", Pprof: true})
+		Expect(m.Run(ctx)).To(MatchError(And(ContainSubstring("profiles at [::]:"), ContainSubstring("set a token file"))))
+		Expect(goroutinesIn("/pkg/controller.", "/pkg/informer.")).To(BeEmpty())
+	}, SpecTimeout(time.Minute))
+
+	It("does not serve names of others on this machine", func(ctx SpecContext) {
+		var log logbook
+		run(newManager(controller.ManagerOptions{Address: "127.0.0.1:0", Log: log.logger()}))
+		Eventually(func() []string { return log.with("serving health and metrics") }).Should(HaveLen(1))
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addressIn(&log)+"/metrics", nil)
+		Expect(err).NotTo(HaveOccurred())
+		req.Host = "evil.example"
+		transport := new(http.Transport)
+		defer transport.CloseIdleConnections()
+		resp, err := transport.RoundTrip(req)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(resp.Body.Close()).To(Succeed())
+		Expect(resp.StatusCode).To(Equal(http.StatusForbidden))
+	}, SpecTimeout(time.Minute))
+
+	It("bounds the scrapes that wait for a collector that hangs", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		leave := make(chan struct{})
+		Expect(m.Metrics().Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hangs", Help: "Hangs."}, func() float64 {
+			<-leave
+			return 1
+		}))).To(Succeed())
+		h := m.Handler()
+		scrape := func(ctx context.Context) int {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", nil))
+			return w.Code
+		}
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		for range 100 {
+			Expect(scrape(gone)).To(Equal(http.StatusServiceUnavailable))
+		}
+		Eventually(func() int { return len(goroutinesIn("prometheus.(*Registry).Gather")) }).Should(BeNumerically("<=", 3*10))
+		close(leave)
+		Eventually(func() int { return scrape(ctx) }).Should(Equal(http.StatusOK))
 	}, SpecTimeout(time.Minute))
 
 	It("stops the manager when it cannot be served any more", func(ctx SpecContext) {

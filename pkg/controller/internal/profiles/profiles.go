@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/homeostat/homeostat/pkg/serving"
 )
 
 // Handler serves, below prefix, which ends in a slash:
@@ -87,6 +89,7 @@ func record(w http.ResponseWriter, req *http.Request, name string, d time.Durati
 	if seconds := number(req, "seconds"); seconds > 0 {
 		d = time.Duration(min(seconds, 3600) * float64(time.Second))
 	}
+	serving.Extend(w, d+time.Minute)
 	asFile(w, name)
 	if err := start(); err != nil {
 		w.Header().Del("Content-Disposition")

@@ -69,6 +69,27 @@ func TestProfileOfALongTime(t *testing.T) {
 	}
 }
 
+// hurried is the answer of a server that limits how long it may take.
+type hurried struct {
+	*httptest.ResponseRecorder
+	limit time.Time
+}
+
+func (h *hurried) SetWriteDeadline(t time.Time) error { h.limit = t; return nil }
+
+// A server's limit does not cut off a profile that takes longer.
+func TestProfileExtendsTheLimit(t *testing.T) {
+	for _, path := range []string{"profile?seconds=600", "trace?seconds=600"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w := &hurried{ResponseRecorder: httptest.NewRecorder()}
+		profiles.Handler("/debug/pprof/").ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/debug/pprof/"+path, nil))
+		if time.Until(w.limit) < 600*time.Second {
+			t.Errorf("%s may take until %v", path, w.limit)
+		}
+	}
+}
+
 // A program that imports package controller and serves http.DefaultServeMux does
 // not publish its profiles.
 func TestDefaultServeMuxHasNoProfiles(t *testing.T) {
