@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -71,6 +72,25 @@ var _ = Describe("The deployment-controller example", func() {
 		Expect(seen).To(BeNumerically(">", 20))
 		Expect(w.created(ctx, podsPrefix)).To(HaveLen(10), "five Pods for each image, and not one more")
 		Expect(podsOf(ctx, w)).To(HaveEach(HaveField("Spec.Containers", HaveEach(HaveField("Image", "web:2")))))
+	}, SpecTimeout(2*patience))
+
+	It("keeps what others have set when it applies a manifest again", func(ctx SpecContext) {
+		w := newWorld()
+		apply := func(annotations string) {
+			text := strings.Replace(deploymentYAML("web:1", 1, ""), "namespace: default", "namespace: default, annotations: {"+annotations+"}", 1)
+			w.succeed("--controllers=", "-f", manifestFile(strings.Replace(text, "  replicas: 1\n", "", 1)))
+		}
+		apply("mine: x, dropped: x")
+		d := deploymentsOf(ctx, w)[0]
+		d.Spec.Replicas, d.Annotations["theirs"] = new(int32(5)), "y"
+		value, err := json.Marshal(d)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = w.client.Put(ctx, "/registry/apps/deployments/default/web", string(value))
+		Expect(err).NotTo(HaveOccurred())
+		apply("mine: z")
+		d = deploymentsOf(ctx, w)[0]
+		Expect(d.Spec.Replicas).To(HaveValue(BeEquivalentTo(5)))
+		Expect(d.Annotations).To(And(HaveKeyWithValue("mine", "z"), HaveKeyWithValue("theirs", "y"), Not(HaveKey("dropped"))))
 	}, SpecTimeout(2*patience))
 
 	It("never runs Pods of two images at once with strategy Recreate", func(ctx SpecContext) {

@@ -14,10 +14,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/controllers"
-	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/controller/garbagecollector"
 	"github.com/homeostat/homeostat/pkg/events"
+	"github.com/homeostat/homeostat/pkg/manifest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -48,9 +48,6 @@ func (p *program) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	docs, bad := manifest.Load(scheme, p.options.files, p.stdin)
-	p.screen.complain(bad)
-	p.named = deploymentsIn(docs)
 	if p.connection, err = dial(ctx, p.options); err != nil {
 		return err
 	}
@@ -61,6 +58,9 @@ func (p *program) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	docs, bad := manifest.Load(p.store, p.options.files, p.stdin)
+	p.screen.complain(bad)
+	p.named = deploymentsIn(docs)
 	if err := p.assemble(); err != nil {
 		return err
 	}

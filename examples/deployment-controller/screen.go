@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/progress"
+	"github.com/homeostat/homeostat/pkg/manifest"
 )
 
 // screen writes everything the user sees: lines and the live table.

@@ -9,11 +9,9 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/homeostat/homeostat/examples/deployment-controller/internal/controllers"
-	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/progress"
+	"github.com/homeostat/homeostat/pkg/manifest"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -91,7 +89,7 @@ func (s *script) stay(ctx context.Context) error {
 // playSamples rolls out the first sample and then the second, which updates it.
 func (s *script) playSamples(ctx context.Context) error {
 	for _, text := range []string{sample, sampleUpdate} {
-		docs, err := loadSample(text)
+		docs, err := loadSample(s.program.store, text)
 		if err != nil {
 			return err
 		}
@@ -109,12 +107,8 @@ func (s *script) playSamples(ctx context.Context) error {
 	return s.stay(ctx)
 }
 
-func loadSample(text string) ([]manifest.Document, error) {
-	scheme, err := controllers.NewScheme()
-	if err != nil {
-		return nil, err
-	}
-	docs, bad := manifest.Load(scheme, []string{"-"}, strings.NewReader(text))
+func loadSample(s *store.Store, text string) ([]manifest.Document, error) {
+	docs, bad := manifest.Load(s, []string{"-"}, strings.NewReader(text))
 	if len(bad) > 0 {
 		return nil, bad[0]
 	}
@@ -126,7 +120,7 @@ func (s *script) applyAll(ctx context.Context, docs []manifest.Document) {
 	for _, doc := range docs {
 		obj, err := s.program.apply(ctx, doc)
 		if err != nil {
-			problems := problemsOf(doc, err)
+			problems := doc.Errors(err)
 			s.bad += len(problems)
 			s.program.screen.complain(problems)
 			continue
@@ -161,22 +155,6 @@ func (s *script) waitComplete(ctx context.Context) error {
 		return err
 	}
 	return (&waiter{view: s.program.view, rollouts: s.rollouts}).wait(ctx)
-}
-
-// problemsOf returns one error for each invalid field of a document that could not be
-// applied.
-func problemsOf(doc manifest.Document, err error) []*manifest.Error {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
-		return []*manifest.Error{{Source: doc.Source, Index: doc.Index, Err: err}}
-	}
-	var problems []*manifest.Error
-	for _, cause := range status.Status().Details.Causes {
-		problems = append(problems, &manifest.Error{
-			Source: doc.Source, Index: doc.Index, Field: cause.Field, Err: errors.New(cause.Message),
-		})
-	}
-	return problems
 }
 
 func replicasOf(d *appsv1.Deployment) int32 {

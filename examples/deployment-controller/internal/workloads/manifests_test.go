@@ -3,14 +3,17 @@ package workloads_test
 import (
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/homeostat/homeostat/examples/deployment-controller/internal/manifest"
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/workloads"
+	"github.com/homeostat/homeostat/pkg/manifest"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 func newQuantity(s string) *resource.Quantity { return new(resource.MustParse(s)) }
@@ -23,7 +26,16 @@ func TestManifests(t *testing.T) {
 	if err := appsv1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	docs, errs := manifest.Load(scheme, []string{"../../manifests"}, nil)
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://127.0.0.1:1"}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close() //nolint:errcheck // It was never connected.
+	s, err := store.New(client, store.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, errs := manifest.Load(s, []string{"../../manifests"}, nil)
 	for _, err := range errs {
 		t.Error(err)
 	}

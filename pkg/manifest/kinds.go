@@ -1,41 +1,36 @@
 package manifest
 
 import (
-	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // maxNamed is the maximum number of kinds that a message lists.
 const maxNamed = 12
 
 // newObject returns an empty object of the kind, or an error and the field that it is about.
-func newObject(scheme *runtime.Scheme, meta metav1.TypeMeta) (object Object, field string, err error) {
+func newObject(s *store.Store, meta metav1.TypeMeta) (object store.Object, field string, err error) {
 	gv, err := schema.ParseGroupVersion(meta.APIVersion)
 	if err != nil {
 		return nil, "apiVersion", err
 	}
-	created, err := scheme.New(gv.WithKind(meta.Kind))
-	if err != nil && !runtime.IsNotRegisteredError(err) {
-		return nil, "kind", err
-	}
-	object, ok := created.(Object)
-	if !ok || gv.Version == runtime.APIVersionInternal {
-		return nil, "kind", unknownKind(scheme, meta)
+	object, ok := s.NewObject(gv.WithKind(meta.Kind))
+	if !ok {
+		return nil, "kind", unknownKind(s, meta)
 	}
 	return object, "", nil
 }
 
 // unknownKind returns an error that suggests kinds: those of the same name in another version, or else those of the
 // same version, or else all.
-func unknownKind(scheme *runtime.Scheme, meta metav1.TypeMeta) error {
-	all := knownKinds(scheme)
+func unknownKind(s *store.Store, meta metav1.TypeMeta) error {
+	all := knownKinds(s)
 	known := all
 	for _, alike := range []func(metav1.TypeMeta) bool{
 		func(k metav1.TypeMeta) bool { return k.Kind == meta.Kind },
@@ -45,9 +40,6 @@ func unknownKind(scheme *runtime.Scheme, meta metav1.TypeMeta) error {
 			known = some
 			break
 		}
-	}
-	if len(known) == 0 {
-		return errors.New("unknown kind: the scheme knows none")
 	}
 	var names []string
 	for _, k := range known[:min(len(known), maxNamed)] {
@@ -60,13 +52,12 @@ func unknownKind(scheme *runtime.Scheme, meta metav1.TypeMeta) error {
 	return fmt.Errorf("%s %s is unknown; known: %s", meta.APIVersion, meta.Kind, list)
 }
 
-// knownKinds returns the kinds of objects in the scheme, sorted. It leaves out lists and the options of requests.
-func knownKinds(scheme *runtime.Scheme) []metav1.TypeMeta {
+// knownKinds returns the kinds of the store, sorted.
+func knownKinds(s *store.Store) []metav1.TypeMeta {
 	var kinds []metav1.TypeMeta
-	for gvk, t := range scheme.AllKnownTypes() {
-		if gvk.Version != runtime.APIVersionInternal && reflect.PointerTo(t).Implements(reflect.TypeFor[Object]()) {
-			kinds = append(kinds, metav1.TypeMeta{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind})
-		}
+	for _, k := range s.Kinds() {
+		apiVersion, kind := k.GroupVersionKind.ToAPIVersionAndKind()
+		kinds = append(kinds, metav1.TypeMeta{APIVersion: apiVersion, Kind: kind})
 	}
 	slices.SortFunc(kinds, func(a, b metav1.TypeMeta) int {
 		return strings.Compare(a.APIVersion+" "+a.Kind, b.APIVersion+" "+b.Kind)

@@ -10,8 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 const (
@@ -23,27 +22,25 @@ const (
 	MaxSource = 16 << 20
 )
 
-// Object is an object that a manifest declares.
-type Object interface {
-	metav1.Object
-	runtime.Object
-}
-
 // Document is one object and where it was written.
 type Document struct {
 	// Source is the name of the file, or "stdin".
 	Source string
 	// Index is the number of the document in its source, from 1. The items of a List share it.
 	Index int
-	// Object has the scheme's Go type for its apiVersion and kind.
-	Object Object
+	// Field is the path of an item in the List that contains it, such as "items[2]"; otherwise it is empty.
+	Field string
+	// Object has the store's Go type for its apiVersion and kind.
+	Object store.Object
+
+	written map[string]any // the object as it was written; nil if Load did not make the Document
 }
 
-// Load reads the manifests at paths, in order, and decodes them to the types of the scheme. It returns the good
+// Load reads the manifests at paths, in order, and decodes them to the types of the store's kinds. It returns the good
 // documents, and the errors of the others; the package comment has the rules. A path with neither documents nor errors
-// is an error itself. Load reads stdin if one path is "-"; otherwise stdin may be nil.
-func Load(scheme *runtime.Scheme, paths []string, stdin io.Reader) ([]Document, []*Error) {
-	l := loader{scheme: scheme, stdin: stdin}
+// is an error itself. Load reads stdin if one path is "-"; otherwise stdin may be nil. It sends nothing to etcd.
+func Load(s *store.Store, paths []string, stdin io.Reader) ([]Document, []*Error) {
+	l := loader{store: s, stdin: stdin}
 	for _, path := range paths {
 		found := len(l.docs) + len(l.errs)
 		l.path(path)
@@ -56,7 +53,7 @@ func Load(scheme *runtime.Scheme, paths []string, stdin io.Reader) ([]Document, 
 
 // loader collects what one Load finds.
 type loader struct {
-	scheme    *runtime.Scheme
+	store     *store.Store
 	stdin     io.Reader
 	stdinRead bool
 

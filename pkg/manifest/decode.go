@@ -32,7 +32,7 @@ func (l *loader) decode(at place, prefix string, data []byte, depth int) {
 		l.list(at, prefix, data, depth)
 		return
 	}
-	object, field, err := newObject(l.scheme, meta)
+	object, field, err := newObject(l.store, meta)
 	if err != nil {
 		l.fail(at, join(prefix, field), err)
 		return
@@ -44,7 +44,12 @@ func (l *loader) decode(at place, prefix string, data []byte, depth int) {
 		l.fail(at, join(prefix, "metadata.name"), errors.New("is missing, and so is metadata.generateName"))
 		return
 	}
-	l.docs = append(l.docs, Document{Source: at.source, Index: at.index, Object: object})
+	written, err := parse(data)
+	if err != nil {
+		l.fail(at, prefix, err)
+		return
+	}
+	l.docs = append(l.docs, Document{Source: at.source, Index: at.index, Field: prefix, Object: object, written: written})
 }
 
 // typeMeta reads apiVersion and kind. They decide to which Go type the rest is decoded.

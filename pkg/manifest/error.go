@@ -1,9 +1,12 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // maxMessage is the maximum length of a message. Some messages quote their input, which may be a whole document.
@@ -36,6 +39,25 @@ func (e *Error) Error() string {
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Errors returns what kept a document from being applied, with its place: an Error for each invalid field that err
+// names, or else one for err itself. It returns none if err is nil.
+func (d Document) Errors(err error) []*Error {
+	if err == nil {
+		return nil
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
+		return []*Error{{Source: d.Source, Index: d.Index, Field: d.Field, Err: err}}
+	}
+	var errs []*Error
+	for _, cause := range status.Status().Details.Causes {
+		errs = append(errs, &Error{
+			Source: d.Source, Index: d.Index, Field: join(d.Field, cause.Field), Err: errors.New(cause.Message),
+		})
+	}
+	return errs
+}
 
 // oneLine makes text safe for one line of a terminal. It may quote input with line breaks and escape sequences.
 func oneLine(text string) string {
