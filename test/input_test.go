@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -8,6 +9,7 @@ import (
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
 	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -46,9 +48,27 @@ var _ = Describe("Bad input to the deployment-controller example", func() {
 	It("ends the program if it is on the command line", func() {
 		w := newWorld()
 		for _, args := range [][]string{{"--controllers=nonsense"}, {"--data-dir=x"}, {"--cert=x"}, {"file.yaml"}, {"--no-such-flag"}} {
-			Eventually(w.start(args...)).Should(gexec.Exit(2), "%v", args)
+			session := w.start(args...)
+			Eventually(session).Should(gexec.Exit(2), "%v", args)
+			Expect(string(session.Err.Contents())).To(MatchRegexp(`^deployment-controller: [^\n]+; see -help\n$`), "%v", args)
 		}
 	})
+
+	It("never reaches the terminal as it is", func(ctx SpecContext) {
+		w := newWorld()
+		const name = "a\x1b[2J\nb"
+		evil := appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: "u"}}
+		evil.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": name}}
+		value, err := json.Marshal(evil)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = w.client.Put(ctx, "/registry/apps/deployments/default/"+name, string(value))
+		Expect(err).NotTo(HaveOccurred())
+		session := w.start("--wait")
+		Eventually(session).Should(gexec.Exit(1))
+		out, errs := string(session.Out.Contents()), string(session.Err.Contents())
+		Expect(out).To(And(ContainSubstring("default/a?[2J"), Not(ContainSubstring("\x1b"))))
+		Expect(errs).To(And(ContainSubstring("a?[2J; b failed"), Not(ContainSubstring("\x1b"))))
+	}, SpecTimeout(2*patience))
 
 	It("may be an invalid Deployment in etcd, which every reader of its status, Events and progress sees", func(ctx SpecContext) {
 		w := newWorld()

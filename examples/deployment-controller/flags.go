@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -37,15 +38,20 @@ type options struct {
 // only in an embedded etcd.
 func (o options) samples() bool { return len(o.files) == 0 && len(o.etcd.Endpoints) == 0 }
 
+// parseFlags returns the options. For -help it prints the usage and returns
+// flag.ErrHelp; it prints no other error.
 func parseFlags(args []string, out io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("deployment-controller", flag.ContinueOnError)
-	flags.SetOutput(out)
-	flags.Usage = func() {
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	usage := func() {
+		flags.SetOutput(out)
 		fmt.Fprintf(out, "Usage: deployment-controller [flags]\n\n"+
 			"Runs Kubernetes Deployments on an etcd. Without flags it starts its own etcd,\n"+
 			"applies a sample, updates it, and runs until interrupted. With --endpoints it\n"+
-			"applies only the manifests that -f names.\n\n")
+			"applies only the manifests that -f names. With --controllers= it exits once they\n"+
+			"are applied; add --wait to wait for controllers that run elsewhere.\n\n")
 		flags.PrintDefaults()
 	}
 	o.etcd.Flags(flags)
@@ -66,6 +72,9 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	flags.DurationVar(&o.startDelay, "pod-start-delay", time.Second, "the time a Pod takes to become ready")
 	flags.IntVar(&o.verbosity, "v", 0, "log verbosity: 0 logs only problems, 1 also what happens")
 	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			usage()
+		}
 		return o, err
 	}
 	return o, o.check(flags.Args())

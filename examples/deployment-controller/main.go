@@ -21,17 +21,17 @@ func main() {
 
 // run returns the exit status: 0 for success, 1 for a failure, 2 for wrong usage.
 func run(args []string) int {
-	o, err := parseFlags(args, os.Stderr)
+	o, err := parseFlags(args, os.Stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "deployment-controller:", err)
+		fmt.Fprintln(os.Stderr, "deployment-controller:", oneLine(err.Error())+"; see -help")
 		return 2
 	}
 	ctx := controller.SignalContext()
 	if err := newProgram(o, os.Stdin, os.Stdout, os.Stderr).run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "deployment-controller:", err)
+		fmt.Fprintln(os.Stderr, "deployment-controller:", oneLine(err.Error()))
 		return 1
 	}
 	return 0

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,8 +59,9 @@ func (s *screen) say(line string) {
 }
 
 // warn prints a line to standard error, or above the live table if both share a
-// terminal.
+// terminal. Several errors that were joined become one line.
 func (s *screen) warn(line string) {
+	line = oneLine(line)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shared {
@@ -67,6 +69,11 @@ func (s *screen) warn(line string) {
 		return
 	}
 	fmt.Fprintln(s.err, line)
+}
+
+// oneLine returns text that is safe to print, whatever objects it quotes.
+func oneLine(text string) string {
+	return progress.Printable(strings.ReplaceAll(text, "\n", "; "))
 }
 
 func (s *screen) complain(bad []*manifest.Error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -51,14 +52,13 @@ Exit status: 0 when interrupted, 1 when it cannot continue, 2 for wrong usage.
 
 `
 
+// parseFlags returns the options. For -help it prints the usage and returns
+// flag.ErrHelp; it prints no other error.
 func parseFlags(args []string, out io.Writer) (options, error) {
 	o := options{ops: map[string]bool{}}
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
-	flags.SetOutput(out)
-	flags.Usage = func() {
-		fmt.Fprint(out, usage)
-		flags.PrintDefaults()
-	}
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
 	o.connectionFlags(flags)
 	o.keyFlags(flags)
 	o.filterFlags(flags)
@@ -66,6 +66,11 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 		"or after ten times as long")
 	flags.StringVar(&o.format, "o", "line", "the `format`: "+strings.Join(show.Formats(), ", "))
 	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			flags.SetOutput(out)
+			fmt.Fprint(out, usage)
+			flags.PrintDefaults()
+		}
 		return o, err
 	}
 	return o, o.check(flags.Args())

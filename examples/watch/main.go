@@ -48,12 +48,12 @@ func main() {
 // run returns the exit status: 0 when the program was interrupted, 1 when
 // something failed, 2 for wrong usage.
 func run(args []string) int {
-	o, err := parseFlags(args, os.Stderr)
+	o, err := parseFlags(args, os.Stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
 	if err != nil {
-		complain(err.Error())
+		complain(err.Error() + "; see -help")
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -10,8 +10,9 @@
 //
 //   - [Options.Open] returns a client only after etcd has answered a read of the given keys.
 //   - Open fails at once, with an error that names the cause, if waiting does not help:
-//     an untrusted or expired certificate, a client's certificate that is missing or
-//     rejected, TLS at one end only, a wrong password, a missing permission.
+//     nothing listens, an unknown host, an untrusted or expired certificate, a client's
+//     certificate that is missing or rejected, TLS at one end only, a wrong password, a
+//     missing permission.
 //   - Nothing secret is sent in clear to another machine. [Options.Check] refuses http:// with
 //     certificates or a password.
 //   - No error shows a password.

@@ -33,8 +33,9 @@ const probeDelay = 250 * time.Millisecond
 // within 15 seconds, and reconnects within about 2 seconds once etcd is back.
 //
 // Open waits up to 5 seconds for an etcd that does not answer yet. It fails at once if
-// waiting does not help: if the options contradict each other (see [Options.Check]), if
-// etcd rejects the user, or if TLS fails at every endpoint. The error names the endpoints
+// waiting hardly helps: if the options contradict each other (see [Options.Check]), if
+// etcd rejects the user, or if at every endpoint TLS fails, nothing listens or the host
+// is unknown. A program that starts beside its etcd calls Open again, or is restarted. The error names the endpoints
 // and, as far as it can be known, what is wrong with each. It contains no password. ctx
 // bounds Open only: the caller must close the client.
 func (o Options) Open(ctx context.Context, keys etcd.Range) (*clientv3.Client, error) {
@@ -130,8 +131,8 @@ func newClient(ctx context.Context, config clientv3.Config) (*clientv3.Client, e
 	}
 }
 
-// lastingFaults returns what is wrong with the endpoints if no further attempt can mend any of
-// it, and else nil. It leaves time for an answer first, since most of the time nothing is wrong.
+// lastingFaults returns what is wrong with the endpoints if waiting mends none of it, and else
+// nil. It leaves time for an answer first, since most of the time nothing is wrong.
 func lastingFaults(ctx context.Context, endpoints []endpoint, config *tls.Config) []error {
 	select {
 	case <-ctx.Done():

@@ -6,16 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // probeTimeout bounds one connection of a probe.
 const probeTimeout = time.Second
 
-// A lastingError is a fault of an endpoint that no further attempt can mend.
+// A lastingError is a fault of an endpoint that waiting does not mend, or not soon.
 type lastingError struct{ cause error }
 
 func (e lastingError) Error() string { return e.cause.Error() }
@@ -33,7 +35,7 @@ func probeAll(ctx context.Context, endpoints []endpoint, config *tls.Config) []e
 	return faults
 }
 
-// allLast reports whether every endpoint has a fault that no further attempt can mend.
+// allLast reports whether every endpoint has a fault that waiting does not mend.
 func allLast(faults []error) bool {
 	for _, fault := range faults {
 		if !errors.As(fault, new(lastingError)) {
@@ -48,6 +50,8 @@ func allLast(faults []error) bool {
 func (e endpoint) probe(ctx context.Context, config *tls.Config) error {
 	err := e.greet(ctx, e.tls, config)
 	switch op := new(net.OpError); {
+	case nobodyThere(err):
+		return lastingError{err}
 	case err == nil, ctx.Err() != nil, errors.As(err, &op) && op.Op == "dial":
 		return err
 	case errors.Is(err, errNoHTTP2) && e.tls:
@@ -64,6 +68,12 @@ func (e endpoint) probe(ctx context.Context, config *tls.Config) error {
 		return lastingError{err}
 	}
 	return err
+}
+
+// nobodyThere reports whether nothing listens at an address, or its host is unknown.
+func nobodyThere(err error) bool {
+	unknown, ok := errors.AsType[*net.DNSError](err)
+	return ok && unknown.IsNotFound || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
 }
 
 // explainAlert explains an alert that a server sent. Package crypto/tls exports no type for it.

@@ -42,7 +42,7 @@ func (r *run[R]) handleResult(ctx context.Context, log logr.Logger, key R, a att
 		if r.retry(key, a, err) > lostRaces {
 			logFailure(log, err, "reconcile lost again and again to another writer")
 		} else {
-			log.V(1).Info("reconcile lost a race against another writer; reconciling again", "cause", err.Error())
+			r.races.lost(r.controller.manager.settings().Clock, log, err)
 		}
 	default:
 		logFailure(log, err, "reconcile failed")

@@ -22,6 +22,7 @@ type run[R comparable] struct {
 	queue      *queue.Queue[R, Cause]
 
 	undecodable undecodableKeys[R]
+	races       raceLog
 }
 
 // causes are why a key is reconciled.

@@ -56,7 +56,7 @@ func (n *names) Reconcile(_ context.Context, r controller.Request) (controller.R
 type logbook struct{ journal[string] }
 
 func (l *logbook) logger() logr.Logger {
-	return funcr.New(func(prefix, args string) { l.note(prefix + " " + args) }, funcr.Options{Verbosity: 1})
+	return funcr.New(func(prefix, args string) { l.note(prefix + " " + args) }, funcr.Options{Verbosity: 2})
 }
 
 func (l *logbook) with(text string) []string {

@@ -78,7 +78,7 @@ var _ = Describe("A key comes back", func() {
 		Eventually(calls.len).Should(Equal(3))
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Minute, 2 * time.Minute}))
 		Expect(log.with("failed")).To(BeEmpty())
-		Expect(log.with("another writer")).To(HaveLen(2))
+		Expect(log.with("lost a race")).To(HaveLen(2))
 	}, SpecTimeout(time.Minute))
 
 	It("after a backoff, with a report, when it always loses the race", func(ctx SpecContext) {

@@ -292,7 +292,7 @@ var _ = Describe("A transaction", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(got.Status.Ready).To(BeZero())
 			Expect(count[*corev1.ConfigMap](ctx, m.Store())).To(BeZero())
-			Expect(log.with("another writer")).To(HaveLen(1))
+			Expect(log.with("lost a race")).To(HaveLen(1))
 			Expect(log.with("failed")).To(BeEmpty())
 		}, SpecTimeout(time.Minute))
 	}

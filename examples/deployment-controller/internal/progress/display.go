@@ -59,12 +59,11 @@ func (d *Display) Update(s State) {
 
 // Note writes a line of text. On a terminal the line goes above the table and stays there.
 func (d *Display) Note(text string) {
-	line := printable(text)
 	if d.live {
-		d.redraw(line, d.frame)
+		d.redraw(text, d.frame)
 		return
 	}
-	d.write(line + "\n")
+	d.write(Printable(text) + "\n")
 }
 
 // Close ends the display and leaves its last frame. It returns the first write error. It may be called again.
@@ -82,12 +81,12 @@ func (d *Display) changes(stamp string, rows []Row) string {
 		delete(gone, name)
 		if d.lines[name] != line {
 			d.lines[name] = line
-			fmt.Fprintf(&b, "%s  %s\n", stamp, line)
+			fmt.Fprintf(&b, "%s  %s\n", stamp, Printable(line))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(gone)) {
 		delete(d.lines, name)
-		fmt.Fprintf(&b, "%s  %s  deleted\n", stamp, name)
+		fmt.Fprintf(&b, "%s  %s  deleted\n", stamp, Printable(name))
 	}
 	return b.String()
 }
@@ -101,11 +100,11 @@ func (d *Display) redraw(above string, frame []string) {
 		fmt.Fprintf(&b, "\x1b[%dA\r", up)
 	}
 	if above != "" {
-		b.WriteString(above + clearRight + "\n")
+		b.WriteString(Printable(above) + clearRight + "\n")
 	}
 	fitted := make([]string, len(frame))
 	for i, line := range frame {
-		fitted[i] = truncate(line, width)
+		fitted[i] = truncate(Printable(line), width)
 		b.WriteString(fitted[i] + clearRight + "\n")
 	}
 	b.WriteString(clearBelow)

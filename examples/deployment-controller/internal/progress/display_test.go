@@ -3,12 +3,16 @@ package progress_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/progress"
 )
@@ -212,4 +216,37 @@ func (s *screen) resize(width int) {
 		lines = append(lines, string(runes))
 	}
 	s.width, s.lines, s.row = width, lines, len(lines)-1
+}
+
+// Everything that an object holds may come from anybody.
+func TestNoObjectWritesEscapes(t *testing.T) {
+	const evil = "\x1b[2J\x1b]0;x\x07\r\n\u202e\x9b31m"
+	d := deployment("evil", 1, 1, status{reason: "InvalidDeployment"})
+	rs := replicaSet("evil", 1, 1, 1)
+	pod := pods(rs.UID, 1, waiting(evil))[0]
+	for _, object := range []metav1.Object{d, rs, pod} {
+		object.SetNamespace(evil)
+		object.SetName(evil)
+		object.SetAnnotations(map[string]string{revision: evil})
+	}
+	for _, template := range []*corev1.PodTemplateSpec{&d.Spec.Template, &rs.Spec.Template} {
+		template.Spec.Containers[0].Image = evil
+	}
+	for i := range d.Status.Conditions {
+		d.Status.Conditions[i].Message = evil
+	}
+	d.Status.Conditions = append(d.Status.Conditions, appsv1.DeploymentCondition{
+		Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: evil, Message: evil})
+	own := regexp.MustCompile("\x1b\\[[KJ]|\x1b\\[[0-9]+A\r|\n")
+	for _, live := range []bool{false, true} {
+		var b strings.Builder
+		display := progress.New(&b, live, width(300), clock())
+		display.Update(progress.State{Revision: 1, Deployments: []*appsv1.Deployment{d}, ReplicaSets: []*appsv1.ReplicaSet{rs}, Pods: []*corev1.Pod{pod}})
+		display.Note(evil)
+		display.Update(progress.State{Revision: 2})
+		rest := own.ReplaceAllString(b.String(), "")
+		if strings.ContainsFunc(rest, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("live %t: %q", live, rest)
+		}
+	}
 }

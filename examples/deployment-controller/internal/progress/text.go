@@ -5,8 +5,9 @@ import (
 	"unicode"
 )
 
-// printable replaces characters that could move the cursor, change colours or end a line.
-func printable(text string) string {
+// Printable replaces characters that could move the cursor, change colours or end a line. Whatever a program prints of
+// objects, errors included, passes through it just before it is written.
+func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
