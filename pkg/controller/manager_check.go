@@ -46,8 +46,8 @@ func (n *namedCheck) join(ctx context.Context, c clock.WithDelayedExecution, now
 	}
 	run := &checkRun{since: now, done: make(chan struct{})}
 	n.run = run
+	ctx, cancel := retry.WithTimeout(context.WithoutCancel(ctx), c, checkTimeout)
 	go func() {
-		ctx, cancel := retry.WithTimeout(context.WithoutCancel(ctx), c, checkTimeout)
 		defer cancel()
 		run.err = guard("the check", func() error { return n.check(ctx) })
 		n.mu.Lock()
