@@ -84,6 +84,8 @@
 // Reads are served from the replica, so a reconcile that writes nothing sends nothing
 // to etcd. The writes of a transaction are one request. To see its key's own writes, a
 // reconcile needs no request either, unless the outcome of a write is unknown.
+// Every 30 seconds, the manager asks each member of etcd for its state, since an alarm of
+// etcd keeps it from its work; see [Manager.Ready].
 //
 // # Guarantees
 //

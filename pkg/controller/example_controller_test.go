@@ -138,6 +138,9 @@ func ExampleManager_Handler() {
 
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
-	fmt.Print(w.Code, " ", w.Body)
-	// Output: 503 [-]replica main failed: the replica does not run
+	fmt.Print(w.Code, "\n", w.Body)
+	// Output:
+	// 503
+	// [-]replica main failed: the replica does not run
+	// [+]etcd ok
 }

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"k8s.io/utils/clock"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/members"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/serving"
 	"github.com/homeostat/homeostat/pkg/store"
@@ -134,6 +135,8 @@ type Manager struct {
 	coordination string    // names the leadership and the sharding in errors
 	fencedWrites atomic.Uint64
 	server       *serving.Server
+	members      *members.Monitor // of the store's etcd
+	writes       writeHealth
 	openSocket   func(network, address string) (net.Listener, error) // net.Listen; tests replace it
 
 	informers sync.Map // reflect.Type -> *informer.Informer of it; see knownInformer
@@ -201,8 +204,11 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 		m.coordination = strings.Join(coordination, " and ")
 		m.store = m.store.WithFencesFrom(m.fences)
 	}
+	m.members = members.New(s.Client(), o.Clock, o.Log.WithName("etcd"))
+	m.writes.clock, m.writes.asked = o.Clock, m.members.Ask
 	m.checkReplica(mainReplica, replica)
 	m.checkCoordination()
+	m.checkEtcd()
 	m.metrics, m.tracer = newMetrics(m), newTracer(o.TracerProvider)
 	if err := m.metrics.addEvents(o.Events); err != nil {
 		return nil, fmt.Errorf("manager: metrics of the recorder of Events: %w", err)

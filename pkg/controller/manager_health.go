@@ -84,10 +84,23 @@ func (m *Manager) Healthy(ctx context.Context) error {
 //   - its replicas have synced and are not behind etcd by more than MaxLag,
 //   - with RequireDecodable, they have no values that cannot be decoded,
 //   - it can take part in its leadership and its sharding,
-//   - every bucket of its sharding has an owner, and
+//   - every bucket of its sharding has an owner,
+//   - etcd accepts writes: it has no alarm, and has not refused the last write because of
+//     an alarm or a missing permission, and
 //   - no check added with [Manager.AddReadyCheck] fails.
 //
 // A process that waits to become the leader is ready.
+//
+// An alarm of etcd, such as NOSPACE, makes all processes not ready: none can do its work,
+// and a rollout stops that would otherwise call a program good that can write nothing.
+// It shows within half a minute, or within seconds after a refused write, and so does its
+// end. It does not make them unhealthy, since a restart does not help: with the
+// probes of Kubernetes, use /readyz as the readiness probe and only /healthz as the
+// liveness probe. A process that is not ready gets no requests through a Service; if it
+// also serves what can be read without etcd's writes, serve that on another
+// Service with publishNotReadyAddresses. A database that is nearly full does not count:
+// a warning is logged once an hour. The metrics that begin with homeostat_etcd_ show
+// all of these.
 func (m *Manager) Ready(ctx context.Context) error {
 	_, err := m.askAll(ctx, m.readyChecks())
 	return err

@@ -64,10 +64,11 @@ func (m *Manager) Run(ctx context.Context) error {
 	if socket != nil {
 		start(func(ctx context.Context) error { return m.serve(ctx, socket) })
 	}
+	start(func(ctx context.Context) error { m.members.Run(ctx); return nil })
 	for _, r := range m.replicas {
 		start(r.run)
 	}
-	err = m.runComponents(ctx)
+	err = m.runComponents(m.observeWrites(ctx))
 	stopBase()
 	return cmp.Or(err, base.Wait())
 }

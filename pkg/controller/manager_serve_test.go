@@ -96,7 +96,7 @@ var _ = Describe("A manager's HTTP handler", func() {
 		Eventually(func() error { return m.Ready(ctx) }).Should(Succeed())
 		status, body = page(m, "/readyz")
 		Expect(status).To(Equal(http.StatusOK))
-		Expect(body).To(Equal("[+]replica main ok\nok\n"))
+		Expect(body).To(Equal("[+]replica main ok\n[+]etcd ok\nok\n"))
 
 		broken := errors.New("the licence has run out")
 		Expect(m.AddReadyCheck("licence", func(context.Context) error { return broken })).To(Succeed())
@@ -104,7 +104,7 @@ var _ = Describe("A manager's HTTP handler", func() {
 		Expect(m.AddReadyCheck("", nil)).NotTo(Succeed())
 		status, body = page(m, "/readyz")
 		Expect(status).To(Equal(http.StatusServiceUnavailable))
-		Expect(body).To(Equal("[+]replica main ok\n[-]licence failed: the licence has run out\n"))
+		Expect(body).To(Equal("[+]replica main ok\n[+]etcd ok\n[-]licence failed: the licence has run out\n"))
 		Expect(m.Ready(ctx)).To(MatchError(broken))
 
 		status, body = page(m, "/healthz")

@@ -80,7 +80,7 @@ func newMetrics(m *Manager) *metrics {
 	}
 	x.registry.MustRegister(
 		x.results, x.failures, x.terminal, x.panics, x.lostRaces, x.took, x.adds, x.retries, x.waited, x.worked,
-		newGauges(m), coordinationMetrics{m},
+		newGauges(m), coordinationMetrics{m}, etcdMetrics{m},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "homeostat_fenced_writes_total",
 			Help: "Writes that etcd refused because the term in which they were begun was over.",
