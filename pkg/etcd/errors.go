@@ -36,6 +36,29 @@ func ExplainError(err error) error {
 	return err
 }
 
+// Refused reports whether etcd certainly did not execute a failed request, because etcd
+// itself refused it. If it reports false for an error of [Commit], the outcome is unknown.
+// A lost answer proves nothing.
+func Refused(err error) bool {
+	// etcd checks its quota again when it applies a transaction, and can return
+	// this error for a transaction that it has just applied.
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return false
+	}
+	// gRPC and proxies use some of these codes for connections that broke after
+	// etcd had received the request.
+	var named rpctypes.EtcdError
+	if !errors.As(err, &named) {
+		return false
+	}
+	switch ErrorCode(err) {
+	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
+		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
+		return true
+	}
+	return false
+}
+
 // ErrorCode returns the gRPC code of an error of etcd's client. It knows both forms
 // that the client returns: gRPC's own status and [rpctypes.EtcdError].
 func ErrorCode(err error) codes.Code {
