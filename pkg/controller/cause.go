@@ -52,7 +52,7 @@ type Cause struct {
 	// key waited for. It is 0 for other causes.
 	Revision int64
 
-	elsewhere bool // the revision is that of another etcd than the manager's
+	prefix string // of the etcd keys of the kind; empty if they are in another etcd than the manager's
 }
 
 // String formats a cause for logs, such as "modified Pod town/web at 57".
@@ -69,11 +69,14 @@ func (c Cause) String() string {
 // changeRevision returns the revision of the change that a cause is, or 0 if it is none
 // in the manager's etcd.
 func changeRevision(c Cause) int64 {
-	if c.Kind == "" || c.elsewhere {
+	if c.prefix == "" {
 		return 0
 	}
 	return c.Revision
 }
+
+// changedKey returns the etcd key of the object that a cause says has changed.
+func changedKey(c Cause) string { return c.prefix + strings.TrimPrefix(c.Object.String(), "/") }
 
 // priority is that of a key with this cause.
 func (c Cause) priority() queue.Priority {

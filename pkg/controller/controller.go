@@ -140,6 +140,7 @@ func (c *Controller[R]) newQueue() *queue.Queue[R, Cause] {
 		CurrentRevision: replica.CurrentRevision,
 		Released:        func(revision int64) Cause { return Cause{Type: CauseOwnWrites, Revision: revision} },
 		RevisionOf:      changeRevision,
+		KeyOf:           changedKey,
 		Added:           c.metrics.added,
 	})
 }

@@ -169,10 +169,10 @@ type writes struct {
 	unknownOutcome bool  // there may be a later one
 	again          bool  // the key must come back after its writes
 
-	// own has the revisions of changes that the reconcile made to states that it had
-	// seen. Another writer's change is in none of them, nor in an event that joins one
-	// with earlier changes of its object.
-	own []int64
+	// own has the changes that the reconcile made to states that it had seen. Another
+	// writer's change is in none of them, nor in an event that joins one with earlier
+	// changes of its object. It may have the same revision.
+	own []queue.Write
 }
 
 func (w *observedWrites) observe(write store.Write) {
@@ -183,18 +183,24 @@ func (w *observedWrites) observe(write store.Write) {
 	defer w.mu.Unlock()
 	w.made.revision = max(w.made.revision, write.Revision)
 	w.made.unknownOutcome = w.made.unknownOutcome || store.IsUnknownOutcome(write.Err)
-	if write.Replaced != nil && !slices.ContainsFunc(write.Replaced, w.isUnseen) {
-		if len(w.made.own) == ownKept {
-			w.made.own = w.made.own[1:]
-		}
-		w.made.own = append(w.made.own, write.Revision)
+	if write.Replaced == nil {
+		return
 	}
+	for i, revision := range write.Replaced {
+		if w.isUnseen(write.Keys[i], revision) {
+			return
+		}
+	}
+	if len(w.made.own) == ownKept {
+		w.made.own = w.made.own[1:]
+	}
+	w.made.own = append(w.made.own, queue.Write{Revision: write.Revision, Keys: write.Keys})
 }
 
-// isUnseen reports whether another writer may have made a revision after the reconcile
-// began. It is called with mu held.
-func (w *observedWrites) isUnseen(revision int64) bool {
-	return revision > w.seen && !slices.Contains(w.made.own, revision)
+// isUnseen reports whether another writer may have changed a key at a revision after the
+// reconcile began. It is called with mu held.
+func (w *observedWrites) isUnseen(key string, revision int64) bool {
+	return revision > w.seen && !slices.ContainsFunc(w.made.own, func(own queue.Write) bool { return own.Changed(key, revision) })
 }
 
 func (w *observedWrites) covers(keys []string) bool {

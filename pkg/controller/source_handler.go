@@ -39,6 +39,7 @@ type eventHandler[T store.Object, R comparable] struct {
 	stopped  bool
 	handling sync.WaitGroup // the calls of handle; grows only while stopped is false
 	kind     string         // of the events' objects; "" before the first event
+	prefix   string         // of their causes
 }
 
 // register begins the calls of handle. Those with joined changes get ctx.
@@ -58,25 +59,25 @@ func (h *eventHandler[T, R]) register(ctx context.Context, filters []informer.Fi
 	}, joined, filters...)
 }
 
-// begin returns the kind of an event's object, or false if the handler was stopped. If
-// it returns true, the caller must call handling.Done.
-func (h *eventHandler[T, R]) begin(e informer.Event[T]) (kind string, ok bool) {
+// begin returns the kind of an event's object and the prefix of its causes, or false if
+// the handler was stopped. If it returns true, the caller must call handling.Done.
+func (h *eventHandler[T, R]) begin(e informer.Event[T]) (kind, prefix string, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stopped {
-		return "", false
+		return "", "", false
 	}
 	if h.kind == "" {
-		h.kind = h.kindOf(e)
+		h.kind, h.prefix = h.kindOf(e)
 	}
 	h.handling.Add(1)
-	return h.kind, true
+	return h.kind, h.prefix, true
 }
 
 // handle may be called by two goroutines at once: by the handler's, and by the replica's
 // with a change that is joined.
 func (h *eventHandler[T, R]) handle(ctx context.Context, e informer.Event[T]) {
-	kind, ok := h.begin(e)
+	kind, prefix, ok := h.begin(e)
 	if !ok {
 		return
 	}
@@ -90,14 +91,14 @@ func (h *eventHandler[T, R]) handle(ctx context.Context, e informer.Event[T]) {
 	if len(keys) == 0 {
 		return
 	}
-	cause := h.causeOf(e, kind)
+	cause := h.causeOf(e, kind, prefix)
 	for _, key := range keys {
 		h.enqueue(key, cause)
 	}
 }
 
-func (h *eventHandler[T, R]) causeOf(e informer.Event[T], kind string) Cause {
-	c := Cause{Kind: kind, Object: store.KeyOf(e.Object), Revision: e.Revision, elsewhere: h.isElsewhere()}
+func (h *eventHandler[T, R]) causeOf(e informer.Event[T], kind, prefix string) Cause {
+	c := Cause{Kind: kind, Object: store.KeyOf(e.Object), Revision: e.Revision, prefix: prefix}
 	switch {
 	case e.Initial:
 		c.Type = CauseInitial
@@ -111,15 +112,15 @@ func (h *eventHandler[T, R]) causeOf(e informer.Event[T], kind string) Cause {
 	return c
 }
 
-// isElsewhere reports whether the events are of another etcd than the manager's.
-func (h *eventHandler[T, R]) isElsewhere() bool {
-	return h.informer.Replica().Store().Client() != h.binding.manager.Store().Client()
-}
-
-// kindOf asks the informer's own store: that of another replica has other kinds.
-func (h *eventHandler[T, R]) kindOf(e informer.Event[T]) string {
-	kind, _ := h.informer.Replica().Store().KindOf(e.Object)
-	return kind.GroupVersionKind.Kind
+// kindOf asks the informer's own store: that of another replica has other kinds. The
+// prefix is empty if the events are of another etcd than the manager's.
+func (h *eventHandler[T, R]) kindOf(e informer.Event[T]) (kind, prefix string) {
+	s := h.informer.Replica().Store()
+	info, _ := s.KindOf(e.Object)
+	if s.Client() == h.binding.manager.Store().Client() {
+		prefix, _, _ = s.Decoder(e.Object, store.DecodeOptions{})
+	}
+	return info.GroupVersionKind.Kind, prefix
 }
 
 // stop waits until no event is being handled, and drops all later ones.

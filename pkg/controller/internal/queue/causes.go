@@ -28,6 +28,7 @@ type Causes[C any] struct {
 
 	first C
 	more  []C // the rest of the first ones, then the last ones as a ring
+	all   []C // all of them, while they have a revision and are too many for the ring
 }
 
 func (c *Causes[C]) add(cause C, p Priority, revision int64) {
@@ -36,6 +37,7 @@ func (c *Causes[C]) add(cause C, p Priority, revision int64) {
 		revision = 0
 	}
 	c.revision = revision
+	c.keepAll(cause)
 	switch n := c.Total; {
 	case n == 1:
 		c.first, c.Priority = cause, p
@@ -45,6 +47,26 @@ func (c *Causes[C]) add(cause C, p Priority, revision int64) {
 		c.more[causesKept-1+(n-1)%causesKept] = cause
 	}
 	c.Priority = min(c.Priority, p)
+}
+
+// keepAll keeps causes of one revision: all of them together may be a reconcile's own.
+func (c *Causes[C]) keepAll(cause C) {
+	switch {
+	case c.revision == 0:
+		c.all = nil
+	case c.Total == 2*causesKept+1:
+		c.all = append([]C{c.first}, append(c.more, cause)...)
+	case c.Total > 2*causesKept:
+		c.all = append(c.all, cause)
+	}
+}
+
+// every returns all causes, if they have one revision.
+func (c *Causes[C]) every() []C {
+	if c.all != nil {
+		return c.all
+	}
+	return c.List()
 }
 
 // List returns the first four causes and the last four, in order. It returns nil

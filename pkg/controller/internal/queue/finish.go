@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // failedKept is how many keys the queue remembers that failed for good. They are
 // never tried again by themselves, so that nothing else bounds their number.
@@ -19,11 +22,22 @@ type Result[C any] struct {
 	// Cause and Priority are those that the key has when it comes back.
 	Cause    C
 	Priority Priority
-	// Wrote has the revisions of the reconcile's own writes. After a failure, changes at
-	// these revisions do not bring the key back. Otherwise a reconcile that reports its
-	// failure would cause the next at once. Leave out the revisions of writes that
-	// replaced what the reconcile had not seen: events may join these changes.
-	Wrote []int64
+	// Wrote has the reconcile's own writes. After a failure, the changes that they made
+	// do not bring the key back. Otherwise a reconcile that reports its failure would
+	// cause the next at once. Leave out writes that replaced what the reconcile had not
+	// seen: events may join these changes.
+	Wrote []Write
+}
+
+// Write is a write of a reconcile.
+type Write struct {
+	Revision int64
+	Keys     []string // of all that it changed
+}
+
+// Changed reports whether the write made a change of a key.
+func (w Write) Changed(key string, revision int64) bool {
+	return w.Revision == revision && slices.Contains(w.Keys, key)
 }
 
 // Finish says how a reconcile ended. It replaces the time at which the key comes
@@ -44,7 +58,7 @@ func (q *Queue[R, C]) Finish(key R, o Result[C]) (failures int) {
 	q.mu.Lock()
 	r := q.recordOf(key)
 	q.noteFailure(r, o, text, now)
-	if r.pending != nil && r.failure.hasWritten(r.pending.revision) {
+	if r.pending != nil && r.failure != nil && r.pending.revision != 0 && q.isOwn(r.failure, r.pending.every()...) {
 		q.takeCauses(r) // Begin returns none for the key
 	}
 	earliest := false

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ func newTestQueue(c clock.WithTickerAndDelayedExecution) testQueue {
 			return -int(revision)
 		},
 		RevisionOf: changeRevision,
+		KeyOf:      changedKey,
 		Added:      func() {},
 	})}
 }
@@ -41,7 +43,12 @@ func newTestQueue(c clock.WithTickerAndDelayedExecution) testQueue {
 // change is the first cause that is a change; it is one at revision 0.
 const change = 1_000_000
 
-func changeRevision(cause int) int64 { return int64(max(0, cause-change)) }
+func changeRevision(cause int) int64 { return int64(max(0, cause-change)) % keyed }
+
+// keyed, times the number of a key, is added to changes of other keys than the first.
+const keyed = 1000
+
+func changedKey(cause int) string { return fmt.Sprint("k", max(0, cause-change)/keyed) }
 
 func newFakeClock() *clocktesting.FakeClock {
 	return clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))

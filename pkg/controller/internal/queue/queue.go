@@ -31,6 +31,9 @@ type Config[R comparable, C any] struct {
 	Released func(revision int64) C
 	// RevisionOf returns the revision of the change that a cause is, or 0 if it is none.
 	RevisionOf func(C) int64
+	// KeyOf returns the key that such a change changed, as [Write] has it. Changes of
+	// several keys, and of several writers, may have one revision.
+	KeyOf func(C) string
 	// Added is called whenever a key gets a cause, for metrics.
 	Added func()
 }
@@ -114,7 +117,7 @@ func (q *Queue[R, C]) Add(key R, cause C, p Priority) {
 		return
 	}
 	r := q.recordOf(key)
-	if r.failure.hasWritten(q.config.RevisionOf(cause)) {
+	if q.isOwn(r.failure, cause) {
 		q.mu.Unlock()
 		return
 	}

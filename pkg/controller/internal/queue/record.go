@@ -36,13 +36,22 @@ type failure[R comparable, C any] struct {
 	text     string
 	at       time.Time
 	terminal bool
-	wrote    []int64            // the revisions of the last reconcile's own writes
+	wrote    []Write            // by the last reconcile
 	node     node[record[R, C]] // in Queue.failed, while it is terminal
 }
 
-// hasWritten reports whether the failed reconcile has written at a revision.
-func (f *failure[R, C]) hasWritten(revision int64) bool {
-	return f != nil && revision != 0 && slices.Contains(f.wrote, revision)
+// isOwn reports whether all of the causes are changes that the failed reconcile made. f
+// is nil if the last reconcile did not fail.
+func (q *Queue[R, C]) isOwn(f *failure[R, C], causes ...C) bool {
+	if f == nil || len(f.wrote) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(causes, func(cause C) bool {
+		revision := q.config.RevisionOf(cause)
+		return revision == 0 || !slices.ContainsFunc(f.wrote, func(w Write) bool {
+			return w.Revision == revision && w.Changed(q.config.KeyOf(cause), revision)
+		})
+	})
 }
 
 // idle reports whether there is nothing to remember.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -168,24 +169,43 @@ func TestRequeueTimersRace(t *testing.T) {
 // A reconcile that writes that it failed must not be brought back by that write, whether
 // its change comes before the reconcile has ended or after.
 func TestOwnChangesDoNotEndABackoff(t *testing.T) {
-	failed := func(wrote ...int64) Result[int] {
+	write := func(revision int64, keys ...string) Write {
+		return Write{revision, slices.Concat(keys, []string{"k0"})}
+	}
+	failed := func(wrote ...Write) Result[int] {
 		return Result[int]{Err: errors.New("no"), Backoff: true, Wrote: wrote}
+	}
+	many := func(first, keys int) (causes []int) {
+		for i := range keys {
+			causes = append(causes, first+i*keyed)
+		}
+		return causes
+	}
+	var manyKeys []string
+	for i := range 30 {
+		manyKeys = append(manyKeys, fmt.Sprint("k", i))
 	}
 	for name, test := range map[string]struct {
 		during, after []int
 		end           Result[int]
 		want          bool // the key is queued at once
 	}{
-		"an own change during the reconcile":             {during: []int{change + 7}, end: failed(7)},
-		"an own change after it":                         {after: []int{change + 7}, end: failed(7)},
-		"own changes of two writes":                      {after: []int{change + 7, change + 9}, end: failed(7, 9)},
-		"another's change during it":                     {during: []int{change + 8}, end: failed(7), want: true},
-		"another's change after it":                      {after: []int{change + 8}, end: failed(7), want: true},
-		"another's change beside an own":                 {during: []int{change + 7, change + 8}, end: failed(7), want: true},
-		"no change, but a request":                       {during: []int{5}, end: failed(7), want: true},
-		"an own change after a failure that is for good": {after: []int{change + 7}, end: Result[int]{Err: errors.New("no"), Wrote: []int64{7}}},
-		"an own change after a success":                  {after: []int{change + 7}, end: Result[int]{Wrote: []int64{7}}, want: true},
-		"nothing written":                                {after: []int{change + 7}, end: failed(), want: true},
+		"an own change during the reconcile":                                      {during: []int{change + 7}, end: failed(write(7))},
+		"an own change after it":                                                  {after: []int{change + 7}, end: failed(write(7))},
+		"own changes of two writes":                                               {after: []int{change + 7, change + 9}, end: failed(write(7), write(9))},
+		"another's change during it":                                              {during: []int{change + 8}, end: failed(write(7)), want: true},
+		"another's change after it":                                               {after: []int{change + 8}, end: failed(write(7)), want: true},
+		"another's change beside an own":                                          {during: []int{change + 7, change + 8}, end: failed(write(7)), want: true},
+		"another's change of another key at the revision of an own, during it":    {during: []int{change + 7 + keyed}, end: failed(write(7)), want: true},
+		"another's change of another key at the revision of an own, after it":     {after: []int{change + 7 + keyed}, end: failed(write(7)), want: true},
+		"another's change of another key beside an own one, at the same revision": {during: []int{change + 7, change + 7 + keyed}, end: failed(write(7)), want: true},
+		"own changes of two keys at one revision":                                 {during: []int{change + 7, change + 7 + keyed}, end: failed(write(7, "k1"))},
+		"own changes of many keys at one revision":                                {during: many(change+7, 30), end: failed(write(7, manyKeys...))},
+		"another's change among many own ones at one revision":                    {during: many(change+7, 30), end: failed(write(7, manyKeys[:15]...), write(7, manyKeys[16:]...)), want: true},
+		"no change, but a request":                                                {during: []int{5}, end: failed(write(7)), want: true},
+		"an own change after a failure that is for good":                          {after: []int{change + 7}, end: Result[int]{Err: errors.New("no"), Wrote: []Write{write(7)}}},
+		"an own change after a success":                                           {after: []int{change + 7}, end: Result[int]{Wrote: []Write{write(7)}}, want: true},
+		"nothing written":                                                         {after: []int{change + 7}, end: failed(), want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
