@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -140,3 +142,25 @@ func TestReplicaSetTellsWhyItsPodsCannotBeCreated(t *testing.T) {
 
 // large returns annotations that no API server accepts.
 func large() map[string]string { return map[string]string{"note": strings.Repeat("x", 300<<10)} }
+
+// The store checks the metadata of all kinds, and the kinds' own rules do not repeat it.
+func TestBadMetadataIsReportedOnce(t *testing.T) {
+	env, _, _, _ := controllersOf(t)
+	meta := metav1.ObjectMeta{Namespace: "default", Name: "A_", Labels: map[string]string{"a b": "c"}, Annotations: map[string]string{"a b": "c"}}
+	d := newDeployment("web:1")
+	d.ObjectMeta = meta
+	rs := &appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Selector: d.Spec.Selector, Template: d.Spec.Template}}
+	for _, obj := range []store.Object{d, rs, &corev1.Pod{ObjectMeta: meta, Spec: d.Spec.Template.Spec}} {
+		_, err := env.Store().Create(t.Context(), obj)
+		var fields []string
+		if status, ok := errors.AsType[*apierrors.StatusError](err); ok && status.ErrStatus.Details != nil {
+			for _, cause := range status.ErrStatus.Details.Causes {
+				fields = append(fields, cause.Field)
+			}
+		}
+		slices.Sort(fields)
+		if want := []string{"metadata.annotations", "metadata.labels", "metadata.name"}; !slices.Equal(fields, want) {
+			t.Errorf("%T: %q", obj, fields)
+		}
+	}
+}

@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/workloads"
 )
 
 // podsToDelete picks count of the Pods, starting with those that matter least. If all
@@ -122,14 +123,10 @@ func phaseRank(pod *corev1.Pod) int {
 }
 
 // deletionCost reads the cost annotation. It returns 0 if the annotation is missing or
-// malformed. Only canonical numbers are well-formed: no plus sign, no leading zero.
+// malformed.
 func deletionCost(pod *corev1.Pod) int32 {
-	text := pod.Annotations[corev1.PodDeletionCost]
-	cost, err := strconv.ParseInt(text, 10, 32)
-	if err != nil || strconv.FormatInt(cost, 10) != text {
-		return 0
-	}
-	return int32(cost)
+	cost, _ := workloads.DeletionCost(pod.Annotations[corev1.PodDeletionCost])
+	return cost
 }
 
 // restarts returns the highest restart count of any container, and of any sidecar,

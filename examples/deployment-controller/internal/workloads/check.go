@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -28,11 +26,7 @@ func label(path *field.Path, name string) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(path, "")}
 	}
-	var errs field.ErrorList
-	for _, message := range validation.IsDNS1123Label(name) {
-		errs = append(errs, field.Invalid(path, name, message))
-	}
-	return errs
+	return validateText(path, name, validation.IsDNS1123Label)
 }
 
 // unique rejects a value that occurred before. It ignores empty values.
@@ -66,27 +60,19 @@ func notNegative[T int32 | int64](path *field.Path, value *T) field.ErrorList {
 	return apivalidation.ValidateNonnegativeField(int64(*value), path)
 }
 
-// validateMeta checks names, labels and annotations of workloads. A name may be empty if it is still to be generated.
-func validateMeta(meta *metav1.ObjectMeta) field.ErrorList {
-	path := field.NewPath("metadata")
-	var errs field.ErrorList
-	if meta.Name == "" && meta.GenerateName == "" {
-		errs = append(errs, field.Required(path.Child("name"), "name or generateName is required"))
+// required rejects an empty text.
+func required(path *field.Path, text string) field.ErrorList {
+	if text == "" {
+		return field.ErrorList{field.Required(path, "")}
 	}
-	if meta.Name != "" {
-		for _, message := range apivalidation.NameIsDNSSubdomain(meta.Name, false) {
-			errs = append(errs, field.Invalid(path.Child("name"), meta.Name, message))
-		}
-	}
-	if meta.GenerateName != "" {
-		for _, message := range apivalidation.NameIsDNSSubdomain(meta.GenerateName, true) {
-			errs = append(errs, field.Invalid(path.Child("generateName"), meta.GenerateName, message))
-		}
-	}
-	return append(errs, validateLabels(path, meta)...)
+	return nil
 }
 
-func validateLabels(path *field.Path, meta *metav1.ObjectMeta) field.ErrorList {
-	errs := metavalidation.ValidateLabels(meta.Labels, path.Child("labels"))
-	return append(errs, apivalidation.ValidateAnnotations(meta.Annotations, path.Child("annotations"))...)
+// validateText applies a rule of apimachinery to a text.
+func validateText(path *field.Path, text string, rule func(string) []string) field.ErrorList {
+	var errs field.ErrorList
+	for _, message := range rule(text) {
+		errs = append(errs, field.Invalid(path, text, message))
+	}
+	return errs
 }

@@ -17,14 +17,12 @@ func DefaultDeployment(d *appsv1.Deployment) {
 
 func defaultStrategy(s *appsv1.DeploymentStrategy) {
 	set(&s.Type, appsv1.RollingUpdateDeploymentStrategyType)
-	switch s.Type {
-	case appsv1.RecreateDeploymentStrategyType:
-		s.RollingUpdate = nil
-	case appsv1.RollingUpdateDeploymentStrategyType:
-		setPointer(&s.RollingUpdate, appsv1.RollingUpdateDeployment{})
-		setPointer(&s.RollingUpdate.MaxUnavailable, intstr.FromString("25%"))
-		setPointer(&s.RollingUpdate.MaxSurge, intstr.FromString("25%"))
+	if s.Type != appsv1.RollingUpdateDeploymentStrategyType {
+		return
 	}
+	setPointer(&s.RollingUpdate, appsv1.RollingUpdateDeployment{})
+	setPointer(&s.RollingUpdate.MaxUnavailable, intstr.FromString("25%"))
+	setPointer(&s.RollingUpdate.MaxSurge, intstr.FromString("25%"))
 }
 
 // DefaultReplicaSet sets the defaults of a ReplicaSet, including its Pod template.

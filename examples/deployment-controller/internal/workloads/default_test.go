@@ -112,11 +112,18 @@ spec:
 	}
 }
 
+// A rollingUpdate that does not fit the strategy is for validation to refuse.
 func TestDefaultRecreate(t *testing.T) {
 	d := read[appsv1.Deployment](t, "spec: {strategy: {type: Recreate, rollingUpdate: {maxSurge: 1}}}")
 	workloads.DefaultDeployment(d)
-	if d.Spec.Strategy.RollingUpdate != nil || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType || *d.Spec.Replicas != 1 {
+	if d.Spec.Strategy.RollingUpdate == nil || d.Spec.Strategy.RollingUpdate.MaxUnavailable != nil || *d.Spec.Replicas != 1 {
 		t.Errorf("got %+v", d.Spec)
+	}
+	checkIdempotent(t, d, workloads.DefaultDeployment)
+	d = read[appsv1.Deployment](t, "spec: {strategy: {type: Recreate}}")
+	workloads.DefaultDeployment(d)
+	if d.Spec.Strategy.RollingUpdate != nil {
+		t.Errorf("got %+v", d.Spec.Strategy)
 	}
 }
 

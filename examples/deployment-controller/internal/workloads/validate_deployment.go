@@ -13,8 +13,7 @@ import (
 // ValidateDeployment returns the errors of a defaulted Deployment.
 func ValidateDeployment(d *appsv1.Deployment) field.ErrorList {
 	spec := field.NewPath("spec")
-	errs := validateMeta(&d.ObjectMeta)
-	errs = append(errs, notNegative(spec.Child("replicas"), d.Spec.Replicas)...)
+	errs := notNegative(spec.Child("replicas"), d.Spec.Replicas)
 	errs = append(errs, notNegative(spec.Child("minReadySeconds"), &d.Spec.MinReadySeconds)...)
 	errs = append(errs, notNegative(spec.Child("revisionHistoryLimit"), d.Spec.RevisionHistoryLimit)...)
 	errs = append(errs, validateDeadline(spec.Child("progressDeadlineSeconds"), &d.Spec)...)

@@ -12,8 +12,8 @@ import (
 )
 
 // ValidatePodUpdate returns the errors of an update from old to updated, which must be defaulted. An update of a Pod's
-// spec may change the images of containers, set or lower activeDeadlineSeconds, add tolerations, and set nodeName once,
-// since there is no binding subresource.
+// spec may change the images of containers, set or lower activeDeadlineSeconds, add tolerations, set a negative
+// terminationGracePeriodSeconds to 1, which it means, and set nodeName once, since there is no binding subresource.
 func ValidatePodUpdate(updated, old *corev1.Pod) field.ErrorList {
 	errs := ValidatePod(updated)
 	spec := field.NewPath("spec")
@@ -38,6 +38,9 @@ func withMutable(updated, old *corev1.PodSpec) *corev1.PodSpec {
 	spec := updated.DeepCopy()
 	spec.ActiveDeadlineSeconds = old.ActiveDeadlineSeconds
 	spec.Tolerations = old.Tolerations
+	if grace := old.TerminationGracePeriodSeconds; grace != nil && *grace < 0 && spec.TerminationGracePeriodSeconds != nil && *spec.TerminationGracePeriodSeconds == 1 {
+		spec.TerminationGracePeriodSeconds = grace // a negative one means 1
+	}
 	if old.NodeName == "" {
 		spec.NodeName = ""
 	}

@@ -8,8 +8,7 @@ import (
 // ValidateReplicaSet returns the errors of a defaulted ReplicaSet.
 func ValidateReplicaSet(rs *appsv1.ReplicaSet) field.ErrorList {
 	spec := field.NewPath("spec")
-	errs := validateMeta(&rs.ObjectMeta)
-	errs = append(errs, notNegative(spec.Child("replicas"), rs.Spec.Replicas)...)
+	errs := notNegative(spec.Child("replicas"), rs.Spec.Replicas)
 	errs = append(errs, notNegative(spec.Child("minReadySeconds"), &rs.Spec.MinReadySeconds)...)
 	return append(errs, validateTemplate(spec, rs.Spec.Selector, &rs.Spec.Template)...)
 }

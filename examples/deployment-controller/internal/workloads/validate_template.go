@@ -16,11 +16,13 @@ func validateTemplate(spec *field.Path, selector *metav1.LabelSelector, template
 	if len(errs) == 0 && !selects(selector, template.Labels) {
 		errs = append(errs, field.Invalid(path.Child("metadata", "labels"), template.Labels, "the selector does not match these labels"))
 	}
-	// The API server names these two without "metadata".
-	errs = append(errs, validateLabels(path, &template.ObjectMeta)...)
+	// The API server names these without "metadata".
+	errs = append(errs, metavalidation.ValidateLabels(template.Labels, path.Child("labels"))...)
+	errs = append(errs, apivalidation.ValidateAnnotations(template.Annotations, path.Child("annotations"))...)
+	errs = append(errs, validateDeletionCost(path.Child("annotations"), template.Annotations)...)
 
 	pod := path.Child("spec")
-	errs = append(errs, validatePodSpec(pod, &template.Spec)...)
+	errs = append(errs, validatePodSpec(pod, &template.Spec, false)...)
 	switch template.Spec.RestartPolicy {
 	case corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever:
 		errs = append(errs, field.NotSupported(pod.Child("restartPolicy"), template.Spec.RestartPolicy, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))

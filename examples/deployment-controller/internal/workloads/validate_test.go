@@ -79,16 +79,10 @@ func TestValidateDeployment(t *testing.T) {
 		change func(*appsv1.Deployment)
 		want   []string
 	}{
-		"good":             {nil, nil},
-		"no name":          {func(d *appsv1.Deployment) { d.Name = "" }, []string{"metadata.name: Required value"}},
-		"generated name":   {func(d *appsv1.Deployment) { d.Name, d.GenerateName = "", "web-" }, nil},
-		"bad generateName": {func(d *appsv1.Deployment) { d.GenerateName = "Web-" }, []string{"metadata.generateName: Invalid value"}},
-		"bad name":         {func(d *appsv1.Deployment) { d.Name = "a_b" }, []string{"metadata.name: Invalid value"}},
-		"bad label":        {func(d *appsv1.Deployment) { d.Labels = map[string]string{"a b": "c"} }, []string{"metadata.labels: Invalid value"}},
-		"bad annotation":   {func(d *appsv1.Deployment) { d.Annotations = map[string]string{"a b": "c"} }, []string{"metadata.annotations: Invalid value"}},
-		"no selector":      {func(d *appsv1.Deployment) { d.Spec.Selector = nil }, []string{"spec.selector: Required value"}},
-		"empty selector":   {func(d *appsv1.Deployment) { d.Spec.Selector.MatchLabels = nil }, []string{"spec.selector: Invalid value"}},
-		"bad selector":     {func(d *appsv1.Deployment) { d.Spec.Selector.MatchLabels["a b"] = "c" }, []string{"spec.selector.matchLabels: Invalid value"}},
+		"good":           {nil, nil},
+		"no selector":    {func(d *appsv1.Deployment) { d.Spec.Selector = nil }, []string{"spec.selector: Required value"}},
+		"empty selector": {func(d *appsv1.Deployment) { d.Spec.Selector.MatchLabels = nil }, []string{"spec.selector: Invalid value"}},
+		"bad selector":   {func(d *appsv1.Deployment) { d.Spec.Selector.MatchLabels["a b"] = "c" }, []string{"spec.selector.matchLabels: Invalid value"}},
 		"bad template label": {func(d *appsv1.Deployment) { d.Spec.Template.Labels["x"] = "not valid" },
 			[]string{"spec.template.labels: Invalid value"}},
 		"selector mismatch": {func(d *appsv1.Deployment) { d.Spec.Template.Labels["app"] = "other" },
@@ -156,7 +150,7 @@ func TestValidateReplicaSet(t *testing.T) {
 		d.Spec.Template.Labels = nil
 	}))), "spec.replicas: Invalid value", "spec.minReadySeconds: Invalid value", "spec.template.metadata.labels: Invalid value")
 	checkErrors(t, workloads.ValidateReplicaSet(new(appsv1.ReplicaSet)),
-		"metadata.name: Required value", "spec.selector: Required value", "spec.template.spec.containers: Required value",
+		"spec.selector: Required value", "spec.template.spec.containers: Required value",
 		"spec.template.spec.dnsPolicy: Required value", "spec.template.spec.restartPolicy: Required value")
 }
 
@@ -196,11 +190,11 @@ func TestValidatePod(t *testing.T) {
 
 		"mount of nothing": {web(func(c *corev1.Container) { c.VolumeMounts[0].Name = "other" }), []string{"spec.containers[0].volumeMounts[0].name: Not found"}},
 		"mount nowhere":    {web(func(c *corev1.Container) { c.VolumeMounts[0].MountPath = "" }), []string{"spec.containers[0].volumeMounts[0].mountPath: Required value"}},
-		"mount twice":      {web(func(c *corev1.Container) { c.VolumeMounts = append(c.VolumeMounts, c.VolumeMounts[0]) }), []string{"spec.containers[0].volumeMounts[1].mountPath: Duplicate value"}},
+		"mount twice":      {web(func(c *corev1.Container) { c.VolumeMounts = append(c.VolumeMounts, c.VolumeMounts[0]) }), []string{"spec.containers[0].volumeMounts[1].mountPath: Invalid value"}},
 		"mount no name":    {web(func(c *corev1.Container) { c.VolumeMounts[0].Name = "" }), []string{"spec.containers[0].volumeMounts[0].name: Required value"}},
 		"volume twice":     {func(p *corev1.Pod) { p.Spec.Volumes = append(p.Spec.Volumes, p.Spec.Volumes[0]) }, []string{"spec.volumes[1].name: Duplicate value"}},
 		"volume no source": {func(p *corev1.Pod) { p.Spec.Volumes[0].EmptyDir = nil }, []string{"spec.volumes[0]: Required value"}},
-		"volume sources":   {func(p *corev1.Pod) { p.Spec.Volumes[0].HostPath = new(corev1.HostPathVolumeSource) }, []string{"spec.volumes[0]: Forbidden"}},
+		"volume sources":   {func(p *corev1.Pod) { p.Spec.Volumes[0].HostPath = new(corev1.HostPathVolumeSource) }, []string{"spec.volumes[0].hostPath: Forbidden"}},
 
 		"more than limit": {web(func(c *corev1.Container) {
 			c.Resources.Requests["cpu"] = c.Resources.Limits["cpu"].DeepCopy()
@@ -213,7 +207,7 @@ func TestValidatePod(t *testing.T) {
 		"liveness successes":  {web(func(c *corev1.Container) { c.LivenessProbe = c.ReadinessProbe }), []string{"spec.containers[0].livenessProbe.successThreshold: Invalid value"}},
 
 		"dns policy":    {func(p *corev1.Pod) { p.Spec.DNSPolicy = "Any" }, []string{"spec.dnsPolicy: Unsupported value"}},
-		"grace period":  {func(p *corev1.Pod) { *p.Spec.TerminationGracePeriodSeconds = -1 }, []string{"spec.terminationGracePeriodSeconds: Invalid value"}},
+		"grace period":  {func(p *corev1.Pod) { *p.Spec.TerminationGracePeriodSeconds = -1 }, nil},
 		"deadline":      {func(p *corev1.Pod) { *p.Spec.ActiveDeadlineSeconds = 0 }, []string{"spec.activeDeadlineSeconds: Invalid value"}},
 		"node selector": {func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"a b": "c"} }, []string{"spec.nodeSelector: Invalid value"}},
 		"names":         {func(p *corev1.Pod) { p.Spec.NodeName, p.Spec.Hostname = "A", "a.b" }, []string{"spec.nodeName: Invalid value", "spec.hostname: Invalid value"}},
@@ -223,6 +217,140 @@ func TestValidatePod(t *testing.T) {
 			checkErrors(t, workloads.ValidatePod(pod(t, c.change)), c.want...)
 		})
 	}
+}
+
+// The fields and reasons are those of an API server, also where it names a list instead of an element.
+func TestValidateContainerParts(t *testing.T) {
+	for name, c := range map[string]struct {
+		container string // fields of a container
+		want      []string
+	}{
+		"exec":                 {"livenessProbe: {exec: {}}", []string{"livenessProbe.exec.command: Required value"}},
+		"HTTP without port":    {"livenessProbe: {httpGet: {path: /}}", []string{"livenessProbe.httpGet.port: Invalid value"}},
+		"HTTP":                 {"livenessProbe: {httpGet: {port: Web, scheme: FTP, httpHeaders: [{name: 'a b'}]}}", []string{"livenessProbe.httpGet.port: Invalid value", "livenessProbe.httpGet.scheme: Unsupported value", "livenessProbe.httpGet.httpHeaders: Invalid value"}},
+		"TCP":                  {"readinessProbe: {tcpSocket: {port: 70000}}", []string{"readinessProbe.tcpSocket.port: Invalid value"}},
+		"gRPC":                 {"readinessProbe: {grpc: {port: 0}}", []string{"readinessProbe.grpc.port: Invalid value"}},
+		"a named port":         {"readinessProbe: {tcpSocket: {port: web}}", nil},
+		"two actions":          {"readinessProbe: {exec: {command: [a]}, tcpSocket: {}}", []string{"readinessProbe.tcpSocket: Forbidden"}},
+		"grace of readiness":   {"readinessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 3}", []string{"readinessProbe.terminationGracePeriodSeconds: Invalid value"}},
+		"grace of liveness":    {"livenessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 0}", []string{"livenessProbe.terminationGracePeriodSeconds: Invalid value"}},
+		"hooks":                {"lifecycle: {postStart: {exec: {}}, preStop: {}}", []string{"lifecycle.postStart.exec.command: Required value", "lifecycle.preStop: Required value"}},
+		"a long sleep":         {"lifecycle: {preStop: {sleep: {seconds: 31}}}", []string{"lifecycle.preStop.sleep: Invalid value"}},
+		"a sleep":              {"lifecycle: {preStop: {sleep: {seconds: 30}}}", nil},
+		"envFrom nothing":      {"envFrom: [{}]", []string{"envFrom: Invalid value"}},
+		"envFrom both":         {"envFrom: [{configMapRef: {name: a}, secretRef: {name: b}}]", []string{"envFrom: Invalid value"}},
+		"envFrom names":        {"envFrom: [{configMapRef: {}}, {prefix: 'a=', secretRef: {name: A_}}]", []string{"envFrom[0].configMapRef.name: Required value", "envFrom[1].prefix: Invalid value", "envFrom[1].secretRef.name: Invalid value"}},
+		"env keys":             {"env: [{name: A, valueFrom: {secretKeyRef: {name: s}}}, {name: B, valueFrom: {configMapKeyRef: {key: 'a b'}}}]", []string{"env[0].valueFrom.secretKeyRef.key: Required value", "env[1].valueFrom.configMapKeyRef.name: Required value", "env[1].valueFrom.configMapKeyRef.key: Invalid value"}},
+		"env fields":           {"env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.phase}}}, {name: B, valueFrom: {fieldRef: {}}}, {name: C, valueFrom: {resourceFieldRef: {}}}]", []string{"env[0].valueFrom.fieldRef.fieldPath: Unsupported value", "env[1].valueFrom.fieldRef.fieldPath: Required value", "env[2].valueFrom.resourceFieldRef.resource: Required value"}},
+		"env label":            {"env: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}, {name: B, valueFrom: {fieldRef: {fieldPath: \"metadata.annotations['a b']\"}}}]", []string{"env[1].valueFrom.fieldRef.fieldPath: Invalid value"}},
+		"unknown resource":     {"resources: {requests: {cpus: 1, mem: 1}}", []string{"resources.requests[cpus]: Invalid value", "resources.requests[mem]: Invalid value"}},
+		"standard resources":   {"resources: {limits: {cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi}}", nil},
+		"an extended resource": {"resources: {limits: {example.com/gpu: 1}, requests: {example.com/gpu: 1}}", nil},
+		"half a GPU":           {"resources: {limits: {example.com/gpu: 500m}}", []string{"resources.limits[example.com/gpu]: Invalid value", "resources.requests[example.com/gpu]: Invalid value"}},
+		"fewer GPUs":           {"resources: {limits: {example.com/gpu: 2}, requests: {example.com/gpu: 1}}", []string{"resources.requests: Invalid value"}},
+		"GPUs without limit":   {"resources: {requests: {example.com/gpu: 1}}", []string{"resources.limits: Required value"}},
+		"a malformed resource": {"resources: {requests: {a/b/c: 1, requests.example.com/x: 1}}", []string{"resources.requests[a/b/c]: Invalid value", "resources.requests[requests.example.com/x]: Invalid value"}},
+		"subPath":              {"volumeMounts: [{name: data, mountPath: /a, subPath: a/../b}, {name: data, mountPath: /b, subPath: /x}]", []string{"volumeMounts.subPath: Invalid value", "volumeMounts.subPath: Invalid value"}},
+		"subPathExpr":          {"volumeMounts: [{name: data, mountPath: /a, subPath: a, subPathExpr: ..}]", []string{"volumeMounts.subPathExpr: Invalid value", "volumeMounts[0].subPathExpr: Invalid value"}},
+		"dots in a name":       {"volumeMounts: [{name: data, mountPath: /a, subPath: a..b}]", nil},
+		"propagation":          {"volumeMounts: [{name: data, mountPath: /a, mountPropagation: Bidirectional}, {name: data, mountPath: /b, mountPropagation: Both}]", []string{"volumeMounts.mountPropagation: Forbidden", "volumeMounts.mountPropagation: Unsupported value"}},
+		"an unknown restart":   {"restartPolicy: Often", []string{"restartPolicy: Unsupported value"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pod(t, nil)
+			p.Spec.Containers[0] = *read[corev1.Container](t, "{name: web, image: 'nginx:1', "+c.container+"}")
+			workloads.DefaultPod(p)
+			want := slices.Clone(c.want)
+			for i := range want {
+				want[i] = "spec.containers[0]." + want[i]
+			}
+			checkErrors(t, workloads.ValidatePod(p), want...)
+		})
+	}
+}
+
+func TestValidatePodParts(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec string // fields of a Pod's spec
+		want []string
+	}{
+		"host network": {"hostNetwork: true, containers: [{name: a, image: a, ports: [{containerPort: 80, hostPort: 81}]}]", []string{"spec.containers[0].ports[0].hostPort: Invalid value"}},
+		"host port":    {"containers: [{name: a, image: a, ports: [{containerPort: 80, hostPort: 81}]}]", nil},
+		"init probes": {"initContainers: [{name: i, image: i, lifecycle: {}, livenessProbe: {exec: {command: [a]}}, readinessProbe: {exec: {command: [a]}}, startupProbe: {exec: {command: [a]}}}]", []string{
+			"spec.initContainers[0].lifecycle: Forbidden", "spec.initContainers[0].livenessProbe: Forbidden",
+			"spec.initContainers[0].readinessProbe: Forbidden", "spec.initContainers[0].startupProbe: Forbidden"}},
+		"sidecar probes":  {"initContainers: [{name: i, image: i, restartPolicy: Always, livenessProbe: {exec: {command: [a]}}, startupProbe: {exec: {}}}]", []string{"spec.initContainers[0].startupProbe.exec.command: Required value"}},
+		"init host ports": {"initContainers: [{name: i, image: i, ports: [{containerPort: 1, hostPort: 9}]}, {name: j, image: i, ports: [{containerPort: 1, hostPort: 9}]}]", nil},
+		"volumes": {"volumes: [{name: a, hostPath: {}}, {name: b, secret: {}}, {name: c, configMap: {}}, {name: d, persistentVolumeClaim: {}}]", []string{
+			"spec.volumes[0].hostPath.path: Required value", "spec.volumes[1].secret.secretName: Required value",
+			"spec.volumes[2].configMap.name: Required value", "spec.volumes[3].persistentVolumeClaim.claimName: Required value"}},
+		"volume paths": {"volumes: [{name: a, hostPath: {path: /a/../b, type: Thing}}, {name: b, secret: {secretName: s, items: [{path: ../x}, {key: k, path: ..x, mode: 512}]}}]", []string{
+			"spec.volumes[0].hostPath.path: Invalid value", "spec.volumes[0].hostPath.type: Unsupported value",
+			"spec.volumes[1].secret.items[0].key: Required value", "spec.volumes[1].secret.items[0].path: Invalid value",
+			"spec.volumes[1].secret.items[1].path: Invalid value", "spec.volumes[1].secret.items[1].mode: Invalid value"}},
+		"tolerations": {"tolerations: [{key: a b, operator: Exists}, {operator: Equal}, {key: a, tolerationSeconds: 1}, {key: a, operator: Exists, value: x}, {key: a, operator: In}, {key: a, effect: Never}]", []string{
+			"spec.tolerations[0].key: Invalid value", "spec.tolerations[1].operator: Invalid value", "spec.tolerations[2].effect: Invalid value",
+			"spec.tolerations[3].operator: Invalid value", "spec.tolerations[4].operator: Unsupported value", "spec.tolerations[5].effect: Unsupported value"}},
+		"DNS by none":    {"dnsPolicy: None", []string{"spec.dnsConfig: Required value"}},
+		"DNS by no one":  {"dnsPolicy: None, dnsConfig: {}", []string{"spec.dnsConfig.nameservers: Required value"}},
+		"DNS":            {"dnsPolicy: None, dnsConfig: {nameservers: [10.0.0.1]}", nil},
+		"other names":    {"imagePullSecrets: [{}], priorityClassName: A_", []string{"spec.imagePullSecrets[0].name: Required value", "spec.priorityClassName: Invalid value"}},
+		"endless":        {"activeDeadlineSeconds: 2147483648", []string{"spec.activeDeadlineSeconds: Invalid value"}},
+		"negative grace": {"terminationGracePeriodSeconds: -1", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := c.spec
+			if !strings.Contains(text, " containers:") && !strings.HasPrefix(text, "containers:") {
+				text += ", containers: [{name: web, image: 'nginx:1'}]"
+			}
+			p := read[corev1.Pod](t, "spec: {"+text+"}")
+			workloads.DefaultPod(p)
+			checkErrors(t, workloads.ValidatePod(p), c.want...)
+		})
+	}
+}
+
+// Only a template may leave host ports to the defaults of its Pods.
+func TestHostNetworkOfATemplate(t *testing.T) {
+	hostPort := func(port int32) *appsv1.Deployment {
+		return deployment(t, func(d *appsv1.Deployment) {
+			d.Spec.Template.Spec.HostNetwork = true
+			d.Spec.Template.Spec.Containers[0].Ports[0].HostPort = port
+		})
+	}
+	checkErrors(t, workloads.ValidateDeployment(hostPort(0)))
+	checkErrors(t, workloads.ValidateDeployment(hostPort(80)))
+	checkErrors(t, workloads.ValidateDeployment(hostPort(81)), "spec.template.spec.containers[0].ports[0].hostPort: Invalid value")
+	p := pod(t, nil)
+	p.Spec.HostNetwork = true
+	p.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80, Protocol: "TCP"}}
+	checkErrors(t, workloads.ValidatePod(p), "spec.containers[0].ports[0].hostPort: Invalid value")
+}
+
+func TestDeletionCost(t *testing.T) {
+	for text, want := range map[string]int32{"0": 0, "7": 7, "-8": -8, "-08": -8, "-0": 0, "2147483647": 2147483647} {
+		if got, ok := workloads.DeletionCost(text); !ok || got != want {
+			t.Errorf("%q: %d, %t", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "+5", "08", "1.5", "x", "-", "2147483648", " 1"} {
+		if _, ok := workloads.DeletionCost(text); ok {
+			t.Errorf("%q is valid", text)
+		}
+		p := pod(t, func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.PodDeletionCost: text} })
+		checkErrors(t, workloads.ValidatePod(p), "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value")
+		d := deployment(t, func(d *appsv1.Deployment) { d.Spec.Template.Annotations = p.Annotations })
+		checkErrors(t, workloads.ValidateDeployment(d), "spec.template.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value")
+	}
+}
+
+func TestNegativeGraceMayBecomeOne(t *testing.T) {
+	grace := func(seconds int64) *corev1.Pod {
+		return pod(t, func(p *corev1.Pod) { *p.Spec.TerminationGracePeriodSeconds = seconds })
+	}
+	checkErrors(t, workloads.ValidatePodUpdate(grace(1), grace(-5)))
+	checkErrors(t, workloads.ValidatePodUpdate(grace(2), grace(-5)), "spec: Forbidden")
+	checkErrors(t, workloads.ValidatePodUpdate(grace(1), grace(30)), "spec: Forbidden")
 }
 
 func TestValidatePodUpdate(t *testing.T) {
