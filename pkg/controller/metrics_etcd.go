@@ -13,7 +13,7 @@ var (
 	descAlarms = prometheus.NewDesc("homeostat_etcd_alarms",
 		"Members of etcd that have raised an alarm, by alarm: NOSPACE or CORRUPT.", []string{"alarm"}, nil)
 	descMemberUp = prometheus.NewDesc("homeostat_etcd_member_up",
-		"Whether a member of etcd answered when it was last asked for its state: 1 or 0.", []string{"endpoint"}, nil)
+		"Whether a member of etcd answered when it was last asked for its state, and can accept writes: 1 or 0.", []string{"endpoint"}, nil)
 	descQuota = prometheus.NewDesc("homeostat_etcd_quota_used_ratio",
 		"Part of its quota that the database of a member of etcd has reached, for etcd from 3.6 on.", []string{"endpoint"}, nil)
 	descWritesRefused = prometheus.NewDesc("homeostat_etcd_writes_refused",

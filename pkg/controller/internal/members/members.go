@@ -59,7 +59,8 @@ type Monitor struct {
 type Member struct {
 	// Endpoint is its address, without secrets.
 	Endpoint string
-	// Err is why it did not answer. The fields below are then zero.
+	// Err is why it did not answer, or cannot serve. In the first case, the fields below
+	// are zero.
 	Err error
 	// Size and Quota are the size of its database, in bytes, and the size at which it
 	// raises NOSPACE. Quota is 0 if the member does not tell: etcd before 3.6.
@@ -129,17 +130,29 @@ func (m *Monitor) askAll(ctx context.Context) []Member {
 	var asking sync.WaitGroup
 	for i, endpoint := range endpoints {
 		asking.Go(func() {
-			all[i].Endpoint = etcd.RedactEndpoints(endpoint)[0]
 			st, err := m.client.Status(ctx, endpoint)
-			if err != nil {
-				all[i].Err = etcd.ExplainError(err)
-				return
-			}
-			all[i].Size, all[i].Quota, all[i].applied, all[i].alarms = st.DbSize, st.DbSizeQuota, st.RaftAppliedIndex, alarmsIn(st.Errors)
+			all[i] = memberOf(st, err)
+			all[i].Endpoint = etcd.RedactEndpoints(endpoint)[0]
 		})
 	}
 	asking.Wait()
 	return all
+}
+
+// memberOf returns what a member's answer says of it. A member that is cut off from the
+// others, or is a learner, answers but accepts no writes.
+func memberOf(st *clientv3.StatusResponse, err error) Member {
+	if err != nil {
+		return Member{Err: etcd.ExplainError(err)}
+	}
+	x := Member{Size: st.DbSize, Quota: st.DbSizeQuota, applied: st.RaftAppliedIndex, alarms: alarmsIn(st.Errors)}
+	switch {
+	case st.IsLearner:
+		x.Err = errors.New("the member is a learner: it accepts no writes")
+	case st.Leader == 0:
+		x.Err = errors.New("the member has no leader: it accepts no writes")
+	}
+	return x
 }
 
 var alarmName = regexp.MustCompile(`\balarm:\s*([A-Z]+)\b`)
@@ -169,7 +182,7 @@ func (m *Monitor) Members() []Member {
 // Alarms returns the alarms that are raised, one for each member that raised it. They
 // are those that the member knows which has followed the others furthest.
 func (m *Monitor) Alarms() []string {
-	all := slices.DeleteFunc(m.Members(), func(x Member) bool { return x.Err != nil })
+	all := slices.DeleteFunc(m.Members(), func(x Member) bool { return x.applied == 0 }) // did not answer
 	if len(all) == 0 {
 		return nil
 	}

@@ -2,6 +2,8 @@ package members
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -29,6 +32,21 @@ func TestAlarmsIn(t *testing.T) {
 		if got := strings.Join(alarmsIn([]string{text}), ","); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
+	}
+}
+
+func TestMemberOf(t *testing.T) {
+	for want, st := range map[string]*clientv3.StatusResponse{
+		"<nil>":                    {Leader: 7, DbSize: 1, RaftAppliedIndex: 5},
+		"the member is a learner":  {Leader: 7, IsLearner: true, DbSize: 1, RaftAppliedIndex: 5},
+		"the member has no leader": {DbSize: 1, RaftAppliedIndex: 5, Errors: []string{"etcdserver: no leader"}},
+	} {
+		if x := memberOf(st, nil); !strings.HasPrefix(fmt.Sprint(x.Err), want) || x.Size != 1 || x.applied != 5 {
+			t.Errorf("%+v, want %s", x, want)
+		}
+	}
+	if x := memberOf(nil, context.DeadlineExceeded); !errors.Is(x.Err, context.DeadlineExceeded) {
+		t.Errorf("%+v", x)
 	}
 }
 
@@ -60,6 +78,7 @@ func TestWarnings(t *testing.T) {
 	m := New(nil, c, funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}))
 	expect := func(what string, latest Member, want ...string) {
 		t.Helper()
+		latest.applied = 1 // it has answered
 		lines, m.latest = nil, []Member{latest}
 		m.warn()
 		slices.Sort(lines)
