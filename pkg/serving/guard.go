@@ -39,13 +39,14 @@ func (s *Server) guarded(addr net.Addr, h http.Handler) http.Handler {
 }
 
 // isName reports whether a Host header can name the server. An address always can: for
-// a browser, a page of that address is a page of this server.
+// a browser, a page of that address is a page of this server. A browser always names the
+// host; a probe by HTTP/1.0 may not.
 func (s *Server) isName(header string) bool {
 	host := header
 	if name, _, err := net.SplitHostPort(header); err == nil {
 		host = name
 	}
-	if net.ParseIP(strings.Trim(host, "[]")) != nil || strings.EqualFold(host, "localhost") {
+	if host == "" || net.ParseIP(strings.Trim(host, "[]")) != nil || strings.EqualFold(host, "localhost") {
 		return true
 	}
 	return slices.ContainsFunc(s.options.Hosts, func(name string) bool { return strings.EqualFold(name, host) })
