@@ -110,6 +110,7 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 		return Result{}, nil
 	}
 	tx := newTx(r.manager, snapshot, obj)
+	defer func() { comeBackAfter(ctx, tx.holders) }()
 	result, err := r.reconcile(ctx, tx, obj.DeepCopyObject().(T))
 	if err != nil {
 		return result, err

@@ -22,6 +22,7 @@ type run[R comparable] struct {
 	queue      *queue.Queue[R, Cause]
 
 	undecodable undecodableKeys[R]
+	holders     holders[R]
 	races       raceLog
 }
 
@@ -57,6 +58,7 @@ func (c *Controller[R]) run(ctx, work context.Context) error {
 	c.sources.end()
 	running.Wait()
 	r.undecodable.end()
+	r.holders.end()
 	return nil
 }
 
@@ -130,6 +132,9 @@ func (r *run[R]) reconcile(ctx context.Context, key R, causes *causes) {
 	made := writes.result()
 	r.queue.Wrote(key, made.revision, made.unknownOutcome)
 	r.handleResult(ctx, log, key, attempt{causes.Priority, made}, result, err)
+	for _, holder := range made.holders {
+		r.await(log, key, holder)
+	}
 }
 
 // callReconciler turns a panic of the reconciler into an error.
@@ -168,6 +173,10 @@ type writes struct {
 	revision       int64 // that the next reconcile must see
 	unknownOutcome bool  // there may be a later one
 	again          bool  // the key must come back after its writes
+
+	// holders are objects that have names which the reconcile needs. The key must come
+	// back after their end.
+	holders []store.Object
 
 	// own has the changes that the reconcile made to states that it had seen. Another
 	// writer's change is in none of them, nor in an event that joins one with earlier
@@ -218,12 +227,24 @@ func (w *observedWrites) result() writes {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	made := w.made
-	made.own = slices.Clone(made.own)
+	made.own, made.holders = slices.Clone(made.own), slices.Clone(made.holders)
 	return made
 }
 
 // writesKey is the key of the observedWrites in a reconcile's context.
 type writesKey struct{}
+
+// comeBackAfter makes the key of a reconcile come back after the end of objects, as
+// comeBack does after its writes.
+func comeBackAfter(ctx context.Context, holders []store.Object) {
+	w, ok := ctx.Value(writesKey{}).(*observedWrites)
+	if !ok || len(holders) == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.made.holders = append(w.made.holders, holders...)
+}
 
 // comeBack makes the key of a reconcile come back after its writes, whether or not a
 // filter lets their changes pass. ctx is that of the reconcile; for another, as in a

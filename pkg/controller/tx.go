@@ -48,7 +48,9 @@ type Tx struct {
 	splittable bool     // AllowSplit was called
 	events     []func() // record Events after the commit
 
-	addedFinalizer bool // to the reconciled object
+	addedFinalizer bool           // to the reconciled object
+	named          []store.Object // objects that must not exist: created ones, and those of Absent
+	holders        []store.Object // existing objects that have names which the Tx needs
 
 	err       error // the first error that prevents a commit
 	committed bool
@@ -64,11 +66,15 @@ func newTx(m *Manager, snapshot *informer.Snapshot, obj store.Object) *Tx {
 // writes, and [Tx.Serializable] does not compare what is read from it.
 func (tx *Tx) Snapshot() *informer.Snapshot { return tx.snapshot }
 
-// Create creates an object, as [store.Store.Create] does.
+// Create creates an object, as [store.Store.Create] does. If an object of that name
+// exists, nothing of the Tx is written, and the controller reconciles again: after a
+// backoff, and at once when that object is gone. [Apply] waits for objects that are
+// being deleted, and writes the rest.
 func (tx *Tx) Create(obj store.Object) {
 	if tx.writable() {
 		tx.txn.Create(obj)
 		tx.written.put(obj)
+		tx.named = append(tx.named, obj)
 	}
 }
 
@@ -119,6 +125,7 @@ func (tx *Tx) Unchanged(obj store.Object) {
 func (tx *Tx) Absent(obj store.Object) {
 	if tx.writable() {
 		tx.txn.Absent(obj)
+		tx.named = append(tx.named, obj)
 	}
 }
 
@@ -163,6 +170,9 @@ func (tx *Tx) Commit(ctx context.Context) error {
 	tx.commitErr = tx.explain(tx.commitErr)
 	if tx.commitErr == nil {
 		tx.recordEvents()
+	}
+	if apierrors.IsAlreadyExists(tx.commitErr) {
+		tx.findHolders()
 	}
 	if apierrors.IsAlreadyExists(tx.commitErr) || apierrors.IsNotFound(tx.commitErr) {
 		tx.commitErr = &outdatedError{tx.commitErr}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/homeostat/homeostat/pkg/controller/internal/declare"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -49,9 +47,15 @@ import (
 //
 // Apply makes owner the controller of each object. An existing object without a
 // controller gets owner as its controller; one with another controller makes Apply
-// fail. Apply does not change objects that are being deleted. If a declared object has
-// the name of one of them, a later reconcile creates it when the old one is gone. If
-// owner is being deleted, Apply creates no objects.
+// fail, and the key comes back after its backoff, or when that controller changes or
+// the object is gone. A controller is known by its uid: an earlier object of owner's
+// name is another one.
+//
+// Apply does not change objects that are being deleted, whoever controls them. If a
+// declared object has the name of one of them, Apply leaves it out and does not fail.
+// The key comes back when the old object is gone, and the reconcile then creates the
+// new one. No source need watch the kind for that. If owner is being deleted, Apply
+// creates no objects.
 func Apply[T store.Object](tx *Tx, owner store.Object, declared ...T) ([]T, error) {
 	applied, err := apply(tx, owner, declared)
 	if err != nil {
@@ -115,7 +119,8 @@ func (a *applier[T]) one(declared T) (now T, there bool, err error) {
 	live, exists := Get[T](a.tx, key)
 	switch {
 	case exists && live.GetDeletionTimestamp() != nil:
-		return now, false, a.waitFor(live)
+		a.tx.await(live)
+		return now, false, nil
 	case exists:
 		now, err = a.update(live, d)
 		return now, err == nil, err
@@ -132,15 +137,6 @@ func (a *applier[T]) one(declared T) (now T, there bool, err error) {
 	return declared, true, nil
 }
 
-// waitFor returns an error if the end of an object that is being deleted would not
-// cause another reconcile.
-func (a *applier[T]) waitFor(dying T) error {
-	if metav1.IsControlledBy(dying, a.owner) {
-		return nil
-	}
-	return fmt.Errorf("an object of that name is being deleted and is not controlled by %s", store.KeyOf(a.owner))
-}
-
 // update updates a live object if it differs from what is declared.
 func (a *applier[T]) update(live T, d declare.Declaration) (T, error) {
 	empty := newObject[T](a.tx).(T)
@@ -148,6 +144,7 @@ func (a *applier[T]) update(live T, d declare.Declaration) (T, error) {
 		return live, err
 	}
 	if err := a.tx.Own(a.owner, empty); err != nil {
+		a.tx.await(live)
 		return live, err
 	}
 	if err := a.tx.manager.Store().Default(empty); err != nil {

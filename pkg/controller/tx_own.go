@@ -13,7 +13,8 @@ import (
 // Own makes owner the controller of owned, so that garbage collection deletes owned
 // with its owner, [Owned] finds it, and a source made by [Owns] watches it. It changes
 // owned, and writes nothing: call it before [Tx.Create]. It returns an error if owned
-// has another controller, or if owner is in another namespace.
+// has another controller, or if owner is in another namespace. An earlier object of
+// owner's name, which had another uid, is another controller.
 func (tx *Tx) Own(owner, owned store.Object) error {
 	ref, err := tx.manager.Store().OwnerReference(owner)
 	if err != nil {
@@ -23,7 +24,8 @@ func (tx *Tx) Own(owner, owned store.Object) error {
 		return fmt.Errorf("own %s: the owner %s is in another namespace", store.KeyOf(owned), store.KeyOf(owner))
 	}
 	if other := metav1.GetControllerOfNoCopy(owned); other != nil && other.UID != ref.UID {
-		return fmt.Errorf("own %s: it is controlled by %s %s", store.KeyOf(owned), other.Kind, other.Name)
+		return fmt.Errorf("own %s: it is controlled by %s %s with uid %s, and not by %s %s with uid %s",
+			store.KeyOf(owned), other.Kind, other.Name, other.UID, ref.Kind, ref.Name, ref.UID)
 	}
 	others := slices.DeleteFunc(slices.Clone(owned.GetOwnerReferences()), func(r metav1.OwnerReference) bool { return r.UID == ref.UID })
 	owned.SetOwnerReferences(append(others, ref))

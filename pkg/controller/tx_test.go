@@ -449,7 +449,7 @@ var _ = Describe("A transaction", func() {
 			}
 			taken := newConfigMap("y")
 			taken.OwnerReferences = []metav1.OwnerReference{controllerRef(m.Store(), other)}
-			Expect(tx.Own(site, taken)).To(MatchError("own default/y: it is controlled by Deployment other"))
+			Expect(tx.Own(site, taken)).To(MatchError(ContainSubstring("own default/y: it is controlled by Deployment other with uid %s, ", other.UID)))
 			elsewhere := newConfigMap("z")
 			elsewhere.Namespace = "elsewhere"
 			Expect(tx.Own(site, elsewhere)).To(MatchError(ContainSubstring("another namespace")))
