@@ -23,7 +23,8 @@ func (s scheduler) backup(_ context.Context, tx *controller.Tx, server *Server) 
 	if last.IsZero() {
 		last = server.CreationTimestamp.Time
 	}
-	missed := s.clock.Since(last) / every
+	now := s.clock.Now()
+	missed := now.Sub(last) / every
 	if missed > 0 { // one run for all that were missed
 		last = last.Add(missed * every)
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{
@@ -36,5 +37,5 @@ func (s scheduler) backup(_ context.Context, tx *controller.Tx, server *Server) 
 		server.Status.LastBackup = metav1.NewTime(last)
 		tx.UpdateStatus(server)
 	}
-	return controller.Result{RequeueAfter: last.Add(every).Sub(s.clock.Now())}, nil
+	return controller.Result{RequeueAfter: last.Add(every).Sub(now)}, nil
 }

@@ -149,6 +149,9 @@ func (c *Controller[R]) callReconciler(ctx context.Context, key R) (result Resul
 		result, err = c.reconciler.Reconcile(ctx, key)
 		return sound(err)
 	})
+	if err == nil && result.RequeueAfter < 0 {
+		err = fmt.Errorf("the result's RequeueAfter is %s: it must not be negative; use a short time for a moment that has passed", result.RequeueAfter)
+	}
 	if err != nil && ctx.Err() == context.DeadlineExceeded {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}

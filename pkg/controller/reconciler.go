@@ -20,7 +20,8 @@ type Result struct {
 	// RequeueAfter makes the key come back after this time, unless a change brings it
 	// back earlier. Only the latest reconcile of a key counts. If the reconcile also
 	// returned an error, RequeueAfter replaces the backoff; after a [TerminalError] or
-	// a Conflict it is ignored. Defaults to not coming back.
+	// a Conflict it is ignored. A negative time, such as the time until a moment that has
+	// passed, makes a reconcile without an error fail. Defaults to not coming back.
 	RequeueAfter time.Duration
 }
 

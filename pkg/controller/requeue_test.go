@@ -56,6 +56,13 @@ var _ = Describe("A key comes back", func() {
 		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Hour, 2 * time.Hour}))
 	}, SpecTimeout(time.Minute))
 
+	It("after a backoff, if its result asks for a time that has passed", func(ctx SpecContext) {
+		calls := script(ctx, minutes, ending{after: -1}, ending{after: -time.Second}, ending{after: -1, err: failure})
+		Eventually(calls.len).Should(Equal(4))
+		Expect(clock.pauses.all()).To(Equal([]time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute}))
+		Expect(log.with("RequeueAfter is -1s: it must not be negative")).To(HaveLen(1))
+	}, SpecTimeout(time.Minute))
+
 	It("after a backoff that doubles up to its maximum, and starts over after a success", func(ctx SpecContext) {
 		fail := ending{err: failure}
 		calls := script(ctx, minutes, fail, fail, fail, fail, fail, fail, ending{after: time.Hour}, fail)

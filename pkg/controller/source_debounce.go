@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/homeostat/homeostat/pkg/informer"
@@ -13,7 +14,7 @@ import (
 // a burst is then reconciled once, instead of at its beginning and again at its end.
 // Every key that a change of the burst names is reconciled; of the changes of one
 // object, the latest is the cause. Initial objects are not delayed. The source must
-// react to changes of objects.
+// react to changes of objects, and the times must not be negative.
 func Debounced[R comparable](d informer.Debounce, s Source[R]) Source[R] {
 	debounced := s
 	debounced.bind = func(b *binding[R]) (starter[R], error) {
@@ -22,6 +23,8 @@ func Debounced[R comparable](d informer.Debounce, s Source[R]) Source[R] {
 			return nil, errEmptySource
 		case !s.watches:
 			return nil, errors.New("debounced: the source does not react to changes of objects")
+		case d.Quiet < 0 || d.Max < 0:
+			return nil, fmt.Errorf("debounced: quiet is %s and max is %s: they must not be negative", d.Quiet, d.Max)
 		}
 		changed := *b
 		changed.debounce = &d

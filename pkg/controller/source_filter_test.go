@@ -112,6 +112,7 @@ var _ = Describe("A source that is filtered or debounced", func() {
 	},
 		Entry("a channel", controller.Debounced(informer.Debounce{}, controller.FromChannel(make(chan controller.Request))), "does not react to changes"),
 		Entry("a timer", controller.Debounced(informer.Debounce{}, controller.Resync[*Site](time.Hour)), "does not react to changes"),
+		Entry("a negative time", controller.Debounced(informer.Debounce{Quiet: -1}, controller.For[*Site]()), "quiet is -1ns"),
 		Entry("nothing", controller.Debounced(informer.Debounce{}, controller.Source[controller.Request]{}), "source is empty"),
 	)
 })

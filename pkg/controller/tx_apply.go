@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/homeostat/homeostat/pkg/controller/internal/declare"
+	"github.com/homeostat/homeostat/pkg/internal/secretdata"
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
@@ -112,6 +113,7 @@ func (a *applier[T]) one(declared T) (now T, there bool, err error) {
 		return now, false, errors.New("the object is declared twice")
 	}
 	a.keep[key] = true
+	secretdata.Fold(a.kind.GroupVersionKind.GroupKind(), declared) // else a removed key would stay
 	d, err := declare.Of(declared, a.kind.GroupVersionKind)
 	if err != nil {
 		return now, false, err

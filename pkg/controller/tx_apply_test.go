@@ -40,6 +40,7 @@ var _ = Describe("Apply", func() {
 		m = newManagerOn(s, controller.ManagerOptions{})
 		b = newTxBench(context.WithoutCancel(ctx), m,
 			controller.WatchesEvents(func(context.Context, informer.Event[*corev1.ConfigMap]) []controller.Request { return nil }),
+			controller.WatchesEvents(func(context.Context, informer.Event[*corev1.Secret]) []controller.Request { return nil }),
 			controller.WatchesEvents(func(context.Context, informer.Event[*appsv1.Deployment]) []controller.Request { return nil }))
 	})
 
@@ -181,6 +182,23 @@ var _ = Describe("Apply", func() {
 			Expect(applied[0].Status.ReadyReplicas).To(Equal(int32(3)))
 			Expect(applied[0].Spec.Template.Spec.Containers[0].Image).To(Equal(image))
 		}
+	}, SpecTimeout(time.Minute))
+
+	It("declares the stringData of a Secret as data", func(ctx SpecContext) {
+		applySecret := func(text map[string]string) *corev1.Secret {
+			GinkgoHelper()
+			b.do(ctx, func(tx *controller.Tx, site *Site) {
+				_, err := controller.Apply(tx, site, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "a"}, StringData: text})
+				Expect(err).NotTo(HaveOccurred())
+			})
+			got, err := store.Get[*corev1.Secret](ctx, m.Store(), store.Key{Namespace: "default", Name: "a"})
+			Expect(err).NotTo(HaveOccurred())
+			return got
+		}
+		first := applySecret(map[string]string{"a": "1", "b": "2"})
+		Expect(first.Data).To(Equal(map[string][]byte{"a": []byte("1"), "b": []byte("2")}))
+		Expect(applySecret(map[string]string{"a": "1", "b": "2"}).ResourceVersion).To(Equal(first.ResourceVersion))
+		Expect(applySecret(map[string]string{"a": "3"}).Data).To(Equal(map[string][]byte{"a": []byte("3")}))
 	}, SpecTimeout(time.Minute))
 
 	It("takes over objects without a controller, and no others", func(ctx SpecContext) {

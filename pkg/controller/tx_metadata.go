@@ -77,7 +77,8 @@ type EventRecorder interface {
 // Eventf records an Event with the manager's recorder (see [ManagerOptions].Events)
 // once the Tx is committed. If it is not committed, no Event is recorded. The note is
 // formatted at once. regarding and related may be objects that the Tx creates: they
-// are read after the commit. related may be nil.
+// are read after the commit. related may be nil. Whether they may be references to
+// objects is up to the recorder; that of package events accepts them.
 func (tx *Tx) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
 	recorder := tx.manager.settings().Events
 	if recorder == nil || tx.committed && tx.commitErr != nil {

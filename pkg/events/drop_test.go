@@ -27,9 +27,14 @@ var _ = Describe("A call that is dropped", func() {
 		run(b.Recorder)()
 		Expect(b.list(ctx)).To(BeEmpty())
 	},
-		Entry("no object", regarding(nil), "not an object"),
+		Entry("no object", regarding(nil), "neither an object"),
 		Entry("a nil object", regarding(noSite), "is nil"),
-		Entry("no metadata", regarding(&metav1.Status{}), "not an object"),
+		Entry("no metadata", regarding(&metav1.Status{}), "neither an object"),
+		Entry("a nil reference", regarding((*corev1.ObjectReference)(nil)), "is nil"),
+		Entry("a reference without a kind", regarding(&corev1.ObjectReference{Name: "a"}), "no kind"),
+		Entry("a reference without a name", regarding(&corev1.ObjectReference{Kind: "Pod"}), "Pod has no name"),
+		Entry("a very long reference", regarding(&corev1.ObjectReference{Kind: "Pod", Name: "a", FieldPath: strings.Repeat("f", 1024)}), "1027 bytes"),
+		Entry("a reference that leads elsewhere", regarding(&corev1.ObjectReference{Kind: "Pod", Name: "a", Namespace: "../b"}), "namespace"),
 		Entry("an unknown kind", regarding(&eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Name: "a"}}), "not known"),
 		Entry("no name", regarding(&corev1.Pod{}), "no name"),
 		Entry("a very long name", regarding(newSite(strings.Repeat("n", 1025))), "1025 bytes"),

@@ -3,6 +3,7 @@ package events
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/homeostat/homeostat/pkg/store"
@@ -67,30 +69,62 @@ func checkIdentifier(what, s string) error {
 	return nil
 }
 
-// reference returns a reference to an object as it is now.
+// reference returns a reference to an object as it is now. A reference stands for itself.
 func (r *Recorder) reference(object runtime.Object) (ref corev1.ObjectReference, err error) {
-	obj, ok := object.(store.Object)
-	if !ok {
-		return ref, fmt.Errorf("%T is not an object with metadata", object)
+	switch obj := object.(type) {
+	case *corev1.ObjectReference:
+		if obj == nil {
+			return ref, errors.New("the reference is nil")
+		}
+		ref = *obj
+	case store.Object:
+		kind, err := r.kindOf(obj)
+		if err != nil {
+			return ref, err
+		}
+		apiVersion, kindName := kind.ToAPIVersionAndKind()
+		ref = corev1.ObjectReference{
+			APIVersion: apiVersion, Kind: kindName, Namespace: obj.GetNamespace(), Name: obj.GetName(),
+			UID: obj.GetUID(), ResourceVersion: obj.GetResourceVersion(),
+		}
+	default:
+		return ref, fmt.Errorf("%T is neither an object with metadata nor a reference to one", object)
 	}
+	return ref, checkReference(ref)
+}
+
+// kindOf returns the kind of an object. That of a kind that the store does not know is
+// the kind which the object itself names, as metav1.PartialObjectMetadata does.
+func (r *Recorder) kindOf(obj store.Object) (schema.GroupVersionKind, error) {
 	kind, err := r.objects.KindOf(obj)
-	if err != nil {
-		return ref, err
+	if err == nil {
+		return kind.GroupVersionKind, nil
 	}
-	name, namespace := obj.GetName(), obj.GetNamespace()
+	if v := reflect.ValueOf(obj); v.Kind() == reflect.Pointer && v.IsNil() {
+		return schema.GroupVersionKind{}, err
+	}
+	if named := obj.GetObjectKind().GroupVersionKind(); named.Kind != "" && named.Version != "" {
+		return named, nil
+	}
+	return schema.GroupVersionKind{}, err
+}
+
+func checkReference(ref corev1.ObjectReference) error {
 	switch {
-	case name == "":
-		return ref, fmt.Errorf("%s has no name", kind.GroupVersionKind.Kind)
-	case len(name) > maxName:
-		return ref, fmt.Errorf("name %q...: has %d bytes, more than %d", cut(name, maxIdentifier), len(name), maxName)
-	case namespace != "" && len(validation.IsDNS1123Label(namespace)) > 0:
-		return ref, fmt.Errorf("namespace %q: not a valid name of a namespace", cut(namespace, maxIdentifier))
+	case ref.Kind == "":
+		return errors.New("the reference has no kind")
+	case ref.Name == "":
+		return fmt.Errorf("%s has no name", cut(ref.Kind, maxIdentifier))
+	case len(ref.Name) > maxName:
+		return fmt.Errorf("name %q...: has %d bytes, more than %d", cut(ref.Name, maxIdentifier), len(ref.Name), maxName)
+	case ref.Namespace != "" && len(validation.IsDNS1123Label(ref.Namespace)) > 0:
+		return fmt.Errorf("namespace %q: not a valid name of a namespace", cut(ref.Namespace, maxIdentifier))
 	}
-	apiVersion, kindName := kind.GroupVersionKind.ToAPIVersionAndKind()
-	return corev1.ObjectReference{
-		APIVersion: apiVersion, Kind: kindName, Namespace: namespace, Name: name,
-		UID: obj.GetUID(), ResourceVersion: obj.GetResourceVersion(),
-	}, nil
+	if n := len(ref.APIVersion) + len(ref.Kind) + len(ref.UID) + len(ref.ResourceVersion) + len(ref.FieldPath); n > maxName {
+		return fmt.Errorf("%s %s: apiVersion, kind, uid, resourceVersion and fieldPath have %d bytes, more than %d",
+			cut(ref.Kind, maxIdentifier), ref.Name, n, maxName)
+	}
+	return nil
 }
 
 // namespaceOf returns the namespace of an Event about an object.

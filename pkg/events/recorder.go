@@ -92,9 +92,10 @@ func (r *Recorder) WithController(name string) (*Recorder, error) {
 
 // Eventf records that something has happened to an object. It returns at once.
 //
-// regarding is the object. related is another object that took part, or nil. The
-// recorder's store must know their kinds, and they must have names. Eventf does not keep
-// them. The Event is stored in regarding's namespace, or in "default" if it has none.
+// regarding is the object. related is another object that took part, or nil. Each may be
+// a *corev1.ObjectReference to an object, whose fields other than kind and name are
+// optional. The recorder's store must know the kind of an object, or the object must have
+// apiVersion and kind. Objects must have names. Eventf does not keep them. The Event is stored in regarding's namespace, or in "default" if it has none.
 // eventType is "Normal" or "Warning". reason says why it happened and action what was
 // done, in 1 to 128 bytes for machines to read, such as "BackOff" and "PullImage". The
 // note is for people. It is formatted as by fmt.Sprintf, and cut to 1024 bytes.

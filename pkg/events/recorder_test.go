@@ -96,6 +96,22 @@ var _ = Describe("An Event", func() {
 		b.eventually(ctx, ConsistOf(And(HaveField("Namespace", "default"), HaveField("Regarding.Namespace", ""))))
 	})
 
+	It("may be about a reference, or an object of a kind that the store does not know", func(ctx SpecContext) {
+		b := newBench()
+		run(b.Recorder)
+		container := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "town", Name: "web-1", UID: "u1", FieldPath: "spec.containers{web}"}
+		claim := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "example.org/v3", Kind: "Claim"}, ObjectMeta: metav1.ObjectMeta{Name: "c", UID: "u2"}}
+		given := container
+		b.Eventf(&given, claim, "Normal", "Pulled", "Pull", "ok")
+		given.Name = "changed later"
+		b.Eventf(&corev1.ObjectReference{Kind: "Node", Name: "n1"}, nil, "Normal", "Ready", "Check", "ok")
+		b.eventually(ctx, ConsistOf(
+			And(HaveField("Namespace", "town"), HaveField("Regarding", container),
+				HaveField("Related", HaveValue(Equal(corev1.ObjectReference{APIVersion: "example.org/v3", Kind: "Claim", Name: "c", UID: "u2"})))),
+			And(HaveField("Namespace", "default"), HaveField("Regarding", corev1.ObjectReference{Kind: "Node", Name: "n1"})),
+		))
+	})
+
 	It("has a note that is valid and not too long", func(ctx SpecContext) {
 		b := newBench()
 		run(b.Recorder)

@@ -27,7 +27,7 @@ type Checkpoint struct {
 	Path string
 	// Interval is the time between two writes. Up to a tenth is added at random,
 	// and more if a write takes longer than a twentieth of it. If no object has
-	// changed, nothing is written. Defaults to a minute.
+	// changed, nothing is written. It must not be negative. Defaults to a minute.
 	Interval time.Duration
 }
 
@@ -94,7 +94,7 @@ func (r *Replica) startCheckpoints(ctx context.Context) (finish func()) {
 		return func() {}
 	}
 	c := &checkpointer{replica: r, path: r.checkpoint.Path, interval: r.checkpoint.Interval}
-	if c.interval <= 0 {
+	if c.interval == 0 {
 		c.interval = defaultCheckpointInterval
 	}
 	c.due = r.clock.Now().Add(retry.Jitter(c.interval))

@@ -142,6 +142,11 @@ var _ = Describe("A checkpoint", func() {
 		expectWhole(ctx, third)
 	}, SpecTimeout(specTimeout))
 
+	It("is not written in negative time", func(ctx SpecContext) {
+		o := informer.Options{Checkpoint: informer.Checkpoint{Path: filepath.Join(GinkgoT().TempDir(), "c"), Interval: -time.Second}}
+		Expect(informer.NewReplica(newStore(), o).Run(ctx)).To(MatchError(ContainSubstring("interval is -1s")))
+	}, SpecTimeout(time.Minute))
+
 	It("gives a replica that is known to be up to date as soon as it is synced", func(ctx SpecContext) {
 		three(ctx)
 		begin(ctx, s, path).end()

@@ -12,7 +12,7 @@ import (
 
 // Debounce bounds how long changes are collected before a batch handler gets them.
 // With the zero value, a batch has the changes that arrived while the handler was
-// busy with the batch before.
+// busy with the batch before. A negative time counts as 0.
 type Debounce struct {
 	// Quiet is how long no change must arrive before the batch is delivered. Defaults
 	// to Max: the batch is delivered when its first change has waited for Max.

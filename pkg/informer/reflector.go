@@ -16,8 +16,12 @@ import (
 // Run lists, watches and recovers until ctx is done. It returns nil when every
 // goroutine that it started has ended, handlers included. The replica stays
 // readable. Run may be called again after it has returned; handlers then receive
-// what has changed in between. A call while another one runs returns an error.
+// what has changed in between. A call while another one runs returns an error, and so
+// does one with a [Checkpoint] whose interval is negative.
 func (r *Replica) Run(ctx context.Context) error {
+	if i := r.checkpoint.Interval; i < 0 {
+		return fmt.Errorf("informer: the checkpoint's interval is %s: it must not be negative", i)
+	}
 	if err := r.markRunning(); err != nil {
 		return err
 	}

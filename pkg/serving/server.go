@@ -83,7 +83,7 @@ func (s *Server) Check(addr net.Addr) error {
 }
 
 // Serve serves a handler on a listener until ctx is done. Then it lets the requests that
-// it has begun finish within the grace period, closes all connections, and returns nil.
+// it has begun finish within the grace period, which a negative one ends at once, closes all connections, and returns nil.
 // It returns an error if it cannot serve, or cannot go on serving. It closes the listener.
 //
 // When Serve returns, no handler is running. So a handler must end when its request's

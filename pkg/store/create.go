@@ -7,6 +7,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
+
+	"github.com/homeostat/homeostat/pkg/internal/secretdata"
 )
 
 // Create writes a new object and returns the revision of the write. In obj, it sets uid,
@@ -51,6 +53,7 @@ func (v createVerb) plan(s *Store, o *op, prior *stored) (effect, error) {
 		return effect{}, apierrors.NewAlreadyExists(o.kind.resource, o.name.Name)
 	}
 	obj := o.obj.DeepCopyObject().(Object)
+	secretdata.Fold(o.kind.gvk.GroupKind(), obj)
 	obj.SetName(o.name.Name)
 	s.stamp(obj)
 	if o.kind.spec != nil {

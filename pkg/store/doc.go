@@ -26,7 +26,8 @@
 // objects that a list selects. [Store.Expire] gives an object a time to live.
 //
 // A [Kind] adds defaults and validation to a type, also across objects, and a [Version]
-// adds an older or newer form of it.
+// adds an older or newer form of it. As in Kubernetes, a write moves the stringData of
+// a Secret into its data.
 //
 // Values are JSON or protobuf, see [Codec], and encrypted if [Options].EncryptionKeys
 // is set. A store reads all of these forms, whichever it writes. Use [Rewrite] to move

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/homeostat/homeostat/pkg/internal/secretdata"
 )
 
 // Kind says how objects of the Go type T are stored, and which rules they obey. A type of
@@ -423,14 +425,15 @@ func (s *Store) NewObject(gvk schema.GroupVersionKind) (Object, bool) {
 	return k.newObject(), true
 }
 
-// Default sets the defaults that a write would set: it calls the Default of obj's [Kind].
-// Use it to compare an object with a stored one. It does nothing for an object of a
-// [Version].
+// Default changes an object as a write would: it moves the stringData of a Secret into
+// its data, and sets the defaults of obj's [Kind]. Use it to compare an object with a
+// stored one. It sets no defaults in an object of a [Version].
 func (s *Store) Default(obj Object) error {
 	k, err := s.kinds.of(obj)
 	if err != nil {
 		return fmt.Errorf("default: %w", err)
 	}
+	secretdata.Fold(k.gvk.GroupKind(), obj)
 	if k.defaults != nil {
 		k.defaults(obj)
 	}

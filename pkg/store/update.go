@@ -4,6 +4,8 @@ import (
 	"context"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/homeostat/homeostat/pkg/internal/secretdata"
 )
 
 // Update writes all of an object except its status and returns the revision of the
@@ -88,6 +90,7 @@ func (o *op) merge(old Object) (Object, error) {
 	}
 	obj := base.DeepCopyObject().(Object)
 	if o.main != nil {
+		secretdata.Fold(o.kind.gvk.GroupKind(), obj)
 		o.kind.copyStatus(obj, old)
 		keepImmutable(obj, old)
 	}

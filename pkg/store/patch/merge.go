@@ -48,7 +48,19 @@ func merge(target, change any) any {
 // applyStrategic applies a strategic merge patch to an object that has the type of obj.
 // It returns a *limitError if the patch merges lists that are too long.
 func applyStrategic(before, patch []byte, obj any) (after []byte, err error) {
-	if err := checkLists(before, patch); err != nil {
+	target, err := parse(before)
+	if err != nil {
+		return nil, err
+	}
+	change, err := parse(patch)
+	if err != nil {
+		return nil, fmt.Errorf("malformed strategic merge patch: %w", err)
+	}
+	changes, ok := change.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("malformed strategic merge patch: want an object")
+	}
+	if err := checkLists(target, change); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -59,19 +71,19 @@ func applyStrategic(before, patch []byte, obj any) (after []byte, err error) {
 			err = &fault.Error{Fault: "the strategic merge patch cannot be applied; " + fault.Withheld, Err: err}
 		}
 	}()
-	return strategicpatch.StrategicMergePatch(before, patch, obj)
+	schema, err := strategicpatch.NewPatchMetaFromStruct(obj)
+	if err != nil {
+		return nil, err
+	}
+	fields, _ := target.(map[string]any)
+	if err := checkMergeKeys("", fields, changes, schema); err != nil {
+		return nil, err
+	}
+	return strategicpatch.StrategicMergePatchUsingLookupPatchMeta(before, patch, schema)
 }
 
 // checkLists bounds the time to merge lists, which is the square of their lengths.
-func checkLists(before, patch []byte) error {
-	target, err := parse(before)
-	if err != nil {
-		return err
-	}
-	change, err := parse(patch)
-	if err != nil {
-		return fmt.Errorf("malformed strategic merge patch: %w", err)
-	}
+func checkLists(target, change any) error {
 	longest := map[string]int{} // by the name of the field
 	eachList("", target, func(field string, length int) {
 		longest[field] = max(longest[field], length)

@@ -29,7 +29,10 @@ import (
 type Patch struct {
 	// Type is types.JSONPatchType, types.MergePatchType or
 	// types.StrategicMergePatchType. The last one needs a Go type with patch tags, as
-	// Kubernetes' own types have.
+	// Kubernetes' own types have. It finds the elements of a list by one field each, such
+	// as a port by its number. A patch with an element that this field does not tell from
+	// another one, such as one of two ports with one number and two protocols, is a
+	// BadRequest. Kubernetes' API server accepts it and loses one of the two.
 	Type types.PatchType
 	// Data is the patch in JSON.
 	Data []byte
