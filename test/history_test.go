@@ -16,9 +16,24 @@ const podsPrefix = "/registry/core/pods/"
 // history has the Pods at one revision.
 type history struct{ pods map[string]corev1.Pod }
 
+// active returns how many Pods are not being deleted.
+func (h history) active() int {
+	n := 0
+	for _, pod := range h.pods {
+		if pod.DeletionTimestamp == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// ready returns how many Pods are ready and not being deleted.
 func (h history) ready() int {
 	n := 0
 	for _, pod := range h.pods {
+		if pod.DeletionTimestamp != nil {
+			continue
+		}
 		for _, c := range pod.Status.Conditions {
 			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
 				n++

@@ -66,7 +66,7 @@ var _ = Describe("The deployment-controller example", func() {
 				return
 			}
 			seen++
-			Expect(len(h.pods)).To(BeNumerically("<=", 6), "Pods at revision %d", rev)
+			Expect(h.active()).To(BeNumerically("<=", 6), "Pods at revision %d", rev)
 			Expect(h.ready()).To(BeNumerically(">=", 5), "ready Pods at revision %d", rev)
 		})
 		Expect(seen).To(BeNumerically(">", 20))
@@ -147,6 +147,21 @@ var _ = Describe("The deployment-controller example", func() {
 		Eventually(session).Should(gexec.Exit(1))
 		Expect(session.Err).To(gbytes.Say(`deployment default/web failed: .*ProgressDeadlineExceeded`))
 		Expect(conditionsOf(deploymentsOf(ctx, w)[0])).To(HaveKeyWithValue(appsv1.DeploymentProgressing, "False ProgressDeadlineExceeded"))
+	}, SpecTimeout(2*patience))
+
+	It("replaces Pods that fail, collects them, and shows the Events", func(ctx SpecContext) {
+		w := newWorld()
+		annotated := func(annotations string) string {
+			return manifestFile(strings.Replace(deploymentYAML("web:1", 1, ""), "metadata: {labels", "metadata: {annotations: {"+annotations+"}, labels", 1))
+		}
+		session := w.start("-v", "1", "-f", annotated(`hollow-node.example.com/fail: "1"`))
+		output := func() string { return string(session.Out.Contents()) }
+		Eventually(output).Should(And(
+			MatchRegexp(`Normal ScalingReplicaSet deployment default/web: Scaled up`),
+			MatchRegexp(`Warning Failed pod default/web-`)))
+		Eventually(func() int { return len(w.created(ctx, podsPrefix)) }).Should(BeNumerically(">", 12))
+		Eventually(func() int { return len(podsOf(ctx, w)) }).Should(BeNumerically("<=", 12))
+		w.succeed("--controllers=", "--wait", "-f", annotated(`hollow-node.example.com/stop: "100ms"`))
 	}, SpecTimeout(2*patience))
 
 	It("does not take the failure of an earlier rollout for one of its own", func(ctx SpecContext) {

@@ -19,7 +19,13 @@ const (
 	replicaSetController = "replicaset"
 	hollowNode           = "hollow-node"
 	garbageCollector     = "garbage-collector"
+	podCollector         = "pod-collector"
 )
+
+// allControllers returns the names of all controllers.
+func allControllers() []string {
+	return []string{deploymentController, replicaSetController, hollowNode, garbageCollector, podCollector}
+}
 
 // options are the parsed flags.
 type options struct {
@@ -31,6 +37,7 @@ type options struct {
 	timeout     time.Duration
 	controllers []string
 	startDelay  time.Duration
+	seed        int64
 	verbosity   int
 }
 
@@ -64,13 +71,14 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	})
 	flags.BoolVar(&o.wait, "wait", false, "exit with 0 when every applied Deployment is complete, or with 1 when one fails")
 	flags.DurationVar(&o.timeout, "timeout", 0, "with --wait, give up after this time; 0 means never")
-	o.controllers = []string{deploymentController, replicaSetController, hollowNode, garbageCollector}
+	o.controllers = allControllers()
 	flags.Func("controllers", "comma-separated `names` of the controllers to run; empty for none (default "+strings.Join(o.controllers, ",")+")", func(s string) error {
 		o.controllers = connect.List(s)
 		return nil
 	})
 	flags.DurationVar(&o.startDelay, "pod-start-delay", time.Second, "the time a Pod takes to become ready")
-	flags.IntVar(&o.verbosity, "v", 0, "log verbosity: 0 logs only problems, 1 also what happens")
+	flags.Int64Var(&o.seed, "seed", 1, "decides which Pods crash or fail if their annotations ask for that (see the package controllers)")
+	flags.IntVar(&o.verbosity, "v", 0, "log verbosity: 0 logs and shows only problems, 1 also what happens")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			usage()
@@ -81,7 +89,7 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 }
 
 func (o options) check(rest []string) error {
-	known := []string{deploymentController, replicaSetController, hollowNode, garbageCollector}
+	known := allControllers()
 	for _, name := range o.controllers {
 		if !slices.Contains(known, name) {
 			return fmt.Errorf("--controllers: %q is not one of %s", name, strings.Join(known, ", "))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
@@ -102,10 +101,15 @@ func (p *program) assemble() (err error) {
 // show displays all Deployments. If the program only applies manifests and runs no
 // controllers, it displays only the Deployments in the manifests.
 func (p *program) show(s state) {
-	if len(p.options.files) > 0 && len(p.options.controllers) == 0 {
+	if p.onlyNamed() {
 		s.deployments = slices.DeleteFunc(s.deployments, func(d *appsv1.Deployment) bool { return !p.named[store.KeyOf(d)] })
 	}
 	p.screen.show(s)
+}
+
+// onlyNamed reports whether the program only applies manifests and runs no controllers.
+func (p *program) onlyNamed() bool {
+	return len(p.options.files) > 0 && len(p.options.controllers) == 0
 }
 
 // deploymentsIn returns the keys of the Deployments among documents.
@@ -119,26 +123,6 @@ func deploymentsIn(docs []manifest.Document) map[store.Key]bool {
 	return named
 }
 
-// addRecorder adds what writes the Events of the controllers.
-func (p *program) addRecorder() (err error) {
-	p.recorder, err = events.New(p.store, events.Options{
-		Controller: "deployment-controller", Prefix: eventsPrefix(p.options.prefix), Log: p.log(),
-	})
-	if err != nil {
-		return err
-	}
-	return p.manager.Add("events", p.recorder.Run, controller.RunnableOptions{StopLast: true})
-}
-
-// eventsPrefix returns where the Events of a store are: /events/ for the default prefix,
-// and otherwise beside the store's own.
-func eventsPrefix(prefix string) string {
-	if prefix == store.DefaultPrefix {
-		return events.DefaultPrefix
-	}
-	return strings.TrimSuffix(prefix, "/") + ".events/"
-}
-
 func (p *program) addController(name string) error {
 	switch name {
 	case deploymentController:
@@ -150,7 +134,13 @@ func (p *program) addController(name string) error {
 		}
 		return controllers.AddReplicaSet(p.manager, recorder)
 	case hollowNode:
-		return controllers.AddHollowNode(p.manager, p.options.startDelay)
+		recorder, err := p.recorder.WithController("hollow-node")
+		if err != nil {
+			return err
+		}
+		return controllers.AddHollowNode(p.manager, p.options.startDelay, p.options.seed, recorder)
+	case podCollector:
+		return controllers.AddPodCollector(p.manager)
 	case garbageCollector:
 		return garbagecollector.Add(p.manager, &appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{})
 	}

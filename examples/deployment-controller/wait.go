@@ -67,11 +67,18 @@ func (w *waiter) check(keys map[store.Key]struct{}) error {
 			failed = errors.Join(failed, failure{d, reason})
 		}
 		if !rollout.Complete(d) {
-			w.pending[key] = fmt.Errorf("deployment %s: %d of %d replicas are updated, %d available",
-				key, d.Status.UpdatedReplicas, replicasOf(d), d.Status.AvailableReplicas)
+			w.pending[key] = fmt.Errorf("deployment %s: %d of %d replicas are updated, %d available, %d terminating",
+				key, d.Status.UpdatedReplicas, replicasOf(d), d.Status.AvailableReplicas, terminatingOf(d))
 		}
 	}
 	return failed
+}
+
+func terminatingOf(d *appsv1.Deployment) int32 {
+	if d.Status.TerminatingReplicas == nil {
+		return 0
+	}
+	return *d.Status.TerminatingReplicas
 }
 
 // recheck returns a channel that is ready when a rollout may have failed without a change

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -83,15 +82,13 @@ func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployme
 		}
 		return controller.Result{}, err
 	}
-	d.record(ctx, in.Deployment, plan.Events)
+	d.record(in.Deployment, plan.Events)
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
 }
 
-// record logs and records what happened to a Deployment.
-func (d *deployments) record(ctx context.Context, deployment *appsv1.Deployment, events []rollout.Event) {
-	log := logr.FromContextOrDiscard(ctx)
+// record records what happened to a Deployment.
+func (d *deployments) record(deployment *appsv1.Deployment, events []rollout.Event) {
 	for _, e := range events {
-		log.V(1).Info(e.Message, "reason", e.Reason, "type", e.Type)
 		d.events.Eventf(deployment, nil, e.Type, e.Reason, actionRollOut, "%s", e.Message)
 	}
 }
@@ -128,7 +125,7 @@ func writeDeployment(tx *controller.Tx, in rollout.Input, plan rollout.Plan) {
 // report writes the plan for a failure, which has only a status and Events. It returns
 // the cause, so that the controller logs it and retries with backoff.
 func (d *deployments) report(ctx context.Context, in rollout.Input, plan rollout.Plan, cause error) error {
-	d.record(ctx, in.Deployment, plan.Events)
+	d.record(in.Deployment, plan.Events)
 	if plan.Deployment == nil {
 		return cause
 	}

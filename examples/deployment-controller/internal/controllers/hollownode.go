@@ -9,7 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/homeostat/homeostat/examples/deployment-controller/internal/replicas"
 	"github.com/homeostat/homeostat/pkg/controller"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // NodeName is the name of the node to which all Pods are bound.
@@ -22,47 +24,104 @@ const startedAnnotation = "hollow-node.example.com/started-at"
 // hollowNode stands in for the kubelet: it marks Pods as ready and runs nothing.
 type hollowNode struct {
 	startDelay time.Duration
+	seed       int64
+	events     controller.EventRecorder
 }
 
 // AddHollowNode adds the hollow-node controller. A Pod is Running after half of the
 // start delay and ready after the whole delay. It never gets ready if the last path
-// element of one of its images begins with "broken".
-func AddHollowNode(m *controller.Manager, startDelay time.Duration) error {
-	n := &hollowNode{startDelay}
+// element of one of its images begins with "broken". The annotations of this package make
+// Pods crash, fail, and take time to stop; the seed decides which ones.
+func AddHollowNode(m *controller.Manager, startDelay time.Duration, seed int64, events controller.EventRecorder) error {
+	n := &hollowNode{startDelay, seed, events}
 	_, err := controller.New(m, "hollow-node", n.reconcile, controller.Options{Workers: 4})
 	return err
 }
 
-// reconcile moves a Pod one step on its way Pending -> Running -> Ready.
-func (n *hollowNode) reconcile(_ context.Context, tx *controller.Tx, pod *corev1.Pod) (controller.Result, error) {
-	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+// reconcile moves a Pod one step on its way Pending -> Running -> Ready, or to its end.
+func (n *hollowNode) reconcile(ctx context.Context, tx *controller.Tx, pod *corev1.Pod) (controller.Result, error) {
+	now := time.Now()
+	switch {
+	case pod.DeletionTimestamp != nil:
+		return n.stop(tx, pod, now)
+	case replicas.Terminal(pod):
 		return controller.Result{}, nil
 	}
-	now := time.Now()
 	started, err := time.Parse(time.RFC3339Nano, pod.Annotations[startedAnnotation])
-	age := now.Sub(started)
+	age, delay := now.Sub(started), startTime(n.startDelay, restartsOf(pod))
 	if err != nil || age < 0 && !isReady(pod) { // the annotation cannot be this controller's
 		return n.bind(tx, pod, now)
 	}
 	switch {
 	case isReady(pod):
 		return controller.Result{}, nil
-	case age < n.startDelay/2:
-		return controller.Result{RequeueAfter: n.startDelay/2 - age}, nil
+	case age < delay/2:
+		return controller.Result{RequeueAfter: delay/2 - age}, nil
 	case isBroken(pod):
 		if setStatus(pod, corev1.PodPending, false, now) {
 			tx.UpdateStatus(pod)
 		}
 		return controller.Result{}, nil
-	case age < n.startDelay:
+	case age < delay:
 		if setStatus(pod, corev1.PodRunning, false, now) {
 			tx.UpdateStatus(pod)
 		}
-		return controller.Result{RequeueAfter: n.startDelay - age}, nil
+		return controller.Result{RequeueAfter: delay - age}, nil
 	}
-	setStatus(pod, corev1.PodRunning, true, now)
-	tx.UpdateStatus(pod)
+	switch outcomeOf(n.seed, pod) {
+	case crashes:
+		return n.crash(tx, pod, now)
+	case fails:
+		n.fail(tx, pod, now)
+	default:
+		setStatus(pod, corev1.PodRunning, true, now)
+		tx.UpdateStatus(pod)
+	}
 	return controller.Result{}, nil
+}
+
+// stop deletes a Pod for good when its containers have stopped.
+func (n *hollowNode) stop(tx *controller.Tx, pod *corev1.Pod, now time.Time) (controller.Result, error) {
+	if grace := pod.DeletionGracePeriodSeconds; grace == nil || *grace == 0 {
+		return controller.Result{}, nil // only a finalizer keeps it
+	}
+	// The deletionTimestamp is the end of the grace period.
+	marked := pod.DeletionTimestamp.Add(-time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second)
+	if left := marked.Add(stopTime(pod)).Sub(now); left > 0 {
+		return controller.Result{RequeueAfter: left}, nil
+	}
+	tx.Delete(pod, store.DeleteOptions{})
+	return controller.Result{}, nil
+}
+
+// crash ends the containers and starts them again after a pause.
+func (n *hollowNode) crash(tx *controller.Tx, pod *corev1.Pod, now time.Time) (controller.Result, error) {
+	setStatus(pod, corev1.PodRunning, false, now)
+	for i := range pod.Status.ContainerStatuses {
+		c := &pod.Status.ContainerStatuses[i]
+		c.RestartCount++
+		c.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", FinishedAt: metav1.NewTime(now)}
+		c.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+		c.Started = new(false)
+	}
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, startedAnnotation, now.Format(time.RFC3339Nano))
+	tx.Update(pod)
+	tx.UpdateStatus(pod)
+	n.events.Eventf(pod, nil, corev1.EventTypeWarning, "BackOff", actionRun, "Back-off restarting failed containers")
+	return controller.Result{RequeueAfter: startTime(n.startDelay, restartsOf(pod)) / 2}, nil
+}
+
+// fail ends the Pod for good.
+func (n *hollowNode) fail(tx *controller.Tx, pod *corev1.Pod, now time.Time) {
+	setStatus(pod, corev1.PodFailed, false, now)
+	for i := range pod.Status.ContainerStatuses {
+		pod.Status.ContainerStatuses[i].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 1, Reason: "Error", FinishedAt: metav1.NewTime(now),
+		}}
+	}
+	pod.Status.Reason, pod.Status.Message = "Failed", "The hollow node made the Pod fail, as its annotations ask."
+	tx.UpdateStatus(pod)
+	n.events.Eventf(pod, nil, corev1.EventTypeWarning, "Failed", actionRun, "The Pod failed")
 }
 
 // bind binds a Pod to the node.
@@ -112,9 +171,14 @@ func setStatus(pod *corev1.Pod, phase corev1.PodPhase, ready bool, now time.Time
 	changed = setCondition(pod, corev1.PodReady, condition, reason, now) || changed
 	changed = changed || pod.Status.Phase != phase
 	pod.Status.Phase = phase
+	before := pod.Status.ContainerStatuses
 	pod.Status.ContainerStatuses = nil
-	for _, c := range pod.Spec.Containers {
-		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, containerStatus(c, ready, now))
+	for i, c := range pod.Spec.Containers {
+		status := containerStatus(c, ready, now)
+		if i < len(before) {
+			status.RestartCount, status.LastTerminationState = before[i].RestartCount, before[i].LastTerminationState
+		}
+		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, status)
 	}
 	return changed
 }

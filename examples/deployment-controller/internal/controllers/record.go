@@ -10,6 +10,7 @@ import (
 const (
 	actionRollOut = "RollOut"
 	actionScale   = "Scale"
+	actionRun     = "Run"
 )
 
 // refused reports whether the store refused a write for what it says, so that the status

@@ -79,7 +79,7 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 		tx.Create(pod)
 	}
 	for _, pod := range plan.Delete {
-		tx.Delete(pod.DeepCopy(), store.DeleteOptions{})
+		tx.Delete(pod.DeepCopy(), store.DeleteOptions{GracePeriodSeconds: graceOf(pod)})
 	}
 	for _, pod := range plan.Update[:min(len(plan.Update), in.Burst)] {
 		tx.Update(pod)
@@ -98,6 +98,20 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 	}
 	r.record(rs, plan)
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, nil
+}
+
+// graceOf returns how long a Pod may take to stop. One that no node runs ends at once.
+func graceOf(pod *corev1.Pod) int64 {
+	switch seconds := pod.Spec.TerminationGracePeriodSeconds; {
+	case pod.Spec.NodeName == "" || replicas.Terminal(pod):
+		return 0
+	case seconds == nil:
+		return corev1.DefaultTerminationGracePeriodSeconds
+	case *seconds < 0:
+		return 1
+	default:
+		return *seconds
+	}
 }
 
 // record records which Pods were created and deleted.

@@ -29,9 +29,10 @@ func NewRollout(applied *appsv1.Deployment, now time.Time) Rollout {
 }
 
 // Complete reports whether the controller has seen the applied spec, or a later one, and finished its rollout: the desired
-// number of Pods is available, and all have the current template.
+// number of Pods is available, all have the current template, and none is still terminating.
 func (r Rollout) Complete(d *appsv1.Deployment) bool {
-	return d.Status.ObservedGeneration >= r.generation && Complete(d)
+	ended := d.Status.TerminatingReplicas == nil || *d.Status.TerminatingReplicas == 0
+	return d.Status.ObservedGeneration >= r.generation && ended && Complete(d)
 }
 
 // Failed reports whether the rollout made no progress within its deadline, or cannot begin because the Deployment is
