@@ -3,8 +3,12 @@ package patterns
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -231,6 +235,68 @@ func TestBudgetIsKept(t *testing.T) {
 	check(t, err)
 	if got := allowed(); got != "abc" {
 		t.Fatalf("allowed: %s", got)
+	}
+}
+
+func TestNumbersDifferBesideHeartbeats(t *testing.T) {
+	s, err := store.New(etcdtest.Start(t, etcdtest.Options{}).Client(), options())
+	check(t, err)
+	m, err := controller.NewManager(s, controller.ManagerOptions{})
+	check(t, err)
+	must(t)(addNumber(m))
+	pool := &Pool{ObjectMeta: metav1.ObjectMeta{Namespace: "town", Name: "small"}}
+	_, err = s.Create(t.Context(), pool)
+	check(t, err)
+
+	ctx, stop := context.WithCancel(t.Context())
+	var busy sync.WaitGroup
+	defer busy.Wait()
+	defer stop()
+	for i := range 50 {
+		writer := newServer(fmt.Sprint("busy-", i))
+		_, err := s.Create(ctx, writer)
+		check(t, err)
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				writer.Status.Operation = fmt.Sprint(time.Now().UnixNano())
+				_, _ = s.UpdateStatus(ctx, writer) // the end of the test interrupts it
+			}
+		})
+	}
+	etcdtest.Background(t, m.Run)
+	const servers = 20
+	for i := range servers {
+		server := newServer(fmt.Sprint("web-", i))
+		server.Spec.Pool = "small"
+		_, err := s.Create(ctx, server)
+		check(t, err)
+	}
+	var numbers map[string]int
+	wait(t, func() bool {
+		pool, err := store.Get[*Pool](ctx, s, store.KeyOf(pool))
+		check(t, err)
+		numbers = pool.Status.Numbers
+		return len(numbers) == servers
+	})
+	sorted := slices.Sorted(maps.Values(numbers))
+	if sorted[0] != 1 || len(slices.Compact(sorted)) != servers {
+		t.Fatalf("numbers %v", numbers)
+	}
+}
+
+func TestNumbersAreUsedAgain(t *testing.T) {
+	pool := &Pool{ObjectMeta: metav1.ObjectMeta{Namespace: "town", Name: "small"}, Status: PoolStatus{Numbers: map[string]int{"gone": 1, "db": 2}}}
+	env := controllertest.New(t, options(), pool)
+	for _, name := range []string{"db", "web"} {
+		s := newServer(name)
+		s.Spec.Pool = "small"
+		env.Put(s)
+	}
+	c := must(t)(addNumber(env.Manager()))
+	reconcile(t, env, c, web)
+	pool, _ = controllertest.Get[*Pool](env, store.KeyOf(pool))
+	if got := pool.Status.Numbers; !maps.Equal(got, map[string]int{"db": 2, "web": 1}) {
+		t.Fatalf("numbers %v", got)
 	}
 }
 

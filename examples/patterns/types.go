@@ -36,11 +36,15 @@ type ServerStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Pool limits how many of its servers are upgraded at the same time.
-type Pool = store.Resource[PoolSpec, struct{}]
+// Pool limits how many of its servers are upgraded at the same time, and numbers them.
+type Pool = store.Resource[PoolSpec, PoolStatus]
 
 type PoolSpec struct {
 	MaxUpgrading int `json:"maxUpgrading"`
+}
+
+type PoolStatus struct {
+	Numbers map[string]int `json:"numbers,omitempty"` // by the names of servers
 }
 
 // Cloud creates machines. Its calls take the uid of a Server, so that a repeated call has

@@ -22,8 +22,12 @@ import (
 // Each object that was read takes one of the [store.MaxTxnOps] operations of an etcd
 // transaction; a Tx that needs more fails and writes nothing. A list depends on all
 // objects of its kind and namespace, even on those that a selector or an index leaves
-// out, since a change may have brought them in. etcd examines each of them during the
-// commit. So list in namespaces that are small or change rarely.
+// out, since a change may have brought them in: etcd compares ranges of keys, and not
+// what is in their values. It examines each of them during the commit. So list in
+// namespaces that are small or change rarely. Beside writers that never pause, such as
+// heartbeats, a list hardly ever commits. There, let one object stand for the set: all
+// who change the set write that object too, and the Tx reads it with [Get] instead of
+// listing. The page docs/patterns.md has the code: "Choices within a set".
 func (tx *Tx) Serializable() {
 	if tx.hasRead {
 		tx.fail(errors.New("transaction: Serializable was called after something was read"))

@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -131,6 +133,51 @@ var _ = Describe("A serializable transaction", func() {
 			everywhere(tx, site)
 		}, appear, true),
 	)
+
+	It("commits beside heartbeats in its namespace, if an object stands for the set", func(ctx SpecContext) {
+		m := newManager(controller.ManagerOptions{})
+		create(ctx, m.Store(), newConfigMap("set"))
+		b := newTxBench(ctx, m, never())
+		beating, stop := context.WithCancel(ctx)
+		var hearts sync.WaitGroup
+		defer hearts.Wait()
+		defer stop()
+		var beats atomic.Int64
+		for i := range 50 {
+			heart := newConfigMap(fmt.Sprint("heart-", i))
+			create(ctx, m.Store(), heart)
+			hearts.Go(func() {
+				for n := 0; beating.Err() == nil; n++ {
+					heart.Data = map[string]string{"beat": fmt.Sprint(n)}
+					_, _ = m.Store().Update(beating, heart) // the end of the spec interrupts it
+					beats.Add(1)
+				}
+			})
+		}
+		member := func(tx *controller.Tx, name string) {
+			tx.Serializable()
+			set, ok := controller.Get[*corev1.ConfigMap](tx, store.KeyOf(newConfigMap("set")))
+			Expect(ok).To(BeTrue())
+			set = set.DeepCopy()
+			set.Data = map[string]string{"last": name}
+			tx.Update(set)
+			tx.Create(newConfigMap(name))
+			snapshot := beats.Load()
+			Eventually(beats.Load).Should(BeNumerically(">", snapshot+50))
+		}
+		for i := range 2 {
+			b.do(ctx, func(tx *controller.Tx, _ *Site) { member(tx, fmt.Sprint("member-", i)) })
+		}
+		err := b.try(ctx, func(ctx context.Context, tx *controller.Tx, _ *Site) error {
+			member(tx, "member-of-two")
+			_, _, err := store.Mutate(ctx, m.Store(), store.KeyOf(newConfigMap("set")), func(set *corev1.ConfigMap) error {
+				set.Data["last"] = "another"
+				return nil
+			})
+			return err
+		})
+		Expect(err).To(MatchError(apierrors.IsConflict, "Conflict"))
+	}, SpecTimeout(time.Minute))
 
 	It("reads its own writes through an index", func(ctx SpecContext) {
 		m := newManager(controller.ManagerOptions{})
