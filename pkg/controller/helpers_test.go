@@ -44,6 +44,19 @@ func (j *journal[T]) all() []T {
 
 func (j *journal[T]) len() int { return len(j.all()) }
 
+// sideBySide runs functions at the same time and waits for all. They mostly wait, such as
+// for leases to expire, and each has data of its own.
+func sideBySide(functions ...func()) {
+	var running sync.WaitGroup
+	for _, f := range functions {
+		running.Go(func() {
+			defer GinkgoRecover()
+			f()
+		})
+	}
+	running.Wait()
+}
+
 // names is a reconciler that records the names of its keys.
 type names struct{ journal[string] }
 

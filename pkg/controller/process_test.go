@@ -137,46 +137,54 @@ var _ = Describe("Processes", func() {
 		return identity
 	}
 
-	It("that compete for a leadership write one after the other, though one is suspended past its lease, one is killed, and one stops", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
-		c := newContest(ctx, cluster, briefly)
-		children := map[string]*child{}
-		for _, name := range []string{"x", "y", "z"} {
-			children[name] = startChild("lead", c.store.Prefix(), name, cluster, c.leaseTime)
-		}
-		first := leader(ctx, c)
-		children[first].suspend()
-		second := leader(ctx, c, first)
-		children[first].goOn()
-		children[second].kill()
-		delete(children, second)
-		third := leader(ctx, c, second)
-		children[third].suspend()
-		fourth := leader(ctx, c, second, third)
-		children[third].goOn()
-		children[fourth].stop()
-		delete(children, fourth)
-		Expect(leader(ctx, c, second, fourth)).To(Equal(third))
-		children[third].stop()
-		Expect(len(c.verify(ctx))).To(BeNumerically(">=", 4))
-	}, SpecTimeout(4*time.Minute))
-
-	It("that share keys never write each other's, though one is suspended past its lease, one is killed, and one stops", func(ctx SpecContext) {
-		cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
-		c := newSharing(ctx, cluster, briefly)
-		x := startChild("share", c.store.Prefix(), "x", cluster, c.leaseTime)
-		y := startChild("share", c.store.Prefix(), "y", cluster, c.leaseTime)
-		z := startChild("share", c.store.Prefix(), "z", cluster, c.leaseTime)
-		c.settled(ctx, "x", "y", "z")
-		x.suspend()
-		c.settled(ctx, "y", "z")
-		x.goOn() // what it was about to write is late
-		c.settled(ctx, "x", "y", "z")
-		y.kill()
-		c.settled(ctx, "x", "z")
-		z.stop()
-		c.settled(ctx, "x")
-		x.stop()
-		Expect(c.verifySharing(ctx).owners).To(BeEmpty())
+	It("that compete or share write only what is theirs, though one is suspended past its lease, one is killed, and one stops", func(ctx SpecContext) {
+		sideBySide(func() { competing(ctx, leader) }, func() { sharing(ctx) })
 	}, SpecTimeout(5*time.Minute))
 })
+
+// competing lets three processes compete for a leadership. They write one after the other.
+func competing(ctx context.Context, leader func(ctx context.Context, c *contest, not ...string) string) {
+	GinkgoHelper()
+	cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
+	c := newContest(ctx, cluster, briefly)
+	children := map[string]*child{}
+	for _, name := range []string{"x", "y", "z"} {
+		children[name] = startChild("lead", c.store.Prefix(), name, cluster, c.leaseTime)
+	}
+	first := leader(ctx, c)
+	children[first].suspend()
+	second := leader(ctx, c, first)
+	children[first].goOn()
+	children[second].kill()
+	delete(children, second)
+	third := leader(ctx, c, second)
+	children[third].suspend()
+	fourth := leader(ctx, c, second, third)
+	children[third].goOn()
+	children[fourth].stop()
+	delete(children, fourth)
+	Expect(leader(ctx, c, second, fourth)).To(Equal(third))
+	children[third].stop()
+	Expect(len(c.verify(ctx))).To(BeNumerically(">=", 4))
+}
+
+// sharing lets three processes share keys. They never write each other's.
+func sharing(ctx context.Context) {
+	GinkgoHelper()
+	cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{})
+	c := newSharing(ctx, cluster, briefly)
+	x := startChild("share", c.store.Prefix(), "x", cluster, c.leaseTime)
+	y := startChild("share", c.store.Prefix(), "y", cluster, c.leaseTime)
+	z := startChild("share", c.store.Prefix(), "z", cluster, c.leaseTime)
+	c.settled(ctx, "x", "y", "z")
+	x.suspend()
+	c.settled(ctx, "y", "z")
+	x.goOn() // what it was about to write is late
+	c.settled(ctx, "x", "y", "z")
+	y.kill()
+	c.settled(ctx, "x", "z")
+	z.stop()
+	c.settled(ctx, "x")
+	x.stop()
+	Expect(c.verifySharing(ctx).owners).To(BeEmpty())
+}

@@ -59,11 +59,9 @@ var _ = Describe("A sharding", func() {
 		}
 	}, SpecTimeout(3*time.Minute))
 
-	for how, fault := range map[string]func(*etcdtest.Link){
-		"cut off":          (*etcdtest.Link).Cut,
-		"cut off silently": (*etcdtest.Link).Freeze,
-	} {
-		It("moves the buckets of a process that is "+how, func(ctx SpecContext) {
+	It("moves the buckets of a process that is cut off, silently or not", func(ctx SpecContext) {
+		moves := func(fault func(*etcdtest.Link)) {
+			GinkgoHelper()
 			c := newSharing(ctx, etcd, briefly)
 			first := c.enter(0)
 			c.enter(0)
@@ -75,8 +73,9 @@ var _ = Describe("A sharding", func() {
 			Expect(first.Sharding().LastLoss).To(HaveOccurred())
 			first.link.Heal()
 			c.settled(ctx, a, b, d)
-		}, SpecTimeout(3*time.Minute))
-	}
+		}
+		sideBySide(func() { moves((*etcdtest.Link).Cut) }, func() { moves((*etcdtest.Link).Freeze) })
+	}, SpecTimeout(3*time.Minute))
 
 	for what, take := range map[string]func(ctx SpecContext, c *contest){
 		"after a lease is revoked": func(ctx SpecContext, c *contest) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -27,7 +28,14 @@ var _ = It("The lag that ends a term is never below what a replica that follows 
 	}
 })
 
-var _ = It("A leader whose replica cannot follow etcd gives up its term, and campaigns when it can again", func(ctx SpecContext) {
+var _ = It("A process whose replica cannot follow etcd gives up its term, or its buckets, until it can again", func(ctx SpecContext) {
+	sideBySide(func() { lagOfLeader(ctx) }, func() { lagOfSharding(ctx) })
+}, SpecTimeout(2*time.Minute))
+
+// lagOfLeader lets the replica of the leader fall behind: another process takes over, and
+// the first one campaigns again when its replica has caught up.
+func lagOfLeader(ctx context.Context) {
+	GinkgoHelper()
 	faulty := newFaulty(etcd) // its lease and its reads always work
 	prefix := newStore(etcd.Client()).Prefix()
 	enter := func(client *clientv3.Client) *controller.Manager {
@@ -65,9 +73,12 @@ var _ = It("A leader whose replica cannot follow etcd gives up its term, and cam
 	Expect(first.Leadership().Err).To(HaveOccurred())
 	faulty.release()
 	Eventually(func() error { return first.Leadership().Err }, "30s").ShouldNot(HaveOccurred())
-}, SpecTimeout(2*time.Minute))
+}
 
-var _ = It("A process whose replica cannot follow etcd gives up its buckets, and joins again when it can", func(ctx SpecContext) {
+// lagOfSharding lets the replica of one of two processes fall behind: the other one gets
+// all buckets, and shares them again when the replica has caught up.
+func lagOfSharding(ctx context.Context) {
+	GinkgoHelper()
 	faulty := newFaulty(etcd)
 	prefix := newStore(etcd.Client()).Prefix()
 	enter := func(client *clientv3.Client) *controller.Manager {
@@ -103,12 +114,13 @@ var _ = It("A process whose replica cannot follow etcd gives up its buckets, and
 	Expect(first.Sharding().LastLoss).To(MatchError(ContainSubstring("the replica has been out of date for more than 7s")))
 	faulty.release()
 	shared()
-}, SpecTimeout(2*time.Minute))
+}
 
 var _ = It("A leadership is won and kept while one of three members is cut off from the others", func(ctx SpecContext) {
 	cluster := etcdtest.Start(GinkgoTB(), etcdtest.Options{Members: 3})
 	prefix := newStore(cluster.Client()).Prefix()
-	for isolated := range 3 {
+	for n := range cutOff() {
+		isolated := (int(GinkgoRandomSeed()) + n) % 3
 		cluster.Isolate(isolated)
 		Expect(cluster.Leader(ctx)).NotTo(Equal(isolated))
 		time.Sleep(time.Second) // the member notices
@@ -137,4 +149,13 @@ var _ = It("A leadership is won and kept while one of three members is cut off f
 		cluster.Heal()
 		Expect(cluster.Leader(ctx)).Error().NotTo(HaveOccurred())
 	}
-}, SpecTimeout(2*time.Minute))
+}, Label("soak"), SpecTimeout(2*time.Minute))
+
+// cutOff is how many of three members are cut off, one after the other: one by default, or
+// all of them if HOMEOSTAT_SOAK is set.
+func cutOff() int {
+	if os.Getenv("HOMEOSTAT_SOAK") != "" {
+		return 3
+	}
+	return 1
+}
