@@ -261,9 +261,10 @@ var _ = Describe("A handler", func() {
 		for round := range rounds {
 			rev = putAll(ctx, s, objects, fmt.Sprint(round))
 			Expect(reg.Backlog()).To(BeNumerically("<=", informer.BacklogLimit+objects))
+			// On a busy machine even the fast handler may fall behind, and then gets net changes.
+			Eventually(func() int { return len(fast.all()) }).Should(Equal(objects * (round + 1)))
 		}
 		Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
-		Eventually(func() int { return len(fast.all()) }).Should(Equal(objects * rounds))
 		Expect(reg.Backlog()).To(BeNumerically("<=", informer.BacklogLimit+objects))
 		close(release)
 		Eventually(slow.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
