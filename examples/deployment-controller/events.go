@@ -14,8 +14,7 @@ import (
 	"github.com/homeostat/homeostat/pkg/store"
 )
 
-// addRecorder adds what writes the Events of the controllers, and what shows the Events
-// of all processes.
+// addRecorder adds what writes the Events of the controllers.
 func (p *program) addRecorder() (err error) {
 	p.recorder, err = events.New(p.store, events.Options{
 		Controller: "deployment-controller", Prefix: eventsPrefix(p.options.prefix), Log: p.log(),
@@ -23,10 +22,7 @@ func (p *program) addRecorder() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := p.manager.Add("events", p.recorder.Run, controller.RunnableOptions{StopLast: true}); err != nil {
-		return err
-	}
-	return p.manager.Add("show-events", p.showEvents, controller.RunnableOptions{})
+	return p.manager.Add("events", p.recorder.Run, controller.RunnableOptions{StopLast: true})
 }
 
 // eventsPrefix returns where the Events of a store are: /events/ for the default prefix,
@@ -38,8 +34,8 @@ func eventsPrefix(prefix string) string {
 	return strings.TrimSuffix(prefix, "/") + ".events/"
 }
 
-// showEvents prints new Events until ctx is done: warnings, and all with -v 1. It prints
-// a series once.
+// showEvents prints new Events of all processes until ctx is done: warnings, and all with
+// -v 1. It prints a series once.
 func (p *program) showEvents(ctx context.Context) error {
 	s := p.recorder.Store()
 	revision, err := s.Revision(ctx)

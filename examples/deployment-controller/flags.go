@@ -38,6 +38,7 @@ type options struct {
 	controllers []string
 	startDelay  time.Duration
 	seed        int64
+	quiet       bool
 	verbosity   int
 }
 
@@ -78,6 +79,7 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	})
 	flags.DurationVar(&o.startDelay, "pod-start-delay", time.Second, "the time a Pod takes to become ready")
 	flags.Int64Var(&o.seed, "seed", 1, "decides which Pods crash or fail if their annotations ask for that (see the package controllers)")
+	flags.BoolVar(&o.quiet, "quiet", false, "print only problems: no progress, no Events, and not what was applied")
 	flags.IntVar(&o.verbosity, "v", 0, "log verbosity: 0 logs and shows only problems, 1 also what happens")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
@@ -30,7 +29,9 @@ type program struct {
 	store      *store.Store
 	manager    *controller.Manager
 	recorder   *events.Recorder
+	owners     *controllers.Owners
 	view       *view
+	board      *board
 	named      map[store.Key]bool // the Deployments in the manifests
 }
 
@@ -81,7 +82,10 @@ func (p *program) assemble() (err error) {
 	if err = p.addRecorder(); err != nil {
 		return err
 	}
-	if p.view, err = newView(p.manager.Replica()); err != nil {
+	if p.owners, err = controllers.NewOwners(p.manager); err != nil {
+		return err
+	}
+	if p.view, err = newView(p.manager.Replica(), p.owners); err != nil {
 		return err
 	}
 	for _, name := range p.options.controllers {
@@ -89,22 +93,14 @@ func (p *program) assemble() (err error) {
 			return err
 		}
 	}
-	return p.manager.Add("display", func(ctx context.Context) error {
-		p.view.each(ctx, func(s state) bool {
-			p.show(s)
-			return true
-		})
+	p.board = &board{p, newDirtyKeys()}
+	if p.options.quiet {
 		return nil
-	}, controller.RunnableOptions{})
-}
-
-// show displays all Deployments. If the program only applies manifests and runs no
-// controllers, it displays only the Deployments in the manifests.
-func (p *program) show(s state) {
-	if p.onlyNamed() {
-		s.deployments = slices.DeleteFunc(s.deployments, func(d *appsv1.Deployment) bool { return !p.named[store.KeyOf(d)] })
 	}
-	p.screen.show(s)
+	if err := p.manager.Add("show-events", p.showEvents, controller.RunnableOptions{}); err != nil {
+		return err
+	}
+	return p.manager.Add("display", p.board.run, controller.RunnableOptions{})
 }
 
 // onlyNamed reports whether the program only applies manifests and runs no controllers.
@@ -126,13 +122,13 @@ func deploymentsIn(docs []manifest.Document) map[store.Key]bool {
 func (p *program) addController(name string) error {
 	switch name {
 	case deploymentController:
-		return controllers.AddDeployment(p.manager, p.recorder)
+		return controllers.AddDeployment(p.manager, p.owners, p.recorder)
 	case replicaSetController:
 		recorder, err := p.recorder.WithController("replicaset-controller")
 		if err != nil {
 			return err
 		}
-		return controllers.AddReplicaSet(p.manager, recorder)
+		return controllers.AddReplicaSet(p.manager, p.owners, recorder)
 	case hollowNode:
 		recorder, err := p.recorder.WithController("hollow-node")
 		if err != nil {

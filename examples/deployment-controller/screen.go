@@ -82,12 +82,12 @@ func (s *screen) complain(bad []*manifest.Error) {
 	}
 }
 
-func (s *screen) show(now state) {
+// show displays what read returns. The states of several calls appear in the order in
+// which they are read.
+func (s *screen) show(read func() progress.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.display.Update(progress.State{
-		Revision: now.revision, Deployments: now.deployments, ReplicaSets: now.replicaSets, Pods: now.pods,
-	})
+	s.display.Update(read())
 }
 
 func (s *screen) close() {

@@ -50,7 +50,7 @@ func (s *script) play(ctx context.Context) error {
 	}
 	s.applyAll(ctx, s.docs)
 	if len(s.program.options.files) == 0 { // without -f, wait for all Deployments
-		for _, d := range s.program.view.now().deployments {
+		for _, d := range s.program.view.all() {
 			s.await(d)
 		}
 	}
@@ -71,7 +71,7 @@ func (s *script) play(ctx context.Context) error {
 // isNew reports whether etcd has no Deployments yet, or only the sample as created by
 // a run that ended before it updated the sample.
 func (s *script) isNew() bool {
-	existing := s.program.view.now().deployments
+	existing := s.program.view.all()
 	return len(existing) == 0 || len(existing) == 1 && store.KeyOf(existing[0]) == sampleKey && existing[0].Generation == 1
 }
 
@@ -175,7 +175,7 @@ func (s *script) hint() {
 	if s.program.options.etcd.Secured() {
 		s.program.say("(The commands below also need the flags for certificates and user.)")
 	}
-	s.program.show(s.program.view.now())
+	s.program.board.draw()
 	s.program.say("Everything is in etcd. Look at it, or change it, from another terminal:")
 	s.program.say("  etcdctl --endpoints=%s get --prefix %s --keys-only", endpoints, prefix)
 	s.program.say("  etcdctl --endpoints=%s watch --prefix %sapps/deployments/", endpoints, prefix)
@@ -183,4 +183,9 @@ func (s *script) hint() {
 	s.program.say("Running until interrupted (Ctrl-C).")
 }
 
-func (p *program) say(format string, args ...any) { p.screen.say(fmt.Sprintf(format, args...)) }
+// say prints a line, unless the program is to be quiet.
+func (p *program) say(format string, args ...any) {
+	if !p.options.quiet {
+		p.screen.say(fmt.Sprintf(format, args...))
+	}
+}

@@ -23,13 +23,13 @@ type deployments struct {
 	manager     *controller.Manager
 	all         *informer.Informer[*appsv1.Deployment]
 	replicaSets *informer.Informer[*appsv1.ReplicaSet]
-	podsByOwner *informer.Index[*corev1.Pod]
+	owners      *Owners
 	events      controller.EventRecorder
 }
 
 // AddDeployment adds the deployment controller. It records Events about Deployments.
-func AddDeployment(m *controller.Manager, events controller.EventRecorder) error {
-	d, err := newDeployments(m, events)
+func AddDeployment(m *controller.Manager, owners *Owners, events controller.EventRecorder) error {
+	d, err := newDeployments(m, owners, events)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func AddDeployment(m *controller.Manager, events controller.EventRecorder) error
 	return err
 }
 
-func newDeployments(m *controller.Manager, events controller.EventRecorder) (*deployments, error) {
+func newDeployments(m *controller.Manager, owners *Owners, events controller.EventRecorder) (*deployments, error) {
 	all, err := informer.For[*appsv1.Deployment](m.Replica())
 	if err != nil {
 		return nil, err
@@ -49,11 +49,7 @@ func newDeployments(m *controller.Manager, events controller.EventRecorder) (*de
 	if err != nil {
 		return nil, err
 	}
-	pods, err := informer.For[*corev1.Pod](m.Replica())
-	if err != nil {
-		return nil, err
-	}
-	return &deployments{m, all, replicaSets, ownerIndex(pods), events}, nil
+	return &deployments{m, all, replicaSets, owners, events}, nil
 }
 
 // reconcile takes one step of a rollout.
@@ -63,7 +59,7 @@ func (d *deployments) reconcile(ctx context.Context, tx *controller.Tx, deployme
 		Deployment:  deployment,
 		ReplicaSets: slices.Collect(controller.List[*appsv1.ReplicaSet](tx, informer.ListOptions{Namespace: deployment.Namespace})),
 		Pods: func(rs *appsv1.ReplicaSet) []*corev1.Pod {
-			return slices.Collect(d.podsByOwner.Lookup(tx.Snapshot(), string(rs.UID)))
+			return slices.Collect(d.owners.Pods.Lookup(tx.Snapshot(), string(rs.UID)))
 		},
 		NameTaken: func(name string) *appsv1.ReplicaSet {
 			rs, _ := controller.Get[*appsv1.ReplicaSet](tx, store.Key{Namespace: deployment.Namespace, Name: name})

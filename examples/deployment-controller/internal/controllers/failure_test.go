@@ -55,10 +55,14 @@ func controllersOf(t *testing.T, objects ...store.Object) (env *controllertest.E
 		t.Fatal(err)
 	}
 	env, log = controllertest.New(t, store.Options{Scheme: scheme, Kinds: Kinds()}, objects...), &eventLog{}
-	if d, err = newDeployments(env.Manager(), log); err != nil {
+	owners, err := NewOwners(env.Manager())
+	if err != nil {
 		t.Fatal(err)
 	}
-	if rs, err = newReplicaSets(env.Manager(), log); err != nil {
+	if d, err = newDeployments(env.Manager(), owners, log); err != nil {
+		t.Fatal(err)
+	}
+	if rs, err = newReplicaSets(env.Manager(), owners, log); err != nil {
 		t.Fatal(err)
 	}
 	return env, d, rs, log

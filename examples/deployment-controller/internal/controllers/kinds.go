@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/workloads"
+	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -51,6 +52,25 @@ func Acts(obj store.Object) bool {
 		return true
 	}
 	return false
+}
+
+// Owners finds objects by the uid of their controller.
+type Owners struct {
+	ReplicaSets *informer.Index[*appsv1.ReplicaSet]
+	Pods        *informer.Index[*corev1.Pod]
+}
+
+// NewOwners adds the indexes to a manager's replica.
+func NewOwners(m *controller.Manager) (*Owners, error) {
+	sets, err := informer.For[*appsv1.ReplicaSet](m.Replica())
+	if err != nil {
+		return nil, err
+	}
+	pods, err := informer.For[*corev1.Pod](m.Replica())
+	if err != nil {
+		return nil, err
+	}
+	return &Owners{ownerIndex(sets), ownerIndex(pods)}, nil
 }
 
 // ownerIndex indexes objects by the uid of their controller.

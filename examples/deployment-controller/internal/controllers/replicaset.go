@@ -20,17 +20,16 @@ import (
 
 // replicaSets is the replicaset controller.
 type replicaSets struct {
-	manager     *controller.Manager
-	all         *informer.Informer[*appsv1.ReplicaSet]
-	setsByOwner *informer.Index[*appsv1.ReplicaSet]
-	podsByOwner *informer.Index[*corev1.Pod]
-	orphans     *informer.Index[*corev1.Pod] // Pods without a controller, by namespace
-	events      controller.EventRecorder
+	manager *controller.Manager
+	all     *informer.Informer[*appsv1.ReplicaSet]
+	owners  *Owners
+	orphans *informer.Index[*corev1.Pod] // Pods without a controller, by namespace
+	events  controller.EventRecorder
 }
 
 // AddReplicaSet adds the replicaset controller. It records Events about ReplicaSets.
-func AddReplicaSet(m *controller.Manager, events controller.EventRecorder) error {
-	r, err := newReplicaSets(m, events)
+func AddReplicaSet(m *controller.Manager, owners *Owners, events controller.EventRecorder) error {
+	r, err := newReplicaSets(m, owners, events)
 	if err != nil {
 		return err
 	}
@@ -40,7 +39,7 @@ func AddReplicaSet(m *controller.Manager, events controller.EventRecorder) error
 	return err
 }
 
-func newReplicaSets(m *controller.Manager, events controller.EventRecorder) (*replicaSets, error) {
+func newReplicaSets(m *controller.Manager, owners *Owners, events controller.EventRecorder) (*replicaSets, error) {
 	all, err := informer.For[*appsv1.ReplicaSet](m.Replica())
 	if err != nil {
 		return nil, err
@@ -55,7 +54,7 @@ func newReplicaSets(m *controller.Manager, events controller.EventRecorder) (*re
 		}
 		return nil
 	})
-	return &replicaSets{m, all, ownerIndex(all), ownerIndex(pods), orphans, events}, nil
+	return &replicaSets{m, all, owners, orphans, events}, nil
 }
 
 // reconcile creates or deletes as many Pods as fit into one transaction, and updates
@@ -65,7 +64,7 @@ func (r *replicaSets) reconcile(ctx context.Context, tx *controller.Tx, rs *apps
 	in := replicas.Input{
 		ReplicaSet: rs,
 		Pods: slices.Concat(
-			slices.Collect(r.podsByOwner.Lookup(tx.Snapshot(), string(rs.UID))),
+			slices.Collect(r.owners.Pods.Lookup(tx.Snapshot(), string(rs.UID))),
 			slices.Collect(r.orphans.Lookup(tx.Snapshot(), rs.Namespace))),
 		Related: r.related(tx.Snapshot(), rs),
 		Now:     time.Now(),
@@ -155,8 +154,8 @@ func (r *replicaSets) related(s *informer.Snapshot, rs *appsv1.ReplicaSet) []*co
 		return nil
 	}
 	var pods []*corev1.Pod
-	for sibling := range r.setsByOwner.Lookup(s, string(owner.UID)) {
-		pods = slices.AppendSeq(pods, r.podsByOwner.Lookup(s, string(sibling.UID)))
+	for sibling := range r.owners.ReplicaSets.Lookup(s, string(owner.UID)) {
+		pods = slices.AppendSeq(pods, r.owners.Pods.Lookup(s, string(sibling.UID)))
 	}
 	return pods
 }

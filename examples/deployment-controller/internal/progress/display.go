@@ -3,7 +3,6 @@ package progress
 import (
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +28,8 @@ type Display struct {
 	closed bool
 	err    error // The first error of w; nothing is written after it.
 
-	lines map[string]string // If not live: the last line written for each Deployment.
-	frame []string          // If live: the lines on the screen, which the next frame replaces.
+	rows  []Row    // The Deployments as they are shown, sorted.
+	frame []string // If live: the lines on the screen, which the next frame replaces.
 }
 
 // New returns a Display that writes to w. If live, it redraws a table in place; otherwise it writes lines. It calls width
@@ -43,18 +42,19 @@ func New(w io.Writer, live bool, width func() int, now func() time.Time) *Displa
 	if now == nil {
 		now = time.Now
 	}
-	return &Display{w: w, live: live, width: width, now: now, lines: map[string]string{}}
+	return &Display{w: w, live: live, width: width, now: now}
 }
 
-// Update shows a state, which should not be older than the previous one. A closed Display shows nothing.
+// Update shows a State, which should not be older than the previous one. Deployments that are not in it stay as they were
+// shown. A closed Display shows nothing.
 func (d *Display) Update(s State) {
-	rows := Rows(s)
 	stamp := fmt.Sprintf("%s rev %d", d.now().Format(timeLayout), s.Revision)
+	changed := d.merge(stamp, s)
 	if d.live {
-		d.redraw("", append([]string{stamp}, Table(rows, d.columns())...))
+		d.redraw("", append([]string{stamp}, Table(d.rows, d.columns())...))
 		return
 	}
-	d.write(d.changes(stamp, rows))
+	d.write(changed)
 }
 
 // Note writes a line of text. On a terminal the line goes above the table and stays there.
@@ -72,21 +72,25 @@ func (d *Display) Close() error {
 	return d.err
 }
 
-// changes returns the lines that differ from the last ones, and records them.
-func (d *Display) changes(stamp string, rows []Row) string {
+// merge replaces the rows that a State has, and returns the lines that differ from the last ones.
+func (d *Display) merge(stamp string, s State) string {
 	var b strings.Builder
-	gone := maps.Clone(d.lines)
-	for _, row := range rows {
-		name, line := row.Namespace+"/"+row.Name, row.Line()
-		delete(gone, name)
-		if d.lines[name] != line {
-			d.lines[name] = line
+	for _, row := range Rows(s) {
+		i, shown := slices.BinarySearchFunc(d.rows, row, compareRows)
+		if !shown {
+			d.rows = slices.Insert(d.rows, i, row)
+		}
+		if line := row.Line(); !shown || d.rows[i].Line() != line {
 			fmt.Fprintf(&b, "%s  %s\n", stamp, Printable(line))
 		}
+		d.rows[i] = row
 	}
-	for _, name := range slices.Sorted(maps.Keys(gone)) {
-		delete(d.lines, name)
-		fmt.Fprintf(&b, "%s  %s  deleted\n", stamp, Printable(name))
+	for _, key := range s.Deleted {
+		row := Row{Namespace: key.Namespace, Name: key.Name}
+		if i, shown := slices.BinarySearchFunc(d.rows, row, compareRows); shown {
+			d.rows = slices.Delete(d.rows, i, i+1)
+			fmt.Fprintf(&b, "%s  %s  deleted\n", stamp, Printable(key.String()))
+		}
 	}
 	return b.String()
 }

@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/progress"
 )
@@ -34,15 +35,17 @@ func steps() []progress.State {
 		return progress.State{Revision: rev, Deployments: deployments}
 	}
 	other := deployment("web", 7, 1, status{updated: 1, ready: 1, available: 1, total: 1, reason: "NewReplicaSetAvailable"})
+	gone := at(46, other)
+	gone.Deleted = []types.NamespacedName{{Namespace: "default", Name: "nginx"}, {Namespace: "default", Name: "never-shown"}}
 	return []progress.State{
 		at(41),
 		at(42, deployment("nginx", 1, 3, status{updated: 2, ready: 1, available: 1, total: 2, reason: "ReplicaSetUpdated"})),
 		at(43, deployment("nginx", 1, 3, status{updated: 2, ready: 1, available: 1, total: 2, reason: "ReplicaSetUpdated"})),
 		at(44, other, deployment("nginx", 1, 3, status{updated: 3, ready: 2, available: 1, total: 3, reason: "ReplicaSetUpdated"})),
 		at(45, other, deployment("nginx", 1, 3, status{updated: 3, ready: 3, available: 3, total: 3, reason: "NewReplicaSetAvailable"})),
-		at(46, other),
+		gone,
 		at(47, other),
-		at(48, other, deployment("nginx", 1, 3, status{updated: 3, ready: 3, available: 3, total: 3, reason: "NewReplicaSetAvailable"})),
+		at(48, deployment("nginx", 1, 3, status{updated: 3, ready: 3, available: 3, total: 3, reason: "NewReplicaSetAvailable"})),
 	}
 }
 
@@ -243,10 +246,28 @@ func TestNoObjectWritesEscapes(t *testing.T) {
 		display := progress.New(&b, live, width(300), clock())
 		display.Update(progress.State{Revision: 1, Deployments: []*appsv1.Deployment{d}, ReplicaSets: []*appsv1.ReplicaSet{rs}, Pods: []*corev1.Pod{pod}})
 		display.Note(evil)
-		display.Update(progress.State{Revision: 2})
+		display.Update(progress.State{Revision: 2, Deleted: []types.NamespacedName{{Namespace: evil, Name: evil}}})
 		rest := own.ReplaceAllString(b.String(), "")
 		if strings.ContainsFunc(rest, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Errorf("live %t: %q", live, rest)
+		}
+	}
+}
+
+// Of thousands of Deployments, an Update names those that changed; the others stay.
+func TestUpdateOfAPart(t *testing.T) {
+	done := status{updated: 1, ready: 1, available: 1, total: 1, reason: "NewReplicaSetAvailable"}
+	var lines, table strings.Builder
+	for _, b := range []*strings.Builder{&lines, &table} {
+		d := progress.New(b, b == &table, width(60), clock())
+		d.Update(progress.State{Revision: 1, Deployments: []*appsv1.Deployment{deployment("b", 1, 1, done), deployment("a", 1, 1, status{})}})
+		b.Reset()
+		d.Update(progress.State{Revision: 2, Deployments: []*appsv1.Deployment{deployment("a", 2, 1, done)}})
+	}
+	checkText(t, lines.String(), "12:00:01.334 rev 2  default/a  revision 2  updated 1/1  ready 1/1  available 1/1  old 0  Progressing: NewReplicaSetAvailable\n")
+	for _, want := range []string{"default/a  2", "default/b  1"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table lacks %q: %q", want, table.String())
 		}
 	}
 }

@@ -6,7 +6,8 @@
 // # What is guaranteed
 //
 //   - A Display writes a line only if the line of a Deployment has changed, including its first appearance and its
-//     deletion. It does not show states between two Updates.
+//     deletion. It does not show states between two Updates. An Update costs what it changes; on a terminal, it also
+//     draws the table.
 //   - It draws a table with one write over the previous one, and leaves the lines above it alone. No line is wider than
 //     the terminal.
 //   - No object can break the display: unprintable characters become question marks.

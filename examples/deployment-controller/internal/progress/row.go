@@ -15,13 +15,17 @@ import (
 // revisionAnnotation numbers the templates of a Deployment.
 const revisionAnnotation = "deployment.kubernetes.io/revision"
 
-// State has all objects at one revision. The package only reads them, so they may be shared.
+// State has Deployments at one revision. The package only reads them, so they may be shared.
 type State struct {
 	// Revision is etcd's revision of the objects.
-	Revision    int64
+	Revision int64
+	// Deployments are those that may have changed since the State before.
 	Deployments []*appsv1.Deployment
+	// ReplicaSets and Pods must include all that belong to these Deployments.
 	ReplicaSets []*appsv1.ReplicaSet
 	Pods        []*corev1.Pod
+	// Deleted are Deployments that no longer exist. Those that were never shown do no harm.
+	Deleted []types.NamespacedName
 }
 
 // Row is the summary of one Deployment.
@@ -42,7 +46,7 @@ type Row struct {
 	Complete bool
 }
 
-// Rows returns the summaries of all Deployments, sorted by namespace and name.
+// Rows returns the summaries of a State's Deployments, sorted by namespace and name.
 func Rows(s State) []Row {
 	sets := byController(s.ReplicaSets)
 	pods := byController(s.Pods)
@@ -50,10 +54,12 @@ func Rows(s State) []Row {
 	for _, d := range s.Deployments {
 		rows = append(rows, newRow(d, sets[d.UID], pods))
 	}
-	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(rows, compareRows)
 	return rows
+}
+
+func compareRows(a, b Row) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
 func newRow(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods map[types.UID][]*corev1.Pod) Row {

@@ -19,20 +19,22 @@ const (
 // Table formats rows as the lines of a table. No line is wider than width columns.
 func Table(rows []Row, width int) []string {
 	cells := [][]string{{"NAME", "REV", "UPDATED", "READY", "AVAIL", "STATE"}}
+	all := 1
 	for _, row := range rows {
-		cells = append(cells, rowCells(row)...)
+		all += 1 + row.sets()
 	}
-	if len(cells) > maxLines {
-		cells = cells[:1]
-		for _, row := range rows {
-			if row.Complete {
-				cells = append(cells, rowCells(row)[0])
-			} else {
-				cells = append(cells, rowCells(row)...)
-			}
+	crowded, total := all > maxLines, 1
+	for _, row := range rows {
+		n := 1
+		if !crowded || !row.Complete {
+			n += row.sets()
 		}
+		if len(cells) < maxLines { // Of thousands of rows, only these are formatted.
+			cells = append(cells, rowCells(row)[:n]...)
+		}
+		total += n
 	}
-	more := len(cells) - maxLines
+	more := total - maxLines
 	if more > 0 {
 		more++ // The line with this number takes the place of one.
 		cells = cells[:maxLines-1]
@@ -42,6 +44,20 @@ func Table(rows []Row, width int) []string {
 		lines = append(lines, truncate(fmt.Sprintf("... and %d more lines", more), width))
 	}
 	return lines
+}
+
+// sets returns how many ReplicaSets of a row have a line.
+func (r Row) sets() int {
+	n := 0
+	if r.New != nil {
+		n++
+	}
+	for i := range r.Earlier {
+		if r.Earlier[i].active() {
+			n++
+		}
+	}
+	return n
 }
 
 // rowCells returns a line for the Deployment and one for each active ReplicaSet. For the condition there is only room for
