@@ -88,6 +88,7 @@ func kinds() []store.AnyKind {
 		store.Kind[*appsv1.Deployment]{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment")},
 		store.Kind[*corev1.ConfigMap]{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap")},
 		store.Kind[*corev1.Node]{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Node"), ClusterScoped: true},
+		store.Kind[*corev1.Binding]{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Binding")}, // client-go has no list of these
 	}
 }
 

@@ -100,7 +100,7 @@ type kind struct {
 	goType     reflect.Type // a struct
 
 	newList  func() runtime.Object
-	protobuf bool // both the objects and the lists have it
+	protobuf bool // the type has a protobuf form
 }
 
 func newKind(s *store.Store, info store.KindInfo, l look) (*kind, error) {

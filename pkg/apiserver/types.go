@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -61,10 +62,10 @@ func (t *types) add(k *kind) {
 	t.kinds[k.gvk] = k
 	k.listKind = k.gvk.GroupVersion().WithKind(k.gvk.Kind + "List")
 	t.lists[k.listKind] = k
+	_, k.protobuf = any(k.newObject()).(protoMarshaler)
 	k.newList = func() runtime.Object { return &objectList{TypeMeta: typeMeta(k.listKind)} }
 	if list, ok := typedList(k.gvk, reflect.TypeOf(k.newObject())); ok {
 		t.listTypes[list] = k.listKind
-		k.protobuf = true
 		k.newList = func() runtime.Object {
 			l := reflect.New(list).Interface().(runtime.Object)
 			l.GetObjectKind().SetGroupVersionKind(k.listKind)
@@ -231,6 +232,32 @@ func (l *objectList) DeepCopyObject() runtime.Object {
 		c.Items[i] = item.DeepCopyObject()
 	}
 	return c
+}
+
+// protoMarshaler is implemented by the types that can be sent as protobuf.
+type protoMarshaler interface{ Marshal() ([]byte, error) }
+
+// Marshal encodes the list as protobuf, in the form of all list types of Kubernetes: field
+// 1 is the metadata, and each item is a field 2. It returns an error if a type of the
+// items has no such form.
+func (l *objectList) Marshal() ([]byte, error) {
+	metadata, err := l.ListMeta.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	data := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), metadata)
+	for _, item := range l.Items {
+		m, ok := item.(protoMarshaler)
+		if !ok {
+			return nil, fmt.Errorf("%T has no protobuf form", item)
+		}
+		encoded, err := m.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		data = protowire.AppendBytes(protowire.AppendTag(data, 2, protowire.BytesType), encoded)
+	}
+	return data, nil
 }
 
 // setItems puts objects into a list that newList has made.

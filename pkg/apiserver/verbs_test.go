@@ -88,6 +88,7 @@ var _ = Describe("The API", func() {
 			list := must(client.List(ctx, metav1.ListOptions{}))
 			Expect(list.Items).To(ContainElement(HaveField("Name", name)))
 			Expect(list.ResourceVersion).NotTo(BeEmpty())
+			Expect(r.typed.RESTClient().Get().AbsPath("/api/v1/bindings").SetHeader("Accept", contentType).Do(ctx).Error()).To(Succeed())
 		}
 	}, specTimeout)
 
