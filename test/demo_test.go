@@ -2,12 +2,18 @@ package test
 
 import (
 	"os/exec"
+	"regexp"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 var _ = Describe("Every example with flags", func() {
@@ -25,7 +31,7 @@ var _ = Describe("Every example with flags", func() {
 })
 
 var _ = Describe("The deployment-controller example", func() {
-	It("continues with its samples after a kill, and leaves them alone once they are complete", func() {
+	It("continues with its samples after a kill, and leaves them alone once they are complete", func(ctx SpecContext) {
 		dir := GinkgoT().TempDir()
 		start := func(podStartDelay string) *gexec.Session {
 			session, err := gexec.Start(exec.Command(deploymentController, "--data-dir="+dir, "--pod-start-delay="+podStartDelay), GinkgoWriter, GinkgoWriter)
@@ -44,8 +50,18 @@ var _ = Describe("The deployment-controller example", func() {
 
 		third := start("50ms")
 		Eventually(third).Should(gbytes.Say("Running until interrupted"))
-		Expect(string(third.Out.Contents())).NotTo(ContainSubstring("nginx configured"))
-	})
+		printed := string(third.Out.Contents())
+		Expect(printed).NotTo(ContainSubstring("nginx configured"))
+
+		By("serving the Kubernetes API at the address that it prints")
+		line := regexp.MustCompile(`kubectl --server=(http://127\.0\.0\.1:\d+) get deploy`).FindStringSubmatch(printed)
+		Expect(line).To(HaveLen(2), printed)
+		client, err := kubernetes.NewForConfig(&rest.Config{Host: line[1]})
+		Expect(err).NotTo(HaveOccurred())
+		_, err = client.AppsV1().Deployments("default").Patch(ctx, "nginx", types.MergePatchType, []byte(`{"spec":{"replicas":4}}`), metav1.PatchOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(third).Should(gbytes.Say("ready 4/4"))
+	}, SpecTimeout(time.Minute))
 
 	It("shows all Deployments while it runs controllers, and otherwise only those it applies", func() {
 		w := newWorld()

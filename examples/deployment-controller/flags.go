@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homeostat/homeostat/pkg/apiserver"
 	"github.com/homeostat/homeostat/pkg/connect"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -36,6 +37,8 @@ type options struct {
 	wait        bool
 	timeout     time.Duration
 	controllers []string
+	api         string // the address, or ""
+	apiGiven    bool   // by a flag
 	startDelay  time.Duration
 	seed        int64
 	quiet       bool
@@ -81,12 +84,15 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	flags.Int64Var(&o.seed, "seed", 1, "decides which Pods crash or fail if their annotations ask for that (see the package controllers)")
 	flags.BoolVar(&o.quiet, "quiet", false, "print only problems: no progress, no Events, and not what was applied")
 	flags.IntVar(&o.verbosity, "v", 0, "log verbosity: 0 logs and shows only problems, 1 also what happens")
+	flags.StringVar(&o.api, "api", apiserver.DefaultAddress, "serve the Kubernetes API at this `address`, for kubectl; empty for none. By default a\n"+
+		"free port is taken if this one is not, and nothing is served with --wait or --controllers=")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			usage()
 		}
 		return o, err
 	}
+	flags.Visit(func(f *flag.Flag) { o.apiGiven = o.apiGiven || f.Name == "api" })
 	return o, o.check(flags.Args())
 }
 

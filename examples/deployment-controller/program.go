@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/homeostat/homeostat/examples/deployment-controller/internal/controllers"
+	"github.com/homeostat/homeostat/pkg/apiserver"
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/controller/garbagecollector"
 	"github.com/homeostat/homeostat/pkg/events"
@@ -28,6 +29,7 @@ type program struct {
 	connection *connection
 	store      *store.Store
 	manager    *controller.Manager
+	api        *apiserver.Server // nil: it is not served
 	recorder   *events.Recorder
 	owners     *controllers.Owners
 	view       *view
@@ -92,6 +94,9 @@ func (p *program) assemble() (err error) {
 		if err := p.addController(name); err != nil {
 			return err
 		}
+	}
+	if err := p.addAPI(); err != nil {
+		return err
 	}
 	p.board = &board{p, newDirtyKeys()}
 	if p.options.quiet {

@@ -81,7 +81,9 @@ func (s *script) stay(ctx context.Context) error {
 	if s.program.options.wait || len(s.program.options.controllers) == 0 {
 		return nil
 	}
-	s.hint()
+	if err := s.hint(ctx); err != nil {
+		return nil // interrupted
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -164,8 +166,12 @@ func replicasOf(d *appsv1.Deployment) int32 {
 	return *d.Spec.Replicas
 }
 
-// hint prints commands for looking at etcd.
-func (s *script) hint() {
+// hint prints commands for looking at the objects and at etcd.
+func (s *script) hint(ctx context.Context) error {
+	kubectl, err := s.program.kubectl(ctx)
+	if err != nil {
+		return err
+	}
 	endpoints := strings.Join(s.program.connection.endpoints, ",")
 	prefix := s.program.store.Prefix()
 	flags := "--endpoints=" + endpoints
@@ -177,10 +183,15 @@ func (s *script) hint() {
 	}
 	s.program.board.draw()
 	s.program.say("Everything is in etcd. Look at it, or change it, from another terminal:")
+	if kubectl != "" {
+		s.program.say("  %s get deploy,rs,pods", kubectl)
+		s.program.say("  %s scale deploy/%s --replicas=5", kubectl, sampleKey.Name)
+	}
 	s.program.say("  etcdctl --endpoints=%s get --prefix %s --keys-only", endpoints, prefix)
 	s.program.say("  etcdctl --endpoints=%s watch --prefix %sapps/deployments/", endpoints, prefix)
 	s.program.say("  go run ./examples/deployment-controller %s --controllers= -f FILE", flags)
 	s.program.say("Running until interrupted (Ctrl-C).")
+	return nil
 }
 
 // say prints a line, unless the program is to be quiet.
