@@ -63,6 +63,17 @@ var _ = Describe("The deployment-controller example", func() {
 		Eventually(third).Should(gbytes.Say("ready 4/4"))
 	}, SpecTimeout(time.Minute))
 
+	It("prints only problems if it is to be quiet", func(ctx SpecContext) {
+		w := newWorld()
+		session := w.start("--quiet", "--wait", "-f", manifestFile(deploymentYAML("web:1", 1, "")))
+		Eventually(session).Should(gexec.Exit(0))
+		Expect(string(session.Out.Contents()) + string(session.Err.Contents())).To(BeEmpty())
+		Expect(podsOf(ctx, w)).To(HaveLen(1))
+		failing := w.start("--quiet", "-f", manifestFile("kind: ["))
+		Eventually(failing).Should(gexec.Exit(1))
+		Expect(failing.Err).To(gbytes.Say("document 1: line 1: "))
+	})
+
 	It("shows all Deployments while it runs controllers, and otherwise only those it applies", func() {
 		w := newWorld()
 		w.succeed("--wait", "-f", manifestFile(deploymentYAML("web:1", 1, "")))

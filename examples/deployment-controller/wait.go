@@ -20,13 +20,19 @@ import (
 type waiter struct {
 	view     *view
 	rollouts map[store.Key]progress.Rollout
-	pending  map[store.Key]error // why those that are not complete are not
+	pending  map[store.Key]error     // why those that are not complete are not
+	rechecks map[store.Key]time.Time // of the rollouts that may fail without a change
 }
 
 // wait returns nil when all rollouts are complete at the same time, or an error when one
 // has failed, when its Deployment was deleted, or when ctx is done.
 func (w *waiter) wait(ctx context.Context) error {
-	w.pending = map[store.Key]error{}
+	w.pending, w.rechecks = map[store.Key]error{}, map[store.Key]time.Time{}
+	for key, rollout := range w.rollouts {
+		if due := rollout.Recheck(); !due.IsZero() {
+			w.rechecks[key] = due
+		}
+	}
 	dirty := newDirtyKeys()
 	dirty.add(slices.Collect(maps.Keys(w.rollouts))...)
 	defer w.view.deployments.AddHandler(func(_ context.Context, e informer.Event[*appsv1.Deployment]) {
@@ -42,7 +48,7 @@ func (w *waiter) wait(ctx context.Context) error {
 		select {
 		case <-dirty.wake:
 		case <-recheck:
-			dirty.add(slices.Collect(maps.Keys(w.pending))...)
+			dirty.add(slices.Collect(maps.Keys(w.rechecks))...)
 		case <-ctx.Done():
 			stop()
 			return fmt.Errorf("%w: %w", context.Cause(ctx), w.unfinished())
@@ -85,8 +91,7 @@ func terminatingOf(d *appsv1.Deployment) int32 {
 // of its Deployment.
 func (w *waiter) recheck() (at <-chan time.Time, stop func() bool) {
 	var next time.Time
-	for key := range w.pending {
-		due := w.rollouts[key].Recheck()
+	for _, due := range w.rechecks {
 		if due.After(time.Now()) && (next.IsZero() || due.Before(next)) {
 			next = due
 		}
