@@ -117,7 +117,11 @@ func TestOpenNamesTheCause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := connect.OpenWithin(c.options, t.Context(), all, time.Hour) // which none of them waits for
+			timeout := time.Hour // which none of them waits for
+			if name == "an unknown host" {
+				timeout = 2 * time.Second // a machine without a name server cannot know that
+			}
+			_, err := connect.OpenWithin(c.options, t.Context(), all, timeout)
 			if err == nil {
 				t.Fatal("it opened")
 			}
