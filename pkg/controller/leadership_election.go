@@ -178,12 +178,13 @@ func (e *election) holdTerm(ctx context.Context, l *lease.Lease, t *term, lead f
 	return err
 }
 
-// guardKey ends the term when the key is gone, or belongs to another term.
+// guardKey ends the term when the key is gone, belongs to another term, or is no longer
+// attached to the term's lease, as after a put by hand: etcd then refuses all writes.
 func (e *election) guardKey(ctx context.Context, t *term) {
 	for {
 		view, changed := e.watch.Latest()
 		held := view.Keys[e.key]
-		if view.Revision >= t.token() && held.GetCreateRevision() != t.token() {
+		if view.Revision >= t.token() && (held == nil || held.CreateRevision != t.token() || held.Lease != int64(t.fence().Lease)) {
 			t.end(&store.FencedError{Fence: t.fence(), Found: held.GetCreateRevision()})
 		}
 		select {

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -224,6 +225,40 @@ var _ = Describe("A leadership", func() {
 		Expect(etcd.Client().Delete(ctx, key)).Error().NotTo(HaveOccurred())
 		leaderOf(c)
 		Eventually(func() error { return x.Leadership().Err }).ShouldNot(HaveOccurred())
+	}, SpecTimeout(time.Minute))
+
+	It("keeps reporting a key without a lease, whatever happens to it", func(ctx SpecContext) {
+		log := new(logbook)
+		s := newStore(etcd.Client())
+		key := leadershipKeyOf(s)
+		hand := func(value string) {
+			GinkgoHelper()
+			Expect(etcd.Client().Put(ctx, key, value)).Error().NotTo(HaveOccurred())
+		}
+		hand("by hand")
+		m := newManagerOn(s, controller.ManagerOptions{Log: log.logger(), Leadership: &controller.Leadership{Name: leadershipName}})
+		run(m)
+		Eventually(func() error { return m.Leadership().Err }).Should(MatchError(ContainSubstring("without a lease")))
+		for i := range 20 { // each is a look at the key, as there is one every 5 seconds
+			hand(fmt.Sprint("again ", i))
+			Eventually(func() string {
+				Expect(m.Leadership().Err).To(HaveOccurred())
+				return m.Leadership().Leader.Identity
+			}).WithPolling(time.Millisecond).Should(Equal(fmt.Sprint("again ", i)))
+		}
+		Expect(log.with("cannot campaign")).To(HaveLen(1))
+	}, SpecTimeout(time.Minute))
+
+	It("is lost when somebody puts its key without the lease", func(ctx SpecContext) {
+		c := newContest(ctx, etcd, patient)
+		x := c.enter(0)
+		leaderOf(c)
+		Expect(etcd.Client().Put(ctx, leadershipKeyOf(c.store), "by hand")).Error().NotTo(HaveOccurred())
+		Eventually(func() int { return x.Leadership().Lost }).Should(Equal(1))
+		Expect(x.Leadership().LastLoss).To(MatchError(ContainSubstring("no longer attached to its lease")))
+		Eventually(func() error { return x.Leadership().Err }).Should(MatchError(ContainSubstring("without a lease: delete it")))
+		Expect(etcd.Client().Delete(ctx, leadershipKeyOf(c.store))).Error().NotTo(HaveOccurred())
+		leaderOf(c)
 	}, SpecTimeout(time.Minute))
 
 	It("refuses an invalid name or lease time", func() {

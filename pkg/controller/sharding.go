@@ -134,7 +134,7 @@ func (s *sharder) report() ShardingStatus {
 	defer s.mu.Unlock()
 	status := s.status
 	for key, kv := range view.Keys {
-		if strings.HasPrefix(key, s.keys.members()) {
+		if id, ok := strings.CutPrefix(key, s.keys.members()); ok && isMember(id, kv) {
 			status.Members = append(status.Members, string(kv.Value))
 		}
 	}

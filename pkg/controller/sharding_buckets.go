@@ -58,7 +58,7 @@ func (s *sharder) step(ctx context.Context, m *membership, view lease.View) erro
 		return nil
 	case view.Revision < m.term.token():
 		return nil // from before it joined
-	case view.Keys[s.keys.member(m.id)] == nil:
+	case !isMember(m.id, view.Keys[s.keys.member(m.id)]):
 		m.term.end(&store.FencedError{Fence: m.term.fence()})
 		return nil
 	}
@@ -107,12 +107,20 @@ func (s *sharder) parse(view lease.View) (*rendezvous.Members, map[int]*mvccpb.K
 	var ids []string
 	for key, kv := range view.Keys {
 		if id, ok := strings.CutPrefix(key, s.keys.members()); ok {
-			ids = append(ids, id)
+			if isMember(id, kv) {
+				ids = append(ids, id)
+			}
 		} else if n, ok := s.keys.bucketIn(key); ok {
 			buckets[n] = kv
 		}
 	}
 	return rendezvous.NewMembers(slices.Values(ids)), buckets
+}
+
+// isMember reports whether a key is that of a member. One that was put by hand is not: it
+// does not end with its process, which would own buckets for ever.
+func isMember(id string, key *mvccpb.KeyValue) bool {
+	return key != nil && memberID(clientv3.LeaseID(key.Lease)) == id
 }
 
 // verify compares what is known of a bucket with its key at a revision, nil if there

@@ -88,6 +88,11 @@ var _ = Describe("A sharding", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(c.cluster.Client().Delete(ctx, string(resp.Kvs[0].Key))).Error().NotTo(HaveOccurred())
 		},
+		"after a member's key is put by hand": func(ctx SpecContext, c *contest) {
+			resp, err := c.cluster.Client().Get(ctx, c.shardKey("members/"), clientv3.WithPrefix())
+			Expect(err).NotTo(HaveOccurred())
+			Expect(c.cluster.Client().Put(ctx, string(resp.Kvs[0].Key), "without its lease")).Error().NotTo(HaveOccurred())
+		},
 		"after buckets' keys are deleted by hand": func(ctx SpecContext, c *contest) {
 			Expect(c.cluster.Client().Delete(ctx, c.shardKey("buckets/0001"), clientv3.WithPrefix())).Error().NotTo(HaveOccurred())
 		},
@@ -244,15 +249,20 @@ var _ = Describe("A sharding", func() {
 		c := newSharing(ctx, etcd, time.Second)
 		x := c.enter(0)
 		c.settled(ctx, a)
-		ghost := c.shardKey("members/ghost") // which will never take what is its
-		Expect(etcd.Client().Put(ctx, ghost, "ghost")).Error().NotTo(HaveOccurred())
+		byHand := c.shardKey("members/by-hand")
+		Expect(etcd.Client().Put(ctx, byHand, "by hand")).Error().NotTo(HaveOccurred())
+		lease, err := etcd.Client().Grant(ctx, 600)
+		Expect(err).NotTo(HaveOccurred())
+		ghost := c.shardKey(fmt.Sprintf("members/%016x", int64(lease.ID))) // which will never take what is its
+		Expect(etcd.Client().Put(ctx, ghost, "ghost", clientv3.WithLease(lease.ID))).Error().NotTo(HaveOccurred())
 		Eventually(func() int { return x.Sharding().Owned + len(x.Sharding().Ownerless) }).Should(Equal(buckets))
 		Eventually(func() int { return len(x.Sharding().Ownerless) }).Should(BeNumerically(">", 10))
 		Expect(metric(x.Manager, "homeostat_sharding_buckets", "ownerless")()).To(BeNumerically(">", 10))
 		Expect(x.Ready(ctx)).To(MatchError(ContainSubstring("no owner")))
-		Expect(x.Sharding().Members).To(ContainElement("ghost"))
-		Expect(etcd.Client().Delete(ctx, ghost)).Error().NotTo(HaveOccurred())
+		Expect(x.Sharding().Members).To(Equal([]string{a, "ghost"}), "a key without a lease is no member")
+		Expect(etcd.Client().Revoke(ctx, lease.ID)).Error().NotTo(HaveOccurred())
 		c.settled(ctx, a)
+		Expect(etcd.Client().Delete(ctx, byHand)).Error().NotTo(HaveOccurred())
 		Eventually(func() []int { return x.Sharding().Ownerless }).Should(BeEmpty())
 		Expect(metric(x.Manager, "homeostat_sharding_buckets", "owned")()).To(BeNumerically("==", buckets))
 		Expect(metric(x.Manager, "homeostat_sharding_moves_total", "released")()).To(BeNumerically(">", 10))

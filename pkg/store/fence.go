@@ -121,7 +121,8 @@ func (e *FencedError) Error() string {
 		return fmt.Sprintf("fenced: key %s, created at revision %d, is gone", e.Fence.Key, e.Fence.CreateRevision)
 	}
 	if e.Found == e.Fence.CreateRevision {
-		return fmt.Sprintf("fenced: key %s was created at revision %d with another lease: etcd's data were replaced", e.Fence.Key, e.Found)
+		return fmt.Sprintf("fenced: key %s, created at revision %d, is no longer attached to its lease: "+
+			"it was put by hand, or etcd's data were replaced", e.Fence.Key, e.Found)
 	}
 	return fmt.Sprintf("fenced: key %s was created at revision %d, want %d", e.Fence.Key, e.Found, e.Fence.CreateRevision)
 }

@@ -20,6 +20,9 @@ import (
 // then expires by itself.
 const revokeTimeout = 2 * time.Second
 
+// errSuspended means that the process did not run when the lease had to be renewed.
+var errSuspended = errors.New("this process was suspended")
+
 // errGone means that etcd no longer has the lease.
 var errGone = errors.New("etcd no longer has the lease")
 
@@ -133,18 +136,24 @@ func seconds(n int64) time.Duration {
 // done. sent is when the last successful request was sent, and ttl how long the
 // lease lives from then on. keepAlive returns an error when etcd no longer has the
 // lease, or when ttl has passed since sent: the lease may have expired then. Counting
-// from when the request was sent notices expiry too early rather than too late.
+// from when the request was sent notices expiry too early rather than too late. The error
+// names the failed requests, or, if the next one was not due before the lease expired,
+// that the process was suspended: requests that failed earlier were not the cause.
 func keepAlive(ctx context.Context, c clock.WithTickerAndDelayedExecution, sent time.Time, ttl time.Duration,
 	renew func(context.Context) (time.Duration, error)) error {
-	failure := errors.New("this process was suspended")
+	var failure error // of the last request
 	next := sent.Add(ttl / 3)
 	for {
-		if retry.Sleep(ctx, c, min(next.Sub(c.Now()), sent.Add(ttl).Sub(c.Now()))) != nil || ctx.Err() != nil {
+		expiry := sent.Add(ttl)
+		if retry.Sleep(ctx, c, min(next.Sub(c.Now()), expiry.Sub(c.Now()))) != nil || ctx.Err() != nil {
 			return nil
 		}
 		now := c.Now()
-		left := sent.Add(ttl).Sub(now)
+		left := expiry.Sub(now)
 		if left <= 0 {
+			if failure == nil || next.Before(expiry) {
+				failure = errSuspended
+			}
 			return fmt.Errorf("the lease was not renewed for %s: %w", now.Sub(sent).Round(time.Millisecond), failure)
 		}
 		attempt, cancel := retry.WithTimeout(ctx, c, min(left, ttl/3))
@@ -152,7 +161,7 @@ func keepAlive(ctx context.Context, c clock.WithTickerAndDelayedExecution, sent 
 		cancel()
 		switch {
 		case err == nil:
-			sent, ttl = now, renewed
+			sent, ttl, failure = now, renewed, nil
 			next = now.Add(ttl / 3)
 		case errors.Is(err, errGone):
 			return err

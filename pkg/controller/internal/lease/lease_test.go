@@ -94,6 +94,50 @@ func TestALeaseIsLostWhenItMayHaveExpired(t *testing.T) {
 	}
 }
 
+// suspended is a clock that stands still for a process that does not run: the first timer
+// after a moment fires late.
+type suspended struct {
+	clock.RealClock
+	at    time.Time
+	lasts time.Duration
+}
+
+func (s *suspended) NewTimer(d time.Duration) clock.Timer {
+	if !time.Now().Before(s.at) {
+		d, s.at = d+s.lasts, s.at.Add(24*time.Hour)
+	}
+	return s.RealClock.NewTimer(d)
+}
+
+func TestASuspensionIsNotBlamedOnAnOldFailure(t *testing.T) {
+	refused := errors.New("etcd has no leader")
+	for name, c := range map[string]struct {
+		fails     func(since time.Duration) bool
+		suspended time.Duration // after which the process is suspended
+		want      error
+	}{
+		"no failure":                      {func(time.Duration) bool { return false }, 0, errSuspended},
+		"a failure, and then a success":   {func(since time.Duration) bool { return since < ttl/3+time.Second }, 2 * ttl, errSuspended},
+		"a failure just before":           {func(since time.Duration) bool { return since < ttl/3+time.Second }, ttl / 3, errSuspended},
+		"nothing but failures, and awake": {func(time.Duration) bool { return true }, 24 * time.Hour, refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				err := keepAlive(t.Context(), &suspended{at: begun.Add(c.suspended), lasts: time.Hour}, begun, ttl, func(context.Context) (time.Duration, error) {
+					if c.fails(time.Since(begun)) {
+						return 0, refused
+					}
+					return ttl, nil
+				})
+				if !errors.Is(err, c.want) {
+					t.Errorf("lost: %v, want %v", err, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestALeaseIsKeptNoLongerThanItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), ttl/3+time.Second)
