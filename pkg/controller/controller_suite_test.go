@@ -56,18 +56,22 @@ var siteKind = store.Kind[*Site]{
 }
 
 // newStore returns a store below a prefix that no other spec uses.
-func newStore(client *clientv3.Client) *store.Store {
+func newStore(client *clientv3.Client, change ...func(*store.Options)) *store.Store {
 	GinkgoHelper()
-	return newStoreAt(client, fmt.Sprintf("/spec-%d/", time.Now().UnixNano()))
+	return newStoreAt(client, fmt.Sprintf("/spec-%d/", time.Now().UnixNano()), change...)
 }
 
-func newStoreAt(client *clientv3.Client, prefix string) *store.Store {
+func newStoreAt(client *clientv3.Client, prefix string, change ...func(*store.Options)) *store.Store {
 	GinkgoHelper()
-	s, err := store.New(client, store.Options{
+	o := store.Options{
 		Scheme: scheme.Scheme,
 		Prefix: prefix,
 		Kinds:  []store.AnyKind{siteKind},
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	s, err := store.New(client, o)
 	Expect(err).NotTo(HaveOccurred())
 	return s
 }

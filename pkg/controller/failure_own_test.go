@@ -3,10 +3,16 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/homeostat/homeostat/pkg/controller"
 	"github.com/homeostat/homeostat/pkg/etcdtest"
@@ -98,6 +104,59 @@ var _ = Describe("A reconcile that failed for good", func() {
 			Eventually(calls.len).WithTimeout(5 * time.Second).Should(BeNumerically(">=", 2))
 		}, SpecTimeout(time.Minute))
 	}
+
+	It("is brought back by another writer's change that went in one request with its report", func(specCtx SpecContext) {
+		open := make(chan struct{}) // when the first requests end
+		client, err := etcd.NewClient(etcdtest.ClientOptions{Configure: func(cfg *clientv3.Config) {
+			cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string,
+				req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+				if strings.Contains(fmt.Sprint(req), "/filler") {
+					<-open
+				}
+				return invoke(ctx, method, req, reply, cc, opts...)
+			}))
+		}})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(client.Close)
+		m = newManagerOn(newStore(client), controller.ManagerOptions{})
+		waiting := metric(m, "homeostat_store_commits_waiting")
+		var background sync.WaitGroup
+		defer background.Wait()
+		write := func(obj store.Object) {
+			background.Go(func() {
+				defer GinkgoRecover()
+				Expect(m.Store().Create(specCtx, obj)).Error().NotTo(HaveOccurred())
+			})
+		}
+		theirs := newConfigMap("theirs")
+		var calls journal[string]
+		var reported int64
+		Expect(controller.NewFor[*Site](m, "c", failing(&calls, func(ctx context.Context, key store.Key) {
+			for i := 0; waiting() == 0; i++ { // as many requests as may be under way at once
+				write(newConfigMap(fmt.Sprint("filler", i)))
+				time.Sleep(10 * time.Millisecond)
+			}
+			before := waiting()
+			write(theirs)
+			Eventually(waiting).Should(Equal(before + 1))
+			background.Go(func() {
+				defer GinkgoRecover()
+				defer close(open)
+				Eventually(waiting).Should(Equal(before + 2))
+			})
+			reported = report(ctx, key)
+			background.Wait()
+		}), controller.Options{}, controller.For[*Site](), controller.WatchesEvents(func(_ context.Context, e informer.Event[*corev1.ConfigMap]) []controller.Request {
+			if e.Object.Name != "theirs" {
+				return nil
+			}
+			return []controller.Request{request(newSite("a", 1))}
+		}))).Error().To(Succeed())
+		run(m)
+		create(specCtx, m.Store(), newSite("a", 1))
+		Eventually(calls.len).WithTimeout(5 * time.Second).Should(Equal(2))
+		Expect(theirs.ResourceVersion).To(Equal(store.FormatRevision(reported)))
+	}, SpecTimeout(time.Minute))
 
 	It("is brought back by a change in another etcd at the revision of its report", func(ctx SpecContext) {
 		other := newStore(etcdtest.Start(GinkgoTB(), etcdtest.Options{}).Client())

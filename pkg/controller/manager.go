@@ -210,6 +210,7 @@ func NewManager(s *store.Store, o ManagerOptions) (*Manager, error) {
 	m.checkCoordination()
 	m.checkEtcd()
 	m.metrics, m.tracer = newMetrics(m), newTracer(o.TracerProvider)
+	m.metrics.addStore(m.store)
 	if err := m.metrics.addEvents(o.Events); err != nil {
 		return nil, fmt.Errorf("manager: metrics of the recorder of Events: %w", err)
 	}

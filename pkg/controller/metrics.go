@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/homeostat/homeostat/pkg/informer"
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 // metrics are the counters and histograms of a manager's controllers. They have the
@@ -103,6 +104,9 @@ func (x *metrics) registered() *prometheus.Registry { return x.registry }
 func (x *metrics) addReplica(name string, r *informer.Replica) {
 	prometheus.WrapRegistererWith(prometheus.Labels{"replica": name}, x.registry).MustRegister(r.Collector())
 }
+
+// addStore adds the metrics of the manager's store.
+func (x *metrics) addStore(s *store.Store) { x.registry.MustRegister(s.Collector()) }
 
 // addEvents adds the metrics of a recorder that has a Collector, as package events'
 // recorder does.

@@ -58,6 +58,9 @@
 //
 // # Not guaranteed
 //
+//   - A revision does not tell writes apart. Transactions of several callers that wait for
+//     etcd at the same time go in one request and have one revision, each with conditions
+//     and a result of its own. [Options].Ungrouped prevents that.
 //   - If the response to a write is lost, the store reads the keys to find out whether
 //     the write happened. The answer is certain in three cases: it finds the created
 //     object, with the same uid; it finds that another writer changed the object first;

@@ -298,6 +298,16 @@ func history(t *testing.T, client *clientv3.Client, r etcd.Range, last int64) (e
 }
 
 func TestWritersAreLinearizable(t *testing.T) {
+	for name, change := range map[string]func(*store.Store) *store.Store{
+		"as they come":          func(s *store.Store) *store.Store { return s },
+		"in the largest groups": holdBriefly,
+	} {
+		t.Run(name, func(t *testing.T) { checkWriters(t, change) })
+	}
+}
+
+// checkWriters runs writers while connections break. change changes each of their stores.
+func checkWriters(t *testing.T, change func(*store.Store) *store.Store) {
 	etcdtest.VerifyNoLeaks(t)
 	cluster := etcdtest.Start(t, etcdtest.Options{})
 	seed := uint64(time.Now().UnixNano())
@@ -314,7 +324,7 @@ func TestWritersAreLinearizable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		links, stores = append(links, link), append(stores, siteStore(t, client))
+		links, stores = append(links, link), append(stores, change(siteStore(t, client)))
 	}
 	sure := siteStore(t, cluster.Client())
 	for i := range linObjects {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
 	"github.com/homeostat/homeostat/pkg/internal/sharedlease"
+	"github.com/homeostat/homeostat/pkg/store/internal/group"
 )
 
 // Options configure a [Store]. The zero value of each field is useful, but
@@ -74,6 +76,12 @@ type Options struct {
 	// reading such values.
 	RefusePlaintext bool
 
+	// Ungrouped sends every transaction to etcd at once, in a request of its own.
+	// By default, transactions that are committed while requests of the store are under
+	// way wait for one of these, and then go in one request, in which each still succeeds
+	// or fails by itself. Such a group has one revision, for all of its transactions.
+	Ungrouped bool
+
 	// Clock provides the creation and deletion timestamps. Defaults to the
 	// system's clock.
 	Clock clock.PassiveClock
@@ -82,8 +90,8 @@ type Options struct {
 	Log logr.Logger
 }
 
-// Store holds typed objects in etcd. It is safe for concurrent use. It starts no
-// goroutines, needs no closing, and does not close the client.
+// Store holds typed objects in etcd. It is safe for concurrent use. It has goroutines
+// only while writes wait for etcd, needs no closing, and does not close the client.
 type Store struct {
 	client *clientv3.Client
 	kinds  *kinds
@@ -95,6 +103,7 @@ type Store struct {
 	findFences func(context.Context) ([]Fence, error) // nil without WithFencesFrom
 	cache      Cache
 	leases     *sharedlease.Leases
+	group      *group.Committer // that of the stores made from this one too
 }
 
 // New returns a store that uses client. It sends nothing to etcd. It returns an
@@ -123,11 +132,24 @@ func New(client *clientv3.Client, o Options) (*Store, error) {
 	if len(kinds.byType) == 0 {
 		return nil, errors.New("store: no kinds: set Options.Scheme or Options.Kinds")
 	}
-	return &Store{client: client, kinds: kinds, layout: layout, clock: o.Clock, log: o.Log, leases: sharedlease.New(client, o.Clock)}, nil
+	return &Store{
+		client: client, kinds: kinds, layout: layout, clock: o.Clock, log: o.Log,
+		leases: sharedlease.New(client, o.Clock),
+		group:  group.New(client, group.Options{Off: o.Ungrouped, Log: o.Log}),
+	}, nil
 }
 
 // Client returns the etcd client that was passed to [New].
 func (s *Store) Client() *clientv3.Client { return s.client }
+
+// Collector returns metrics of the store's writes for a Prometheus registry. Stores that
+// were made from one another, as by [Store.WithFences], have them in common. A manager of
+// package controller registers those of its store.
+//
+//   - homeostat_store_commit_group_size: transactions in one request to etcd.
+//   - homeostat_store_commit_wait_seconds: time that transactions waited for earlier requests.
+//   - homeostat_store_commits_waiting: transactions that wait now.
+func (s *Store) Collector() prometheus.Collector { return s.group }
 
 // Prefix returns the prefix of all of the store's keys. It ends in a slash.
 func (s *Store) Prefix() string { return s.layout.prefix }

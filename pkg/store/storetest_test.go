@@ -30,11 +30,9 @@ func forms() map[string]func(*store.Options) {
 
 // storesOn makes stores in one form, each below a prefix of its own.
 func storesOn(client *clientv3.Client, form string) storetest.NewStore {
-	n := 0
 	return func(t *testing.T, o store.Options) *store.Store {
 		t.Helper()
-		n++
-		o.Prefix = fmt.Sprintf("/%s/%d/", form, n)
+		o.Prefix = fmt.Sprintf("/%s/%d/", form, specs.Add(1))
 		forms()[form](&o)
 		s, err := store.New(client, o)
 		if err != nil {
@@ -56,6 +54,19 @@ func TestConformance(t *testing.T) {
 	for _, form := range run {
 		t.Run(form, func(t *testing.T) { storetest.Run(t, storesOn(client, form)) })
 	}
+	t.Run("protobuf in the largest groups", func(t *testing.T) { storetest.Run(t, inGroups(storesOn(client, "protobuf"))) })
+	t.Run("protobuf without groups", func(t *testing.T) {
+		newStore := storesOn(client, "protobuf")
+		storetest.Run(t, func(t *testing.T, o store.Options) *store.Store {
+			o.Ungrouped = true
+			return newStore(t, o)
+		})
+	})
+}
+
+// inGroups makes all transactions of new stores wait for others.
+func inGroups(newStore storetest.NewStore) storetest.NewStore {
+	return func(t *testing.T, o store.Options) *store.Store { return holdBriefly(newStore(t, o)) }
 }
 
 func TestConformanceWithOneOfThreeMembersDown(t *testing.T) {
@@ -81,7 +92,7 @@ func TestConformanceWithOneOfThreeMembersDown(t *testing.T) {
 func TestConformanceAcrossRestarts(t *testing.T) {
 	etcdtest.VerifyNoLeaks(t)
 	cluster := etcdtest.Start(t, etcdtest.Options{})
-	storetest.RunInterrupted(t, storesOn(cluster.Client(), "encrypted protobuf"), func(t *testing.T) {
+	storetest.RunInterrupted(t, inGroups(storesOn(cluster.Client(), "encrypted protobuf")), func(t *testing.T) {
 		if err := cluster.Member(0).Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}

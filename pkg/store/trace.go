@@ -35,7 +35,7 @@ func (t *Txn) endSpan(ctx context.Context, span trace.Span, revision int64, err 
 		keys = append(keys, o.etcdKey)
 	}
 	span.SetAttributes(attribute.StringSlice("homeostat.keys", keys), attribute.Int64("homeostat.revision", revision),
-		attribute.Int("homeostat.fences", len(t.fences)))
+		attribute.Int("homeostat.fences", len(t.fences)), attribute.Int("homeostat.group_size", t.groupSize))
 	switch {
 	case err == nil:
 	case isRefusal(err), ctx.Err() == context.Canceled:

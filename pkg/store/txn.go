@@ -31,6 +31,8 @@ type Txn struct {
 
 	// seen is the newest revision in an answer from etcd.
 	seen int64
+	// groupSize is how many transactions shared the latest request.
+	groupSize int
 }
 
 var errCommitted = errors.New("transaction: committed already: use a new one")

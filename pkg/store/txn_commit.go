@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
+	"github.com/homeostat/homeostat/pkg/store/internal/group"
 )
 
 // commit plans each write for the state that its key is assumed to have. One etcd
@@ -210,31 +211,32 @@ func (o *op) learnFrom(kvs []*mvccpb.KeyValue) error {
 // try sends the transaction. done reports whether etcd executed it. If etcd did not,
 // and err is nil, the priors now have the state from etcd's answer.
 func (t *Txn) try(ctx context.Context) (rev int64, done bool, err error) {
-	conds, then, orElse := t.requests()
-	if err := t.store.awaitConnection(ctx); err != nil {
-		return 0, false, fmt.Errorf("%s: not sent: %w", t.what(), err)
+	request := t.request()
+	answer, err := t.store.group.Commit(ctx, request)
+	var notSent *group.NotSentError
+	if errors.As(err, &notSent) {
+		return 0, false, fmt.Errorf("%s: %w", t.what(), err)
 	}
-	resp, err := etcd.Commit(ctx, t.store.client, conds, then, orElse)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) { // it expired, and nothing was written
 		t.store.leases.Forget()
 		t.forget()
 		return 0, false, nil
 	}
 	if err != nil {
-		if len(then) == 0 || refused(err) {
+		if len(request.Then) == 0 || etcd.Refused(err) {
 			return 0, false, fmt.Errorf("%s: %w", t.what(), etcd.ExplainError(err))
 		}
 		return t.resolve(ctx, err)
 	}
-	t.seen = resp.Header.Revision
-	if resp.Succeeded {
-		return t.finish(resp.Header.Revision, len(then) > 0), true, nil
+	t.groupSize, t.seen = answer.Size, answer.Response.Header.Revision
+	if answer.Response.Succeeded {
+		return t.finish(t.seen, len(request.Then) > 0), true, nil
 	}
-	return 0, false, t.learn(resp.Responses)
+	return 0, false, t.learn(answer.Response.Responses)
 }
 
 // learn sets the priors from etcd's answer to a transaction whose conditions did not
-// all hold. The responses have the order of [Txn.requests]. learn returns an error if
+// all hold. The responses have the order of [Txn.request]. learn returns an error if
 // no further attempt can succeed, such as for a fence that is gone.
 func (t *Txn) learn(responses []*etcdserverpb.ResponseOp) error {
 	kvs := make([][]*mvccpb.KeyValue, len(responses))
@@ -261,27 +263,28 @@ func (t *Txn) learn(responses []*etcdserverpb.ResponseOp) error {
 	return nil
 }
 
-func (t *Txn) requests() (conds []clientv3.Cmp, then, orElse []clientv3.Op) {
+// request returns what the plan asks of etcd.
+func (t *Txn) request() (r group.Txn) {
 	for _, f := range t.fences {
-		conds = append(conds, f.compares()...)
-		orElse = append(orElse, f.get())
+		r.If = append(r.If, f.compares()...)
+		r.Else = append(r.Else, f.get())
 	}
-	for _, r := range t.ranges {
-		conds = append(conds, r.compare())
-		orElse = append(orElse, r.explain())
+	for _, in := range t.ranges {
+		r.If = append(r.If, in.compare())
+		r.Else = append(r.Else, in.explain())
 	}
 	for _, g := range t.guards {
-		conds = append(conds, g.compare())
-		orElse = append(orElse, clientv3.OpGet(g.etcdKey, clientv3.WithKeysOnly()))
+		r.If = append(r.If, g.compare())
+		r.Else = append(r.Else, clientv3.OpGet(g.etcdKey, clientv3.WithKeysOnly()))
 	}
 	for _, o := range t.ops {
-		conds = append(conds, o.compare())
-		orElse = append(orElse, o.read())
+		r.If = append(r.If, o.compare())
+		r.Else = append(r.Else, o.read())
 		if req, ok := o.request(); ok && !t.dryRun {
-			then = append(then, req)
+			r.Then = append(r.Then, req)
 		}
 	}
-	return conds, then, orElse
+	return r
 }
 
 func (t *Txn) finish(revision int64, wrote bool) int64 {

@@ -8,59 +8,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
 
 	"github.com/homeostat/homeostat/pkg/etcd"
 )
-
-// awaitConnection waits until the client is connected, as a request would. A
-// write that is cancelled here was certainly not sent. If it waited within gRPC,
-// its outcome would be unknown.
-func (s *Store) awaitConnection(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	conn := s.client.ActiveConnection()
-	if conn == nil {
-		return nil // not a client with a connection of its own
-	}
-	for {
-		state := conn.GetState()
-		switch state {
-		case connectivity.Ready:
-			return nil
-		case connectivity.Shutdown:
-			return errors.New("the etcd client is closed")
-		}
-		conn.Connect()
-		if !conn.WaitForStateChange(ctx, state) {
-			return fmt.Errorf("no connection to etcd: %w", ctx.Err())
-		}
-	}
-}
-
-// refused reports whether etcd certainly did not execute a failed request,
-// because etcd itself refused it. A lost answer proves nothing.
-func refused(err error) bool {
-	// etcd checks its quota again when it applies a transaction, and can return
-	// this error for a transaction that it has just applied.
-	if errors.Is(err, rpctypes.ErrNoSpace) {
-		return false
-	}
-	// gRPC and proxies use some of these codes for connections that broke after
-	// etcd had received the request.
-	var named rpctypes.EtcdError
-	if !errors.As(err, &named) {
-		return false
-	}
-	switch etcd.ErrorCode(err) {
-	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
-		codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
-		return true
-	}
-	return false
-}
 
 // resolve finds out whether a transaction happened, after its answer was lost or was
 // ambiguous. done is true if it happened. If it certainly did not happen and never

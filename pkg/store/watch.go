@@ -74,7 +74,9 @@ type WatchOptions struct {
 	// kind with namespaces needs Namespace too. Defaults to all.
 	Name string
 	// From is the first revision to watch. To continue a list, pass the list's
-	// revision plus one. Required.
+	// revision plus one. To continue a watch, pass the revision of its last bookmark
+	// plus one, or that of the last event: more events of that revision may follow.
+	// Required.
 	From int64
 	// Bookmarks asks for a Bookmark whenever etcd reports progress. With it, a
 	// consumer can resume a quiet range from a recent revision.

@@ -9,6 +9,7 @@ import (
 // metrics are those of one Committer.
 type metrics struct {
 	size, wait prometheus.Histogram
+	waiting    prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -19,6 +20,8 @@ func newMetrics() *metrics {
 	return &metrics{
 		size: histogram("commit_group_size", "Transactions in one request to etcd.", prometheus.ExponentialBuckets(1, 2, 7)),
 		wait: histogram("commit_wait_seconds", "Time that transactions waited for earlier requests.", prometheus.ExponentialBuckets(10e-6, 10, 6)),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: prometheus.BuildFQName("homeostat", "store", "commits_waiting"), Help: "Transactions that wait for earlier requests."}),
 	}
 }
 
@@ -27,12 +30,18 @@ func (m *metrics) waited(d time.Duration) { m.wait.Observe(d.Seconds()) }
 
 // Describe implements [prometheus.Collector].
 func (c *Committer) Describe(to chan<- *prometheus.Desc) {
-	c.metrics.size.Describe(to)
-	c.metrics.wait.Describe(to)
+	for _, m := range c.metrics.all() {
+		m.Describe(to)
+	}
 }
 
 // Collect implements [prometheus.Collector].
 func (c *Committer) Collect(to chan<- prometheus.Metric) {
-	c.metrics.size.Collect(to)
-	c.metrics.wait.Collect(to)
+	for _, m := range c.metrics.all() {
+		m.Collect(to)
+	}
+}
+
+func (m *metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.size, m.wait, m.waiting}
 }
