@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/cbor"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+
+	"github.com/homeostat/homeostat/pkg/internal/cost"
 )
 
 // negotiated is the runtime.NegotiatedSerializer of a group and version. It converts
@@ -22,13 +24,13 @@ func newNegotiated(t *types, withProtobuf bool) *negotiated {
 	if withProtobuf {
 		n.media = append(n.media, protobufInfo(t))
 	}
-	n.media = append(n.media, cbor.NewSerializerInfo(t, t))
+	n.media = append(n.media, cborInfo(t))
 	return n
 }
 
 func jsonInfo(t *types) runtime.SerializerInfo {
 	serializer := func(o json.SerializerOptions) runtime.Serializer {
-		return json.NewSerializerWithOptions(json.DefaultMetaFactory, t, t, o)
+		return cheap{json.NewSerializerWithOptions(json.DefaultMetaFactory, t, t, o), cost.JSON, plainJSON(t)}
 	}
 	plain := serializer(json.SerializerOptions{StreamingCollectionsEncoding: true})
 	return runtime.SerializerInfo{
@@ -41,7 +43,7 @@ func jsonInfo(t *types) runtime.SerializerInfo {
 
 func yamlInfo(t *types) runtime.SerializerInfo {
 	serializer := func(strict bool) runtime.Serializer {
-		return json.NewSerializerWithOptions(json.DefaultMetaFactory, t, t, json.SerializerOptions{Yaml: true, Strict: strict})
+		return cheap{json.NewSerializerWithOptions(json.DefaultMetaFactory, t, t, json.SerializerOptions{Yaml: true, Strict: strict}), spoilYAML, plainJSON(t)}
 	}
 	return runtime.SerializerInfo{
 		MediaType: runtime.ContentTypeYAML, MediaTypeType: "application", MediaTypeSubType: "yaml", EncodesAsText: true,
@@ -50,12 +52,24 @@ func yamlInfo(t *types) runtime.SerializerInfo {
 }
 
 func protobufInfo(t *types) runtime.SerializerInfo {
-	whole := protobuf.NewSerializerWithOptions(t, t, protobuf.SerializerOptions{StreamingCollectionsEncoding: true})
+	decoder := protobuf.NewSerializerWithOptions(t, t, protobuf.SerializerOptions{StreamingCollectionsEncoding: true})
+	whole := cheap{decoder, spoilProtobuf, decoder}
 	return runtime.SerializerInfo{
 		MediaType: runtime.ContentTypeProtobuf, MediaTypeType: "application", MediaTypeSubType: "vnd.kubernetes.protobuf",
 		Serializer: whole, StrictSerializer: whole, // protobuf has no strict decoding
 		StreamSerializer: &runtime.StreamSerializerInfo{Serializer: protobuf.NewRawSerializer(t, t), Framer: protobuf.LengthDelimitedFramer},
 	}
+}
+
+func cborInfo(t *types) runtime.SerializerInfo {
+	info := cbor.NewSerializerInfo(t, t)
+	info.Serializer = cheap{info.Serializer, spoilCBOR, plainJSON(t)}
+	info.StrictSerializer = cheap{info.StrictSerializer, spoilCBOR, plainJSON(t)}
+	return info
+}
+
+func plainJSON(t *types) runtime.Decoder {
+	return json.NewSerializerWithOptions(json.DefaultMetaFactory, t, t, json.SerializerOptions{})
 }
 
 func (n *negotiated) SupportedMediaTypes() []runtime.SerializerInfo { return n.media }

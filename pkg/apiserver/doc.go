@@ -47,6 +47,7 @@
 //     an object was written by another Go program or by a client of the API.
 //   - Lists and gets are linearizable: they see every write that returned before. A watch
 //     that continues a list misses nothing.
+//   - A body that takes more time to decode than its length allows is refused, in any form.
 //   - A wrong request gets the status, the reason and the causes that Kubernetes gives.
 //
 // # Who may use it
@@ -60,7 +61,8 @@
 // # What is not guaranteed
 //
 //   - There is no authorization by user and verb, no audit log and no admission webhook.
-//   - Each watch is a watch of etcd, and each list reads etcd.
+//   - Each watch is a watch of etcd, and each list reads etcd. Bookmarks come when etcd
+//     reports progress, every ten minutes unless it is configured otherwise.
 //   - A deletion has no grace period unless the client asks for one.
 //   - If a value in etcd does not decode, lists of its kind fail with an error that names
 //     its key, and watches leave it out.

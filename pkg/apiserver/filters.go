@@ -30,6 +30,7 @@ const (
 func withFilters(h http.Handler, codecs runtime.NegotiatedSerializer) http.Handler {
 	isWatch := func(_ *http.Request, info *request.RequestInfo) bool { return info.Verb == "watch" }
 	h = extendWatches(h)
+	h = refuseCostlyPatches(h)
 	h = requireContentType(h)
 	h = filters.WithRequestDeadline(h, nil, nil, isWatch, codecs, requestTimeout)
 	h = filters.WithWarningRecorder(h)

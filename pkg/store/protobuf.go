@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/homeostat/homeostat/pkg/store/internal/cost"
+	"github.com/homeostat/homeostat/pkg/internal/cost"
 	"github.com/homeostat/homeostat/pkg/store/internal/fault"
 	"github.com/homeostat/homeostat/pkg/store/internal/kubejson"
 	"github.com/homeostat/homeostat/pkg/store/internal/preserve"

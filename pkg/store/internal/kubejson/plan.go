@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/homeostat/homeostat/pkg/store/internal/cost"
+	"github.com/homeostat/homeostat/pkg/internal/cost"
 )
 
 // plan decodes the next value into v, a settable zero value of the plan's type. It
