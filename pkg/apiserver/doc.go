@@ -46,7 +46,8 @@
 //     defaults, validation, finalizers and conflicts, and a Go program cannot tell whether
 //     an object was written by another Go program or by a client of the API.
 //   - Lists and gets are linearizable: they see every write that returned before. A watch
-//     that continues a list misses nothing.
+//     that continues a list or another watch misses nothing. If a revision has several
+//     changes of a kind, a watch from it may repeat them.
 //   - A body that takes more time to decode than its length allows is refused, in any form.
 //   - A wrong request gets the status, the reason and the causes that Kubernetes gives.
 //

@@ -17,10 +17,11 @@ import (
 // Watch implements rest.Watcher. Without a resourceVersion, or with "0", the watch begins
 // with the objects that exist; so it does if the client asks for initial events.
 func (s *storage) Watch(ctx context.Context, o *metainternalversion.ListOptions) (watch.Interface, error) {
-	from, err := parseRevision(o.ResourceVersion)
+	asked, err := parseRevision(o.ResourceVersion)
 	if err != nil {
 		return nil, err
 	}
+	from := asked
 	initial := o.SendInitialEvents != nil && *o.SendInitialEvents || o.SendInitialEvents == nil && from == 0
 	l := store.ListOptions{Namespace: request.NamespaceValue(ctx), Selector: o.LabelSelector, Fields: o.FieldSelector}
 	if initial && from > 0 {
@@ -36,6 +37,9 @@ func (s *storage) Watch(ctx context.Context, o *metainternalversion.ListOptions)
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{storage: s, ctx: ctx, cancel: cancel, events: make(chan watch.Event, 64)}
 	w.options = store.WatchOptions{Namespace: l.Namespace, Selector: l.Selector, Fields: l.Fields, From: from + 1, Bookmarks: o.AllowWatchBookmarks}
+	if asked > 0 && !initial {
+		w.options.From, w.resumed = asked, asked
+	}
 	if name, ok := oneName(o.FieldSelector); ok && (l.Namespace != "" || !s.kind.namespaced) {
 		w.options.Name = name
 	}
@@ -51,6 +55,7 @@ type watcher struct {
 	cancel  context.CancelFunc
 	events  chan watch.Event
 	options store.WatchOptions
+	resumed int64 // the revision that the client has seen an event of, or 0
 }
 
 // Stop implements watch.Interface.
@@ -73,10 +78,22 @@ func (w *watcher) run(initial bool, l store.ListOptions, mark bool) {
 			w.fail(err)
 			return
 		}
+		if w.hasSeen(e) {
+			continue
+		}
 		if !w.send(w.event(e)) {
 			return
 		}
 	}
+}
+
+// hasSeen reports whether the client has certainly seen an event, since it resumes at its
+// revision. If the revision has several events, the client may have been cut off between
+// them. Then it gets all of them, some perhaps again.
+func (w *watcher) hasSeen(e store.Event[store.Object]) bool {
+	at := w.resumed
+	w.resumed = 0
+	return e.Revision == at && !e.MoreAtRevision
 }
 
 // sendInitial sends the objects that exist and, if the client asked for it, the bookmark

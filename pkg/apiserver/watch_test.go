@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/homeostat/homeostat/pkg/store"
 )
 
 func newDeployment(name string) *appsv1.Deployment {
@@ -57,6 +59,20 @@ var _ = Describe("A watch", func() {
 		Expect(next(w)).To(Equal("MODIFIED a"))
 		Expect(r.sites().Delete(ctx, "a", metav1.DeleteOptions{})).To(Succeed())
 		Expect(next(w)).To(Equal("DELETED a"))
+	}, specTimeout)
+
+	It("repeats the changes of a revision that has several, since its client may have been cut off between them", func(ctx SpecContext) {
+		t := r.store.Txn()
+		for _, name := range []string{"a", "b"} {
+			t.Create(&Site{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}})
+		}
+		both := store.FormatRevision(must(t.Commit(ctx)))
+		w := open(ctx, metav1.ListOptions{ResourceVersion: both})
+		Expect([]string{next(w), next(w)}).To(Equal([]string{"ADDED a", "ADDED b"}))
+		alone := must(r.sites().Create(ctx, newSite("c", 1), metav1.CreateOptions{})).GetResourceVersion()
+		w = open(ctx, metav1.ListOptions{ResourceVersion: alone})
+		must(r.sites().Create(ctx, newSite("d", 1), metav1.CreateOptions{}))
+		Expect(next(w)).To(Equal("ADDED d"))
 	}, specTimeout)
 
 	It("selects, and says when an object starts and stops to match", func(ctx SpecContext) {

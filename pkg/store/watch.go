@@ -52,6 +52,10 @@ type Event[T Object] struct {
 	// Revision is the etcd revision of the change. Events of one transaction
 	// share a revision.
 	Revision int64
+	// MoreAtRevision says that further changes of the same revision follow, which may or
+	// may not be among what is watched. A consumer that stores Revision to resume later
+	// must not store that of such an event. Only a watch sets it.
+	MoreAtRevision bool
 	// Key is the full etcd key. It is empty for a Bookmark.
 	Key string
 	// Size is the size of the stored value in bytes. It is 0 for Deleted.
@@ -75,8 +79,8 @@ type WatchOptions struct {
 	Name string
 	// From is the first revision to watch. To continue a list, pass the list's
 	// revision plus one. To continue a watch, pass the revision of its last bookmark
-	// plus one, or that of the last event: more events of that revision may follow.
-	// Required.
+	// plus one, or that of its last event: plus one if that event did not have
+	// MoreAtRevision set. Required.
 	From int64
 	// Bookmarks asks for a Bookmark whenever etcd reports progress. With it, a
 	// consumer can resume a quiet range from a recent revision.
@@ -217,11 +221,15 @@ func (w *typedWatch[T]) follow(raw *etcd.Watch, yield func(Event[T], error) bool
 		if err := etcd.WatchError(resp, ok); err != nil {
 			return err
 		}
-		for _, ev := range resp.Events {
+		for i, ev := range resp.Events {
 			if ev.Kv.ModRevision < w.next {
 				continue // yielded before the watch was resumed
 			}
-			if !w.yieldEvent(ev, yield) {
+			more := i+1 < len(resp.Events) && resp.Events[i+1].Kv.ModRevision == ev.Kv.ModRevision
+			if !w.yieldEvent(ev, func(e Event[T], err error) bool {
+				e.MoreAtRevision = more && err == nil
+				return yield(e, err)
+			}) {
 				return nil
 			}
 		}
