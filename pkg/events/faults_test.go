@@ -101,7 +101,7 @@ var _ = Describe("Without etcd", func() {
 		}
 		b.record(newSite("site-0"), "Created", "")
 		Eventually(ctx, b.stepped(b.Dropped)).Should(Equal(events.Drops{Full: 10, Failed: 51}))
-		Expect(log.all()).To(ContainElement(And(ContainSubstring("events dropped"), ContainSubstring("etcd cannot be written to"))))
+		Eventually(ctx, log.all).Should(ContainElement(And(ContainSubstring("events dropped"), ContainSubstring("etcd cannot be written to"))))
 
 		link.Heal()
 		b.record(newSite("web"), "Created", "")

@@ -49,6 +49,37 @@ func Running(r *Replica) bool {
 	return r.running
 }
 
+// Enqueued returns the revision up to which all handlers' backlogs have the changes.
+func Enqueued(r *Replica) int64 {
+	if s := r.enqueued.Load(); s != nil {
+		return s.revision
+	}
+	return 0
+}
+
+// Delivering reports whether a handler has changes from which it has not returned.
+func Delivering(r *Replica) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if Enqueued(r) < r.Snapshot().revision {
+		return true
+	}
+	for _, k := range r.kinds {
+		for _, q := range k.handlers {
+			if q.pending() > 0 || !q.returned() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (q *handlerQueue) returned() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.synced && !q.delivering
+}
+
 // Uncheck switches off the periodic check of a replica.
 func Uncheck(r *Replica) { r.timing.idle = time.Hour }
 

@@ -198,10 +198,10 @@ var _ = Describe("A handler with a filter", func() {
 		for round := range rounds {
 			rev = putAll(ctx, s, objects, []string{"even", "odd"}[round%2])
 		}
-		Expect(r.WaitForRevision(ctx, rev)).To(Succeed())
+		enqueued(r, rev)
 		Expect(reg.Backlog()).To(BeNumerically("<=", informer.BacklogLimit+objects))
 		Expect(none.Backlog()).To(BeZero())
-		Expect(r.WaitForRevision(ctx, putAll(ctx, s, objects, "even"))).To(Succeed())
+		enqueued(r, putAll(ctx, s, objects, "even"))
 		close(release)
 		Eventually(slow.received).Should(Equal(inEtcd(ctx, s, "core/configmaps")))
 		Expect(slow.found()).To(BeEmpty())

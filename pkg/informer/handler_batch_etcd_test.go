@@ -88,8 +88,8 @@ var _ = Describe("A handler of batches", func() {
 		remove(ctx, s, a)
 		create(ctx, s, configMap("a", "v", "3"))
 		last := setValue(ctx, s, b, "3")
-		Expect(r.WaitForRevision(ctx, last)).To(Succeed())
-		Eventually(reg.Backlog).Should(Equal(2))
+		enqueued(r, last)
+		Expect(reg.Backlog()).To(Equal(2))
 		Consistently(received.lines, "50ms").Should(HaveLen(1), "the time stands still")
 		Eventually(func() []string {
 			clock.Step(100 * time.Millisecond)
@@ -113,7 +113,7 @@ var _ = Describe("A handler of batches", func() {
 		Eventually(received.lines).Should(HaveLen(1))
 		next := func(revision int64, n int) string {
 			GinkgoHelper()
-			Expect(r.WaitForRevision(ctx, revision)).To(Succeed())
+			enqueued(r, revision)
 			Consistently(received.lines, "50ms").Should(HaveLen(n), "the time stands still")
 			Eventually(func() []string {
 				clock.Step(100 * time.Millisecond)
@@ -272,7 +272,7 @@ var _ = Describe("A handler of batches", func() {
 			Expect(reg.Backlog()).To(BeNumerically("<=", objects))
 		}
 		Eventually(func() int { return len(fast.all()) }).Should(Equal(objects * rounds))
-		Expect(reg.Backlog()).To(Equal(objects))
+		Expect(reg.Backlog()).To(Equal(objects), "it had each change before the other handler")
 		close(release)
 		Eventually(received.revisions).Should(HaveLen(2))
 		Expect(received.revisions()[1]).To(Equal(rev))

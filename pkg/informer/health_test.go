@@ -73,6 +73,7 @@ var _ = Describe("The status of a replica", func() {
 		link, behind, _ := linked(etcd)
 		r, _ := newReplica(behind)
 		startSynced(ctx, r)
+		Eventually(func() error { return r.Healthy(specTimeout) }).Should(Succeed())
 		link.Cut()
 		informerFor[*site](r)
 		Expect(r.Healthy(specTimeout)).To(Succeed())

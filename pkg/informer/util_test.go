@@ -143,6 +143,13 @@ func linked(c *etcdtest.Cluster) (link *etcdtest.Link, behind, direct *store.Sto
 	return link, storeAt(client, direct.Prefix()), direct
 }
 
+// enqueued waits until the backlogs of all handlers have the changes up to a revision.
+// A wait for the revision may end before that: it is for readers of snapshots.
+func enqueued(r *informer.Replica, revision int64) {
+	GinkgoHelper()
+	Eventually(func() int64 { return informer.Enqueued(r) }).Should(BeNumerically(">=", revision))
+}
+
 func configMap(name string, data ...string) *corev1.ConfigMap {
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
 	for i := 0; i < len(data); i += 2 {
