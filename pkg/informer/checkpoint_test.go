@@ -244,6 +244,7 @@ var _ = Describe("A checkpoint", func() {
 		rev := change(ctx)
 		link.Cut()
 		r, maps := newSaving(behind, path)
+		informer.Await(r, impatient)
 		a := audited(maps)
 		start(r)
 		Eventually(replicaErr(r)).Should(HaveOccurred())

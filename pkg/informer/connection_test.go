@@ -54,6 +54,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 		cm := configMap("a", "v", "1")
 		create(ctx, direct, cm)
 		r, maps := newReplica(behind)
+		informer.Await(r, impatient)
 		a := audited(maps)
 		startSynced(ctx, r)
 
@@ -94,6 +95,7 @@ var _ = Describe("A replica whose connection is disturbed", func() {
 		inner := storeAt(wrapped, "/inner/")
 		direct = storeAt(direct.Client(), direct.Prefix()+"inner/")
 		r, maps := newReplica(inner)
+		informer.Await(r, impatient)
 		a := audited(maps)
 		startSynced(ctx, r)
 		cm := configMap("a", "v", "1")
@@ -198,6 +200,7 @@ var _ = Describe("A replica whose etcd is disturbed", func() {
 		r, maps := newReplica(s)
 		a := audited(maps)
 		startSynced(ctx, r)
+		follows(ctx, r)
 
 		Expect(cluster.Member(0).Stop()).To(Succeed())
 		Eventually(replicaErr(r)).Should(HaveOccurred())

@@ -27,7 +27,7 @@ import (
 var _ = Describe("Under random faults", Label("soak"), func() {
 	DescribeTable("a replica loses nothing",
 		func(ctx SpecContext, forgetful, saving bool) {
-			seed, length := uint64(GinkgoRandomSeed()), time.Duration(soakLength(1500, 30_000))*time.Millisecond
+			seed, length := uint64(GinkgoRandomSeed()), time.Duration(soakLength(800, 30_000))*time.Millisecond
 			if s, err := strconv.ParseUint(os.Getenv("HOMEOSTAT_FAULT_SEED"), 10, 64); err == nil {
 				seed = s
 			}

@@ -181,8 +181,7 @@ var _ = Describe("A handler of batches", func() {
 			last = putAll(ctx, direct, objects, fmt.Sprint(round))
 			if round == rounds/2 {
 				Expect(r.WaitForRevision(ctx, last)).To(Succeed())
-				link.Cut()
-				Eventually(replicaErr(r)).Should(HaveOccurred())
+				cutOff(ctx, link, r)
 			}
 			if round == rounds/2+5 {
 				compact(ctx, etcd.Client())

@@ -37,8 +37,7 @@ var _ = Describe("The status of a replica", func() {
 		startSynced(ctx, r)
 		Eventually(func() error { return r.Healthy(specTimeout) }).Should(Succeed())
 
-		link.Cut()
-		Eventually(replicaErr(r)).Should(HaveOccurred())
+		cutOff(ctx, link, r)
 		lost := time.Now()
 		rev := create(ctx, direct, configMap("a"))
 		Eventually(func() error { return r.Healthy(time.Millisecond) }).Should(MatchError(Or(
@@ -56,6 +55,7 @@ var _ = Describe("The status of a replica", func() {
 	It("shows that it does not run, or has not listed yet", func(ctx SpecContext) {
 		link, behind, _ := linked(etcd)
 		r := informer.Hasten(informer.NewReplica(behind, informer.Options{}))
+		informer.Await(r, impatient)
 		Expect(r.Healthy(specTimeout)).To(MatchError(ContainSubstring("does not run")))
 		stop := start(r)
 		Eventually(func() error { return r.Healthy(specTimeout) }).Should(MatchError(ContainSubstring("no kinds")))

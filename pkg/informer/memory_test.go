@@ -95,7 +95,7 @@ var _ = Describe("The memory of undelivered changes", func() {
 	}, SpecTimeout(longTimeout))
 
 	DescribeTable("is that of a few objects while a handler sleeps, however large the object", func(ctx SpecContext, batches bool) {
-		const updates, size = 4500, 100 << 10
+		const updates, size = 1000, 100 << 10 // 100 MB if all are kept
 		etcd := &scriptedEtcd{version: "3.7.1"}
 		r, maps := newReplica(storeAt(etcd.serve(), "/large/"))
 		sent := 0

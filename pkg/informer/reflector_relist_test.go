@@ -74,8 +74,7 @@ var _ = Describe("A relist of a known kind", func() {
 		a = audited(maps)
 		startSynced(ctx, r)
 		Eventually(func() int { return len(a.all()) }).Should(Equal(objects))
-		link.Cut()
-		Eventually(replicaErr(r)).Should(HaveOccurred())
+		cutOff(ctx, link, r)
 		before = r.Status()
 		heal = link.Heal
 	}, NodeTimeout(specTimeout))

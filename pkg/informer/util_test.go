@@ -126,8 +126,21 @@ func startSynced(ctx context.Context, r *informer.Replica) (stop func()) {
 // follows waits until a replica has a watch, by a change outside its kinds.
 func follows(ctx context.Context, r *informer.Replica) {
 	GinkgoHelper()
-	Expect(r.WaitForRevision(ctx, put(ctx, etcd.Client(), "/elsewhere", ""))).To(Succeed())
+	Expect(r.WaitForRevision(ctx, put(ctx, r.Store().Client(), "/elsewhere", ""))).To(Succeed())
 }
+
+// cutOff cuts off a replica that follows etcd, and waits until it has noticed. Before it
+// has a watch, only a timeout would tell.
+func cutOff(ctx context.Context, link *etcdtest.Link, r *informer.Replica) {
+	GinkgoHelper()
+	follows(ctx, r)
+	link.Cut()
+	Eventually(replicaErr(r)).Should(HaveOccurred())
+}
+
+// impatient is how long a replica waits for etcd's answers in specs that wait for that
+// time-out. A busy etcd may exceed it, so they accept further disturbances.
+const impatient = 300 * time.Millisecond
 
 // linked returns a store below a prefix of its own whose client can be cut off,
 // and one on the same prefix whose client is not disturbed.
@@ -141,6 +154,19 @@ func linked(c *etcdtest.Cluster) (link *etcdtest.Link, behind, direct *store.Sto
 	DeferCleanup(client.Close)
 	direct = newStoreOn(c.Client())
 	return link, storeAt(client, direct.Prefix()), direct
+}
+
+// sideBySide runs functions at the same time and waits for all. They mostly wait, and each
+// has data of its own.
+func sideBySide(functions ...func()) {
+	var running sync.WaitGroup
+	for _, f := range functions {
+		running.Go(func() {
+			defer GinkgoRecover()
+			f()
+		})
+	}
+	running.Wait()
 }
 
 // enqueued waits until the backlogs of all handlers have the changes up to a revision.

@@ -194,6 +194,7 @@ var _ = Describe("Run", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(client.Close)
 		r, _ := newReplica(newStoreOn(client))
+		informer.Await(r, impatient)
 		start(r)
 		Eventually(replicaErr(r)).Should(HaveOccurred())
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
