@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -92,18 +93,33 @@ var _ = Describe("One bad member among three", func() {
 	)
 
 	It("delays reads by seconds if it hangs", func(ctx SpecContext) {
-		client := newClient(func(cfg *clientv3.Config) {
-			cfg.Endpoints = []string{newMember(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), server.Endpoints()[0]}
-		})
 		put(ctx, "/hangs/a", "v")
 		keys := etcd.PrefixRange("/hangs/")
-		for range 2 {
-			n := 0
-			Expect(etcd.List(ctx, client, keys, 0, func(kvs []*mvccpb.KeyValue) error { n += len(kvs); return nil })).NotTo(BeZero())
-			Expect(n).To(Equal(1))
-			w, err := etcd.OpenWatch(ctx, client, keys, 1, etcd.WatchOptions{})
-			Expect(err).NotTo(HaveOccurred())
-			w.Close()
+		// The two wait at the same time, each with a client of its own. The balancer takes
+		// turns: one of two requests goes to the bad member.
+		var reads sync.WaitGroup
+		for _, read := range []func(*clientv3.Client){
+			func(client *clientv3.Client) {
+				n := 0
+				Expect(etcd.List(ctx, client, keys, 0, func(kvs []*mvccpb.KeyValue) error { n += len(kvs); return nil })).NotTo(BeZero())
+				Expect(n).To(Equal(1))
+			},
+			func(client *clientv3.Client) {
+				w, err := etcd.OpenWatch(ctx, client, keys, 1, etcd.WatchOptions{})
+				Expect(err).NotTo(HaveOccurred())
+				w.Close()
+			},
+		} {
+			client := newClient(func(cfg *clientv3.Config) {
+				cfg.Endpoints = []string{newMember(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), server.Endpoints()[0]}
+			})
+			reads.Go(func() {
+				defer GinkgoRecover()
+				for range 2 {
+					read(client)
+				}
+			})
 		}
+		reads.Wait()
 	}, NodeTimeout(30*time.Second))
 })
