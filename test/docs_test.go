@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,39 +23,25 @@ var goBlock = regexp.MustCompile("(?ms)^```go\n((?:// Command [^`]*?)?package (\
 
 var _ = Describe("The code in README.md and docs", func() {
 	It("compiles, and its tests pass", func(ctx SpecContext) {
-		pages, err := filepath.Glob("../docs/*.md")
+		Eventually(ctx, docs.done).Should(BeClosed())
+		Expect(docs.err).NotTo(HaveOccurred())
+		tests, err := os.ReadDir(docs.dir)
 		Expect(err).NotTo(HaveOccurred())
-		overlay, packages := codeOf(append(pages, "../README.md")...)
-		// One command links all test programs at the same time, and without debug
-		// information. Programs are only compiled.
-		file, dir := overlay.write(), GinkgoT().TempDir()
-		var libraries, programs []string
-		for pkg := range packages {
-			if strings.HasSuffix(pkg, "/main") {
-				programs = append(programs, pkg)
-			} else {
-				libraries = append(libraries, pkg)
-			}
-		}
-		command(ctx, "..", "go", append([]string{"list", "-export", "-overlay", file}, programs...)...)
-		command(ctx, "..", "go", append([]string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", dir, "-overlay", file}, libraries...)...)
-		tests, err := os.ReadDir(dir)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(tests).To(HaveLen(len(libraries)))
+		Expect(tests).To(HaveLen(docs.libraries))
 		for _, test := range tests {
-			command(ctx, GinkgoT().TempDir(), filepath.Join(dir, test.Name()))
+			command(ctx, GinkgoT().TempDir(), filepath.Join(docs.dir, test.Name()))
 		}
 	}, SpecTimeout(5*patience))
 
 	It("says on one line that no etcd answers", func() {
-		session := start(exec.Command(firstController(), "--endpoints=127.0.0.1:1"))
+		session := start(exec.Command(firstController, "--endpoints=127.0.0.1:1"))
 		Eventually(session).Should(gexec.Exit(1))
 		Expect(lines(session)).To(BeEmpty())
 		Expect(string(session.Err.Contents())).To(MatchRegexp(`^[^\n]*127\.0\.0\.1:1[^\n]*connection refused[^\n]*\n$`))
 	})
 
 	It("applies the page's manifest, and runs a controller for it", func(ctx SpecContext) {
-		w, program := newWorld(), firstController()
+		w := newWorld()
 		text, err := os.ReadFile("../docs/first-controller.md")
 		Expect(err).NotTo(HaveOccurred())
 		_, manifest, _ := strings.Cut(string(text), "`db.yaml`:\n\n```yaml\n")
@@ -64,10 +51,10 @@ var _ = Describe("The code in README.md and docs", func() {
 		apply := func(manifest string) {
 			GinkgoHelper()
 			Expect(os.WriteFile(file, []byte(manifest), 0o600)).To(Succeed())
-			Eventually(start(exec.Command(program, endpoints, "-apply", file))).Should(gexec.Exit(0))
+			Eventually(start(exec.Command(firstController, endpoints, "-apply", file))).Should(gexec.Exit(0))
 		}
 
-		running := start(exec.Command(program, endpoints))
+		running := start(exec.Command(firstController, endpoints))
 		apply(manifest)
 		jobs := func() []batchv1.Job { return all[batchv1.Job](ctx, w, "/registry/batch/jobs/default/") }
 		Eventually(jobs).ShouldNot(BeEmpty())
@@ -105,16 +92,49 @@ var _ = Describe("The code in README.md and docs", func() {
 	})
 })
 
-// firstController builds the program on the page docs/first-controller.md.
-func firstController() string {
-	GinkgoHelper()
-	overlay, _ := codeOf("../docs/first-controller.md")
-	binary := filepath.Join(GinkgoT().TempDir(), "example")
-	command(context.Background(), "..", "go", "build", "-ldflags=-s -w", "-o", binary, "-overlay", overlay.write(), "./docs/code/first-controller-md/main")
-	return binary
+// docsBuild is the build of the code in README.md and docs. It takes long and hardly
+// disturbs the other specs, which mostly wait.
+type docsBuild struct {
+	dir       string // gets a test program for each library
+	libraries int
+
+	done chan struct{} // closed after err was set
+	err  error
 }
 
-// codeOf returns the Go files on pages, and their packages.
+// startDocsBuild starts the build. It ends with the suite at the latest.
+func startDocsBuild() *docsBuild {
+	GinkgoHelper()
+	pages, err := filepath.Glob("../docs/*.md")
+	Expect(err).NotTo(HaveOccurred())
+	overlay, packages := codeOf(append(pages, "../README.md")...)
+	b := &docsBuild{dir: GinkgoT().TempDir(), done: make(chan struct{})}
+	// One command links all test programs at the same time, and without debug
+	// information. It only compiles programs, which have no tests.
+	args := []string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", b.dir, "-overlay", overlay.write()}
+	for pkg, program := range packages {
+		args = append(args, pkg)
+		if !program {
+			b.libraries++
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := exec.CommandContext(ctx, "go", args...)
+	c.Dir = ".."
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	Expect(c.Start()).To(Succeed())
+	go func() {
+		defer close(b.done)
+		if err := c.Wait(); err != nil {
+			b.err = fmt.Errorf("go %s: %w:\n%s", strings.Join(args, " "), err, &out)
+		}
+	}()
+	DeferCleanup(func() { cancel(); <-b.done })
+	return b
+}
+
+// codeOf returns the Go files on pages, and for each of their packages whether it is a program.
 func codeOf(pages ...string) (overlay, map[string]bool) {
 	GinkgoHelper()
 	overlay, packages := overlay{Replace: map[string]string{}}, map[string]bool{}
@@ -122,7 +142,7 @@ func codeOf(pages ...string) (overlay, map[string]bool) {
 		text, err := os.ReadFile(page)
 		Expect(err).NotTo(HaveOccurred())
 		for i, block := range goBlock.FindAllStringSubmatch(string(text), -1) {
-			packages[overlay.add(filepath.Base(page), block[2], i, block[1])] = true
+			packages[overlay.add(filepath.Base(page), block[2], i, block[1])] = block[2] == "main"
 		}
 	}
 	Expect(packages).NotTo(BeEmpty())
@@ -149,13 +169,16 @@ func command(ctx context.Context, dir, name string, args ...string) {
 type overlay struct{ Replace map[string]string }
 
 // add adds a file to a page's package and returns the package. The page's own module is
-// example.com/example.
+// example.com/example; its program has the name of the page.
 func (o overlay) add(page, name string, i int, text string) string {
 	GinkgoHelper()
 	root, err := filepath.Abs("..")
 	Expect(err).NotTo(HaveOccurred())
 	module := strings.ToLower(strings.ReplaceAll(page, ".", "-"))
-	dir := module + "/" + name
+	dir := module
+	if name != "main" {
+		dir += "/" + name
+	}
 	text = strings.ReplaceAll(text, `"example.com/example/`, `"github.com/homeostat/homeostat/docs/code/`+module+`/`)
 	base := fmt.Sprintf("file%d.go", i)
 	if strings.Contains(text, "*testing.T") {

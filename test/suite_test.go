@@ -13,15 +13,21 @@ import (
 // patience bounds every wait. It is long enough for a busy machine.
 const patience = time.Minute
 
-// The example programs, built.
-var deploymentController, watch string
+// The example programs and the program on the page docs/first-controller.md, built.
+var deploymentController, watch, firstController string
+
+// docs is the build of the code on all pages. It goes on while specs run.
+var docs *docsBuild
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	SetDefaultEventuallyTimeout(patience)
 	dir := GinkgoT().TempDir()
-	deploymentController, watch = filepath.Join(dir, "deployment-controller"), filepath.Join(dir, "watch")
-	// One command links both at the same time, and without debug information.
-	command(ctx, "..", "go", "build", "-ldflags=-s -w", "-o", dir, "./examples/deployment-controller", "./examples/watch")
+	deploymentController, watch, firstController = filepath.Join(dir, "deployment-controller"), filepath.Join(dir, "watch"), filepath.Join(dir, "first-controller-md")
+	overlay, _ := codeOf("../docs/first-controller.md")
+	// One command links all at the same time, and without debug information.
+	command(ctx, "..", "go", "build", "-ldflags=-s -w", "-o", dir, "-overlay", overlay.write(),
+		"./examples/deployment-controller", "./examples/watch", "./docs/code/first-controller-md")
+	docs = startDocsBuild()
 })
 
 // soakLength returns the length of a spec with the label soak: the short one, or

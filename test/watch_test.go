@@ -387,7 +387,7 @@ var _ = Describe("The watch example", func() {
 			w.put(ctx, fmt.Sprint("/k/", i%3), fmt.Sprint(i))
 		}
 		w.remove(ctx, "/k/0")
-		session := w.watch("--prefix=/k/", "--rev=2", "--window=200ms")
+		session := w.watch("--prefix=/k/", "--rev=2", "--window=100ms")
 		Eventually(session.Out).Should(gbytes.Say("--.*\n"))
 		Expect(lines(session)).To(Equal([]string{
 			`PUT key="/k/1" value="4" mod_revision=6 length=1`,
