@@ -68,10 +68,16 @@ func begin(ctx context.Context, s *store.Store, path string) *process {
 func (p *process) end() {
 	GinkgoHelper()
 	Eventually(p.received.received).Should(Equal(inReplica(p.maps)()))
-	// A call that is interrupted does not count as received.
-	Eventually(func() bool { return informer.Delivering(p.replica) }).Should(BeFalse())
+	delivered(p.replica)
 	p.stop()
 	Expect(p.replica.Status().Checkpoint.Err).NotTo(HaveOccurred())
+}
+
+// delivered waits until all handlers have returned. A call that a stop interrupts does not
+// count as received, so that the checkpoint would lack the change.
+func delivered(r *informer.Replica) {
+	GinkgoHelper()
+	Eventually(func() bool { return informer.Delivering(r) }).Should(BeFalse())
 }
 
 func (p *process) start() string { return p.replica.Status().Checkpoint.Start }
@@ -136,7 +142,8 @@ var _ = Describe("A checkpoint", func() {
 		Expect(relists(next.replica)()).To(BeEmpty())
 		Expect(next.start()).To(HavePrefix("begun at revision"))
 		expectWhole(ctx, next)
-		Expect(next.log.with("")()).To(BeEmpty(), "nothing disturbs it")
+		// On a busy machine a handler may delay the next checkpoint, which is written soon.
+		Expect(next.log.with("")()).To(Or(BeEmpty(), HaveEach(ContainSubstring("checkpoint not written"))), "nothing disturbs it")
 		next.end()
 
 		third := begin(ctx, s, path)
@@ -200,6 +207,7 @@ var _ = Describe("A checkpoint", func() {
 		Expect(a.lines()).To(Equal(initial), "as etcd has it")
 		Expect(changesOnly(a)()).To(BeEmpty())
 		Eventually(d.lines).Should(Equal([]string{"ADDED d", "DELETED d"}))
+		delivered(r)
 		stop()
 		if after == nil {
 			setValue(ctx, s, must(store.Get[*corev1.ConfigMap](ctx, s, key("same"))), "2")
