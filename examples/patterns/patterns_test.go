@@ -99,7 +99,7 @@ func TestSlowCallsArePolled(t *testing.T) {
 	cloud := newCloud()
 	s := newServer("web")
 	s.Spec.Image = "v1"
-	env := controllertest.New(t, options(), s)
+	env := controllertest.New(t, controllertest.Options{Store: options()}, s)
 	c := must(t)(addCreate(env.Manager(), &servers{cloud}))
 	for range 3 {
 		if o := reconcile(t, env, c, web); o.Result.RequeueAfter != pollInterval {
@@ -171,7 +171,7 @@ func reconciles(t *testing.T, m *controller.Manager) (n int) {
 
 func TestFailureIsReported(t *testing.T) {
 	cloud := newCloud()
-	env := controllertest.New(t, options(), newServer("web"))
+	env := controllertest.New(t, controllertest.Options{Store: options()}, newServer("web"))
 	c := add(t, env, "report", (&servers{cloud}).createOrReport)
 	cloud.fails = errors.New("no capacity")
 	if o := env.Reconcile(c, web); !errors.Is(o.Err, cloud.fails) {
@@ -189,7 +189,7 @@ func TestFailureIsReported(t *testing.T) {
 
 func TestFinalizerComesFirst(t *testing.T) {
 	cloud := newCloud()
-	env := controllertest.New(t, options(), newServer("web"))
+	env := controllertest.New(t, controllertest.Options{Store: options()}, newServer("web"))
 	c := add(t, env, "machine", (&servers{cloud}).createAndDelete)
 	reconcile(t, env, c, web)
 	if len(cloud.machines) != 0 {
@@ -209,7 +209,7 @@ func TestFinalizerComesFirst(t *testing.T) {
 
 func TestBudgetIsKept(t *testing.T) {
 	pool := &Pool{ObjectMeta: metav1.ObjectMeta{Namespace: "town", Name: "small"}, Spec: PoolSpec{MaxUpgrading: 2}}
-	env := controllertest.New(t, options(), pool)
+	env := controllertest.New(t, controllertest.Options{Store: options()}, pool)
 	names := []string{"a", "b", "c", "d", "e"}
 	for _, name := range names {
 		s := newServer(name)
@@ -286,7 +286,7 @@ func TestNumbersDifferBesideHeartbeats(t *testing.T) {
 
 func TestNumbersAreUsedAgain(t *testing.T) {
 	pool := &Pool{ObjectMeta: metav1.ObjectMeta{Namespace: "town", Name: "small"}, Status: PoolStatus{Numbers: map[string]int{"gone": 1, "db": 2}}}
-	env := controllertest.New(t, options(), pool)
+	env := controllertest.New(t, controllertest.Options{Store: options()}, pool)
 	for _, name := range []string{"db", "web"} {
 		s := newServer(name)
 		s.Spec.Pool = "small"
@@ -304,7 +304,7 @@ func TestFanOut(t *testing.T) {
 	s := newServer("web")
 	s.Spec.Config = "motd"
 	s.Spec.Disks = []string{"root", "data"}
-	env := controllertest.New(t, options(), s)
+	env := controllertest.New(t, controllertest.Options{Store: options()}, s)
 	c := must(t)(addDisks(env.Manager()))
 	if o := reconcile(t, env, c, web); len(controllertest.Written[*corev1.PersistentVolumeClaim](o)) != 2 {
 		t.Fatalf("changes: %s", o.Changes)
@@ -352,7 +352,7 @@ func TestScheduleWithAFakeClock(t *testing.T) {
 	s := newServer("web")
 	s.CreationTimestamp = metav1.NewTime(begin)
 	s.Spec.Backups.Duration = time.Hour
-	env := controllertest.New(t, options(), s)
+	env := controllertest.New(t, controllertest.Options{Store: options()}, s)
 	c := add(t, env, "backup", scheduler{clock}.backup)
 	at := func(minutes int, jobs int, wait time.Duration) {
 		t.Helper()
@@ -371,7 +371,7 @@ func TestScheduleWithAFakeClock(t *testing.T) {
 
 func TestPaymentIsRepeatedWithItsToken(t *testing.T) {
 	cloud := newCloud()
-	env := controllertest.New(t, options(), newServer("web"))
+	env := controllertest.New(t, controllertest.Options{Store: options()}, newServer("web"))
 	c := add(t, env, "pay", (&servers{cloud}).pay)
 	cloud.fails = errors.New("the answer was lost")
 	_ = env.Reconcile(c, web)
@@ -389,7 +389,7 @@ func TestPaymentIsRepeatedWithItsToken(t *testing.T) {
 }
 
 func TestPoolMustExist(t *testing.T) {
-	env := controllertest.New(t, options())
+	env := controllertest.New(t, controllertest.Options{Store: options()})
 	s := newServer("web")
 	s.Spec.Pool = "small"
 	if _, err := env.Store().Create(t.Context(), s); !apierrors.IsInvalid(err) {

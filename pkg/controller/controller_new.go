@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/homeostat/homeostat/pkg/controller/internal/working"
 	"github.com/homeostat/homeostat/pkg/informer"
 	"github.com/homeostat/homeostat/pkg/store"
 )
@@ -111,7 +112,13 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 	}
 	tx := newTx(r.manager, snapshot, obj)
 	defer func() { comeBackAfter(ctx, tx.holders) }()
-	result, err := r.reconcile(ctx, tx, obj.DeepCopyObject().(T))
+	left := obj.DeepCopyObject().(T)
+	observe := working.ObserverOf(ctx)
+	var given store.Object
+	if observe != nil {
+		given, tx.observed = left.DeepCopyObject().(store.Object), left
+	}
+	result, err := r.reconcile(ctx, tx, left)
 	if err != nil {
 		return result, err
 	}
@@ -120,6 +127,9 @@ func (r *transactional[T]) Reconcile(ctx context.Context, req Request) (Result, 
 	}
 	if tx.addedFinalizer && tx.commitErr == nil {
 		comeBack(ctx)
+	}
+	if observe != nil && tx.commitErr == nil {
+		observe(given, tx.atCommit, left)
 	}
 	return result, nil
 }

@@ -52,6 +52,9 @@ type Tx struct {
 	named          []store.Object // objects that must not exist: created ones, and those of Absent
 	holders        []store.Object // existing objects that have names which the Tx needs
 
+	observed store.Object // the function's copy of the object; nil unless a test observes it
+	atCommit store.Object // a copy of observed as it was when the commit began
+
 	err       error // the first error that prevents a commit
 	committed bool
 	commitErr error
@@ -160,6 +163,9 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		return errors.New("transaction: it was committed already")
 	}
 	tx.committed = true
+	if tx.observed != nil {
+		tx.atCommit = tx.observed.DeepCopyObject().(store.Object)
+	}
 	if tx.txn.Len() > 0 { // without writes, no condition matters
 		tx.dependOnReads()
 		if tx.splittable {

@@ -30,11 +30,11 @@ type siteStatus struct {
 
 type site = store.Resource[siteSpec, siteStatus]
 
-func kinds() store.Options {
-	return store.Options{Kinds: []store.AnyKind{
+func kinds() controllertest.Options {
+	return controllertest.Options{Store: store.Options{Kinds: []store.AnyKind{
 		store.Kind[*site]{GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Site"}},
 		store.Kind[*corev1.ConfigMap]{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap")},
-	}}
+	}}}
 }
 
 // add adds a controller that creates the pages of a site, one at a time.

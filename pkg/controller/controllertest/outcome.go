@@ -24,6 +24,9 @@ type Outcome struct {
 	// Changes has the net change of each object that was created, changed or deleted
 	// during the reconcile, in the order of etcd's keys.
 	Changes Changes
+	// Events are those that were recorded during the reconcile with controller.Tx or
+	// [Env.Events].
+	Events Events
 }
 
 // Changes are the changes of several objects, in the order of etcd's keys. A test
@@ -99,6 +102,17 @@ func (e *Env) state(ctx context.Context) state {
 		}
 	}
 	return st
+}
+
+// find returns the object of obj's kind and key in a state, or nil.
+func (e *Env) find(st state, obj store.Object) store.Object {
+	e.t.Helper()
+	if obj == nil {
+		return nil
+	}
+	prefix, _, err := e.Store().Decoder(obj, store.DecodeOptions{})
+	e.must(err)
+	return st[strings.TrimPrefix(prefix, e.Store().Prefix())+path(store.KeyOf(obj))].object
 }
 
 // decode returns nil for a value that is no object, such as that of a key which the

@@ -39,7 +39,7 @@ func (e *Env) put(ctx context.Context, obj store.Object) error {
 	if obj.GetName() == "" {
 		return fmt.Errorf("put a %s: it has no name", kind.GroupVersionKind.Kind)
 	}
-	if err := complete(obj); err != nil {
+	if err := e.identify(obj); err != nil {
 		return fmt.Errorf("put %s %s: %w", kind.GroupVersionKind.Kind, store.KeyOf(obj), err)
 	}
 	prefix, _, err := e.Store().Decoder(obj, store.DecodeOptions{})
@@ -61,12 +61,13 @@ func (e *Env) put(ctx context.Context, obj store.Object) error {
 	return nil
 }
 
-func complete(obj store.Object) error {
+// identify sets what an object must have in etcd.
+func (e *Env) identify(obj store.Object) error {
 	if obj.GetUID() == "" {
 		obj.SetUID(uuid.NewUUID())
 	}
 	if created := obj.GetCreationTimestamp(); created.IsZero() {
-		obj.SetCreationTimestamp(metav1.NewTime(time.Now().Truncate(time.Second)))
+		obj.SetCreationTimestamp(metav1.NewTime(e.clock.Now().Truncate(time.Second)))
 	}
 	if obj.GetGeneration() != 0 {
 		return nil

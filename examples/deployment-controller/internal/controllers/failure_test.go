@@ -54,7 +54,7 @@ func controllersOf(t *testing.T, objects ...store.Object) (env *controllertest.E
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, log = controllertest.New(t, store.Options{Scheme: scheme, Kinds: Kinds()}, objects...), &eventLog{}
+	env, log = controllertest.New(t, controllertest.Options{Store: store.Options{Scheme: scheme, Kinds: Kinds()}}, objects...), &eventLog{}
 	owners, err := NewOwners(env.Manager())
 	if err != nil {
 		t.Fatal(err)

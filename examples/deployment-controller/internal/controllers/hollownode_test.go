@@ -22,7 +22,7 @@ func TestHollowNodeOfAFutureStart(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a", Annotations: map[string]string{startedAnnotation: "9999-01-01T00:00:00Z"}},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "c"}}},
 	}
-	env := controllertest.New(t, store.Options{Scheme: scheme, Kinds: Kinds()}, pod)
+	env := controllertest.New(t, controllertest.Options{Store: store.Options{Scheme: scheme, Kinds: Kinds()}}, pod)
 	n := &hollowNode{startDelay: time.Hour}
 	c, err := controller.New(env.Manager(), "hollow-node", n.reconcile, controller.Options{})
 	if err != nil {
