@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/homeostat/homeostat/pkg/controller"
@@ -117,7 +118,11 @@ var _ = Describe("A sharded key whose root changes", func() {
 		early := make(chan controller.Request, 1)
 		Expect(controller.NewFor[*appsv1.Deployment](m, "child", controller.ReconcilerFunc[controller.Request](
 			func(reconcileCtx context.Context, _ controller.Request) (controller.Result, error) {
-				if _, err := store.Get[*appsv1.Deployment](ctx, c.store, store.KeyOf(child)); err != nil {
+				_, err := store.Get[*appsv1.Deployment](ctx, c.store, store.KeyOf(child))
+				if err != nil && !apierrors.IsNotFound(err) { // the spec has ended
+					return controller.Result{}, err
+				}
+				if err != nil {
 					ref, err := c.store.OwnerReference(root)
 					Expect(err).NotTo(HaveOccurred())
 					child.SetOwnerReferences([]metav1.OwnerReference{ref})
@@ -128,7 +133,7 @@ var _ = Describe("A sharded key whose root changes", func() {
 				noted := child.DeepCopy()
 				noted.SetResourceVersion("")
 				noted.SetLabels(map[string]string{"noted": "yes"})
-				_, err := m.Store().Update(reconcileCtx, noted)
+				_, err = m.Store().Update(reconcileCtx, noted)
 				refused.note(err != nil)
 				return controller.Result{}, err
 			}), controller.Options{}, controller.FromChannel(early))).Error().To(Succeed())
